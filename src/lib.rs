@@ -1,0 +1,5 @@
+//! An access-control reverse proxy for one endpoint: a XiVO's phonebook.
+
+pub mod address;
+pub mod place;
+pub mod policy;

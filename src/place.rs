@@ -1,0 +1,47 @@
+//! Where in the configuration something was written, so that every decision can name it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A line of a configuration file, shown as `policies/lyon.toml:4`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    file: Arc<PathBuf>,
+    line: u32,
+}
+
+impl Place {
+    /// Line `line` (counted from 1) of `file`.
+    pub fn new(file: Arc<PathBuf>, line: u32) -> Self {
+        Self { file, line }
+    }
+
+    /// The file as the configuration named it.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The line, counted from 1.
+    pub fn line(&self) -> u32 {
+        self.line
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+/// A value and the place that it was read from. A default has the place of the policy or section
+/// that leaves it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed<T> {
+    /// What was written, or the default.
+    pub value: T,
+    /// Where.
+    pub place: Place,
+    /// Whether it was written there, or is the default.
+    pub written: bool,
+}

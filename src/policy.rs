@@ -1,0 +1,155 @@
+//! A policy: what one peer may do, from the one file that describes it.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use crate::place::{Place, Placed};
+
+/// A policy file's contents, valid by construction of the configuration reader.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The peer's name: the file's name without `.toml`.
+    pub name: PeerName,
+    /// The file; its line is 1.
+    pub place: Place,
+    /// Free text for people.
+    pub description: String,
+    /// The hosts that are this peer, in the order written.
+    pub hosts: Vec<Placed<Host>>,
+    /// What it may ask for. May be empty: then nothing.
+    pub actions: Placed<Actions>,
+    /// How often it may ask.
+    pub rate: Placed<Rate>,
+    /// How many of its lookups may be on their way to XiVO at once; from 1.
+    pub concurrent: Placed<u32>,
+    /// The shortest search term, in characters; 0 to 64. 0 lets the empty term through.
+    pub min_search_length: Placed<u8>,
+    /// `false` refuses the peer, and keeps its file.
+    pub enabled: Placed<bool>,
+    /// Before this the peer is refused.
+    pub valid_from: Option<Placed<Timestamp>>,
+    /// From this on the peer is refused.
+    pub valid_until: Option<Placed<Timestamp>>,
+}
+
+/// A peer's name, `[a-z0-9][a-z0-9._-]{0,63}`. It stands in the access log as `$remote_user`, so it
+/// holds no blank and nothing that would have to be escaped.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerName(String);
+
+impl PeerName {
+    /// `text` as a name, or `None` where it does not have the form above.
+    pub fn new(text: &str) -> Option<Self> {
+        let letter_or_digit = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let (first, rest) = text.as_bytes().split_first()?;
+        let fits = letter_or_digit(*first)
+            && rest.len() <= 63
+            && rest.iter().all(|&b| letter_or_digit(b) || b"._-".contains(&b));
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PeerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One entry of a policy's `hosts`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// An address or a prefix, host bits zero, never inside `::ffff:0:0/96` (such a prefix is turned
+    /// into the IPv4 prefix that it stands for).
+    Prefix(IpNet),
+    /// A host name, lower-case, without a final dot. Not resolved in this version: it never matches.
+    Name(String),
+}
+
+/// The things that XiVO's phonebook lets one read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// `act=list`: the whole phonebook.
+    List,
+    /// `act=search`: the contacts that contain a term.
+    Search,
+    /// `act=view`: one contact by its id.
+    View,
+}
+
+impl Action {
+    /// All of them, in the order in which messages name them.
+    pub const ALL: [Self; 3] = [Self::Search, Self::List, Self::View];
+
+    /// XiVO's word for it, as in `act=search` and in a policy's `actions`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Search => "search",
+            Self::View => "view",
+        }
+    }
+}
+
+/// A set of actions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Actions {
+    list: bool,
+    search: bool,
+    view: bool,
+}
+
+impl Actions {
+    /// Adds `action`.
+    pub fn insert(&mut self, action: Action) {
+        match action {
+            Action::List => self.list = true,
+            Action::Search => self.search = true,
+            Action::View => self.view = true,
+        }
+    }
+
+    /// Whether `action` is in the set.
+    pub fn contains(self, action: Action) -> bool {
+        match action {
+            Action::List => self.list,
+            Action::Search => self.search,
+            Action::View => self.view,
+        }
+    }
+}
+
+/// So many requests in a period, and so many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests in a `period`.
+    pub requests: NonZeroU32,
+    /// One second (`per_second`) or one minute (`per_minute`).
+    pub period: Duration,
+    /// How many may come at once. nginx's `burst=` with `nodelay` is one less: there the first
+    /// request is not part of the burst.
+    pub burst: NonZeroU32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peer_names_are_one_plain_word() {
+        for name in ["a", "7", "xivo-montreal", "site_2", "a.b", &"a".repeat(64)] {
+            assert!(PeerName::new(name).is_some(), "{name}");
+        }
+        for name in ["", "-a", ".a", "Lyon", "a b", "é", "a/b", "a\"", &"a".repeat(65)] {
+            assert!(PeerName::new(name).is_none(), "{name}");
+        }
+    }
+}
