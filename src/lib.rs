@@ -1,5 +1,8 @@
 //! An access-control reverse proxy for one endpoint: a XiVO's phonebook.
 
 pub mod address;
+pub mod http1;
+pub mod lookup;
 pub mod place;
 pub mod policy;
+pub mod refusal;

@@ -1,0 +1,343 @@
+//! The head of a request, read as it arrives.
+
+use super::field::{self, Field, once};
+use super::host::Host;
+use super::{ConnectionOptions, Span, Version};
+
+/// How large a head may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// The request line without its CRLF, in bytes.
+    pub max_uri: usize,
+    /// The whole head with its last CRLF, in bytes.
+    pub max_head: usize,
+    /// Header field lines.
+    pub max_fields: usize,
+}
+
+/// Why a head was not accepted. The connection cannot go on after any of them: where the next
+/// request begins is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadError {
+    /// It is not HTTP as this gateway reads it; the text says why.
+    Malformed(&'static str),
+    /// The request line is longer than `max_uri`.
+    UriTooLong,
+    /// The head is longer than `max_head`, or has more than `max_header_fields` fields.
+    TooLarge(&'static str),
+}
+
+/// Reads one head from a growing buffer. Each byte is looked at once, however the head is cut into
+/// segments, and what is wrong is found as soon as its line has ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestReader {
+    /// Where the line that is being waited for begins.
+    line: usize,
+    /// Up to where that line has been searched for its end.
+    searched: usize,
+    fields: usize,
+    head: Draft,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Draft {
+    line: Option<RequestLine>,
+    host: Option<Span>,
+    user_agent: Option<Span>,
+    referer: Option<Span>,
+    content_length: Option<u64>,
+    connection: ConnectionOptions,
+}
+
+/// A request line, cut at its two blanks.
+#[derive(Clone, Copy, Debug)]
+struct RequestLine {
+    whole: Span,
+    method: Span,
+    target: Span,
+    version: Version,
+}
+
+/// A whole head that has the form of HTTP/1. Its URL has not been looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead {
+    line: RequestLine,
+    path: Span,
+    query: Option<Span>,
+    host: Option<Span>,
+    user_agent: Option<Span>,
+    referer: Option<Span>,
+    content_length: Option<u64>,
+    connection: ConnectionOptions,
+    len: usize,
+}
+
+impl RequestReader {
+    /// Looks at what came since the last call; `buffer` begins with the first byte of the request
+    /// line and has grown at its end only.
+    ///
+    /// Yields the head when its empty line has come, `None` while more is needed.
+    ///
+    /// # Errors
+    /// [`HeadError`] as soon as no further bytes can make the head acceptable.
+    pub fn advance(
+        &mut self,
+        buffer: &[u8],
+        limits: &HeadLimits,
+    ) -> Result<Option<RequestHead>, HeadError> {
+        while let Some(lf) = self.next_line_feed(buffer) {
+            let next = lf + 1;
+            let end =
+                lf.checked_sub(1).filter(|&cr| cr >= self.line && buffer.get(cr) == Some(&b'\r'));
+            let Some(end) = end else {
+                return Err(HeadError::Malformed("a line ends with a line feed alone"));
+            };
+            if next > limits.max_head {
+                return Err(HeadError::TooLarge("the head is too long"));
+            }
+            if self.head.line.is_none() {
+                self.head.line = Some(RequestLine::read(buffer, self.line, end, limits)?);
+            } else if end == self.line {
+                return self.head.finish(buffer, next).map(Some).map_err(HeadError::Malformed);
+            } else {
+                self.fields += 1;
+                if self.fields > limits.max_fields {
+                    return Err(HeadError::TooLarge("the head has too many header fields"));
+                }
+                self.head.add(buffer, self.line, end).map_err(HeadError::Malformed)?;
+            }
+            self.line = next;
+            self.searched = next;
+        }
+        self.check_unfinished_line(buffer, limits)?;
+        Ok(None)
+    }
+
+    fn next_line_feed(&mut self, buffer: &[u8]) -> Option<usize> {
+        let rest = buffer.get(self.searched..)?;
+        let found = memchr::memchr(b'\n', rest).map(|at| self.searched + at);
+        if found.is_none() {
+            self.searched = buffer.len();
+        }
+        found
+    }
+
+    /// A line without an end must not be waited for when it is too long already or, as the first
+    /// line, cannot be a request (a TLS greeting, say, has no line end to wait for).
+    fn check_unfinished_line(&self, buffer: &[u8], limits: &HeadLimits) -> Result<(), HeadError> {
+        let unfinished = buffer.get(self.line..).unwrap_or_default();
+        if self.head.line.is_none() {
+            let text = unfinished.strip_suffix(b"\r").unwrap_or(unfinished);
+            if text.first().is_some_and(|&b| !field::is_token(b))
+                || text.iter().any(|&b| b < b' ' || b == 0x7f)
+            {
+                return Err(HeadError::Malformed("the request line is not one of HTTP/1"));
+            }
+            if text.len() > limits.max_uri {
+                return Err(HeadError::UriTooLong);
+            }
+        }
+        if buffer.len() >= limits.max_head {
+            return Err(HeadError::TooLarge("the head is too long"));
+        }
+        Ok(())
+    }
+}
+
+impl RequestLine {
+    /// Method, blank, target, blank, version (RFC 9112, section 3), each exactly once.
+    fn read(
+        buffer: &[u8],
+        start: usize,
+        end: usize,
+        limits: &HeadLimits,
+    ) -> Result<Self, HeadError> {
+        let malformed = HeadError::Malformed;
+        let line = buffer.get(start..end).unwrap_or_default();
+        if line.len() > limits.max_uri {
+            return Err(HeadError::UriTooLong);
+        }
+        let method = line.iter().take_while(|&&b| field::is_token(b)).count();
+        if method == 0 || line.get(method) != Some(&b' ') {
+            return Err(malformed("the request line does not begin with a method and a blank"));
+        }
+        let target_start = method + 1;
+        let rest = line.get(target_start..).unwrap_or_default();
+        let Some(target_len) = memchr::memchr(b' ', rest) else {
+            return Err(malformed("the request line has no version"));
+        };
+        let (target, version) = rest.split_at(target_len);
+        if target.is_empty() || target.iter().any(|&b| b < b' ' || b == 0x7f) {
+            return Err(malformed("the request target is empty or holds a control byte"));
+        }
+        if target.contains(&b'#') {
+            return Err(malformed("the request target holds a `#`: a fragment is never sent"));
+        }
+        let Some(version) = version.strip_prefix(b" ").and_then(Version::read) else {
+            return Err(malformed("the request line does not end with HTTP/1.0 or HTTP/1.1"));
+        };
+        Ok(Self {
+            whole: Span::new(start, end),
+            method: Span::new(start, start + method),
+            target: Span::new(start + target_start, start + target_start + target_len),
+            version,
+        })
+    }
+}
+
+impl Draft {
+    fn add(&mut self, buffer: &[u8], start: usize, end: usize) -> Result<(), &'static str> {
+        let field = Field::read(buffer, start, end)?;
+        let name = field.name.of(buffer);
+        // By length first: most fields of a request are none of these.
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => {
+                once(&mut self.host, field.value, "there is more than one Host")?;
+            }
+            7 if name.eq_ignore_ascii_case(b"referer") => {
+                self.referer.get_or_insert(field.value);
+            }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                self.connection.add(field.value.of(buffer));
+            }
+            10 if name.eq_ignore_ascii_case(b"user-agent") => {
+                self.user_agent.get_or_insert(field.value);
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                let Some(length) = field::content_length(field.value.of(buffer)) else {
+                    return Err("the Content-Length is no number");
+                };
+                once(&mut self.content_length, length, "there is more than one Content-Length")?;
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                return Err("there is a Transfer-Encoding, and no lookup has a body");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The rules that need the whole head: exactly one valid Host, and a target that agrees with it
+    /// (RFC 9112, section 3.2).
+    fn finish(self, buffer: &[u8], len: usize) -> Result<RequestHead, &'static str> {
+        let Some(line) = self.line else {
+            return Err("there is no request line");
+        };
+        let host = match self.host {
+            Some(host) => Some(Host::read(host.of(buffer)).ok_or("the Host is not a valid host")?),
+            None if line.version == Version::Http11 => return Err("there is no Host"),
+            None => None,
+        };
+        let (path, authority) = split_target(buffer, line.target)?;
+        if let Some(authority) = authority {
+            let authority =
+                Host::read(authority.of(buffer)).ok_or("the target's host is not a valid host")?;
+            if host.is_some_and(|host| !host.agrees_with(authority, 80)) {
+                return Err("the target's host is not the one in Host");
+            }
+        }
+        let (path, query) = split_query(buffer, path);
+        Ok(RequestHead {
+            line,
+            path,
+            query,
+            host: self.host.or(authority),
+            user_agent: self.user_agent,
+            referer: self.referer,
+            content_length: self.content_length,
+            connection: self.connection,
+            len,
+        })
+    }
+}
+
+/// Takes an absolute-form target (`http://host/path`) apart; an origin-form one is a path already.
+/// Any other form is none that a lookup has.
+fn split_target(buffer: &[u8], target: Span) -> Result<(Span, Option<Span>), &'static str> {
+    let text = target.of(buffer);
+    if text.first() == Some(&b'/') {
+        return Ok((target, None));
+    }
+    let scheme_len = b"http://".len();
+    if !text.get(..scheme_len).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"http://")) {
+        return Err("the request target is neither a path nor an http URL");
+    }
+    let rest = text.get(scheme_len..).unwrap_or_default();
+    let authority_len = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
+    let authority_start = target.start as usize + scheme_len;
+    let authority = Span::new(authority_start, authority_start + authority_len);
+    Ok((Span::new(authority_start + authority_len, target.end as usize), Some(authority)))
+}
+
+fn split_query(buffer: &[u8], target: Span) -> (Span, Option<Span>) {
+    let (start, end) = (target.start as usize, target.end as usize);
+    match memchr::memchr(b'?', target.of(buffer)) {
+        None => (target, None),
+        Some(at) => (Span::new(start, start + at), Some(Span::new(start + at + 1, end))),
+    }
+}
+
+impl RequestHead {
+    /// The bytes that the head takes of its buffer; what follows is the next request.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never: a head has a request line.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The request line as it came, without its CRLF: nginx's `$request`.
+    pub fn line(&self) -> Span {
+        self.line.whole
+    }
+
+    /// The method, a token.
+    pub fn method(&self) -> Span {
+        self.line.method
+    }
+
+    /// The path as it was sent, undecoded: empty or beginning with `/`.
+    pub fn path(&self) -> Span {
+        self.path
+    }
+
+    /// What follows the first `?`, undecoded, if there is one.
+    pub fn query(&self) -> Option<Span> {
+        self.query
+    }
+
+    /// The version that the client speaks.
+    pub fn version(&self) -> Version {
+        self.line.version
+    }
+
+    /// The valid `Host`, or an absolute-form target's; HTTP/1.0 may have none.
+    pub fn host<'b>(&self, buffer: &'b [u8]) -> Option<Host<'b>> {
+        self.host.and_then(|host| Host::read(host.of(buffer)))
+    }
+
+    /// The first `User-Agent`.
+    pub fn user_agent(&self) -> Option<Span> {
+        self.user_agent
+    }
+
+    /// The first `Referer`.
+    pub fn referer(&self) -> Option<Span> {
+        self.referer
+    }
+
+    /// Whether a body follows the head, in bytes that nobody here reads.
+    pub fn has_body(&self) -> bool {
+        self.content_length.is_some_and(|length| length > 0)
+    }
+
+    /// Whether the client wants to go on after this request.
+    pub fn persists(&self) -> bool {
+        self.connection.persists(self.line.version)
+    }
+}
+
+#[cfg(test)]
+mod tests;

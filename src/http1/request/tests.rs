@@ -1,0 +1,171 @@
+use super::*;
+
+const LIMITS: HeadLimits = HeadLimits { max_uri: 64, max_head: 256, max_fields: 4 };
+
+fn read(bytes: &[u8]) -> Result<Option<RequestHead>, HeadError> {
+    RequestReader::default().advance(bytes, &LIMITS)
+}
+
+fn head(bytes: &[u8]) -> RequestHead {
+    read(bytes).unwrap().unwrap()
+}
+
+fn malformed(bytes: &[u8]) -> &'static str {
+    match read(bytes) {
+        Err(HeadError::Malformed(why)) => why,
+        other => panic!("{:?}: {other:?}", bytes.escape_ascii().to_string()),
+    }
+}
+
+#[test]
+fn a_head_is_cut_into_its_parts() {
+    let bytes =
+        b"GET /a/b?c=d?e HTTP/1.1\r\nHost: x:80\r\nUser-Agent: T\xe9l/1\r\nReferer: r\r\n\r\nGET";
+    let head = head(bytes);
+    assert_eq!(head.method().of(bytes), b"GET");
+    assert_eq!(head.path().of(bytes), b"/a/b");
+    assert_eq!(head.query().unwrap().of(bytes), b"c=d?e");
+    assert_eq!(head.line().of(bytes), b"GET /a/b?c=d?e HTTP/1.1");
+    assert_eq!(head.host(bytes).unwrap().name(), b"x");
+    assert_eq!(head.user_agent().unwrap().of(bytes), b"T\xe9l/1");
+    assert_eq!(head.referer().unwrap().of(bytes), b"r");
+    assert_eq!(&bytes[head.len()..], b"GET");
+    assert!(head.persists() && !head.has_body());
+}
+
+#[test]
+fn a_head_in_one_byte_segments_is_the_same_head() {
+    let bytes = b"GET http://x/p HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nA: b\r\n\r\n";
+    let mut reader = RequestReader::default();
+    for end in 1..bytes.len() {
+        assert!(reader.advance(&bytes[..end], &LIMITS).unwrap().is_none(), "{end}");
+    }
+    let head = reader.advance(bytes, &LIMITS).unwrap().unwrap();
+    assert_eq!(head.path().of(bytes), b"/p");
+    assert_eq!(head.len(), bytes.len());
+    assert!(head.persists());
+}
+
+#[test]
+fn lines_end_with_cr_lf_only() {
+    for bytes in [
+        &b"GET / HTTP/1.1\nHost: x\r\n\r\n"[..],
+        b"GET / HTTP/1.1\r\nHost: x\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\n",
+        b"\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\r\n",
+        b"GET / HTTP/1.1\r\nX: y\rHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost:\r\n x\r\n\r\n",
+    ] {
+        malformed(bytes);
+    }
+}
+
+#[test]
+fn a_request_line_has_one_form() {
+    for line in [
+        "GET /",
+        "GET  / HTTP/1.1",
+        "GET /  HTTP/1.1",
+        " GET / HTTP/1.1",
+        "GET / HTTP/1.1 ",
+        "/ HTTP/1.1",
+        "GET / HTTP/1.2",
+        "GET / HTTP/2.0",
+        "GET / http/1.1",
+        "GET / HTTP/1.10",
+        "GET / HTTP/01.1",
+        "GET\t/\tHTTP/1.1",
+        "GET /a b HTTP/1.1",
+        "GET /#a HTTP/1.1",
+        "G@T / HTTP/1.1",
+        "GET /\x7f HTTP/1.1",
+        "GET * HTTP/1.1",
+        "GET a HTTP/1.1",
+        "GET https://x/ HTTP/1.1",
+        "GET http:/ HTTP/1.1",
+        "GET http:///p HTTP/1.1",
+        "GET http://u@x/ HTTP/1.1",
+        "GET http://y/ HTTP/1.1",
+        "GET ?a HTTP/1.1",
+        "CONNECT x:80 HTTP/1.1",
+    ] {
+        malformed(format!("{line}\r\nHost: x\r\n\r\n").as_bytes());
+    }
+}
+
+#[test]
+fn a_request_line_that_cannot_become_one_is_not_waited_for() {
+    for bytes in [&b"\x16\x03\x01"[..], b"\0", b"GET /\x01", b"(", b"\xef\xbb\xbfGET"] {
+        malformed(bytes);
+    }
+    assert!(read(b"GET /a HTTP/1.1\r").unwrap().is_none());
+    assert!(read(b"GET /\xc3\xa9").unwrap().is_none());
+}
+
+#[test]
+fn http_1_1_has_exactly_one_valid_host() {
+    malformed(b"GET / HTTP/1.1\r\n\r\n");
+    malformed(b"GET / HTTP/1.1\r\nHost:\r\n\r\n");
+    malformed(b"GET / HTTP/1.1\r\nHost: x\r\nhOST: x\r\n\r\n");
+    malformed(b"GET / HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n");
+    malformed(b"GET / HTTP/1.0\r\nHost: u@x\r\n\r\n");
+    assert!(head(b"GET / HTTP/1.0\r\n\r\n").host(b"").is_none());
+    let absolute = b"GET http://x/ HTTP/1.0\r\n\r\n";
+    assert_eq!(head(absolute).host(absolute).unwrap().name(), b"x");
+}
+
+#[test]
+fn framing_can_be_read_in_one_way_only() {
+    for fields in [
+        "Transfer-Encoding: chunked",
+        "Transfer-Encoding:",
+        "transfer-encoding: identity",
+        "Content-Length: 5\r\nContent-Length: 5",
+        "Content-Length: 0\r\nContent-Length: 0",
+        "Content-Length:",
+        "Content-Length: +1",
+        "Content-Length: 1, 1",
+    ] {
+        malformed(format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\n").as_bytes());
+    }
+    assert!(head(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n").has_body());
+    assert!(
+        head(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n")
+            .has_body()
+    );
+    assert!(!head(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").has_body());
+}
+
+#[test]
+fn close_wins_over_keep_alive() {
+    let with = |version: &str, connection: &str| {
+        head(format!("GET / HTTP/{version}\r\nHost: x\r\n{connection}\r\n").as_bytes()).persists()
+    };
+    assert!(with("1.1", ""));
+    assert!(!with("1.0", ""));
+    assert!(with("1.0", "Connection: Keep-Alive\r\n"));
+    assert!(!with("1.1", "Connection: TE, Close\r\n"));
+    assert!(!with("1.1", "Connection: close\r\nConnection: keep-alive\r\n"));
+    assert!(!with("1.0", "Connection: keep-alive, close\r\n"));
+}
+
+#[test]
+fn sizes_are_bounded() {
+    let long = "a".repeat(64);
+    assert_eq!(
+        read(format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap_err(),
+        HeadError::UriTooLong
+    );
+    assert_eq!(read(format!("GET /{long}").as_bytes()).unwrap_err(), HeadError::UriTooLong);
+    let fits = format!("GET /{} HTTP/1.1", "a".repeat(64 - "GET / HTTP/1.1".len()));
+    assert!(read(format!("{fits}\r\nHost: x\r\n\r\n").as_bytes()).unwrap().is_some());
+    let too_large = |bytes: String| match read(bytes.as_bytes()) {
+        Err(HeadError::TooLarge(_)) => {}
+        other => panic!("{bytes:?}: {other:?}"),
+    };
+    too_large("GET / HTTP/1.1\r\nHost: x\r\n1: a\r\n2: a\r\n3: a\r\n4: a\r\n\r\n".into());
+    too_large(format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(256)));
+    too_large(format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(256)));
+}

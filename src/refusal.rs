@@ -1,0 +1,400 @@
+//! Every way in which the gateway says no: its stable word, its status, and the sentence that helps.
+//!
+//! The words are a contract: the log, `explain`, the tests and scripts of administrators use them.
+//! No mapping here has a wildcard arm, so a new refusal does not compile until somebody has chosen
+//! its word and status.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::place::Place;
+
+/// A request that is answered by the gateway instead of by XiVO.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The head is not HTTP/1 as this gateway reads it; the text says why.
+    MalformedRequest(&'static str),
+    /// The request line is longer than `limits.max_uri`.
+    UriTooLong,
+    /// The head is longer than `limits.max_head` or has more fields than `limits.max_header_fields`.
+    HeadersTooLarge(&'static str),
+    /// The head did not come within `limits.head_timeout`.
+    RequestTimeout,
+    /// The Host is none of the listener's `server_names`.
+    Misdirected,
+    /// The address is in no policy.
+    UnknownPeer,
+    /// The address is in no policy, and has used up `limits.unknown_rate`.
+    UnknownPeerLimited {
+        /// Seconds until a further request is looked at, at least 1.
+        retry_after: u32,
+    },
+    /// The policy has `enabled = false`.
+    PeerDisabled {
+        /// Where.
+        place: Place,
+    },
+    /// Now is outside of the policy's `valid_from` and `valid_until`.
+    PeerExpired {
+        /// The date that decided.
+        place: Place,
+    },
+    /// The peer's or the gateway's rate is used up.
+    RateLimited {
+        /// Whose.
+        limit: Limit,
+        /// Seconds until a further request is looked at, at least 1.
+        retry_after: u32,
+    },
+    /// The path means XiVO's `private` realm, however it is spelt.
+    PrivatePath,
+    /// Any other path than the phonebook's.
+    UnknownPath,
+    /// Neither GET nor HEAD.
+    MethodNotAllowed,
+    /// A Content-Length above 0.
+    BodyNotAllowed,
+    /// The query is not one of a lookup.
+    BadArgument(BadArgument),
+    /// The policy does not grant what is asked.
+    ActionNotGranted(NotGranted),
+    /// The peer's `concurrent` lookups are on their way already.
+    TooManyConcurrent {
+        /// The policy's `concurrent`.
+        concurrent: u32,
+    },
+    /// The gateway has `limits.max_connections` connections.
+    Overloaded,
+    /// XiVO did not answer, or not as a phonebook does.
+    Upstream(UpstreamFault),
+    /// The client left before the answer; for the log only.
+    ClientClosed,
+}
+
+/// Which limit was used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The policy's `rate`.
+    Peer,
+    /// `limits.unknown_rate`, for callers in no policy.
+    Unknown,
+    /// `limits.rate`, for all peers together.
+    Gateway,
+}
+
+impl Limit {
+    /// The word in the log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Unknown => "unknown",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
+/// What is wrong with a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadArgument {
+    /// An argument that no lookup has, or one misspelt.
+    Unknown,
+    /// The named argument stands there twice.
+    Repeated(&'static str),
+    /// The named argument has no `=`, or does not belong to this `act`.
+    Misplaced(&'static str),
+    /// The named argument is missing for this `act`.
+    Missing(&'static str),
+    /// A `%` is not followed by two hexadecimal digits.
+    BadEscape,
+    /// `act` is none of XiVO's acts.
+    Act,
+    /// The term is not UTF-8.
+    TermNotUtf8,
+    /// The term holds a control character.
+    TermControl,
+    /// The term is longer than 256 characters.
+    TermTooLong,
+    /// `id` is not 1 to 10 digits.
+    Id,
+    /// `sum` is not 32 hexadecimal digits.
+    Sum,
+}
+
+/// Why an action is not granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotGranted {
+    /// `add`, `delete` and whatever else writes: no policy can grant it.
+    Writing,
+    /// The policy's `actions` lack it.
+    Action {
+        /// The action's word.
+        action: &'static str,
+        /// The policy's `actions`.
+        place: Place,
+    },
+    /// The term is shorter than the policy's `min_search_length`.
+    TermTooShort {
+        /// Characters of the term.
+        length: usize,
+        /// Characters that it must have.
+        min: u8,
+        /// The policy's `min_search_length`.
+        place: Place,
+    },
+}
+
+/// What went wrong between the gateway and XiVO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamFault {
+    /// No connection, or it was reset; the text says at which step.
+    Unreachable(&'static str),
+    /// The answer is not HTTP/1 as read here, or a 200 that is not JSON; the text says why.
+    Invalid(&'static str),
+    /// XiVO answered a redirect.
+    Redirect(u16),
+    /// XiVO answered 401 or 403: it does not know the gateway.
+    RefusedGateway(u16),
+    /// XiVO answered any other status than a phonebook's.
+    Error(u16),
+    /// The answer is larger than `upstream.max_answer`.
+    TooLarge,
+    /// The head of the answer did not come in time.
+    Timeout,
+}
+
+impl Refusal {
+    /// The stable word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::MalformedRequest(_) => "malformed-request",
+            Self::UriTooLong => "uri-too-long",
+            Self::HeadersTooLarge(_) => "headers-too-large",
+            Self::RequestTimeout => "request-timeout",
+            Self::Misdirected => "misdirected",
+            Self::UnknownPeer | Self::UnknownPeerLimited { .. } => "unknown-peer",
+            Self::PeerDisabled { .. } => "peer-disabled",
+            Self::PeerExpired { .. } => "peer-expired",
+            Self::RateLimited { .. } => "rate-limited",
+            Self::PrivatePath => "private-path",
+            Self::UnknownPath => "unknown-path",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::BodyNotAllowed => "body-not-allowed",
+            Self::BadArgument(_) => "bad-argument",
+            Self::ActionNotGranted(_) => "action-not-granted",
+            Self::TooManyConcurrent { .. } => "too-many-concurrent",
+            Self::Overloaded => "overloaded",
+            Self::Upstream(UpstreamFault::Unreachable(_)) => "upstream-unreachable",
+            Self::Upstream(UpstreamFault::Invalid(_)) => "upstream-invalid",
+            Self::Upstream(UpstreamFault::Redirect(_)) => "upstream-redirect",
+            Self::Upstream(UpstreamFault::RefusedGateway(_)) => "upstream-refused-gateway",
+            Self::Upstream(UpstreamFault::Error(_)) => "upstream-error",
+            Self::Upstream(UpstreamFault::TooLarge) => "upstream-too-large",
+            Self::Upstream(UpstreamFault::Timeout) => "upstream-timeout",
+            Self::ClientClosed => "client-closed",
+        }
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::MalformedRequest(_) | Self::BadArgument(_) => 400,
+            Self::UnknownPeer
+            | Self::PeerDisabled { .. }
+            | Self::PeerExpired { .. }
+            | Self::PrivatePath
+            | Self::ActionNotGranted(_) => 403,
+            Self::UnknownPath => 404,
+            Self::MethodNotAllowed => 405,
+            Self::RequestTimeout => 408,
+            Self::BodyNotAllowed => 413,
+            Self::UriTooLong => 414,
+            Self::Misdirected => 421,
+            Self::UnknownPeerLimited { .. }
+            | Self::RateLimited { .. }
+            | Self::TooManyConcurrent { .. } => 429,
+            Self::HeadersTooLarge(_) => 431,
+            Self::ClientClosed => 499,
+            Self::Upstream(UpstreamFault::Timeout) => 504,
+            Self::Upstream(
+                UpstreamFault::Unreachable(_)
+                | UpstreamFault::Invalid(_)
+                | UpstreamFault::Redirect(_)
+                | UpstreamFault::RefusedGateway(_)
+                | UpstreamFault::Error(_)
+                | UpstreamFault::TooLarge,
+            ) => 502,
+            Self::Overloaded => 503,
+        }
+    }
+
+    /// Whether the connection ends with this answer, because where the next request would begin is
+    /// unknown, or because the gateway can hold no more of them.
+    pub fn closes(&self) -> bool {
+        matches!(
+            self,
+            Self::MalformedRequest(_)
+                | Self::UriTooLong
+                | Self::HeadersTooLarge(_)
+                | Self::RequestTimeout
+                | Self::UnknownPeerLimited { .. }
+                | Self::BodyNotAllowed
+                | Self::Overloaded
+        )
+    }
+
+    /// Seconds for `Retry-After`, where trying again later helps.
+    pub fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::UnknownPeerLimited { retry_after } | Self::RateLimited { retry_after, .. } => {
+                Some(*retry_after)
+            }
+            Self::TooManyConcurrent { .. } | Self::Overloaded => Some(1),
+            _ => None,
+        }
+    }
+
+    /// The limit that was used up, if one was.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::UnknownPeerLimited { .. } => Some(Limit::Unknown),
+            Self::RateLimited { limit, .. } => Some(*limit),
+            _ => None,
+        }
+    }
+
+    /// The place in the configuration that decided, where one did.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::PeerDisabled { place }
+            | Self::PeerExpired { place }
+            | Self::ActionNotGranted(
+                NotGranted::Action { place, .. } | NotGranted::TermTooShort { place, .. },
+            ) => Some(place),
+            _ => None,
+        }
+    }
+
+    /// The sentence for a known peer's administrator: what to change. Names nothing of the
+    /// gateway's files: those are for its own administrator, in the log and in `explain`.
+    pub fn advice(&self) -> Cow<'static, str> {
+        match self {
+            Self::MalformedRequest(why) => format!("The request is not well-formed HTTP/1: {why}.").into(),
+            Self::UriTooLong => "The request line is too long. A search term has up to 256 characters.".into(),
+            Self::HeadersTooLarge(why) => format!("The request was not read: {why}.").into(),
+            Self::RequestTimeout => "The request did not arrive completely in time.".into(),
+            Self::Misdirected => "This gateway does not answer for the host in the URL. Use the host name or address that its administrator gave out.".into(),
+            Self::UnknownPeer | Self::UnknownPeerLimited { .. } => "This address may not use the phonebook. Ask the administrator of this gateway for a policy with your address.".into(),
+            Self::PeerDisabled { .. } => "Access is switched off for this peer. Ask the administrator of this gateway.".into(),
+            Self::PeerExpired { .. } => "Access is limited to certain dates for this peer, and now is not within them. Ask the administrator of this gateway.".into(),
+            Self::RateLimited { limit: Limit::Gateway, retry_after } => format!("The gateway is receiving more lookups than it takes. Try again in {retry_after} s.").into(),
+            Self::RateLimited { retry_after, .. } => format!("More lookups than this peer's rate allows. Try again in {retry_after} s, or ask the administrator of this gateway for a higher rate.").into(),
+            Self::PrivatePath => "The directory's URL must contain `restricted`, not `private`.".into(),
+            Self::UnknownPath => "Only the phonebook is served here, at /service/ipbx/json.php/restricted/pbx_services/phonebook. Correct the directory's URL.".into(),
+            Self::MethodNotAllowed => "Only GET and HEAD are allowed: the phonebook can be read here, not changed.".into(),
+            Self::BodyNotAllowed => "A lookup has no body.".into(),
+            Self::BadArgument(bad) => bad.to_string().into(),
+            Self::ActionNotGranted(not) => not.to_string().into(),
+            Self::TooManyConcurrent { concurrent } => format!("{concurrent} lookups of this peer are being answered already. Try again in a second, or ask the administrator of this gateway for a higher number.").into(),
+            Self::Overloaded => "The gateway has as many connections as it may have. Try again in a second.".into(),
+            Self::Upstream(fault) => fault.for_peer().into(),
+            Self::ClientClosed => "".into(),
+        }
+    }
+}
+
+impl fmt::Display for BadArgument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("The query has an argument that no lookup has. Known are `act`, `search`, `id` and `sum`."),
+            Self::Repeated(name) => write!(f, "The query has `{name}` more than once."),
+            Self::Misplaced(name) => write!(f, "The query has `{name}` without a value, or with an `act` that does not take it."),
+            Self::Missing(name) => write!(f, "The query lacks `{name}`, which this `act` needs."),
+            Self::BadEscape => f.write_str("The query has a `%` without two hexadecimal digits behind it."),
+            Self::Act => f.write_str("The query's `act` is unknown. Known are `search`, `list` and `view`, spelt so."),
+            Self::TermNotUtf8 => f.write_str("The search term is not UTF-8."),
+            Self::TermControl => f.write_str("The search term holds a control character."),
+            Self::TermTooLong => f.write_str("The search term is longer than 256 characters."),
+            Self::Id => f.write_str("The query's `id` is not a number of 1 to 10 digits."),
+            Self::Sum => f.write_str("The query's `sum` is not 32 hexadecimal digits."),
+        }
+    }
+}
+
+impl NotGranted {
+    /// The rule that refused, as a word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Writing => "writing-action",
+            Self::Action { .. } => "action-not-in-policy",
+            Self::TermTooShort { .. } => "term-too-short",
+        }
+    }
+}
+
+impl fmt::Display for NotGranted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Writing => f.write_str("The phonebook can be read here, never changed."),
+            Self::Action { action, .. } => write!(
+                f,
+                "This peer may not use `act={action}`. Ask the administrator of this gateway to grant it."
+            ),
+            Self::TermTooShort { length, min, .. } => write!(
+                f,
+                "The search term has {length} characters; this peer's have at least {min}."
+            ),
+        }
+    }
+}
+
+impl UpstreamFault {
+    /// What a peer is told: that it is not the peer's fault. The rest is for the gateway's own
+    /// administrator.
+    fn for_peer(self) -> &'static str {
+        match self {
+            Self::Timeout => "The XiVO behind this gateway did not answer in time.",
+            Self::Unreachable(_) => "The XiVO behind this gateway could not be reached.",
+            Self::TooLarge => "The answer of the XiVO behind this gateway is too large.",
+            Self::Invalid(_) | Self::Redirect(_) | Self::RefusedGateway(_) | Self::Error(_) => {
+                "The XiVO behind this gateway did not answer as a phonebook does. Its administrator finds the reason in the gateway's journal."
+            }
+        }
+    }
+
+    /// What the gateway's administrator is told in the diagnostic log: what was seen, and what to do.
+    pub fn for_administrator(self) -> Cow<'static, str> {
+        match self {
+            Self::Unreachable(why) => format!("XiVO could not be reached: {why}").into(),
+            Self::Invalid(why) => format!("XiVO's answer was not accepted: {why}").into(),
+            Self::Redirect(status) => format!("XiVO answered {status}, a redirect: its nginx sends plain http elsewhere unless the Host is `localhost` or `127.0.0.1`; set upstream.host = \"localhost\"").into(),
+            Self::RefusedGateway(status) => format!("XiVO answered {status}: it does not let this gateway in; add a Web Services user").into(),
+            Self::Error(status) => format!("XiVO answered {status}, which no phonebook does; see XiVO's own logs").into(),
+            Self::TooLarge => "XiVO's answer is larger than upstream.max_answer".into(),
+            Self::Timeout => "XiVO did not answer in time (upstream.timeout, or upstream.list_timeout for act=list); its nginx or php-fpm is slow or stuck".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_that_ask_to_wait_say_how_long() {
+        for refusal in [
+            Refusal::UnknownPeerLimited { retry_after: 3 },
+            Refusal::RateLimited { limit: Limit::Peer, retry_after: 3 },
+            Refusal::TooManyConcurrent { concurrent: 8 },
+            Refusal::Overloaded,
+        ] {
+            assert!(refusal.retry_after().is_some_and(|seconds| seconds >= 1), "{refusal:?}");
+        }
+        assert_eq!(Refusal::UnknownPeer.retry_after(), None);
+    }
+
+    #[test]
+    fn what_leaves_unread_bytes_behind_closes() {
+        assert!(Refusal::BodyNotAllowed.closes() && Refusal::MalformedRequest("").closes());
+        assert!(!Refusal::PrivatePath.closes() && !Refusal::UnknownPeer.closes());
+    }
+}
