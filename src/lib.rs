@@ -1,8 +1,10 @@
 //! An access-control reverse proxy for one endpoint: a XiVO's phonebook.
 
 pub mod address;
+pub mod decide;
 pub mod http1;
 pub mod lookup;
+pub mod peers;
 pub mod place;
 pub mod policy;
 pub mod refusal;

@@ -140,8 +140,50 @@ pub struct Rate {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
     use super::*;
+
+    /// A policy with the defaults of the configuration and without hosts.
+    pub(crate) fn policy(name: &str) -> Policy {
+        policy_with_hosts(name, &[])
+    }
+
+    /// The same with hosts, on lines from 2 on.
+    pub(crate) fn policy_with_hosts(name: &str, hosts: &[&str]) -> Policy {
+        let file = Arc::new(PathBuf::from(format!("policies/{name}.toml")));
+        let place = |line| Place::new(Arc::clone(&file), line);
+        let mut actions = Actions::default();
+        actions.insert(Action::Search);
+        let host = |(line, text): (u32, &&str)| Placed {
+            value: Host::Prefix(text.parse().unwrap()),
+            place: place(line),
+            written: true,
+        };
+        Policy {
+            name: PeerName::new(name).unwrap(),
+            place: place(1),
+            description: String::new(),
+            hosts: (2..).zip(hosts).map(host).collect(),
+            actions: Placed { value: actions, place: place(1), written: false },
+            rate: Placed { value: rate(10, 20), place: place(1), written: false },
+            concurrent: Placed { value: 8, place: place(1), written: false },
+            min_search_length: Placed { value: 2, place: place(1), written: false },
+            enabled: Placed { value: true, place: place(1), written: false },
+            valid_from: None,
+            valid_until: None,
+        }
+    }
+
+    fn rate(per_second: u32, burst: u32) -> Rate {
+        Rate {
+            requests: NonZeroU32::new(per_second).unwrap(),
+            period: Duration::from_secs(1),
+            burst: NonZeroU32::new(burst).unwrap(),
+        }
+    }
 
     #[test]
     fn peer_names_are_one_plain_word() {

@@ -1,0 +1,125 @@
+//! Whether a policy grants a lookup: pure and total, without a clock and without I/O. What no line
+//! of the policy grants is refused.
+
+use crate::lookup::Lookup;
+use crate::place::Place;
+use crate::policy::{Action, Policy};
+use crate::refusal::{NotGranted, Refusal};
+
+/// What was decided, and by which line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The permit, or why there is none.
+    pub outcome: Result<Permit, Refusal>,
+    /// The line of the policy that decided.
+    pub rule: Place,
+}
+
+/// A lookup that a policy grants. Only [`decide`] makes one, and only for a permit is anything sent
+/// to XiVO.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permit(Lookup);
+
+impl Permit {
+    /// What may be asked.
+    pub fn lookup(&self) -> &Lookup {
+        &self.0
+    }
+}
+
+/// Decides whether `policy` grants `lookup`.
+pub fn decide(policy: &Policy, lookup: Lookup) -> Verdict {
+    let action = action(&lookup);
+    if !policy.actions.value.contains(action) {
+        let place = policy.actions.place.clone();
+        let refused = NotGranted::Action { action: action.as_str(), place: place.clone() };
+        return Verdict { outcome: Err(Refusal::ActionNotGranted(refused)), rule: place };
+    }
+    if let Lookup::Search { term, .. } = &lookup {
+        let (length, min) = (term.length(), policy.min_search_length.value);
+        if length < usize::from(min) {
+            let place = policy.min_search_length.place.clone();
+            let refused = NotGranted::TermTooShort { length, min, place: place.clone() };
+            return Verdict { outcome: Err(Refusal::ActionNotGranted(refused)), rule: place };
+        }
+    }
+    Verdict { outcome: Ok(Permit(lookup)), rule: policy.actions.place.clone() }
+}
+
+/// The action that a lookup needs.
+pub fn action(lookup: &Lookup) -> Action {
+    match lookup {
+        Lookup::Search { .. } => Action::Search,
+        Lookup::List { .. } => Action::List,
+        Lookup::View { .. } => Action::View,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lookup::{Asked, PATH};
+    use crate::policy::Actions;
+    use crate::policy::tests::policy;
+
+    fn lookup(query: &str) -> Lookup {
+        let asked = Asked {
+            method: b"GET",
+            path: PATH.as_bytes(),
+            query: Some(query.as_bytes()),
+            has_body: false,
+        };
+        Lookup::parse(asked).unwrap()
+    }
+
+    fn refusal(policy: &Policy, query: &str) -> Option<NotGranted> {
+        match decide(policy, lookup(query)).outcome {
+            Ok(_) => None,
+            Err(Refusal::ActionNotGranted(not)) => Some(not),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_is_granted_by_default() {
+        let mut policy = policy("a");
+        policy.actions.value = Actions::default();
+        for query in ["act=search&search=doe", "act=list", "act=view&id=1"] {
+            assert_eq!(refusal(&policy, query).unwrap().word(), "action-not-in-policy", "{query}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_listed_is_granted() {
+        for action in Action::ALL {
+            let mut policy = policy("a");
+            policy.actions.value = Actions::default();
+            policy.actions.value.insert(action);
+            for query in ["act=search&search=doe", "act=list", "act=view&id=1"] {
+                let granted = refusal(&policy, query).is_none();
+                assert_eq!(granted, super::action(&lookup(query)) == action, "{query}");
+            }
+        }
+    }
+
+    #[test]
+    fn terms_are_counted_in_characters_after_trimming() {
+        let policy = policy("a");
+        assert_eq!(policy.min_search_length.value, 2);
+        for (term, granted) in [
+            ("", false),
+            ("e", false),
+            ("%20e%20", false),
+            ("%C3%A9", false),
+            ("%C3%A9%C3%A9", true),
+            ("ab", true),
+        ] {
+            let refused = refusal(&policy, &format!("act=search&search={term}"));
+            assert_eq!(refused.is_none(), granted, "{term}");
+            assert!(refused.is_none_or(|not| not.word() == "term-too-short"));
+        }
+        let mut open = policy;
+        open.min_search_length.value = 0;
+        assert!(refusal(&open, "act=search&search=").is_none());
+    }
+}
