@@ -3,6 +3,7 @@
 pub mod address;
 pub mod decide;
 pub mod http1;
+pub mod limits;
 pub mod lookup;
 pub mod peers;
 pub mod place;

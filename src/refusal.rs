@@ -6,7 +6,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::num::NonZeroU32;
 
+use crate::limits::{Limit, RateLimited, TooMany};
 use crate::place::Place;
 
 /// A request that is answered by the gateway instead of by XiVO.
@@ -25,10 +27,7 @@ pub enum Refusal {
     /// The address is in no policy.
     UnknownPeer,
     /// The address is in no policy, and has used up `limits.unknown_rate`.
-    UnknownPeerLimited {
-        /// Seconds until a further request is looked at, at least 1.
-        retry_after: u32,
-    },
+    UnknownPeerLimited(RateLimited),
     /// The policy has `enabled = false`.
     PeerDisabled {
         /// Where.
@@ -40,12 +39,7 @@ pub enum Refusal {
         place: Place,
     },
     /// The peer's or the gateway's rate is used up.
-    RateLimited {
-        /// Whose.
-        limit: Limit,
-        /// Seconds until a further request is looked at, at least 1.
-        retry_after: u32,
-    },
+    RateLimited(RateLimited),
     /// The path means XiVO's `private` realm, however it is spelt.
     PrivatePath,
     /// Any other path than the phonebook's.
@@ -59,38 +53,13 @@ pub enum Refusal {
     /// The policy does not grant what is asked.
     ActionNotGranted(NotGranted),
     /// The peer's `concurrent` lookups are on their way already.
-    TooManyConcurrent {
-        /// The policy's `concurrent`.
-        concurrent: u32,
-    },
+    TooManyConcurrent(TooMany),
     /// The gateway has `limits.max_connections` connections.
     Overloaded,
     /// XiVO did not answer, or not as a phonebook does.
     Upstream(UpstreamFault),
     /// The client left before the answer; for the log only.
     ClientClosed,
-}
-
-/// Which limit was used up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    /// The policy's `rate`.
-    Peer,
-    /// `limits.unknown_rate`, for callers in no policy.
-    Unknown,
-    /// `limits.rate`, for all peers together.
-    Gateway,
-}
-
-impl Limit {
-    /// The word in the log.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Peer => "peer",
-            Self::Unknown => "unknown",
-            Self::Gateway => "gateway",
-        }
-    }
 }
 
 /// What is wrong with a query.
@@ -171,17 +140,17 @@ impl Refusal {
             Self::HeadersTooLarge(_) => "headers-too-large",
             Self::RequestTimeout => "request-timeout",
             Self::Misdirected => "misdirected",
-            Self::UnknownPeer | Self::UnknownPeerLimited { .. } => "unknown-peer",
+            Self::UnknownPeer | Self::UnknownPeerLimited(_) => "unknown-peer",
             Self::PeerDisabled { .. } => "peer-disabled",
             Self::PeerExpired { .. } => "peer-expired",
-            Self::RateLimited { .. } => "rate-limited",
+            Self::RateLimited(_) => "rate-limited",
             Self::PrivatePath => "private-path",
             Self::UnknownPath => "unknown-path",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::BodyNotAllowed => "body-not-allowed",
             Self::BadArgument(_) => "bad-argument",
             Self::ActionNotGranted(_) => "action-not-granted",
-            Self::TooManyConcurrent { .. } => "too-many-concurrent",
+            Self::TooManyConcurrent(_) => "too-many-concurrent",
             Self::Overloaded => "overloaded",
             Self::Upstream(UpstreamFault::Unreachable(_)) => "upstream-unreachable",
             Self::Upstream(UpstreamFault::Invalid(_)) => "upstream-invalid",
@@ -209,9 +178,7 @@ impl Refusal {
             Self::BodyNotAllowed => 413,
             Self::UriTooLong => 414,
             Self::Misdirected => 421,
-            Self::UnknownPeerLimited { .. }
-            | Self::RateLimited { .. }
-            | Self::TooManyConcurrent { .. } => 429,
+            Self::UnknownPeerLimited(_) | Self::RateLimited(_) | Self::TooManyConcurrent(_) => 429,
             Self::HeadersTooLarge(_) => 431,
             Self::ClientClosed => 499,
             Self::Upstream(UpstreamFault::Timeout) => 504,
@@ -236,19 +203,20 @@ impl Refusal {
                 | Self::UriTooLong
                 | Self::HeadersTooLarge(_)
                 | Self::RequestTimeout
-                | Self::UnknownPeerLimited { .. }
+                | Self::UnknownPeerLimited(_)
                 | Self::BodyNotAllowed
                 | Self::Overloaded
         )
     }
 
     /// Seconds for `Retry-After`, where trying again later helps.
-    pub fn retry_after(&self) -> Option<u32> {
+    pub fn retry_after(&self) -> Option<NonZeroU32> {
         match self {
-            Self::UnknownPeerLimited { retry_after } | Self::RateLimited { retry_after, .. } => {
-                Some(*retry_after)
+            Self::UnknownPeerLimited(limited) | Self::RateLimited(limited) => {
+                Some(limited.retry_after_seconds)
             }
-            Self::TooManyConcurrent { .. } | Self::Overloaded => Some(1),
+            Self::TooManyConcurrent(too_many) => Some(too_many.retry_after_seconds()),
+            Self::Overloaded => Some(NonZeroU32::MIN),
             _ => None,
         }
     }
@@ -256,8 +224,7 @@ impl Refusal {
     /// The limit that was used up, if one was.
     pub fn limit(&self) -> Option<Limit> {
         match self {
-            Self::UnknownPeerLimited { .. } => Some(Limit::Unknown),
-            Self::RateLimited { limit, .. } => Some(*limit),
+            Self::UnknownPeerLimited(limited) | Self::RateLimited(limited) => Some(limited.limit),
             _ => None,
         }
     }
@@ -283,18 +250,18 @@ impl Refusal {
             Self::HeadersTooLarge(why) => format!("The request was not read: {why}.").into(),
             Self::RequestTimeout => "The request did not arrive completely in time.".into(),
             Self::Misdirected => "This gateway does not answer for the host in the URL. Use the host name or address that its administrator gave out.".into(),
-            Self::UnknownPeer | Self::UnknownPeerLimited { .. } => "This address may not use the phonebook. Ask the administrator of this gateway for a policy with your address.".into(),
+            Self::UnknownPeer | Self::UnknownPeerLimited(_) => "This address may not use the phonebook. Ask the administrator of this gateway for a policy with your address.".into(),
             Self::PeerDisabled { .. } => "Access is switched off for this peer. Ask the administrator of this gateway.".into(),
             Self::PeerExpired { .. } => "Access is limited to certain dates for this peer, and now is not within them. Ask the administrator of this gateway.".into(),
-            Self::RateLimited { limit: Limit::Gateway, retry_after } => format!("The gateway is receiving more lookups than it takes. Try again in {retry_after} s.").into(),
-            Self::RateLimited { retry_after, .. } => format!("More lookups than this peer's rate allows. Try again in {retry_after} s, or ask the administrator of this gateway for a higher rate.").into(),
+            Self::RateLimited(RateLimited { limit: Limit::Gateway, retry_after_seconds }) => format!("The gateway is receiving more lookups than it takes. Try again in {retry_after_seconds} s.").into(),
+            Self::RateLimited(RateLimited { retry_after_seconds, .. }) => format!("More lookups than this peer's rate allows. Try again in {retry_after_seconds} s, or ask the administrator of this gateway for a higher rate.").into(),
             Self::PrivatePath => "The directory's URL must contain `restricted`, not `private`.".into(),
             Self::UnknownPath => "Only the phonebook is served here, at /service/ipbx/json.php/restricted/pbx_services/phonebook. Correct the directory's URL.".into(),
             Self::MethodNotAllowed => "Only GET and HEAD are allowed: the phonebook can be read here, not changed.".into(),
             Self::BodyNotAllowed => "A lookup has no body.".into(),
             Self::BadArgument(bad) => bad.to_string().into(),
             Self::ActionNotGranted(not) => not.to_string().into(),
-            Self::TooManyConcurrent { concurrent } => format!("{concurrent} lookups of this peer are being answered already. Try again in a second, or ask the administrator of this gateway for a higher number.").into(),
+            Self::TooManyConcurrent(TooMany { concurrent }) => format!("{concurrent} lookups of this peer are being answered already. Try again in a second, or ask the administrator of this gateway for a higher number.").into(),
             Self::Overloaded => "The gateway has as many connections as it may have. Try again in a second.".into(),
             Self::Upstream(fault) => fault.for_peer().into(),
             Self::ClientClosed => "".into(),
@@ -378,19 +345,6 @@ impl UpstreamFault {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn refusals_that_ask_to_wait_say_how_long() {
-        for refusal in [
-            Refusal::UnknownPeerLimited { retry_after: 3 },
-            Refusal::RateLimited { limit: Limit::Peer, retry_after: 3 },
-            Refusal::TooManyConcurrent { concurrent: 8 },
-            Refusal::Overloaded,
-        ] {
-            assert!(refusal.retry_after().is_some_and(|seconds| seconds >= 1), "{refusal:?}");
-        }
-        assert_eq!(Refusal::UnknownPeer.retry_after(), None);
-    }
 
     #[test]
     fn what_leaves_unread_bytes_behind_closes() {

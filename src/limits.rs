@@ -1,0 +1,191 @@
+//! How much a caller may ask: rates of peers, gateway and strangers, and lookups in flight.
+//!
+//! Guarantees:
+//! - All limits are shared by all workers and exact over them: there is no share per worker.
+//! - A peer's request spends a token of the peer and one of the gateway, or none.
+//! - Callers that are in no policy have small buckets of their own and spend nothing of the gateway's:
+//!   strangers cannot use up what belongs to the peers.
+//! - A refusal says after how many whole seconds, at least one, the limit that refused has a token again
+//!   (`Retry-After`, RFC 9110, section 10.2.3), and costs the caller nothing.
+//! - No clock is read here: the moment comes with the request.
+//!
+//! `burst` is how many requests may come at once. nginx's `burst=` with `nodelay` is one less for the
+//! same behaviour, since its first request is not part of the burst; see [`bucket`].
+
+pub mod bucket;
+mod unknown;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use bucket::{Bucket, Moment, Token, TooSoon};
+
+use crate::address::ClientAddress;
+use crate::policy::Rate;
+
+/// How many unknown callers are remembered, unless told otherwise: some 11 MB when full.
+pub const UNKNOWN_CALLERS: usize = 65_536;
+
+/// What one peer may ask: its rate, and its lookups in flight.
+#[derive(Debug)]
+pub struct PeerLimits {
+    bucket: Bucket,
+    in_flight: AtomicU32,
+    concurrent: u32,
+}
+
+impl PeerLimits {
+    /// A full bucket, and nothing in flight.
+    pub fn new(rate: &Rate, concurrent: u32) -> Self {
+        Self { bucket: Bucket::new(rate), in_flight: AtomicU32::new(0), concurrent }
+    }
+
+    /// Takes one of the peer's places for lookups in flight. It is free again when the slot is
+    /// dropped, however the lookup ended.
+    pub fn slot(self: &Arc<Self>) -> Result<Slot, TooMany> {
+        let one_more = |count: u32| (count < self.concurrent).then(|| count + 1);
+        self.in_flight
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, one_more)
+            .map(|_| Slot(Arc::clone(self)))
+            .map_err(|_| TooMany { concurrent: self.concurrent })
+    }
+
+    /// How many slots are held now.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+}
+
+/// A place among a peer's lookups in flight, held until it is dropped.
+#[derive(Debug)]
+#[must_use = "the place is free again as soon as the slot is dropped"]
+pub struct Slot(Arc<PeerLimits>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// What all peers together may ask, and what strangers may.
+#[derive(Debug)]
+pub struct GatewayLimits {
+    gateway: Bucket,
+    unknown: unknown::UnknownCallers,
+}
+
+impl GatewayLimits {
+    /// Full buckets. `unknown_callers` is how many strangers are remembered, [`UNKNOWN_CALLERS`] as a
+    /// rule; it is rounded up a little, to share the table out evenly.
+    pub fn new(gateway: &Rate, unknown: &Rate, unknown_callers: usize) -> Self {
+        Self {
+            gateway: Bucket::new(gateway),
+            unknown: unknown::UnknownCallers::new(unknown, unknown_callers),
+        }
+    }
+
+    /// Spends a token of `peer` and one of the gateway, or neither.
+    ///
+    /// The peer is asked first, so one that is over its own rate does not touch the gateway's number,
+    /// which all workers write to.
+    pub fn admit(&self, peer: &PeerLimits, now: Moment) -> Result<Admitted, RateLimited> {
+        let of_peer = peer.bucket.take(now).map_err(|e| RateLimited::new(Limit::Peer, e))?;
+        match self.gateway.take(now) {
+            Ok(of_gateway) => {
+                of_peer.spend();
+                of_gateway.spend();
+                Ok(Admitted(()))
+            }
+            Err(refused) => {
+                of_peer.give_back();
+                Err(RateLimited::new(Limit::Gateway, refused))
+            }
+        }
+    }
+
+    /// Counts a request of a caller that is in no policy, or that the reader could not make sense of.
+    ///
+    /// Such a request is refused in any case. `Ok` says that it is answered with its own refusal (403
+    /// for an unknown peer), `Err` that this is now 429 and the end of the connection.
+    pub fn unknown(&self, caller: ClientAddress, now: Moment) -> Result<(), RateLimited> {
+        self.unknown.take(caller, now).map_err(|e| RateLimited::new(Limit::Unknown, e))
+    }
+
+    /// How many unknown callers are remembered now.
+    pub fn unknown_callers(&self) -> usize {
+        self.unknown.len()
+    }
+}
+
+/// Proof that a peer's request spent its tokens. Only [`GatewayLimits::admit`] makes one.
+#[derive(Debug)]
+#[must_use = "an admitted request goes on to be parsed"]
+pub struct Admitted(());
+
+/// Which rate refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// The peer's own.
+    Peer,
+    /// That of all peers together.
+    Gateway,
+    /// That of a caller in no policy.
+    Unknown,
+}
+
+impl Limit {
+    /// The word for it in log and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Gateway => "gateway",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A request came too soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {limit} rate is used up; try again in {retry_after_seconds} s")]
+pub struct RateLimited {
+    /// The rate that refused.
+    pub limit: Limit,
+    /// The value of `Retry-After`: the seconds until that rate has a token, rounded up, at least 1.
+    pub retry_after_seconds: NonZeroU32,
+}
+
+impl RateLimited {
+    fn new(limit: Limit, refused: TooSoon) -> Self {
+        let wait = refused.retry_after;
+        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        Self { limit, retry_after_seconds: NonZeroU32::new(seconds).unwrap_or(NonZeroU32::MIN) }
+    }
+}
+
+/// As many of the peer's lookups are in flight as its policy allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{concurrent} lookups are in flight, which is all that `concurrent` allows")]
+pub struct TooMany {
+    /// The ceiling.
+    pub concurrent: u32,
+}
+
+impl TooMany {
+    /// The value of `Retry-After`. When a lookup will end cannot be known; a second is the least that
+    /// the field can say, and lookups end sooner as a rule.
+    pub fn retry_after_seconds(self) -> NonZeroU32 {
+        NonZeroU32::MIN
+    }
+}

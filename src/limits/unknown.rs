@@ -1,0 +1,51 @@
+//! The buckets of callers that are in no policy: one small bucket each, and a bounded number of them.
+
+use std::convert::Infallible;
+use std::hash::RandomState;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+
+use super::bucket::{Bucket, Moment, TooSoon};
+use crate::address::ClientAddress;
+use crate::policy::Rate;
+
+/// A bucket for each unknown IPv4 address or IPv6 /64 that was seen of late.
+///
+/// When the table is full, a new caller takes the place of one that is not asking much. Whoever lost
+/// its place starts with a full bucket when it comes again. That is acceptable because nothing is
+/// guarded by these buckets but the kind of refusal: a stranger gets 403 or 429 and never a lookup. An
+/// attacker who spends tens of thousands of addresses on it wins a few 403 more, and can neither make
+/// the table grow nor lock anybody else out, which a table that turns newcomers away would do.
+#[derive(Debug)]
+pub(super) struct UnknownCallers {
+    rate: Rate,
+    // std's keyed hash: strangers choose the keys, so they must not be able to choose collisions.
+    buckets: Cache<IpAddr, Arc<Bucket>, UnitWeighter, RandomState>,
+}
+
+impl UnknownCallers {
+    pub(super) fn new(rate: &Rate, capacity: usize) -> Self {
+        let capacity = capacity.max(1);
+        let buckets = Cache::with(
+            capacity,
+            u64::try_from(capacity).unwrap_or(u64::MAX),
+            UnitWeighter,
+            RandomState::new(),
+            DefaultLifecycle::default(),
+        );
+        Self { rate: *rate, buckets }
+    }
+
+    pub(super) fn take(&self, caller: ClientAddress, now: Moment) -> Result<(), TooSoon> {
+        let new = || Ok::<_, Infallible>(Arc::new(Bucket::new(&self.rate)));
+        let Ok(bucket) = self.buckets.get_or_insert_with(&caller.unknown_caller_key(), new);
+        bucket.take(now).map(|token| token.spend())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.buckets.len()
+    }
+}
