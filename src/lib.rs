@@ -9,3 +9,4 @@ pub mod peers;
 pub mod place;
 pub mod policy;
 pub mod refusal;
+pub mod upstream;

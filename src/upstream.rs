@@ -1,0 +1,215 @@
+//! The way to XiVO: one question at a time over a pooled connection, in the asking task itself.
+//!
+//! # Guarantees
+//! * What is sent is a fresh head, written from a [`Permit`] and the connection's facts; of the
+//!   client's bytes only its `User-Agent` goes along.
+//! * No byte is sent over a connection that comes from a loopback address, unless
+//!   `upstream.danger_loopback_source` says so: XiVO grants `private` to those.
+//! * A question is asked a second time only when a *reused* connection ended before the first byte
+//!   of an answer (nginx closes idle connections when it likes), once, over a fresh connection, and
+//!   within the same deadline. Lookups only read, so asking twice does no harm.
+//! * An answer that is not HTTP/1 as [`crate::http1`] reads it is a fault, and so is everything that
+//!   comes before its question or after its end; such a connection is not used again.
+
+mod connect;
+mod pool;
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BufMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
+
+pub use connect::{Route, loopback_source};
+pub use pool::{Connection, Pool};
+
+use crate::address::ClientAddress;
+use crate::decide::Permit;
+use crate::http1::answer::AnswerHead;
+use crate::refusal::UpstreamFault;
+
+/// The largest head of an answer, in bytes, interim ones included.
+pub const MAX_ANSWER_HEAD: usize = 16 * 1024;
+
+/// How many 1xx answers may come before the answer itself.
+const MAX_INTERIM: u32 = 8;
+
+/// The longest `User-Agent` that is passed on, in bytes; a longer one is cut.
+const MAX_USER_AGENT: usize = 512;
+
+/// What a question to XiVO is written from.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// What may be asked.
+    pub permit: &'a Permit,
+    /// `upstream.host`.
+    pub host: &'a str,
+    /// Whom it is asked for.
+    pub client: ClientAddress,
+    /// The scheme that the client spoke: `http`.
+    pub scheme: &'a str,
+    /// The client's own, as it passed the field grammar.
+    pub user_agent: Option<&'a [u8]>,
+    /// The id that the log and the client's answer have too.
+    pub request_id: &'a str,
+}
+
+impl Question<'_> {
+    /// Appends the head that is sent to XiVO. It is a GET whatever the client's method: XiVO answers
+    /// HEAD with an error, having read no arguments.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let client = self.client.to_string();
+        out.extend_from_slice(b"GET ");
+        self.permit.lookup().write_target(out);
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        let mut field = |name: &str, value: &[u8]| {
+            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+                out.extend_from_slice(part);
+            }
+        };
+        field("Host", self.host.as_bytes());
+        field("Accept", b"application/json");
+        if let Some(user_agent) = self.user_agent.filter(|value| !value.is_empty()) {
+            field("User-Agent", user_agent.get(..MAX_USER_AGENT).unwrap_or(user_agent));
+        }
+        field("X-Request-Id", self.request_id.as_bytes());
+        field("X-Forwarded-For", client.as_bytes());
+        field("X-Forwarded-Proto", self.scheme.as_bytes());
+        field("X-Real-IP", client.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The head of an answer, and the connection on which its body follows.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its head.
+    pub head: AnswerHead,
+    /// The head's bytes and as much of the body as came with it.
+    pub buffer: Vec<u8>,
+    /// Where the rest comes from.
+    pub connection: Connection,
+}
+
+impl Pool {
+    /// Sends `request` over a pooled or a new connection, and waits for the head of the answer until `deadline`.
+    ///
+    /// # Errors
+    /// [`UpstreamFault`]; the connection is then gone.
+    pub async fn ask(
+        &self,
+        route: &Route<'_>,
+        request: &[u8],
+        buffer: Vec<u8>,
+        deadline: Instant,
+    ) -> Result<Answer, UpstreamFault> {
+        let asked =
+            timeout_at(deadline, self.ask_without_deadline(route, request, buffer));
+        asked.await.unwrap_or(Err(UpstreamFault::Timeout))
+    }
+
+    async fn ask_without_deadline(
+        &self,
+        route: &Route<'_>,
+        request: &[u8],
+        mut buffer: Vec<u8>,
+    ) -> Result<Answer, UpstreamFault> {
+        if let Some(mut connection) = self.take() {
+            match exchange(&mut connection, request, &mut buffer).await {
+                Ok(head) => return Ok(Answer { head, buffer, connection }),
+                Err(Failed::BeforeFirstByte(_)) => buffer.clear(),
+                Err(Failed::Fault(fault)) => return Err(fault),
+            }
+        }
+        let mut connection = Connection::new(connect::connect(route).await?);
+        match exchange(&mut connection, request, &mut buffer).await {
+            Ok(head) => Ok(Answer { head, buffer, connection }),
+            Err(Failed::BeforeFirstByte(why)) => Err(UpstreamFault::Unreachable(why)),
+            Err(Failed::Fault(fault)) => Err(fault),
+        }
+    }
+}
+
+enum Failed {
+    /// The connection ended before the first byte of an answer.
+    BeforeFirstByte(&'static str),
+    Fault(UpstreamFault),
+}
+
+async fn exchange(
+    connection: &mut Connection,
+    request: &[u8],
+    buffer: &mut Vec<u8>,
+) -> Result<AnswerHead, Failed> {
+    connection.count();
+    if connection.stream().write_all(request).await.is_err() {
+        return Err(Failed::BeforeFirstByte(
+            "XiVO closed the connection before it read the request",
+        ));
+    }
+    let mut interim = 0;
+    let mut received = 0;
+    loop {
+        let room = MAX_ANSWER_HEAD.saturating_sub(received);
+        if room == 0 {
+            return invalid("its head is longer than 16 KiB");
+        }
+        match connection.stream().read_buf(&mut (&mut *buffer).limit(room)).await {
+            Ok(0) if received == 0 => {
+                return Err(Failed::BeforeFirstByte(
+                    "XiVO closed the connection without an answer",
+                ));
+            }
+            Err(_) if received == 0 => {
+                return Err(Failed::BeforeFirstByte("XiVO reset the connection without an answer"));
+            }
+            Ok(0) | Err(_) => {
+                let why = "XiVO ended the connection in the head of its answer";
+                return Err(Failed::Fault(UpstreamFault::Unreachable(why)));
+            }
+            Ok(count) => received += count,
+        }
+        loop {
+            match AnswerHead::read(buffer) {
+                Err(crate::http1::answer::InvalidAnswer(why)) => return invalid(why),
+                Ok(None) => break,
+                Ok(Some(head)) if head.status() >= 200 => return Ok(head),
+                Ok(Some(head)) if head.status() == 101 => {
+                    return invalid("it changes to another protocol");
+                }
+                Ok(Some(head)) => {
+                    interim += 1;
+                    if interim > MAX_INTERIM {
+                        return invalid("more than 8 interim answers came first");
+                    }
+                    buffer.drain(..head.len().min(buffer.len()));
+                }
+            }
+        }
+    }
+}
+
+fn invalid<T>(why: &'static str) -> Result<T, Failed> {
+    Err(Failed::Fault(UpstreamFault::Invalid(why)))
+}
+
+impl Connection {
+    /// Reads more of a body into `buffer`, at most `room` bytes, waiting at most `stall` for the
+    /// first of them. `Ok(0)` is the end of the connection.
+    ///
+    /// # Errors
+    /// The connection failed, or nothing came in time ([`io::ErrorKind::TimedOut`]).
+    pub async fn read_body(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        stall: Duration,
+    ) -> io::Result<usize> {
+        let mut buffer = buffer.limit(room);
+        let read = self.stream().read_buf(&mut buffer);
+        tokio::time::timeout(stall, read)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}

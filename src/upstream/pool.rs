@@ -1,0 +1,102 @@
+//! One worker's idle connections to XiVO.
+
+use std::cell::RefCell;
+use std::io;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// Idle connections, the one used last on top: under light load the others age and are closed.
+#[derive(Debug, Default)]
+pub struct Pool {
+    idle: RefCell<Vec<Connection>>,
+}
+
+/// A connection to XiVO.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    opened: Instant,
+    idle_since: Instant,
+    exchanges: u32,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        let now = Instant::now();
+        Self { stream, opened: now, idle_since: now, exchanges: 0 }
+    }
+
+    pub(super) fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    pub(super) fn count(&mut self) {
+        self.exchanges += 1;
+    }
+
+    /// Whether XiVO has neither closed it nor sent what nobody asked for. Costs no system call
+    /// where nothing has happened on the connection since its last answer.
+    fn is_quiet(&self) -> bool {
+        let read = self.stream.try_read(&mut [0]);
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+impl Pool {
+    /// The connection that was used last and is still good.
+    pub(super) fn take(&self) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(connection) = idle.pop() {
+            if connection.idle_since.elapsed() < MAX_IDLE && connection.is_quiet() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection whose last answer has been read to its end, for the next question.
+    pub fn put(&self, mut connection: Connection) {
+        let now = Instant::now();
+        let young = now.duration_since(connection.opened) < MAX_AGE;
+        let mut idle = self.idle.borrow_mut();
+        if young && connection.exchanges < MAX_EXCHANGES && idle.len() < MAX_IDLE_CONNECTIONS {
+            connection.idle_since = now;
+            idle.push(connection);
+        }
+    }
+
+    /// Closes what has been idle for too long, or was closed by XiVO. To be called now and then:
+    /// the lowest connections may never be taken again.
+    pub fn sweep(&self) {
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|connection| {
+            connection.idle_since.elapsed() < MAX_IDLE && connection.is_quiet()
+        });
+    }
+
+    /// How many connections are idle.
+    pub fn len(&self) -> usize {
+        self.idle.borrow().len()
+    }
+
+    /// Whether no connection is idle.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Below the 75 s after which nginx closes an idle connection (`keepalive_timeout`; Debian's older
+/// configurations have 65), so that we close first as a rule.
+const MAX_IDLE: Duration = Duration::from_secs(50);
+
+/// Below nginx's `keepalive_time` of an hour.
+const MAX_AGE: Duration = Duration::from_secs(30 * 60);
+
+/// Below nginx's `keepalive_requests`, which is 1000 (100 before 1.19.10, where nginx then says
+/// `Connection: close` in time).
+const MAX_EXCHANGES: u32 = 990;
+
+/// Idle connections that a worker keeps; more than XiVO's php-fpm has children.
+const MAX_IDLE_CONNECTIONS: usize = 32;
