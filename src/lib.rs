@@ -3,3 +3,4 @@
 pub mod address;
 pub mod place;
 pub mod policy;
+pub mod record;
