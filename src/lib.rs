@@ -8,5 +8,6 @@ pub mod lookup;
 pub mod peers;
 pub mod place;
 pub mod policy;
+pub mod record;
 pub mod refusal;
 pub mod upstream;

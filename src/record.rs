@@ -1,0 +1,17 @@
+//! The access log: one line per request, as nginx writes it, into a file that nginx's tools read.
+//!
+//! [`combined`] turns one request's facts into a line, [`clock`] keeps the second's text, and
+//! [`writer`] brings whole lines from the workers to the file without ever making a worker wait.
+
+pub mod clock;
+pub mod combined;
+pub mod escape;
+mod lines;
+mod losses;
+mod thread;
+pub mod writer;
+
+pub use clock::{LocalClock, UnixSeconds};
+pub use combined::{Entry, write_combined};
+pub use lines::LineBuffer;
+pub use writer::{AccessLogs, LogCounters, LogSettings, LogTarget, OpenError};

@@ -1,0 +1,258 @@
+//! Access logs as the program sees them: opened at start, fed by every worker, reopened, finished.
+//!
+//! Each log has one thread that owns its file (see `thread.rs`); each worker has one
+//! [`LineBuffer`] per log. Between them is a bounded queue of whole lines. A worker never waits for
+//! it: where the queue is full or the disk is, lines are lost, counted and reported, and requests
+//! go on.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::lines::{LineBuffer, Message, QUEUE};
+use super::thread::{LogThread, open_target};
+
+/// One `[[access_log]]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Where the lines go.
+    pub target: LogTarget,
+    /// How many bytes a worker collects before it hands them over; 0 hands over every line.
+    pub buffer: usize,
+    /// How long a line may wait in a worker's buffer.
+    pub flush: Duration,
+    /// Where a logged value is cut, in escaped bytes; 0 cuts none.
+    pub max_field: usize,
+}
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Appended to this file, which is made (mode 0640) where it is missing.
+    File(PathBuf),
+    /// The standard output.
+    Stdout,
+}
+
+impl LogTarget {
+    /// As messages name it.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Stdout => "standard output".to_owned(),
+        }
+    }
+}
+
+/// Every access log of the configuration, open. Dropping it instead of [`finish`](Self::finish)ing
+/// it lets the threads end by themselves, after the last [`LineBuffer`] is gone.
+#[derive(Debug)]
+pub struct AccessLogs {
+    logs: Vec<Log>,
+}
+
+#[derive(Debug)]
+struct Log {
+    settings: LogSettings,
+    shared: Arc<Shared>,
+    queue: SyncSender<Message>,
+    thread: JoinHandle<()>,
+    /// Disconnects when the thread ends. Behind a mutex only so that `AccessLogs` is `Sync`.
+    ended: Mutex<Receiver<()>>,
+}
+
+impl AccessLogs {
+    /// Opens every log of `settings` and starts its thread.
+    pub fn open(settings: &[LogSettings]) -> Result<Self, OpenError> {
+        let logs = settings.iter().map(Log::open).collect::<Result<_, _>>()?;
+        Ok(Self { logs })
+    }
+
+    /// One buffer per log, in the settings' order: one worker's.
+    pub fn buffers(&self) -> Vec<LineBuffer> {
+        self.logs
+            .iter()
+            .map(|log| LineBuffer::new(&log.settings, log.queue.clone(), Arc::clone(&log.shared)))
+            .collect()
+    }
+
+    /// Makes every log open its path anew, as USR1 asks for after a rotation. What is queued by now
+    /// goes to the old file. Where the path cannot be opened the old file stays in use, and an error
+    /// says so. Returns at once.
+    pub fn reopen(&self) {
+        for log in &self.logs {
+            log.shared.reopen.store(true, Ordering::SeqCst);
+            log.wake();
+        }
+    }
+
+    /// How much each log has written and lost, in the settings' order. They outlive the logs.
+    pub fn counters(&self) -> Vec<LogCounters> {
+        self.logs.iter().map(|log| LogCounters(Arc::clone(&log.shared))).collect()
+    }
+
+    /// Writes everything that is queued and ends the threads. Lines that a worker pushes after this
+    /// are lost, so the workers' buffers are to be dropped before. A target that does not take its
+    /// lines within `patience` (a terminal that was stopped, a disk that hangs) is left alone, and an
+    /// error says so.
+    pub fn finish(self, patience: Duration) {
+        for log in &self.logs {
+            log.shared.finish.store(true, Ordering::SeqCst);
+            log.wake();
+        }
+        let deadline = Instant::now() + patience;
+        for log in self.logs {
+            log.join(deadline);
+        }
+    }
+}
+
+impl Log {
+    fn open(settings: &LogSettings) -> Result<Self, OpenError> {
+        let file = open_target(&settings.target)
+            .map_err(|error| OpenError::Open { target: settings.target.clone(), error })?;
+        let shared = Arc::new(Shared::new(settings.target.name()));
+        let (queue, messages) = sync_channel(QUEUE);
+        let (ending, ended) = sync_channel::<()>(0);
+        let writer = LogThread::new(settings.target.clone(), file, Arc::clone(&shared), messages);
+        let thread = Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || {
+                let _ending = ending;
+                writer.run();
+            })
+            .map_err(|error| OpenError::Thread { error })?;
+        Ok(Self { settings: settings.clone(), shared, queue, thread, ended: Mutex::new(ended) })
+    }
+
+    /// Makes the thread look at its flags. A full queue needs no wake-up: the thread looks after
+    /// every message.
+    fn wake(&self) {
+        let _ = self.queue.try_send(Message::Wake);
+    }
+
+    fn join(self, deadline: Instant) {
+        let ended = self.ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let patience = deadline.saturating_duration_since(Instant::now());
+        if ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!(
+                log = self.shared.name,
+                "the access log {} did not take its last lines in time; they are lost",
+                self.shared.name
+            );
+        } else if self.thread.join().is_err() {
+            tracing::error!("the thread of the access log {} has panicked", self.shared.name);
+        }
+    }
+}
+
+/// What workers, the log's thread and the control thread know in common about one log.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) name: String,
+    pub(super) written: AtomicU64,
+    pub(super) lost: AtomicU64,
+    pub(super) reopen: AtomicBool,
+    pub(super) finish: AtomicBool,
+    /// Lines were lost to a full queue, and the log's thread has not yet come to say that it is over.
+    pub(super) overrun: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(name: String) -> Self {
+        Self {
+            name,
+            written: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            reopen: AtomicBool::new(false),
+            finish: AtomicBool::new(false),
+            overrun: AtomicBool::new(false),
+        }
+    }
+}
+
+/// How many lines one log has written and lost, since it was opened.
+#[derive(Clone, Debug)]
+pub struct LogCounters(Arc<Shared>);
+
+impl LogCounters {
+    /// The log, as messages name it: its path, or `standard output`.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Lines that the target took whole.
+    pub fn lines_written(&self) -> u64 {
+        self.0.written.load(Ordering::Relaxed)
+    }
+
+    /// Lines that were pushed and came to nothing.
+    pub fn lines_lost(&self) -> u64 {
+        self.0.lost.load(Ordering::Relaxed)
+    }
+}
+
+/// Why an access log could not be opened at start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its file cannot be opened for appending.
+    #[error("cannot open the access log {}: {error}. {}", .target.name(), advice(.target, .error))]
+    Open {
+        /// Which.
+        target: LogTarget,
+        /// Why.
+        error: io::Error,
+    },
+    /// Its thread cannot be started.
+    #[error(
+        "cannot start the access log's thread: {error}. Raise the limit of threads (TasksMax=)"
+    )]
+    Thread {
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// What to do about `error`.
+pub(super) fn advice(target: &LogTarget, error: &io::Error) -> String {
+    let LogTarget::File(path) = target else {
+        return "See that its reader runs, or name a file as [[access_log]] `path`".into();
+    };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = parent.unwrap_or_else(|| Path::new(".")).display();
+    let user = rustix::process::geteuid().as_raw();
+    match error.kind() {
+        io::ErrorKind::NotFound => format!(
+            "Its directory {directory} does not exist: make it, owned by the gateway's user \
+             (uid {user}), or change [[access_log]] `path`"
+        ),
+        io::ErrorKind::PermissionDenied => format!(
+            "The gateway's user (uid {user}) must be allowed to write the file and, where it is \
+             missing, to make it in {directory}"
+        ),
+        io::ErrorKind::IsADirectory => {
+            "It is a directory: name a file in it as [[access_log]] `path`".into()
+        }
+        io::ErrorKind::NotADirectory => {
+            format!("{directory} is not a directory: change [[access_log]] `path`")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("Make room on the file system of {directory}")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => format!(
+            "The file system of {directory} is read-only: remount it, or change [[access_log]] \
+             `path` (under systemd, see ReadWritePaths= and LogsDirectory=)"
+        ),
+        _ if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+            "It is a pipe that nobody reads: start its reader first, or name a regular file".into()
+        }
+        _ => format!("See that the gateway's user (uid {user}) can append to it"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
