@@ -9,9 +9,11 @@ pub mod escape;
 mod lines;
 mod losses;
 mod thread;
+mod worker_log;
 pub mod writer;
 
 pub use clock::{LocalClock, UnixSeconds};
 pub use combined::{Entry, write_combined};
 pub use lines::LineBuffer;
+pub use worker_log::{Record, WorkerLog};
 pub use writer::{AccessLogs, LogCounters, LogSettings, LogTarget, OpenError};

@@ -21,7 +21,7 @@ use bytes::BufMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
-pub use connect::{Route, loopback_source};
+pub use connect::{Route, routed_source};
 pub use pool::{Connection, Pool};
 
 use crate::address::ClientAddress;
@@ -104,8 +104,7 @@ impl Pool {
         buffer: Vec<u8>,
         deadline: Instant,
     ) -> Result<Answer, UpstreamFault> {
-        let asked =
-            timeout_at(deadline, self.ask_without_deadline(route, request, buffer));
+        let asked = timeout_at(deadline, self.ask_without_deadline(route, request, buffer));
         asked.await.unwrap_or(Err(UpstreamFault::Timeout))
     }
 

@@ -49,6 +49,17 @@ struct Draft {
     connection: ConnectionOptions,
 }
 
+/// The parts of a head that an access log shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// The request line without its CRLF: nginx's `$request`.
+    pub line: Span,
+    /// The first `Referer`.
+    pub referer: Option<Span>,
+    /// The first `User-Agent`.
+    pub user_agent: Option<Span>,
+}
+
 /// A request line, cut at its two blanks.
 #[derive(Clone, Copy, Debug)]
 struct RequestLine {
@@ -66,7 +77,6 @@ pub struct RequestHead {
     query: Option<Span>,
     host: Option<Span>,
     user_agent: Option<Span>,
-    referer: Option<Span>,
     content_length: Option<u64>,
     connection: ConnectionOptions,
     len: usize,
@@ -111,6 +121,16 @@ impl RequestReader {
         }
         self.check_unfinished_line(buffer, limits)?;
         Ok(None)
+    }
+
+    /// What the log can say of the request so far, as nginx does for a head that it refuses: the
+    /// request line as far as it came, and the fields that were read before the fault.
+    pub fn seen(&self, buffer: &[u8]) -> Seen {
+        let line = self.head.line.map_or_else(
+            || Span::new(0, memchr::memchr2(b'\r', b'\n', buffer).unwrap_or(buffer.len())),
+            |line| line.whole,
+        );
+        Seen { line, referer: self.head.referer, user_agent: self.head.user_agent }
     }
 
     fn next_line_feed(&mut self, buffer: &[u8]) -> Option<usize> {
@@ -243,7 +263,6 @@ impl Draft {
             query,
             host: self.host.or(authority),
             user_agent: self.user_agent,
-            referer: self.referer,
             content_length: self.content_length,
             connection: self.connection,
             len,
@@ -288,11 +307,6 @@ impl RequestHead {
         self.len == 0
     }
 
-    /// The request line as it came, without its CRLF: nginx's `$request`.
-    pub fn line(&self) -> Span {
-        self.line.whole
-    }
-
     /// The method, a token.
     pub fn method(&self) -> Span {
         self.line.method
@@ -321,11 +335,6 @@ impl RequestHead {
     /// The first `User-Agent`.
     pub fn user_agent(&self) -> Option<Span> {
         self.user_agent
-    }
-
-    /// The first `Referer`.
-    pub fn referer(&self) -> Option<Span> {
-        self.referer
     }
 
     /// Whether a body follows the head, in bytes that nobody here reads.

@@ -81,20 +81,14 @@ fn explain(error: &io::Error) -> &'static str {
     }
 }
 
-/// The loopback address that connections to `address` would come from, if they would: what the
-/// kernel's routing says. Sends nothing: connecting a UDP socket only chooses its address.
-pub fn loopback_source(source: Option<IpAddr>, address: SocketAddr) -> Option<IpAddr> {
-    let from = match source {
-        Some(source) => source,
-        None => {
-            let any: SocketAddr = match address {
-                SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
-                SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
-            };
-            let socket = UdpSocket::bind(any).ok()?;
-            socket.connect(address).ok()?;
-            socket.local_addr().ok()?.ip()
-        }
+/// The address that connections to `address` would come from, as the kernel's routing says. Sends
+/// nothing: connecting a UDP socket only chooses its address.
+pub fn routed_source(address: SocketAddr) -> Option<IpAddr> {
+    let any: SocketAddr = match address {
+        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
+        SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
     };
-    Some(from.to_canonical()).filter(IpAddr::is_loopback)
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(address).ok()?;
+    Some(socket.local_addr().ok()?.ip().to_canonical())
 }

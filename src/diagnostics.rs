@@ -1,0 +1,152 @@
+//! What the gateway tells its own administrator, on standard error.
+//!
+//! Every refusal and every fault of XiVO is worth a line with its reason, but nobody's flood may fill
+//! the journal: each kind may say so much in ten seconds, and then says how much it kept back. The
+//! search term, personal data, is in none of these lines.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use crate::address::ClientAddress;
+use crate::refusal::{Refusal, UpstreamFault};
+use crate::worker::Snapshot;
+
+/// One worker's diagnostics.
+#[derive(Debug, Default)]
+pub struct Diagnostics {
+    refusals: Throttle,
+    faults: Throttle,
+    accept: Throttle,
+}
+
+impl Diagnostics {
+    /// Tells of a refused request: who, which word, and why.
+    pub fn refused(
+        &self,
+        refusal: &Refusal,
+        snapshot: &Snapshot,
+        address: ClientAddress,
+        request_id: &str,
+    ) {
+        if let Refusal::Upstream(fault) = refusal {
+            return self.fault(*fault, snapshot, request_id);
+        }
+        let Some(kept_back) = self.refusals.pass(REFUSALS) else {
+            return;
+        };
+        let peer = snapshot.peers.find(address).map(|found| found.peer.policy.name.to_string());
+        tracing::info!(
+            client = %address,
+            peer = peer.as_deref().unwrap_or("-"),
+            reason = refusal.word(),
+            status = refusal.status(),
+            request_id,
+            kept_back,
+            "{}",
+            explain(refusal, snapshot, address)
+        );
+    }
+
+    fn fault(&self, fault: UpstreamFault, snapshot: &Snapshot, request_id: &str) {
+        let Some(kept_back) = self.faults.pass(FAULTS) else {
+            return;
+        };
+        let reason = Refusal::Upstream(fault).word();
+        let upstream = &snapshot.config.upstream.url_text;
+        let advice = fault.for_administrator();
+        let host = match fault {
+            UpstreamFault::RefusedGateway(_) => format!(" for host {}", source(snapshot)),
+            _ => String::new(),
+        };
+        tracing::warn!(reason, upstream, request_id, kept_back, "{advice}{host}");
+    }
+
+    /// Tells that a connection could not be accepted.
+    pub fn accept_failed(&self, error: &std::io::Error) {
+        if let Some(kept_back) = self.accept.pass(1) {
+            tracing::error!(
+                kept_back,
+                "a connection could not be accepted: {error}; if it says `too many open files`, raise LimitNOFILE"
+            );
+        }
+    }
+}
+
+/// Why a request was refused, with the file and line that decided and, for an unknown caller, the
+/// entry that it missed by least.
+pub fn explain(refusal: &Refusal, snapshot: &Snapshot, address: ClientAddress) -> String {
+    match refusal {
+        Refusal::UnknownPeer | Refusal::UnknownPeerLimited(_) => {
+            let closest = match snapshot.peers.closest(address) {
+                None => "no policy has a host of its kind".to_owned(),
+                Some(closest) => format!(
+                    "the closest is `{}` at {}, {}",
+                    closest.peer.policy.name, closest.place, closest.prefix
+                ),
+            };
+            format!("no peer has {address}; {closest}")
+        }
+        refusal => match refusal.place() {
+            Some(place) => format!("{} [{place}]", refusal.advice()),
+            None => refusal.advice().into_owned(),
+        },
+    }
+}
+
+/// The address that XiVO sees, as far as the configuration and the routing say.
+pub fn source(snapshot: &Snapshot) -> String {
+    let route = snapshot.route();
+    let routed = route.addresses.first().and_then(|&to| crate::upstream::routed_source(to));
+    match route.source.or(routed) {
+        Some(source) => source.to_string(),
+        None => "that the gateway has towards it".to_owned(),
+    }
+}
+
+/// Lets so many through in ten seconds, and counts the rest.
+#[derive(Debug, Default)]
+struct Throttle {
+    since: Cell<Option<Instant>>,
+    passed: Cell<u32>,
+    kept_back: Cell<u64>,
+}
+
+impl Throttle {
+    /// `Some` with the number kept back since the last one that passed, or `None`.
+    fn pass(&self, most: u32) -> Option<u64> {
+        let now = Instant::now();
+        if self.since.get().is_none_or(|since| now.duration_since(since) >= PERIOD) {
+            self.since.set(Some(now));
+            self.passed.set(0);
+        }
+        if self.passed.get() >= most {
+            self.kept_back.set(self.kept_back.get() + 1);
+            return None;
+        }
+        self.passed.set(self.passed.get() + 1);
+        Some(self.kept_back.take())
+    }
+}
+
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// Refused requests told of in ten seconds, per worker.
+const REFUSALS: u32 = 20;
+
+/// Faults of XiVO told of in ten seconds, per worker.
+const FAULTS: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_cut_and_counted() {
+        let throttle = Throttle::default();
+        assert_eq!((throttle.pass(2), throttle.pass(2)), (Some(0), Some(0)));
+        assert_eq!((throttle.pass(2), throttle.pass(2)), (None, None));
+        throttle.since.set(Instant::now().checked_sub(PERIOD));
+        assert_eq!(throttle.pass(2), Some(2));
+        assert_eq!(throttle.pass(2), Some(0));
+    }
+}
