@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod decide;
+pub mod demo;
 pub mod http1;
 pub mod limits;
 pub mod lookup;
