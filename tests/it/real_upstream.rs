@@ -252,6 +252,25 @@ fn an_unknown_act_is_the_whole_list_and_a_known_sum_is_304() {
 }
 
 #[test]
+fn a_phonebook_of_ten_megabytes_is_answered_whole() {
+    let Some(xivo) = or_left_out(RealXivo::start()) else { return };
+    let entry = xivo.phonebook()[0].clone();
+    let entries: Vec<_> = (0..14_000)
+        .map(|id| {
+            let mut entry = entry.clone();
+            entry["phonebook"]["id"] = json!(id);
+            entry["phonebook"]["description"] = json!("d".repeat(200));
+            entry
+        })
+        .collect();
+    xivo.set_phonebook(&Value::Array(entries));
+    let answer = get(xivo.addr(), PHONEBOOK);
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.len() > 10_000_000, "{}", answer.body.len());
+    assert_eq!(answer.json(), xivo.phonebook());
+}
+
+#[test]
 fn delete_works_by_get_and_a_body_wins_over_the_query() {
     let Some(xivo) = or_left_out(RealXivo::start()) else { return };
     let count = |xivo: &RealXivo| xivo.phonebook().as_array().unwrap().len();
@@ -445,7 +464,7 @@ fn a_plain_nginx_in_front_passes_everything_and_logs_it() {
 #[test]
 fn nothing_is_left_of_a_stand_in_that_was_dropped() {
     let Some(xivo) = or_left_out(RealXivo::start()) else { return };
-    let (directory, addr) = (xivo.directory().to_owned(), xivo.addr());
+    let directory = xivo.directory().to_owned();
     let named = |directory: &std::path::Path| {
         let text = directory.to_str().unwrap().to_owned();
         std::fs::read_dir("/proc")
@@ -457,7 +476,6 @@ fn nothing_is_left_of_a_stand_in_that_was_dropped() {
     assert!(named(&directory) >= 2, "nginx and php-fpm's master name the directory");
     drop(xivo);
     assert!(!directory.exists());
-    assert!(std::net::TcpStream::connect(addr).is_err());
     assert!(becomes_true(|| named(&directory) == 0));
 }
 

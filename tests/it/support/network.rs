@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output},
 };
 
-use super::needs::{Missing, or_left_out, program};
+use super::needs::{Missing, left_out, or_left_out, program};
 
 /// XiVO 2's address in that network: the host that shares its phonebook.
 pub(crate) const LAN: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 1, 125));
@@ -24,7 +24,16 @@ pub(crate) fn in_own_network(name: &str, body: impl FnOnce()) {
     if std::env::var(INSIDE).is_ok_and(|inside| inside == name) {
         return body();
     }
-    let Some(enter) = or_left_out(way_in()) else { return };
+    if or_left_out(program("unshare", "util-linux").and_then(|_| program("ip", "iproute2")))
+        .is_none()
+    {
+        return;
+    }
+    // A host that forbids it (many containers do) lacks nothing that could be installed: never a failure.
+    let enter = match way_in() {
+        Ok(enter) => enter,
+        Err(missing) => return left_out(&missing),
+    };
     let this = std::env::current_exe().unwrap();
     let output = Command::new(enter[0])
         .args(&enter[1..])
@@ -44,8 +53,6 @@ pub(crate) fn in_own_network(name: &str, body: impl FnOnce()) {
 
 /// The command that opens such a network, tried before it is relied on.
 fn way_in() -> Result<&'static [&'static str], Missing> {
-    program("unshare", "util-linux")?;
-    program("ip", "iproute2")?;
     // Without root the network is made as root of a user namespace; then that role is given up again, for nginx and
     // php-fpm would, as root, change users, which such a namespace forbids.
     let root: &[&str] = &["unshare", "--net", "sh", "-c", SET_UP, "sh"];

@@ -141,7 +141,7 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// A plain reverse proxy for everything, with `extra_config` in its server block.
     pub(crate) fn proxy(upstream: SocketAddr, extra_config: &str) -> Result<Self, Missing> {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = new_directory();
         Self::start(directory, |directory, listen| {
             let directory = directory.display();
             format!(
@@ -188,7 +188,7 @@ impl Nginx {
 
     /// Finds a free port and starts; another one when that was taken in between.
     fn start(directory: TempDir, config: impl Fn(&Path, &str) -> String) -> Result<Self, Missing> {
-        let program = program("nginx", "nginx-light")?;
+        let program = program("nginx", "nginx")?;
         let (conf, log) = (directory.path().join("nginx.conf"), directory.path().join("error.log"));
         fs::create_dir_all(directory.path().join("tmp")).unwrap();
         for _ in 0..PORT_RACES {
@@ -225,7 +225,7 @@ fn free_port() -> Option<(SocketAddr, Option<SocketAddr>)> {
 
 /// Lays out the stand-in's directory and starts php-fpm on a socket in it.
 fn start_php(fpm: &Path) -> (TempDir, Process) {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = new_directory();
     let pages = directory.path().join("www/service/ipbx");
     fs::create_dir_all(&pages).unwrap();
     symlink(format!("{SOURCES}/json.php"), pages.join("json.php")).unwrap();
@@ -244,6 +244,11 @@ fn start_php(fpm: &Path) -> (TempDir, Process) {
     });
     assert!(ready && php.ended().is_none(), "php-fpm did not start:\n{}", read_lossy(&log));
     (directory, php)
+}
+
+/// Named so that what a killed test run left behind can be told and removed.
+fn new_directory() -> TempDir {
+    tempfile::Builder::new().prefix("phonebook-gateway-test-").tempdir().unwrap()
 }
 
 fn fill(template: &str, directory: &Path, listen: &str) -> String {
