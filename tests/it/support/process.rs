@@ -11,6 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long a condition may take before a test fails. Generous: it bounds hangs and measures nothing.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// After this long a program that should end is told so again.
+const TOLD_AGAIN: Duration = Duration::from_millis(200);
+
 /// A program that is told to end (TERM, so that it ends its own children) and waited for on drop.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -45,10 +48,17 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.ended().is_none() {
-            self.signal(Signal::TERM);
-        }
-        if !becomes_true(|| self.ended().is_some()) {
+        // Told again from time to time: nginx does not see a signal that comes just before it begins to wait for events.
+        let mut told: Option<Instant> = None;
+        let gone = becomes_true(|| {
+            let ended = self.ended().is_some();
+            if !ended && told.is_none_or(|at| at.elapsed() > TOLD_AGAIN) {
+                self.signal(Signal::TERM);
+                told = Some(Instant::now());
+            }
+            ended
+        });
+        if !gone {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
