@@ -72,6 +72,9 @@ mod tests {
             client("2001:db8:1:2::").unknown_caller_key(),
             client("2001:db8:1:3::").unknown_caller_key()
         );
-        assert_ne!(client("192.0.2.1").unknown_caller_key(), client("192.0.2.2").unknown_caller_key());
+        assert_ne!(
+            client("192.0.2.1").unknown_caller_key(),
+            client("192.0.2.2").unknown_caller_key()
+        );
     }
 }
