@@ -1,6 +1,7 @@
 //! An access-control reverse proxy for one endpoint: a XiVO's phonebook.
 
 pub mod address;
+pub mod config;
 pub mod decide;
 pub mod demo;
 pub mod http1;

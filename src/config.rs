@@ -1,0 +1,244 @@
+//! The configuration: `gateway.toml` and the policies, read into types that cannot be half valid.
+//!
+//! A [`Config`] exists only if no file had an error. All problems of all files are found in one run.
+//! Every key of the contract is known; one whose function does not exist yet is an error unless it
+//! has its harmless default, so nothing that was asked for is ever ignored in silence.
+//!
+//! The environment takes part only through `${NAME}` in string values. Relative paths are relative
+//! to the file that names them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::place::{Place, Placed};
+use crate::policy::{Policy, Rate};
+
+mod address;
+mod complaint;
+mod directory;
+mod environment;
+mod gateway;
+mod limits;
+mod listen;
+mod logs;
+mod overlap;
+mod policies;
+mod problem;
+mod rate;
+mod reader;
+mod units;
+mod upstream;
+
+pub use address::UpstreamHost;
+pub use problem::{Problem, Problems, Severity};
+
+use environment::Variables;
+use policies::{Surroundings, Written};
+use problem::Document;
+
+/// A configuration without errors. Only [`Config::load`] and [`Config::from_texts`] make one.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The main file, as the caller named it.
+    pub file: PathBuf,
+    /// Where what has to outlive a restart is kept. Nothing checks that it can be written.
+    pub state_directory: PathBuf,
+    /// The number of worker threads; 0 stands for one per core.
+    pub workers: usize,
+    /// The listening addresses; at least one.
+    pub listeners: Vec<Listener>,
+    /// XiVO's web server.
+    pub upstream: Upstream,
+    /// What one caller, and all together, may use up.
+    pub limits: Limits,
+    /// The access logs; at least one.
+    pub access_logs: Vec<AccessLog>,
+    /// Where the policies were looked for.
+    pub policies_directory: PathBuf,
+    /// The policies, in the byte order of their file names. May be empty: then nobody is let in.
+    pub policies: Vec<Policy>,
+    /// Whether callers may ask who they are.
+    pub whoami: bool,
+}
+
+/// A `[[listen]]` section.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Listener {
+    /// The address; port 0 lets the kernel choose.
+    pub address: SocketAddr,
+    /// The hosts that requests may name, in lower case and without a final dot; an IPv6 address has
+    /// its brackets and its shortest form. Empty: any.
+    pub server_names: Vec<String>,
+    /// The section.
+    pub place: Place,
+}
+
+/// The `[upstream]` section.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Upstream {
+    /// The URL's host.
+    pub host: UpstreamHost,
+    /// The URL's port, or 80; never 0.
+    pub port: u16,
+    /// The URL as it was written.
+    pub url_text: String,
+    /// What the Host field says to XiVO: `host`, or the URL's host with a port other than 80.
+    pub host_header: String,
+    /// The local address of connections to XiVO.
+    pub source: Option<Placed<IpAddr>>,
+    /// Whether connections may come from a loopback address, to which XiVO grants `private`.
+    pub danger_loopback_source: bool,
+    /// The limit for one attempt to connect.
+    pub connect_timeout: Duration,
+    /// The limit until the answer's head for a search or view.
+    pub timeout: Duration,
+    /// The same for the whole list.
+    pub list_timeout: Duration,
+    /// The limit between two reads of an answer's body.
+    pub stall_timeout: Duration,
+    /// The largest body that is passed on, in bytes.
+    pub max_answer: u64,
+    /// The section.
+    pub place: Place,
+}
+
+/// The `[limits]` section.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// For a whole head, from its first byte.
+    pub head_timeout: Duration,
+    /// Between two requests of a connection.
+    pub idle_timeout: Duration,
+    /// For a client that does not read its answer.
+    pub write_timeout: Duration,
+    /// The longest request target, in bytes.
+    pub max_uri: usize,
+    /// The longest head, in bytes.
+    pub max_head: usize,
+    /// The most header fields of a head.
+    pub max_header_fields: usize,
+    /// After so many requests a connection is closed.
+    pub max_requests_per_connection: u32,
+    /// After so long a connection is closed.
+    pub max_connection_age: Duration,
+    /// The most client connections at once.
+    pub max_connections: usize,
+    /// The rate of the whole gateway.
+    pub rate: Placed<Rate>,
+    /// The rate of one caller in no policy.
+    pub unknown_rate: Placed<Rate>,
+}
+
+/// An `[[access_log]]` section, or the default log.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AccessLog {
+    /// Where lines go.
+    pub target: LogTarget,
+    /// How many bytes a worker holds back before it writes; 0: none.
+    pub buffer: usize,
+    /// How long it holds them back at most.
+    pub flush: Duration,
+    /// The longest logged value, in bytes; 0: never cut.
+    pub max_field: usize,
+    /// The section; of the default log, the main file.
+    pub place: Place,
+}
+
+/// Where an access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// A file that lines are appended to.
+    File(PathBuf),
+    /// Standard output.
+    Stdout,
+}
+
+impl Config {
+    /// Reads the main file at `path` and the policies that it names.
+    ///
+    /// Returns the configuration with its warnings, or everything that was found if an error is
+    /// among it. The clock is read once, to warn of expired policies.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Problem>), Problems> {
+        let variables = |name: &str| std::env::var(name).ok();
+        let main = directory::read_main(path).map_err(|problem| Problems::new(vec![*problem]))?;
+        let (draft, mut found) = gateway::read(&main, &variables);
+        let policies = directory::read_policies(&draft, &main, &mut found);
+        assemble(&main, draft, &policies, &variables, found)
+    }
+
+    /// Reads a configuration from memory: the main file's name and text, and those of each policy,
+    /// such as `("policies/lyon.toml", "…")`. `[policies] directory` is read and not followed.
+    pub fn from_texts(
+        main: (&str, &str),
+        policies: &[(&str, &str)],
+    ) -> Result<(Self, Vec<Problem>), Problems> {
+        read_texts(main, policies, &|name| std::env::var(name).ok())
+    }
+}
+
+fn read_texts(
+    main: (&str, &str),
+    policies: &[(&str, &str)],
+    variables: Variables<'_>,
+) -> Result<(Config, Vec<Problem>), Problems> {
+    let document = |(name, text): (&str, &str)| Document::new(PathBuf::from(name), text.to_owned());
+    let main = document(main);
+    let (draft, found) = gateway::read(&main, variables);
+    let mut policies = policies.to_vec();
+    policies.sort_unstable();
+    let policies: Vec<_> = policies.into_iter().map(document).collect();
+    assemble(&main, draft, &policies, variables, found)
+}
+
+/// Reads the policies, compares them, and makes the configuration if there was no error.
+fn assemble(
+    main: &std::sync::Arc<Document>,
+    draft: gateway::Draft,
+    documents: &[std::sync::Arc<Document>],
+    variables: Variables<'_>,
+    mut found: Vec<Problem>,
+) -> Result<(Config, Vec<Problem>), Problems> {
+    let surroundings =
+        Surroundings { variables, now: Timestamp::now(), gateway_rate: draft.limits.rate.value };
+    let written: Vec<Written> = documents
+        .iter()
+        .filter_map(|document| policies::read(document, &surroundings, &mut found))
+        .collect();
+    found.extend(overlap::compare(&written));
+    // The main file comes first, and what was found by comparing files stands where it belongs.
+    found.sort_by(|a, b| {
+        let key = |p: &Problem| (p.file() != main.file(), p.line(), p.column());
+        let ((a_policy, a_line, a_column), (b_policy, b_line, b_column)) = (key(a), key(b));
+        (a_policy, a.file(), a_line, a_column).cmp(&(b_policy, b.file(), b_line, b_column))
+    });
+    let broken = found.iter().any(|problem| problem.severity() == Severity::Error);
+    match draft.upstream {
+        Some(upstream) if !broken => {
+            let config = Config {
+                file: main.file().to_owned(),
+                state_directory: draft.state_directory,
+                workers: draft.workers,
+                listeners: draft.listeners,
+                upstream,
+                limits: draft.limits,
+                access_logs: draft.access_logs,
+                policies_directory: draft.policies_directory,
+                policies: written.into_iter().map(|written| written.policy).collect(),
+                whoami: draft.whoami,
+            };
+            Ok((config, found))
+        }
+        _ => Err(Problems::new(found)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

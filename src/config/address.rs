@@ -1,0 +1,349 @@
+//! Addresses, prefixes and host names as an administrator writes them, read strictly.
+//!
+//! An IPv4 address has four decimal numbers without leading zeros: `10.1` and `192.168.001.1` mean
+//! different hosts to different programs (inet_aton(3) reads the first as 10.0.0.1), so they are
+//! refused with what to write instead. IPv4-mapped IPv6 (RFC 4291, section 2.5.5.2) becomes the
+//! IPv4 address or prefix that it stands for, as callers' addresses do.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::complaint::{Complaint, shown};
+use crate::policy::Host;
+
+const ADDRESS_FORM: &str = "allowed: an IPv4 or IPv6 address";
+const HOST_FORM: &str = "allowed: an address, a prefix or a host name";
+const IPV4_FORM: &str = "allowed: four numbers from 0 to 255, such as 192.168.1.124";
+
+/// The IPv4-mapped block, `::ffff:0:0/96`.
+const MAPPED_PREFIX_LENGTH: u8 = 96;
+
+/// An entry of a policy's `hosts`.
+pub(super) fn host(text: &str) -> Result<Host, Complaint> {
+    if text.trim() != text || text.is_empty() {
+        let complaint = Complaint::new(format!("{} is no host", shown(text)), HOST_FORM);
+        return Err(match text.trim() {
+            "" => complaint,
+            trimmed => complaint.help(format!("write {}, without blanks", shown(trimmed))),
+        });
+    }
+    if let Some((_, rest)) = text.split_once("://") {
+        let bare = rest.split(['/', ':']).next().unwrap_or_default();
+        let message = format!("{} is a URL", shown(text));
+        return Err(Complaint::new(message, HOST_FORM).help(format!("write {}", shown(bare))));
+    }
+    if let Some((address, length)) = text.split_once('/') {
+        return prefix(text, address, length).map(Host::Prefix);
+    }
+    if looks_like_address(text) {
+        return ip(text).map(|address| Host::Prefix(canonical(address).into()));
+    }
+    no_port(text)?;
+    name(text, NameRule::Dns).map(Host::Name)
+}
+
+/// `address` with IPv4-mapped IPv6 turned into IPv4.
+fn canonical(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+/// Whether `text` cannot be anything but an address, though perhaps a wrong one.
+fn looks_like_address(text: &str) -> bool {
+    let ipv4 = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    // One colon after a name is a port.
+    ipv4 || text.starts_with('[') || text.contains('%') || text.matches(':').count() > 1
+}
+
+/// Refuses a port after an address or name.
+fn no_port(text: &str) -> Result<(), Complaint> {
+    match text.split_once(':') {
+        None => Ok(()),
+        Some((bare, _)) => Err(Complaint::new(
+            format!("{} has a port", shown(text)),
+            "allowed: an address, a prefix or a host name, without a port",
+        )
+        .help(format!("write {}: callers' ports are never compared", shown(bare)))),
+    }
+}
+
+/// An address without prefix length, port or brackets.
+pub(super) fn ip(text: &str) -> Result<IpAddr, Complaint> {
+    if let Some((address, _)) = text.split_once('%') {
+        let message = format!("{} has a zone", shown(text));
+        return Err(Complaint::new(message, ADDRESS_FORM)
+            .help(format!("write {}: a zone names an interface of one host", shown(address))));
+    }
+    if let Some(inner) = text.strip_prefix('[') {
+        let inner = inner.split(']').next().unwrap_or_default();
+        let message = format!("{} has brackets or a port", shown(text));
+        return Err(Complaint::new(message, ADDRESS_FORM).help(format!("write {}", shown(inner))));
+    }
+    if text.contains(':') {
+        if text.matches(':').count() == 1 {
+            no_port(text)?;
+        }
+        let ipv6 = text.parse::<Ipv6Addr>().map(IpAddr::V6);
+        return ipv6.map_err(|_| {
+            Complaint::new(format!("{} is no IPv6 address", shown(text)), ADDRESS_FORM)
+        });
+    }
+    ipv4(text).map(IpAddr::V4)
+}
+
+fn ipv4(text: &str) -> Result<Ipv4Addr, Complaint> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let numbers: Vec<&str> = text.split('.').collect();
+    let all_digits = |n: &&str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
+    if !numbers.iter().all(all_digits) {
+        let message = format!("{} is no IPv4 address", shown(text));
+        return Err(Complaint::new(message, IPV4_FORM));
+    }
+    if numbers.len() < 4 {
+        let message = format!("{} is abbreviated", shown(text));
+        let zeros = ".0".repeat(4 - numbers.len());
+        let bits = 8 * numbers.len();
+        return Err(Complaint::new(message, IPV4_FORM).help(format!(
+            "write all four numbers; for the whole network write \"{text}{zeros}/{bits}\""
+        )));
+    }
+    let short: Vec<&str> = numbers
+        .iter()
+        .map(|n| n.trim_start_matches('0'))
+        .map(|n| if n.is_empty() { "0" } else { n })
+        .collect();
+    let short = short.join(".");
+    if short != text && short.parse::<Ipv4Addr>().is_ok() {
+        let message = format!("{} has leading zeros", shown(text));
+        return Err(Complaint::new(message, IPV4_FORM)
+            .help(format!("write \"{short}\": some programs read a leading zero as octal")));
+    }
+    Err(Complaint::new(format!("{} is no IPv4 address", shown(text)), IPV4_FORM))
+}
+
+fn prefix(text: &str, address: &str, length: &str) -> Result<IpNet, Complaint> {
+    let address = match ip(address) {
+        Ok(address) => address,
+        Err(complaint) => return Err(repair_prefix(complaint, address, length)),
+    };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let form = format!("allowed: a prefix length from 0 to {most}");
+    let plain =
+        length.bytes().all(|b| b.is_ascii_digit()) && (length == "0" || !length.starts_with('0'));
+    let parsed = length.parse::<u8>().ok().filter(|length| plain && *length <= most);
+    let Some(bits) = parsed else {
+        let complaint = Complaint::new(format!("{} has no valid prefix length", shown(text)), form);
+        let mask = length.parse().ok().and_then(|mask| ipnet::ipv4_mask_to_prefix(mask).ok());
+        return Err(match mask {
+            Some(bits) if address.is_ipv4() => {
+                complaint.help(format!("write \"{address}/{bits}\""))
+            }
+            _ => complaint,
+        });
+    };
+    match address {
+        IpAddr::V4(address) => ipv4_prefix(text, address, bits),
+        IpAddr::V6(address) => ipv6_prefix(text, address, bits),
+    }
+}
+
+/// An abbreviated network with its length, `10.1/16`, is completed in the help.
+fn repair_prefix(complaint: Complaint, address: &str, length: &str) -> Complaint {
+    let numbers = address.split('.').count();
+    let complete = format!("{address}{}/{length}", ".0".repeat(4_usize.saturating_sub(numbers)));
+    match complete.parse::<Ipv4Net>() {
+        Ok(net) if numbers < 4 => complaint.help(format!("write \"{}\"", net.trunc())),
+        _ => complaint,
+    }
+}
+
+fn ipv4_prefix(text: &str, address: Ipv4Addr, bits: u8) -> Result<IpNet, Complaint> {
+    match Ipv4Net::new(address, bits) {
+        Ok(net) if net.network() == address => Ok(net.into()),
+        Ok(net) => Err(host_bits(text, &net.trunc().to_string(), &address.to_string())),
+        Err(_) => Err(Complaint::new(format!("{} is no prefix", shown(text)), HOST_FORM)),
+    }
+}
+
+fn ipv6_prefix(text: &str, address: Ipv6Addr, bits: u8) -> Result<IpNet, Complaint> {
+    if let Some(ipv4) = address.to_ipv4_mapped() {
+        if bits < MAPPED_PREFIX_LENGTH {
+            return Err(shorter_than_mapped(text));
+        }
+        return ipv4_prefix(text, ipv4, bits - MAPPED_PREFIX_LENGTH);
+    }
+    let Ok(net) = Ipv6Net::new(address, bits) else {
+        return Err(Complaint::new(format!("{} is no prefix", shown(text)), HOST_FORM));
+    };
+    if net.network() != address {
+        return Err(host_bits(text, &net.trunc().to_string(), &address.to_string()));
+    }
+    // `::ffc0:0:0/90` is the block's ancestor as well. From /80 up the ancestors are `::/n`, which
+    // somebody may mean for other addresses.
+    if bits > 80 && contains_mapped(&net) {
+        return Err(shorter_than_mapped(text));
+    }
+    Ok(net.into())
+}
+
+/// Whether `net` holds the whole IPv4-mapped block.
+pub(super) fn contains_mapped(net: &Ipv6Net) -> bool {
+    net.contains(&Ipv4Addr::UNSPECIFIED.to_ipv6_mapped())
+}
+
+fn shorter_than_mapped(text: &str) -> Complaint {
+    Complaint::new(
+        format!("{} reaches beyond the IPv4-mapped block ::ffff:0:0/96", shown(text)),
+        "allowed in this block: /96 and longer, which stand for IPv4 prefixes",
+    )
+    .help("write the IPv4 prefix: callers over IPv4 are known by their IPv4 address")
+}
+
+fn host_bits(text: &str, corrected: &str, address: &str) -> Complaint {
+    Complaint::new(
+        format!("{} has host bits set", shown(text)),
+        "allowed: a prefix whose remaining bits are zero",
+    )
+    .help(format!("write \"{corrected}\" for the network, or \"{address}\" for the one host"))
+}
+
+/// Which names a place takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum NameRule {
+    /// Letters, digits and hyphens (RFC 1123, section 2.1).
+    Dns,
+    /// Underscores too: the grammar of the gateway's Host field.
+    HostField,
+}
+
+/// A name, returned in lower case without its final dot. A last label of digits, or of `0x` and hex
+/// digits, is refused, since C libraries take such a name for an address.
+pub(super) fn name(text: &str, rule: NameRule) -> Result<String, Complaint> {
+    let form = match rule {
+        NameRule::Dns => "allowed: labels of letters, digits and hyphens, separated by dots",
+        NameRule::HostField => "allowed: labels of letters, digits, - and _, separated by dots",
+    };
+    let refusal = || Complaint::new(format!("{} is no host name", shown(text)), form);
+    if !text.is_ascii() {
+        return Err(refusal().help("write the name's ASCII form, which begins with xn--"));
+    }
+    if text.contains('*') {
+        return Err(refusal().help("there are no wildcards; name each host, or write a prefix"));
+    }
+    let lower = text.to_ascii_lowercase();
+    let bare = lower.strip_suffix('.').unwrap_or(&lower);
+    let underscore = rule == NameRule::HostField;
+    let label_fits = |label: &str| {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || (underscore && b == b'_');
+        let hyphens_inside = underscore || !(label.starts_with('-') || label.ends_with('-'));
+        (1..=63).contains(&label.len()) && label.bytes().all(fits) && hyphens_inside
+    };
+    if bare.len() > 253 || !bare.split('.').all(label_fits) {
+        return Err(refusal());
+    }
+    let last = bare.rsplit('.').next().unwrap_or_default();
+    let hexadecimal = last.strip_prefix("0x");
+    if last.bytes().all(|b| b.is_ascii_digit())
+        || hexadecimal.is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
+    {
+        let message = format!("{} is neither an address nor a host name", shown(text));
+        return Err(Complaint::new(message, form).help("a name's last label is not a number"));
+    }
+    Ok(bare.to_owned())
+}
+
+/// A listening address, such as `[::]:9480`.
+pub(super) fn socket(text: &str) -> Result<SocketAddr, Complaint> {
+    const FORM: &str = "allowed: an address and a port, such as \"[::]:9480\" or \"0.0.0.0:9480\"";
+    let refusal = || Complaint::new(format!("{} is no address with a port", shown(text)), FORM);
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        if text.contains('%') {
+            return Err(Complaint::new(format!("{} has a zone", shown(text)), FORM));
+        }
+        return Ok(address);
+    }
+    let port = |text: &str| text.parse::<u16>().is_ok() && !text.starts_with('+');
+    if let Some(bare) = text.strip_prefix(':').or(Some(text)).filter(|bare| port(bare)) {
+        return Err(refusal().help(format!("write \"[::]:{bare}\" for all addresses of this host")));
+    }
+    if let Some(bare) = text.strip_prefix("*:").filter(|bare| port(bare)) {
+        return Err(refusal().help(format!("write \"[::]:{bare}\" for all addresses of this host")));
+    }
+    if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+        return Err(refusal().help(format!("write \"{}\"", SocketAddr::new(address, 9480))));
+    }
+    let address = text.rsplit_once(':').map_or(text, |(address, _)| address);
+    match ip(address) {
+        Err(complaint) if looks_like_address(address) => Err(complaint),
+        Ok(IpAddr::V6(_)) => Err(refusal().help("an IPv6 address stands in brackets")),
+        _ => Err(refusal()),
+    }
+}
+
+/// The host of a URL or of a Host field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamHost {
+    /// An address, never an IPv4-mapped one.
+    Ip(IpAddr),
+    /// A name in lower case, without a final dot.
+    Name(String),
+}
+
+impl std::fmt::Display for UpstreamHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ip(IpAddr::V4(address)) => address.fmt(f),
+            Self::Ip(IpAddr::V6(address)) => write!(f, "[{address}]"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A host and perhaps a port, as in a Host field: an IPv4 address, an IPv6 address in brackets or a
+/// name; the port may be empty, which is as if it was left out.
+pub(super) fn authority(text: &str) -> Result<(UpstreamHost, Option<u16>), Complaint> {
+    const FORM: &str = "allowed: a name, an IPv4 address, or an IPv6 address in brackets";
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let unclosed =
+                || Complaint::new(format!("{} has no closing bracket", shown(text)), FORM);
+            let (inner, after) = rest.split_once(']').ok_or_else(unclosed)?;
+            let address: Ipv6Addr = inner.parse().map_err(|_| {
+                Complaint::new(format!("{} holds no IPv6 address", shown(text)), FORM)
+            })?;
+            let port = if after.is_empty() { Some("") } else { after.strip_prefix(':') };
+            (UpstreamHost::Ip(canonical(address.into())), port)
+        }
+        None => {
+            let (host, port) = text.split_once(':').unwrap_or((text, ""));
+            if let Ok(address) = text.parse::<Ipv6Addr>() {
+                let message = format!("{} is an IPv6 address without brackets", shown(text));
+                return Err(Complaint::new(message, FORM).help(format!("write \"[{address}]\"")));
+            }
+            let numeric = !host.is_empty() && looks_like_address(host);
+            let host = if numeric {
+                UpstreamHost::Ip(ipv4(host)?.into())
+            } else {
+                UpstreamHost::Name(name(host, NameRule::HostField)?)
+            };
+            (host, Some(port))
+        }
+    };
+    let number = match port {
+        Some("") => return Ok((host, None)),
+        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => port.parse::<u16>().ok(),
+        _ => None,
+    };
+    match number {
+        Some(number) => Ok((host, Some(number))),
+        None => Err(Complaint::new(
+            format!("{} has no valid port", shown(text)),
+            "allowed: a port from 0 to 65535",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

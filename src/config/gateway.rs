@@ -1,0 +1,99 @@
+//! The main file, `gateway.toml`, as a whole, and its small sections.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::complaint::{Complaint, shown};
+use super::environment::Variables;
+use super::problem::{Document, Mark, Problem};
+use super::reader::{self, Field, Section};
+use super::{AccessLog, Limits, Listener, Upstream, address, limits, listen, logs, upstream};
+
+const STATE_DIRECTORY: &str = "/var/lib/phonebook-gateway";
+const POLICIES_DIRECTORY: &str = "policies";
+const MOST_WORKERS: u32 = 1024;
+
+/// What the main file says. Complete only if no error was reported with it.
+pub(super) struct Draft {
+    pub(super) state_directory: PathBuf,
+    pub(super) workers: usize,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) upstream: Option<Upstream>,
+    pub(super) limits: Limits,
+    pub(super) access_logs: Vec<AccessLog>,
+    pub(super) policies_directory: PathBuf,
+    /// Where the policies' directory is written.
+    pub(super) policies_mark: Mark,
+    pub(super) whoami: bool,
+}
+
+/// Reads the main file.
+pub(super) fn read(document: &Arc<Document>, variables: Variables<'_>) -> (Draft, Vec<Problem>) {
+    reader::read(document, variables, |root| read_root(root, document))
+}
+
+fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
+    let base = document.file().parent().unwrap_or_else(|| Path::new(""));
+    let state_directory =
+        root.value("state_directory", base.join(STATE_DIRECTORY), |f| path(f, base));
+    let workers = root.value("workers", 0, |f| f.whole(0, MOST_WORKERS));
+    let listeners = listen::read(&mut root);
+    let upstream = upstream::read(root.section("upstream"));
+    let mut policies = root.section("policies");
+    let directory = policies.take("directory");
+    policies.finish();
+    let policies_directory = directory.as_ref().and_then(|field| path(field, base));
+    names(root.section("names"));
+    let limits = limits::read(root.section("limits"));
+    let access_logs = logs::read(&mut root, base);
+    for format in root.section("log_format").take_all() {
+        if format.text().is_some() {
+            format.unavailable("a log format of one's own");
+        }
+    }
+    let mut whoami = root.section("whoami");
+    let whoami_enabled = whoami.value("enabled", true, Field::boolean);
+    whoami.finish();
+    root.finish();
+    Draft {
+        state_directory,
+        workers: usize::try_from(workers).unwrap_or_default(),
+        listeners,
+        upstream,
+        limits,
+        access_logs,
+        policies_directory: policies_directory.unwrap_or_else(|| base.join(POLICIES_DIRECTORY)),
+        policies_mark: directory
+            .map_or_else(|| Mark::whole_file(document), |field| field.mark("this directory")),
+        whoami: whoami_enabled,
+    }
+}
+
+/// A path, relative to the directory `base`.
+pub(super) fn path(field: &Field<'_>, base: &Path) -> Option<PathBuf> {
+    let text = field.text()?;
+    if text.is_empty() || text.contains('\0') {
+        let message = format!("{} is no path", shown(&text));
+        field.refuse(Complaint::new(message, "allowed: a path, relative to this file or absolute"));
+        return None;
+    }
+    Some(base.join(text))
+}
+
+/// `[names]` is checked; names are not resolved yet.
+fn names(mut section: Section<'_>) {
+    const DAY: Duration = Duration::from_secs(86_400);
+    for resolver in section.take("resolver").and_then(|f| f.list()).unwrap_or_default() {
+        let Some(text) = resolver.text() else { continue };
+        if text.parse::<std::net::SocketAddr>().is_err() {
+            resolver.accept(address::ip(&text));
+        }
+    }
+    section.value("refresh", DAY, |f| f.duration(Duration::from_secs(1), DAY));
+    for key in ["hold_nx", "hold_timeout", "hold_error", "hold_obsolete"] {
+        section.value(key, DAY, |f| f.duration(Duration::ZERO, 365 * DAY));
+    }
+    section.value("danger_loopback_names", false, Field::boolean);
+    section.finish();
+}

@@ -1,0 +1,98 @@
+//! `[[listen]]`: the addresses that the gateway listens on.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use super::Listener;
+use super::address;
+use super::complaint::Complaint;
+use super::reader::{Field, Section};
+use crate::place::Place;
+
+/// Reads all `[[listen]]` sections.
+pub(super) fn read(root: &mut Section<'_>) -> Vec<Listener> {
+    let sections = root.sections("listen");
+    if sections.is_empty() {
+        root.missing("listen", "add a section [[listen]] with address = \"[::]:9480\"");
+    }
+    let mut seen = HashMap::new();
+    sections.into_iter().filter_map(|section| listener(section, &mut seen)).collect()
+}
+
+fn listener(mut section: Section<'_>, seen: &mut HashMap<SocketAddr, Place>) -> Option<Listener> {
+    let address = section.take("address");
+    if address.is_none() {
+        section.missing("address", "add address = \"[::]:9480\"");
+    }
+    let names = section.take("server_names").and_then(|field| field.list()).unwrap_or_default();
+    let server_names = names.iter().filter_map(server_name).collect();
+    if let Some(tls) = section.take("tls") {
+        refuse_tls(&tls);
+    }
+    if let Some(field) = section.take("http2")
+        && field.boolean() == Some(true)
+    {
+        field.unavailable("HTTP/2");
+    }
+    for (key, what) in [
+        ("proxy_protocol_from", "the PROXY protocol"),
+        ("trusted_proxies", "trust in a proxy's forwarding headers"),
+    ] {
+        refuse_senders(section.take(key), what);
+    }
+    if let Some(field) = section.take("forwarded_header")
+        && field.word(&["X-Forwarded-For", "Forwarded"]) == Some("Forwarded")
+    {
+        field.unavailable("the header Forwarded");
+    }
+    let place = section.place();
+    section.finish();
+    let field = address?;
+    let address = field.text().and_then(|text| field.accept(address::socket(&text)))?;
+    // Each port 0 becomes a port of its own.
+    if address.port() != 0
+        && let Some(first) = seen.insert(address, field.place())
+    {
+        let message = format!("{address} is repeated: {first} has it already");
+        field.refuse(Complaint::new(message, "allowed: each address once"));
+    }
+    Some(Listener { address, server_names, place })
+}
+
+fn server_name(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    let (host, port) = field.accept(address::authority(&text))?;
+    if port.is_some() || text.ends_with(':') {
+        let message = format!("\"{}\" has a port", text.escape_debug());
+        let complaint = Complaint::new(message, "allowed: a host without a port");
+        field.refuse(complaint.help(format!("write \"{host}\": it holds for every port")));
+    }
+    Some(host.to_string())
+}
+
+fn refuse_tls(field: &Field<'_>) {
+    let mut tls = field.section("write { certificate = \"…\", private_key = \"…\" }");
+    for key in ["certificate", "private_key", "client_ca", "crl"] {
+        if let Some(field) = tls.take(key) {
+            field.text();
+        }
+    }
+    tls.finish();
+    if field.is_table() {
+        field.unavailable("TLS");
+    }
+}
+
+/// A list of addresses and prefixes that has to be empty yet.
+fn refuse_senders(field: Option<Field<'_>>, what: &str) {
+    let Some(field) = field else { return };
+    let Some(senders) = field.list() else { return };
+    for sender in &senders {
+        if let Some(text) = sender.text() {
+            sender.accept(address::host(&text));
+        }
+    }
+    if !senders.is_empty() {
+        field.unavailable(what);
+    }
+}

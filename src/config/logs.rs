@@ -1,0 +1,96 @@
+//! `[[access_log]]`: where access records go.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::complaint::Complaint;
+use super::gateway::path;
+use super::reader::{Field, Section};
+use super::{AccessLog, LogTarget};
+use crate::place::Place;
+
+const DEFAULT_PATH: &str = "/var/log/phonebook-gateway/access.log";
+const DEFAULT_BUFFER: usize = 64 << 10;
+const DEFAULT_FLUSH: Duration = Duration::from_secs(1);
+const DEFAULT_MAX_FIELD: usize = 2 << 10;
+const LEAST_FLUSH: Duration = Duration::from_millis(10);
+const MOST_FLUSH: Duration = Duration::from_secs(60);
+
+/// Reads all `[[access_log]]` sections; without any there is one log, the default.
+pub(super) fn read(root: &mut Section<'_>, base: &Path) -> Vec<AccessLog> {
+    let sections = root.sections("access_log");
+    if sections.is_empty() {
+        return vec![AccessLog {
+            target: LogTarget::File(PathBuf::from(DEFAULT_PATH)),
+            buffer: DEFAULT_BUFFER,
+            flush: DEFAULT_FLUSH,
+            max_field: DEFAULT_MAX_FIELD,
+            place: root.place(),
+        }];
+    }
+    let mut seen = HashMap::new();
+    sections.into_iter().map(|section| access_log(section, base, &mut seen)).collect()
+}
+
+fn access_log(
+    mut section: Section<'_>,
+    base: &Path,
+    seen: &mut HashMap<PathBuf, Place>,
+) -> AccessLog {
+    let path_field = section.take("path");
+    let target = path_field.as_ref().and_then(|field| target(field, base));
+    let target = target.unwrap_or_else(|| LogTarget::File(PathBuf::from(DEFAULT_PATH)));
+    let buffer = section.value("buffer", DEFAULT_BUFFER, |f| f.bytes(0, 16 << 20));
+    let flush = section.value("flush", DEFAULT_FLUSH, |f| f.duration(LEAST_FLUSH, MOST_FLUSH));
+    let max_field = section.value("max_field", DEFAULT_MAX_FIELD, max_field);
+    if let Some(field) = section.take("format")
+        && let Some(text) = field.text()
+        && text != "combined"
+    {
+        field.unavailable("a log format other than \"combined\"");
+    }
+    if let Some(field) = section.take("search_terms")
+        && matches!(field.word(&["full", "hash", "omit"]), Some("hash" | "omit"))
+    {
+        field.unavailable("hiding search terms");
+    }
+    let place = section.place();
+    section.finish();
+    let name = match &target {
+        LogTarget::File(path) => path.clone(),
+        LogTarget::Stdout => PathBuf::from("stdout"),
+    };
+    if let Some(first) = seen.insert(name, place.clone()) {
+        let message = format!("repeated: the log of {first} goes there too");
+        let complaint = Complaint::new(message, "allowed: each target once");
+        if let Some(field) = path_field {
+            field.refuse(complaint);
+        }
+    }
+    AccessLog { target, buffer, flush, max_field, place }
+}
+
+fn target(field: &Field<'_>, base: &Path) -> Option<LogTarget> {
+    let text = field.text()?;
+    if text == "stdout" {
+        return Some(LogTarget::Stdout);
+    }
+    if text.starts_with("syslog:") {
+        field.unavailable("a log to syslog");
+        return None;
+    }
+    path(field, base).map(LogTarget::File)
+}
+
+/// 0, or enough to tell what was asked.
+fn max_field(field: &Field<'_>) -> Option<usize> {
+    const LEAST: usize = 64;
+    let size = field.bytes(0, 1 << 20)?;
+    if (1..LEAST).contains(&size) {
+        let message = format!("{size} is out of range");
+        field.refuse(Complaint::new(message, "allowed: 0 (never cut), or \"64\" to \"1m\""));
+        return None;
+    }
+    Some(size)
+}

@@ -1,0 +1,132 @@
+//! Policies compared with each other: hosts written twice, and prefixes inside other prefixes.
+//!
+//! Prefix tries keep this linear in the number of hosts.
+
+use std::collections::HashMap;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use prefix_trie::{Prefix, PrefixMap};
+
+use super::policies::{SHOWN_PER_POLICY, Written};
+use super::problem::{Mark, Problem};
+use crate::policy::Host;
+
+/// A host of a policy: the policy's index, and the host's.
+#[derive(Clone, Copy)]
+struct Entry {
+    policy: usize,
+    host: usize,
+}
+
+/// Reports each host that is written twice, in one policy or two, and warns of prefixes of one
+/// policy inside those of another.
+pub(super) fn compare(policies: &[Written]) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut names: HashMap<&str, Entry> = HashMap::new();
+    let mut v4: PrefixMap<Ipv4Net, Entry> = PrefixMap::new();
+    let mut v6: PrefixMap<Ipv6Net, Entry> = PrefixMap::new();
+    for (policy, written) in policies.iter().enumerate() {
+        for (host, placed) in written.policy.hosts.iter().enumerate() {
+            let entry = Entry { policy, host };
+            let first = match &placed.value {
+                Host::Name(name) => first_of(names.get(name.as_str()).copied(), || {
+                    names.insert(name, entry);
+                }),
+                Host::Prefix(IpNet::V4(net)) => first_of(v4.get(net).copied(), || {
+                    v4.insert(*net, entry);
+                }),
+                Host::Prefix(IpNet::V6(net)) => first_of(v6.get(net).copied(), || {
+                    v6.insert(*net, entry);
+                }),
+            };
+            found.extend(first.map(|first| repeated(policies, first, entry)));
+        }
+    }
+    for (policy, written) in policies.iter().enumerate() {
+        let around = |host: &Host| match host {
+            Host::Name(_) => None,
+            Host::Prefix(IpNet::V4(net)) => surrounding(&v4, net),
+            Host::Prefix(IpNet::V6(net)) => surrounding(&v6, net),
+        };
+        let overlaps = written.policy.hosts.iter().enumerate().filter_map(|(host, placed)| {
+            let outer = around(&placed.value).filter(|outer| outer.policy != policy)?;
+            Some((outer, Entry { policy, host }))
+        });
+        let overlaps: Vec<_> = overlaps.collect();
+        for (outer, inner) in overlaps.iter().take(SHOWN_PER_POLICY) {
+            found.push(overlapping(policies, *outer, *inner));
+        }
+        if let Some((_, next)) = overlaps.get(SHOWN_PER_POLICY) {
+            let more = overlaps.len() - SHOWN_PER_POLICY;
+            let message =
+                format!("and {more} more hosts of `{}` inside other policies", written.policy.name);
+            found.push(Problem::warning(message, mark(policies, *next, "the first of them")));
+        }
+    }
+    found
+}
+
+/// `first` if there is one; otherwise remembers.
+fn first_of(first: Option<Entry>, remember: impl FnOnce()) -> Option<Entry> {
+    if first.is_none() {
+        remember();
+    }
+    first
+}
+
+/// The longest prefix around `net` other than `net` itself.
+fn surrounding<P: Prefix + PartialEq>(map: &PrefixMap<P, Entry>, net: &P) -> Option<Entry> {
+    map.cover(net).filter(|(outer, _)| outer != net).last().map(|(_, entry)| *entry)
+}
+
+fn repeated(policies: &[Written], first: Entry, again: Entry) -> Problem {
+    let (Some(host), Some(owner)) = (text(policies, again), policies.get(first.policy)) else {
+        return Problem::error("a host is repeated".to_owned(), mark(policies, again, ""));
+    };
+    let name = &owner.policy.name;
+    let place = owner.policy.hosts.get(first.host).map(|placed| placed.place.to_string());
+    let place = place.unwrap_or_default();
+    let (whose, help) = if first.policy == again.policy {
+        ("in this policy".to_owned(), "remove one of the two")
+    } else {
+        (format!("of `{name}`"), "a caller is one peer: remove it from one of the two policies")
+    };
+    let message = format!("`hosts`: {host} is already a host {whose} at {place}");
+    Problem::error(message, mark(policies, again, "repeated here"))
+        .with_related(mark(policies, first, "first written here"))
+        .with_help(Some(help.to_owned()))
+}
+
+fn overlapping(policies: &[Written], outer: Entry, inner: Entry) -> Problem {
+    let name = |entry: Entry| policies.get(entry.policy).map(|w| w.policy.name.as_str());
+    let (inner_name, outer_name) = (name(inner).unwrap_or(""), name(outer).unwrap_or(""));
+    let (inner_text, outer_text) = (text(policies, inner), text(policies, outer));
+    let (inner_text, outer_text) = (inner_text.unwrap_or_default(), outer_text.unwrap_or_default());
+    let message = format!(
+        "`hosts`: {inner_text} lies inside {outer_text} of `{outer_name}`: the longer prefix wins, \
+         and callers in it are `{inner_name}`"
+    );
+    Problem::warning(message, mark(policies, inner, "the longer prefix")).with_related(mark(
+        policies,
+        outer,
+        "the shorter prefix",
+    ))
+}
+
+/// The host as the gateway understands it.
+fn text(policies: &[Written], entry: Entry) -> Option<String> {
+    let placed = policies.get(entry.policy)?.policy.hosts.get(entry.host)?;
+    Some(match &placed.value {
+        Host::Name(name) => name.clone(),
+        Host::Prefix(net) if net.prefix_len() == net.max_prefix_len() => net.addr().to_string(),
+        Host::Prefix(net) => net.to_string(),
+    })
+}
+
+fn mark(policies: &[Written], entry: Entry, label: &str) -> Mark {
+    let written = &policies[entry.policy];
+    match written.spans.get(entry.host) {
+        Some(span) => Mark::new(&written.document, span.clone(), label.to_owned()),
+        None => Mark::whole_file(&written.document),
+    }
+}

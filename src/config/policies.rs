@@ -1,0 +1,339 @@
+//! A policy file.
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use super::address;
+use super::complaint::{Complaint, nearest, shown};
+use super::environment::Variables;
+use super::problem::{Document, Mark, Problem};
+use super::rate;
+use super::reader::{self, Field, Section};
+use crate::place::{Place, Placed};
+use crate::policy::{Action, Actions, Host, PeerName, Policy, Rate};
+
+const RATE: Rate = rate::per_second(10, 20);
+const CONCURRENT: u32 = 8;
+const MOST_CONCURRENT: u32 = 100_000;
+const MIN_SEARCH_LENGTH: u8 = 2;
+
+/// An IPv4 prefix of this length or shorter is doubtful, as /8 is the largest ever assigned.
+const WIDE_IPV4: u8 = 8;
+/// The same for IPv6: registries hold /12 blocks, and nobody was assigned more than a /16.
+const WIDE_IPV6: u8 = 16;
+
+/// How many warnings of one kind a policy gets before they are counted only.
+pub(super) const SHOWN_PER_POLICY: usize = 3;
+
+/// The acts of XiVO's web services that change something.
+const WRITING_ACTS: [&str; 6] = ["add", "create", "delete", "deleteall", "edit", "import"];
+
+/// What a policy's reading depends on besides its file.
+pub(super) struct Surroundings<'a> {
+    pub(super) variables: Variables<'a>,
+    pub(super) now: Timestamp,
+    pub(super) gateway_rate: Rate,
+}
+
+/// A policy with what is needed to point into its file.
+pub(super) struct Written {
+    pub(super) policy: Policy,
+    pub(super) document: Arc<Document>,
+    /// The span of each of the policy's hosts.
+    pub(super) spans: Vec<Range<usize>>,
+}
+
+/// Reads the policy in `document`; `None` if its file name is no peer's name, which is an error.
+pub(super) fn read(
+    document: &Arc<Document>,
+    surroundings: &Surroundings<'_>,
+    found: &mut Vec<Problem>,
+) -> Option<Written> {
+    let name = peer_name(document, found);
+    let place = document.place(0);
+    let (written, problems) = reader::read(document, surroundings.variables, |root| {
+        // A policy without a name is read all the same, for its other problems.
+        let stand_in = name.clone().or_else(|| PeerName::new("unnamed"))?;
+        let (policy, spans) = policy(root, stand_in, place, surroundings);
+        Some(Written { policy, document: Arc::clone(document), spans })
+    });
+    found.extend(problems);
+    name.and(written)
+}
+
+fn peer_name(document: &Arc<Document>, found: &mut Vec<Problem>) -> Option<PeerName> {
+    let stem = document.file().file_stem().unwrap_or_default().to_string_lossy();
+    let name = PeerName::new(&stem);
+    if name.is_none() {
+        let message = format!(
+            "the peer's name is its file's name, and {} is none: allowed are 1 to 64 of a to z, \
+             0 to 9, \".\", \"_\" and \"-\", the first a letter or digit",
+            shown(&stem)
+        );
+        let lower = stem.to_lowercase().replace(' ', "-");
+        let help = PeerName::new(&lower).map(|name| format!("rename the file to {name}.toml"));
+        found.push(Problem::error(message, Mark::whole_file(document)).with_help(help));
+    }
+    name
+}
+
+fn policy(
+    mut root: Section<'_>,
+    name: PeerName,
+    place: Place,
+    surroundings: &Surroundings<'_>,
+) -> (Policy, Vec<Range<usize>>) {
+    let description = root.value("description", String::new(), Field::text);
+    let certificate = root.take("certificate");
+    let (hosts, spans) = hosts(&mut root, certificate.is_some());
+    if let Some(field) = certificate {
+        refuse_certificate(&field);
+    }
+    let mut granted = Actions::default();
+    granted.insert(Action::Search);
+    let actions = root.placed("actions", granted, actions);
+    let rate = rate_within(&mut root, surroundings.gateway_rate);
+    let concurrent = root.placed("concurrent", CONCURRENT, |f| f.whole(1, MOST_CONCURRENT));
+    let min_search_length = root.placed("min_search_length", MIN_SEARCH_LENGTH, min_search_length);
+    let enabled = root.placed("enabled", true, enabled);
+    let valid_from = root.take("valid_from").and_then(|field| Some((timestamp(&field)?, field)));
+    let valid_until = root.take("valid_until").and_then(|field| Some((timestamp(&field)?, field)));
+    if let Some((until, field)) = &valid_until {
+        let from = valid_from.as_ref().map(|(from, _)| from.value);
+        doubt_end(field, until.value, from, surroundings.now);
+    }
+    root.finish();
+    let policy = Policy {
+        name,
+        place,
+        description,
+        hosts,
+        actions,
+        rate,
+        concurrent,
+        min_search_length,
+        enabled,
+        valid_from: valid_from.map(|(from, _)| from),
+        valid_until: valid_until.map(|(until, _)| until),
+    };
+    (policy, spans)
+}
+
+fn hosts(root: &mut Section<'_>, excused: bool) -> (Vec<Placed<Host>>, Vec<Range<usize>>) {
+    const HELP: &str = "write the peer's addresses, such as hosts = [\"192.168.1.124\"]";
+    let Some(field) = root.take("hosts") else {
+        if !excused {
+            root.missing("hosts", HELP);
+        }
+        return (Vec::new(), Vec::new());
+    };
+    let entries = field.list();
+    if entries.as_ref().is_some_and(Vec::is_empty) {
+        field.refuse(
+            Complaint::new("empty: nobody is this peer", "allowed: one host or more").help(HELP),
+        );
+    }
+    let mut names = 0;
+    let mut read = |entry: Field<'_>| {
+        let text = entry.text()?;
+        let host = entry.accept(address::host(&text))?;
+        match &host {
+            Host::Prefix(net) => doubt_prefix(&entry, *net),
+            Host::Name(name) => {
+                names += 1;
+                doubt_name(&entry, name, names);
+            }
+        }
+        Some((Placed { value: host, place: entry.place(), written: true }, entry.span()))
+    };
+    let read: Vec<_> = entries.unwrap_or_default().into_iter().filter_map(&mut read).collect();
+    if names > SHOWN_PER_POLICY {
+        let message = format!("{} more host names never match", names - SHOWN_PER_POLICY);
+        field.doubt(Complaint::new(message, "not resolved in this version"));
+    }
+    read.into_iter().unzip()
+}
+
+fn doubt_name(entry: &Field<'_>, name: &str, seen: usize) {
+    if seen <= SHOWN_PER_POLICY {
+        let message = format!("not resolved in this version: {name} never matches");
+        let label = "a host name";
+        entry.doubt(Complaint::new(message, label).help("write its addresses for the time being"));
+    }
+}
+
+fn doubt_prefix(entry: &Field<'_>, net: IpNet) {
+    let (wide, loopback) = match net {
+        IpNet::V4(net) => (net.prefix_len() <= WIDE_IPV4, net.network().is_loopback()),
+        IpNet::V6(net) => {
+            (net.prefix_len() <= WIDE_IPV6, net.prefix_len() == 128 && net.addr().is_loopback())
+        }
+    };
+    let single = net.prefix_len() == net.max_prefix_len();
+    if wide && !loopback {
+        let message = format!("{net} is a large part of all addresses");
+        entry.doubt(Complaint::new(message, "everybody in it is this peer"));
+    } else if let IpNet::V6(v6) = net
+        && address::contains_mapped(&v6)
+    {
+        let message = format!("{net} holds the IPv4-mapped addresses, and they never match");
+        let help = "write IPv4 prefixes for callers over IPv4";
+        entry.doubt(Complaint::new(message, "matches IPv6 callers only").help(help));
+    }
+    if loopback {
+        let message = format!("{net} is this host itself");
+        entry.doubt(Complaint::new(message, "every program on this host is this peer"));
+    }
+    if single && never_a_caller(net.addr()) {
+        let message = format!("{} is never a caller's address", net.addr());
+        entry.doubt(Complaint::new(message, "never matches"));
+    }
+}
+
+fn never_a_caller(address: IpAddr) -> bool {
+    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    address.is_unspecified() || address.is_multicast() || broadcast
+}
+
+fn actions(field: &Field<'_>) -> Option<Actions> {
+    let entries = field.list()?;
+    if entries.is_empty() {
+        let message = "empty: this peer may ask for nothing";
+        field.doubt(Complaint::new(message, "every lookup is refused"));
+    }
+    let mut granted = Actions::default();
+    for entry in entries {
+        let Some(action) = entry.text().and_then(|text| action(&entry, &text)) else { continue };
+        if granted.contains(action) {
+            let message = format!("\"{}\" is repeated", action.as_str());
+            entry.doubt(Complaint::new(message, "once is enough"));
+        }
+        if action == Action::List && !granted.contains(Action::List) {
+            let message = "list gives away the whole phonebook in one request";
+            let help = "XiVO's own lookups need search only";
+            entry.doubt(Complaint::new(message, "granted here").help(help));
+        }
+        granted.insert(action);
+    }
+    Some(granted)
+}
+
+fn action(entry: &Field<'_>, text: &str) -> Option<Action> {
+    let found = Action::ALL.into_iter().find(|action| action.as_str() == text);
+    if found.is_none() {
+        let label = "allowed: \"search\", \"list\" and \"view\"";
+        let complaint = if WRITING_ACTS.contains(&text.to_lowercase().as_str()) {
+            Complaint::new(format!("{} is never granted by this gateway", shown(text)), label)
+                .help("it changes the phonebook; the gateway lets peers read only")
+        } else {
+            let complaint = Complaint::new(format!("{} is unknown", shown(text)), label);
+            match nearest(text, Action::ALL.map(Action::as_str)) {
+                Some(near) => complaint.help(format!("did you mean \"{near}\"?")),
+                None => complaint,
+            }
+        };
+        entry.refuse(complaint);
+    }
+    found
+}
+
+fn rate_within(root: &mut Section<'_>, gateway: Rate) -> Placed<Rate> {
+    let mut field = None;
+    let placed = root.placed("rate", RATE, |written| {
+        field = Some(written.clone());
+        rate::read(written)
+    });
+    if rate::never_met(placed.value, gateway) {
+        let message = format!(
+            "the peer's rate ({}) can never be met: the whole gateway's is {}",
+            rate::show(placed.value),
+            rate::show(gateway)
+        );
+        let complaint = Complaint::new(message, "more than the whole gateway gets")
+            .help("lower it, or raise rate in [limits]");
+        match field {
+            Some(field) => field.doubt(complaint),
+            None => root.doubt(complaint),
+        }
+    }
+    placed
+}
+
+fn min_search_length(field: &Field<'_>) -> Option<u8> {
+    let length = field.whole(0, 64)?;
+    if length < 2 {
+        let message = format!("a term of {length} finds nearly the whole phonebook");
+        let help = "2 is the default, and enough for XiVO's users";
+        field.doubt(Complaint::new(message, "hardly a limit").help(help));
+    }
+    u8::try_from(length).ok()
+}
+
+fn enabled(field: &Field<'_>) -> Option<bool> {
+    let enabled = field.boolean()?;
+    if !enabled {
+        field.doubt(Complaint::new("this peer is refused", "the policy is switched off"));
+    }
+    Some(enabled)
+}
+
+fn timestamp(field: &Field<'_>) -> Option<Placed<Timestamp>> {
+    let datetime = field.datetime()?;
+    let label = "allowed: a date, a time and an offset, such as 2026-11-01T00:00:00Z";
+    let text = datetime.to_string();
+    if datetime.date.is_none() || datetime.time.is_none() || datetime.offset.is_none() {
+        let complaint = Complaint::new(format!("{text} needs an offset such as Z"), label);
+        let complete = match (datetime.date, datetime.time) {
+            (Some(_), Some(_)) => Some(format!("{text}Z")),
+            (Some(_), None) => Some(format!("{text}T00:00:00Z")),
+            _ => None,
+        };
+        field.refuse(match complete {
+            Some(complete) => complaint.help(format!("for UTC write {complete}")),
+            None => complaint,
+        });
+        return None;
+    }
+    match text.parse::<Timestamp>() {
+        Ok(value) => Some(Placed { value, place: field.place(), written: true }),
+        Err(error) => {
+            field.refuse(Complaint::new(format!("{text} is no date: {error}"), label));
+            None
+        }
+    }
+}
+
+fn doubt_end(field: &Field<'_>, until: Timestamp, from: Option<Timestamp>, now: Timestamp) {
+    if let Some(from) = from
+        && until <= from
+    {
+        let message =
+            format!("{until} is not after `valid_from`, {from}: the peer is never let in");
+        field.refuse(Complaint::new(message, "allowed: a later time than valid_from"));
+    } else if until <= now {
+        let message = format!("expired at {until}: this peer is refused");
+        field.doubt(Complaint::new(message, "in the past"));
+    }
+}
+
+/// `[certificate]` is checked and refused.
+fn refuse_certificate(field: &Field<'_>) {
+    let mut section = field.section("write it as a section: [certificate]");
+    for key in ["public_key_sha256", "san_dns", "san_uri", "common_name"] {
+        let entries = section.take(key).and_then(|field| field.list()).unwrap_or_default();
+        for entry in entries {
+            entry.text();
+        }
+    }
+    if let Some(field) = section.take("require") {
+        field.word(&["both", "certificate", "either"]);
+    }
+    section.finish();
+    if field.is_table() {
+        field.unavailable("knowing a peer by its certificate");
+    }
+}
