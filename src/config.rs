@@ -15,12 +15,15 @@ use jiff::Timestamp;
 
 use crate::place::{Place, Placed};
 use crate::policy::{Policy, Rate};
+use crate::record::LogSettings;
 
 mod address;
+mod authority;
 mod complaint;
 mod directory;
 mod environment;
 mod gateway;
+mod hosts;
 mod limits;
 mod listen;
 mod logs;
@@ -32,7 +35,7 @@ mod reader;
 mod units;
 mod upstream;
 
-pub use address::UpstreamHost;
+pub use authority::UpstreamHost;
 pub use problem::{Problem, Problems, Severity};
 
 use environment::Variables;
@@ -56,7 +59,7 @@ pub struct Config {
     /// What one caller, and all together, may use up.
     pub limits: Limits,
     /// The access logs; at least one.
-    pub access_logs: Vec<AccessLog>,
+    pub access_logs: Vec<LogSettings>,
     /// Where the policies were looked for.
     pub policies_directory: PathBuf,
     /// The policies, in the byte order of their file names. May be empty: then nobody is let in.
@@ -136,31 +139,6 @@ pub struct Limits {
     pub unknown_rate: Placed<Rate>,
 }
 
-/// An `[[access_log]]` section, or the default log.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct AccessLog {
-    /// Where lines go.
-    pub target: LogTarget,
-    /// How many bytes a worker holds back before it writes; 0: none.
-    pub buffer: usize,
-    /// How long it holds them back at most.
-    pub flush: Duration,
-    /// The longest logged value, in bytes; 0: never cut.
-    pub max_field: usize,
-    /// The section; of the default log, the main file.
-    pub place: Place,
-}
-
-/// Where an access log goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogTarget {
-    /// A file that lines are appended to.
-    File(PathBuf),
-    /// Standard output.
-    Stdout,
-}
-
 impl Config {
     /// Reads the main file at `path` and the policies that it names.
     ///
@@ -215,9 +193,8 @@ fn assemble(
     found.extend(overlap::compare(&written));
     // The main file comes first, and what was found by comparing files stands where it belongs.
     found.sort_by(|a, b| {
-        let key = |p: &Problem| (p.file() != main.file(), p.line(), p.column());
-        let ((a_policy, a_line, a_column), (b_policy, b_line, b_column)) = (key(a), key(b));
-        (a_policy, a.file(), a_line, a_column).cmp(&(b_policy, b.file(), b_line, b_column))
+        let is_policy = |problem: &Problem| problem.file() != main.file();
+        (is_policy(a), a.file(), a.offset()).cmp(&(is_policy(b), b.file(), b.offset()))
     });
     let broken = found.iter().any(|problem| problem.severity() == Severity::Error);
     match draft.upstream {

@@ -61,6 +61,20 @@ impl Diagnostics {
         tracing::warn!(reason, upstream, request_id, kept_back, "{advice}{host}");
     }
 
+    /// Tells of an answer that was begun and could not be completed.
+    pub fn cut(&self, fault: UpstreamFault, request_id: &str) {
+        if let Some(kept_back) = self.faults.pass(FAULTS) {
+            let reason = Refusal::Upstream(fault).word();
+            let advice = fault.for_administrator();
+            tracing::warn!(
+                reason,
+                request_id,
+                kept_back,
+                "an answer was cut off, and the client's connection reset: {advice}"
+            );
+        }
+    }
+
     /// Tells that a connection could not be accepted.
     pub fn accept_failed(&self, error: &std::io::Error) {
         if let Some(kept_back) = self.accept.pass(1) {

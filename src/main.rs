@@ -1,7 +1,7 @@
-//! The `phonebook-gateway` program: see the library's documentation.
+//! The `phonebook-gateway` program; everything it does is in the library.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    phonebook_gateway::cli::run(std::env::args_os().skip(1)).into()
 }

@@ -5,7 +5,7 @@
 //! refused with what to write instead. IPv4-mapped IPv6 (RFC 4291, section 2.5.5.2) becomes the
 //! IPv4 address or prefix that it stands for, as callers' addresses do.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -37,22 +37,24 @@ pub(super) fn host(text: &str) -> Result<Host, Complaint> {
         return prefix(text, address, length).map(Host::Prefix);
     }
     if looks_like_address(text) {
-        return ip(text).map(|address| Host::Prefix(canonical(address).into()));
+        return ip(text).map(|address| Host::Prefix(address.to_canonical().into()));
     }
     no_port(text)?;
     name(text, NameRule::Dns).map(Host::Name)
 }
 
-/// `address` with IPv4-mapped IPv6 turned into IPv4.
-fn canonical(address: IpAddr) -> IpAddr {
-    address.to_canonical()
+/// Whether `text` cannot be anything but an address, though perhaps a wrong one.
+pub(super) fn looks_like_address(text: &str) -> bool {
+    // One colon after a name is a port.
+    digits_and_dots(text)
+        || text.starts_with('[')
+        || text.contains('%')
+        || text.matches(':').count() > 1
 }
 
-/// Whether `text` cannot be anything but an address, though perhaps a wrong one.
-fn looks_like_address(text: &str) -> bool {
-    let ipv4 = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    // One colon after a name is a port.
-    ipv4 || text.starts_with('[') || text.contains('%') || text.matches(':').count() > 1
+/// Whether `text` is an IPv4 address, though perhaps a wrong one.
+pub(super) fn digits_and_dots(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 
 /// Refuses a port after an address or name.
@@ -91,7 +93,8 @@ pub(super) fn ip(text: &str) -> Result<IpAddr, Complaint> {
     ipv4(text).map(IpAddr::V4)
 }
 
-fn ipv4(text: &str) -> Result<Ipv4Addr, Complaint> {
+/// An IPv4 address of four numbers.
+pub(super) fn ipv4(text: &str) -> Result<Ipv4Addr, Complaint> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
@@ -124,6 +127,11 @@ fn ipv4(text: &str) -> Result<Ipv4Addr, Complaint> {
 }
 
 fn prefix(text: &str, address: &str, length: &str) -> Result<IpNet, Complaint> {
+    if !looks_like_address(address) && !address.contains(':') {
+        let message = format!("{} is neither a prefix nor a host name", shown(text));
+        let form = "allowed: an address and a length, such as 192.168.1.0/24";
+        return Err(Complaint::new(message, form));
+    }
     let address = match ip(address) {
         Ok(address) => address,
         Err(complaint) => return Err(repair_prefix(complaint, address, length)),
@@ -252,97 +260,6 @@ pub(super) fn name(text: &str, rule: NameRule) -> Result<String, Complaint> {
         return Err(Complaint::new(message, form).help("a name's last label is not a number"));
     }
     Ok(bare.to_owned())
-}
-
-/// A listening address, such as `[::]:9480`.
-pub(super) fn socket(text: &str) -> Result<SocketAddr, Complaint> {
-    const FORM: &str = "allowed: an address and a port, such as \"[::]:9480\" or \"0.0.0.0:9480\"";
-    let refusal = || Complaint::new(format!("{} is no address with a port", shown(text)), FORM);
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        if text.contains('%') {
-            return Err(Complaint::new(format!("{} has a zone", shown(text)), FORM));
-        }
-        return Ok(address);
-    }
-    let port = |text: &str| text.parse::<u16>().is_ok() && !text.starts_with('+');
-    if let Some(bare) = text.strip_prefix(':').or(Some(text)).filter(|bare| port(bare)) {
-        return Err(refusal().help(format!("write \"[::]:{bare}\" for all addresses of this host")));
-    }
-    if let Some(bare) = text.strip_prefix("*:").filter(|bare| port(bare)) {
-        return Err(refusal().help(format!("write \"[::]:{bare}\" for all addresses of this host")));
-    }
-    if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
-        return Err(refusal().help(format!("write \"{}\"", SocketAddr::new(address, 9480))));
-    }
-    let address = text.rsplit_once(':').map_or(text, |(address, _)| address);
-    match ip(address) {
-        Err(complaint) if looks_like_address(address) => Err(complaint),
-        Ok(IpAddr::V6(_)) => Err(refusal().help("an IPv6 address stands in brackets")),
-        _ => Err(refusal()),
-    }
-}
-
-/// The host of a URL or of a Host field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UpstreamHost {
-    /// An address, never an IPv4-mapped one.
-    Ip(IpAddr),
-    /// A name in lower case, without a final dot.
-    Name(String),
-}
-
-impl std::fmt::Display for UpstreamHost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Ip(IpAddr::V4(address)) => address.fmt(f),
-            Self::Ip(IpAddr::V6(address)) => write!(f, "[{address}]"),
-            Self::Name(name) => f.write_str(name),
-        }
-    }
-}
-
-/// A host and perhaps a port, as in a Host field: an IPv4 address, an IPv6 address in brackets or a
-/// name; the port may be empty, which is as if it was left out.
-pub(super) fn authority(text: &str) -> Result<(UpstreamHost, Option<u16>), Complaint> {
-    const FORM: &str = "allowed: a name, an IPv4 address, or an IPv6 address in brackets";
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let unclosed =
-                || Complaint::new(format!("{} has no closing bracket", shown(text)), FORM);
-            let (inner, after) = rest.split_once(']').ok_or_else(unclosed)?;
-            let address: Ipv6Addr = inner.parse().map_err(|_| {
-                Complaint::new(format!("{} holds no IPv6 address", shown(text)), FORM)
-            })?;
-            let port = if after.is_empty() { Some("") } else { after.strip_prefix(':') };
-            (UpstreamHost::Ip(canonical(address.into())), port)
-        }
-        None => {
-            let (host, port) = text.split_once(':').unwrap_or((text, ""));
-            if let Ok(address) = text.parse::<Ipv6Addr>() {
-                let message = format!("{} is an IPv6 address without brackets", shown(text));
-                return Err(Complaint::new(message, FORM).help(format!("write \"[{address}]\"")));
-            }
-            let numeric = !host.is_empty() && looks_like_address(host);
-            let host = if numeric {
-                UpstreamHost::Ip(ipv4(host)?.into())
-            } else {
-                UpstreamHost::Name(name(host, NameRule::HostField)?)
-            };
-            (host, Some(port))
-        }
-    };
-    let number = match port {
-        Some("") => return Ok((host, None)),
-        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => port.parse::<u16>().ok(),
-        _ => None,
-    };
-    match number {
-        Some(number) => Ok((host, Some(number))),
-        None => Err(Complaint::new(
-            format!("{} has no valid port", shown(text)),
-            "allowed: a port from 0 to 65535",
-        )),
-    }
 }
 
 #[cfg(test)]

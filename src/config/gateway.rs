@@ -8,7 +8,8 @@ use super::complaint::{Complaint, shown};
 use super::environment::Variables;
 use super::problem::{Document, Mark, Problem};
 use super::reader::{self, Field, Section};
-use super::{AccessLog, Limits, Listener, Upstream, address, limits, listen, logs, upstream};
+use super::{Limits, Listener, Upstream, address, limits, listen, logs, upstream};
+use crate::record::LogSettings;
 
 const STATE_DIRECTORY: &str = "/var/lib/phonebook-gateway";
 const POLICIES_DIRECTORY: &str = "policies";
@@ -21,7 +22,7 @@ pub(super) struct Draft {
     pub(super) listeners: Vec<Listener>,
     pub(super) upstream: Option<Upstream>,
     pub(super) limits: Limits,
-    pub(super) access_logs: Vec<AccessLog>,
+    pub(super) access_logs: Vec<LogSettings>,
     pub(super) policies_directory: PathBuf,
     /// Where the policies' directory is written.
     pub(super) policies_mark: Mark,
@@ -48,7 +49,7 @@ fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
     let limits = limits::read(root.section("limits"));
     let access_logs = logs::read(&mut root, base);
     for format in root.section("log_format").take_all() {
-        if format.text().is_some() {
+        if format.literal().is_some() {
             format.unavailable("a log format of one's own");
         }
     }

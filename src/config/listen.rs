@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::Listener;
 use super::address;
+use super::authority;
 use super::complaint::Complaint;
 use super::reader::{Field, Section};
 use crate::place::Place;
@@ -48,7 +49,7 @@ fn listener(mut section: Section<'_>, seen: &mut HashMap<SocketAddr, Place>) -> 
     let place = section.place();
     section.finish();
     let field = address?;
-    let address = field.text().and_then(|text| field.accept(address::socket(&text)))?;
+    let address = field.text().and_then(|text| field.accept(authority::socket(&text)))?;
     // Each port 0 becomes a port of its own.
     if address.port() != 0
         && let Some(first) = seen.insert(address, field.place())
@@ -61,7 +62,7 @@ fn listener(mut section: Section<'_>, seen: &mut HashMap<SocketAddr, Place>) -> 
 
 fn server_name(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
-    let (host, port) = field.accept(address::authority(&text))?;
+    let (host, port) = field.accept(authority::authority(&text))?;
     if port.is_some() || text.ends_with(':') {
         let message = format!("\"{}\" has a port", text.escape_debug());
         let complaint = Complaint::new(message, "allowed: a host without a port");

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::complaint::Complaint;
 use super::gateway::path;
 use super::reader::{Field, Section};
-use super::{AccessLog, LogTarget};
 use crate::place::Place;
+use crate::record::{LogSettings, LogTarget};
 
 const DEFAULT_PATH: &str = "/var/log/phonebook-gateway/access.log";
 const DEFAULT_BUFFER: usize = 64 << 10;
@@ -18,15 +18,14 @@ const LEAST_FLUSH: Duration = Duration::from_millis(10);
 const MOST_FLUSH: Duration = Duration::from_secs(60);
 
 /// Reads all `[[access_log]]` sections; without any there is one log, the default.
-pub(super) fn read(root: &mut Section<'_>, base: &Path) -> Vec<AccessLog> {
+pub(super) fn read(root: &mut Section<'_>, base: &Path) -> Vec<LogSettings> {
     let sections = root.sections("access_log");
     if sections.is_empty() {
-        return vec![AccessLog {
+        return vec![LogSettings {
             target: LogTarget::File(PathBuf::from(DEFAULT_PATH)),
             buffer: DEFAULT_BUFFER,
             flush: DEFAULT_FLUSH,
             max_field: DEFAULT_MAX_FIELD,
-            place: root.place(),
         }];
     }
     let mut seen = HashMap::new();
@@ -37,7 +36,7 @@ fn access_log(
     mut section: Section<'_>,
     base: &Path,
     seen: &mut HashMap<PathBuf, Place>,
-) -> AccessLog {
+) -> LogSettings {
     let path_field = section.take("path");
     let target = path_field.as_ref().and_then(|field| target(field, base));
     let target = target.unwrap_or_else(|| LogTarget::File(PathBuf::from(DEFAULT_PATH)));
@@ -61,14 +60,14 @@ fn access_log(
         LogTarget::File(path) => path.clone(),
         LogTarget::Stdout => PathBuf::from("stdout"),
     };
-    if let Some(first) = seen.insert(name, place.clone()) {
+    if let Some(first) = seen.insert(name, place) {
         let message = format!("repeated: the log of {first} goes there too");
         let complaint = Complaint::new(message, "allowed: each target once");
         if let Some(field) = path_field {
             field.refuse(complaint);
         }
     }
-    AccessLog { target, buffer, flush, max_field, place }
+    LogSettings { target, buffer, flush, max_field }
 }
 
 fn target(field: &Field<'_>, base: &Path) -> Option<LogTarget> {

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::{Prefix, PrefixMap};
 
-use super::policies::{SHOWN_PER_POLICY, Written};
+use super::hosts::SHOWN_PER_POLICY;
+use super::policies::Written;
 use super::problem::{Mark, Problem};
 use crate::policy::Host;
 

@@ -1,33 +1,23 @@
 //! A policy file.
 
-use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::address;
 use super::complaint::{Complaint, nearest, shown};
 use super::environment::Variables;
+use super::hosts;
 use super::problem::{Document, Mark, Problem};
 use super::rate;
 use super::reader::{self, Field, Section};
 use crate::place::{Place, Placed};
-use crate::policy::{Action, Actions, Host, PeerName, Policy, Rate};
+use crate::policy::{Action, Actions, PeerName, Policy, Rate};
 
 const RATE: Rate = rate::per_second(10, 20);
 const CONCURRENT: u32 = 8;
 const MOST_CONCURRENT: u32 = 100_000;
 const MIN_SEARCH_LENGTH: u8 = 2;
-
-/// An IPv4 prefix of this length or shorter is doubtful, as /8 is the largest ever assigned.
-const WIDE_IPV4: u8 = 8;
-/// The same for IPv6: registries hold /12 blocks, and nobody was assigned more than a /16.
-const WIDE_IPV6: u8 = 16;
-
-/// How many warnings of one kind a policy gets before they are counted only.
-pub(super) const SHOWN_PER_POLICY: usize = 3;
 
 /// The acts of XiVO's web services that change something.
 const WRITING_ACTS: [&str; 6] = ["add", "create", "delete", "deleteall", "edit", "import"];
@@ -89,7 +79,7 @@ fn policy(
 ) -> (Policy, Vec<Range<usize>>) {
     let description = root.value("description", String::new(), Field::text);
     let certificate = root.take("certificate");
-    let (hosts, spans) = hosts(&mut root, certificate.is_some());
+    let (hosts, spans) = hosts::read(&mut root, certificate.is_some());
     if let Some(field) = certificate {
         refuse_certificate(&field);
     }
@@ -121,82 +111,6 @@ fn policy(
         valid_until: valid_until.map(|(until, _)| until),
     };
     (policy, spans)
-}
-
-fn hosts(root: &mut Section<'_>, excused: bool) -> (Vec<Placed<Host>>, Vec<Range<usize>>) {
-    const HELP: &str = "write the peer's addresses, such as hosts = [\"192.168.1.124\"]";
-    let Some(field) = root.take("hosts") else {
-        if !excused {
-            root.missing("hosts", HELP);
-        }
-        return (Vec::new(), Vec::new());
-    };
-    let entries = field.list();
-    if entries.as_ref().is_some_and(Vec::is_empty) {
-        field.refuse(
-            Complaint::new("empty: nobody is this peer", "allowed: one host or more").help(HELP),
-        );
-    }
-    let mut names = 0;
-    let mut read = |entry: Field<'_>| {
-        let text = entry.text()?;
-        let host = entry.accept(address::host(&text))?;
-        match &host {
-            Host::Prefix(net) => doubt_prefix(&entry, *net),
-            Host::Name(name) => {
-                names += 1;
-                doubt_name(&entry, name, names);
-            }
-        }
-        Some((Placed { value: host, place: entry.place(), written: true }, entry.span()))
-    };
-    let read: Vec<_> = entries.unwrap_or_default().into_iter().filter_map(&mut read).collect();
-    if names > SHOWN_PER_POLICY {
-        let message = format!("{} more host names never match", names - SHOWN_PER_POLICY);
-        field.doubt(Complaint::new(message, "not resolved in this version"));
-    }
-    read.into_iter().unzip()
-}
-
-fn doubt_name(entry: &Field<'_>, name: &str, seen: usize) {
-    if seen <= SHOWN_PER_POLICY {
-        let message = format!("not resolved in this version: {name} never matches");
-        let label = "a host name";
-        entry.doubt(Complaint::new(message, label).help("write its addresses for the time being"));
-    }
-}
-
-fn doubt_prefix(entry: &Field<'_>, net: IpNet) {
-    let (wide, loopback) = match net {
-        IpNet::V4(net) => (net.prefix_len() <= WIDE_IPV4, net.network().is_loopback()),
-        IpNet::V6(net) => {
-            (net.prefix_len() <= WIDE_IPV6, net.prefix_len() == 128 && net.addr().is_loopback())
-        }
-    };
-    let single = net.prefix_len() == net.max_prefix_len();
-    if wide && !loopback {
-        let message = format!("{net} is a large part of all addresses");
-        entry.doubt(Complaint::new(message, "everybody in it is this peer"));
-    } else if let IpNet::V6(v6) = net
-        && address::contains_mapped(&v6)
-    {
-        let message = format!("{net} holds the IPv4-mapped addresses, and they never match");
-        let help = "write IPv4 prefixes for callers over IPv4";
-        entry.doubt(Complaint::new(message, "matches IPv6 callers only").help(help));
-    }
-    if loopback {
-        let message = format!("{net} is this host itself");
-        entry.doubt(Complaint::new(message, "every program on this host is this peer"));
-    }
-    if single && never_a_caller(net.addr()) {
-        let message = format!("{} is never a caller's address", net.addr());
-        entry.doubt(Complaint::new(message, "never matches"));
-    }
-}
-
-fn never_a_caller(address: IpAddr) -> bool {
-    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
-    address.is_unspecified() || address.is_multicast() || broadcast
 }
 
 fn actions(field: &Field<'_>) -> Option<Actions> {

@@ -171,6 +171,11 @@ impl Problem {
         self.mark.column()
     }
 
+    /// For sorting within a file.
+    pub(super) fn offset(&self) -> usize {
+        self.mark.offset()
+    }
+
     /// What is wrong, with the value that was found.
     pub fn message(&self) -> &str {
         &self.message

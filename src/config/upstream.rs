@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::complaint::{Complaint, shown};
 use super::reader::{Field, Section};
-use super::{Upstream, UpstreamHost, address};
+use super::{Upstream, UpstreamHost, address, authority};
 use crate::place::Placed;
 
 const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
@@ -77,7 +77,7 @@ fn url(field: &Field<'_>) -> Option<Url> {
             field.unavailable("an upstream on a unix socket");
             return None;
         }
-        let complaint = match address::authority(text.trim_end_matches('/')) {
+        let complaint = match authority::authority(text.trim_end_matches('/')) {
             Ok(_) => {
                 refusal("has no scheme").help(format!("write {}", shown(&format!("http://{text}"))))
             }
@@ -115,7 +115,7 @@ fn url(field: &Field<'_>) -> Option<Url> {
         field.refuse(refusal(what).help(write));
         return None;
     }
-    let (host, port) = field.accept(address::authority(authority))?;
+    let (host, port) = field.accept(authority::authority(authority))?;
     if port == Some(0) {
         field.refuse(refusal("has port 0, which cannot be connected to"));
         return None;
@@ -126,7 +126,7 @@ fn url(field: &Field<'_>) -> Option<Url> {
 /// The value of `host`, which is sent as it was written.
 fn host_field(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
-    field.accept(address::authority(&text)).map(|_| text)
+    field.accept(authority::authority(&text)).map(|_| text)
 }
 
 fn danger(section: &mut Section<'_>) -> bool {

@@ -39,6 +39,18 @@ impl<'a> Host<'a> {
         self.name.strip_suffix(b".").unwrap_or(self.name)
     }
 
+    /// Whether this is the host called `name`, which has no final dot and, if it is an IPv6 address,
+    /// stands in brackets in its shortest form.
+    pub fn is_named(self, name: &str) -> bool {
+        match self.name {
+            [b'[', address @ .., b']'] => std::str::from_utf8(address)
+                .ok()
+                .and_then(|text| text.parse::<Ipv6Addr>().ok())
+                .is_some_and(|address| format!("[{address}]") == name),
+            _ => self.name().eq_ignore_ascii_case(name.as_bytes()),
+        }
+    }
+
     /// Whether both name the same host and port, where `default_port` stands for a missing one.
     pub fn agrees_with(self, other: Host<'_>, default_port: u16) -> bool {
         self.name().eq_ignore_ascii_case(other.name())
@@ -133,6 +145,15 @@ mod tests {
         ] {
             assert!(Host::read(text.as_bytes()).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_host_has_its_name_in_any_spelling() {
+        let host = |text: &'static str| Host::read(text.as_bytes()).unwrap();
+        assert!(host("[2001:DB8:0::1]:80").is_named("[2001:db8::1]"));
+        assert!(host("XiVO.example.").is_named("xivo.example"));
+        assert!(!host("xivo.example.org").is_named("xivo.example"));
+        assert!(!host("[::1]").is_named("::1"));
     }
 
     #[test]

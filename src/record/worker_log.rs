@@ -54,12 +54,14 @@ impl WorkerLog {
     pub async fn flush_in_time(&self) {
         loop {
             self.waiting.notified().await;
-            let state = self.state.borrow();
-            let wait = state.buffers.iter().map(LineBuffer::flush_after).min();
-            drop(state);
-            tokio::time::sleep(wait.unwrap_or(Duration::from_secs(1))).await;
+            tokio::time::sleep(self.flush_after()).await;
             self.flush();
         }
+    }
+
+    fn flush_after(&self) -> Duration {
+        let state = self.state.borrow();
+        state.buffers.iter().map(LineBuffer::flush_after).min().unwrap_or(Duration::from_secs(1))
     }
 
     /// Hands over whatever is held.

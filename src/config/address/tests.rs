@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::authority::{authority, socket};
 
 fn prefix(text: &str) -> String {
     match host(text) {
@@ -90,7 +91,7 @@ const REFUSED: [(&str, &str, &str); 51] = [
     ("2001:db8:::1", "no IPv6 address", ""),
     ("2001:db8::g", "no IPv6 address", ""),
     ("http://10.0.0.1/x", "is a URL", "write \"10.0.0.1\""),
-    ("xivo.example.org/24", "no IPv4 address", ""),
+    ("xivo.example.org/24", "neither a prefix nor a host name", ""),
     ("*.example.org", "no host name", "no wildcards"),
     ("xivo_1.example.org", "no host name", ""),
     ("-a.example.org", "no host name", ""),

@@ -56,10 +56,7 @@ fn the_log_sees_what_came_before_a_fault() {
     let whole = b"GET  / HTTP/1.1\r\nHost: x\r\n\r\n";
     assert_eq!(seen(whole), (b"GET  / HTTP/1.1".to_vec(), None, None));
     let fields = b"GET / HTTP/1.1\r\nReferer:\r\nReferer: s\r\nUser-Agent: u\r\nbad\r\n\r\n";
-    assert_eq!(
-        seen(fields),
-        (b"GET / HTTP/1.1".to_vec(), Some(Vec::new()), Some(b"u".to_vec()))
-    );
+    assert_eq!(seen(fields), (b"GET / HTTP/1.1".to_vec(), Some(Vec::new()), Some(b"u".to_vec())));
     assert_eq!(seen(b"\x16\x03\x01").0, b"\x16\x03\x01");
     assert_eq!(seen(b"GET /pa").0, b"GET /pa");
 }

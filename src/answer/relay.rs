@@ -1,0 +1,326 @@
+//! XiVO's answer on its way to the client.
+//!
+//! # Guarantees
+//! * Only a phonebook's answers pass: 200 with JSON of known end, 204, 304, and 404 for a contact.
+//! * Status and header fields come from an allow list; the head is written anew.
+//! * An answer that ends short, goes on after its end, grows too large or stalls is never passed as
+//!   complete: as long as nothing was sent it is a refusal, afterwards the client's connection is
+//!   reset, on HTTP/1.0 as well.
+//! * Memory does not depend on the answer's size: XiVO is read from as fast as the client takes it.
+
+use std::io;
+use std::time::Duration;
+
+use super::{HeadWriter, Manner, problem};
+use crate::client::{After, Client};
+use crate::config::Upstream;
+use crate::http1::Version;
+use crate::http1::answer::{AnswerHead, Framing};
+use crate::http1::chunked::{ChunkedReader, Piece};
+use crate::lookup::Lookup;
+use crate::record::Record;
+use crate::refusal::{Refusal, UpstreamFault};
+use crate::upstream::{Answer, Connection};
+use crate::worker::Worker;
+
+/// What is passed on of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    /// Its head and its body.
+    Body,
+    /// Its head; it has no body.
+    Head,
+    /// That there is no such contact.
+    NoContact,
+}
+
+/// Whether an answer is one that a phonebook gives to `lookup`.
+fn judge(lookup: &Lookup, answer: &Answer, upstream: &Upstream) -> Result<Pass, UpstreamFault> {
+    let head = &answer.head;
+    match (head.status(), lookup) {
+        (200, _) if !head.is_json(&answer.buffer) => {
+            Err(UpstreamFault::Invalid("it is a 200 that is not JSON (application/json)"))
+        }
+        (200, _) if head.is_coded() => {
+            Err(UpstreamFault::Invalid("it has a Content-Encoding, which was not asked for"))
+        }
+        (200, _) => match head.framing() {
+            Framing::Length(length) if length > upstream.max_answer => Err(UpstreamFault::TooLarge),
+            Framing::Length(_) | Framing::Chunked => Ok(Pass::Body),
+            Framing::UntilClose | Framing::Empty => {
+                Err(UpstreamFault::Invalid("it has neither a Content-Length nor chunks"))
+            }
+        },
+        (204 | 304, _) => Ok(Pass::Head),
+        (404, Lookup::View { .. }) => Ok(Pass::NoContact),
+        (status @ (401 | 403), _) => Err(UpstreamFault::RefusedGateway(status)),
+        (status @ 300..=399, _) => Err(UpstreamFault::Redirect(status)),
+        (status, _) => Err(UpstreamFault::Error(status)),
+    }
+}
+
+/// The places that an answer passes on its way.
+#[derive(Debug)]
+pub struct Relay<'a, 'r> {
+    /// Where the connection to XiVO goes back to.
+    pub worker: &'a Worker,
+    /// The `[upstream]` section.
+    pub upstream: &'a Upstream,
+    /// How the client is answered.
+    pub manner: Manner,
+    /// What the log is told.
+    pub record: &'a mut Record<'r>,
+}
+
+impl Relay<'_, '_> {
+    /// Passes `answer` to `client`.
+    ///
+    /// # Errors
+    /// [`Refusal`] as long as nothing has been sent.
+    pub async fn pass(
+        mut self,
+        lookup: &Lookup,
+        answer: Answer,
+        client: &mut Client,
+    ) -> Result<After, Refusal> {
+        let pass = match judge(lookup, &answer, self.upstream) {
+            Ok(pass) => pass,
+            Err(fault) => {
+                self.discard_body(answer);
+                return Err(Refusal::Upstream(fault));
+            }
+        };
+        match pass {
+            Pass::Body if self.manner.head_only => {
+                let out = self.head(&answer);
+                self.discard_body(answer);
+                self.send_whole(client, out, 0).await
+            }
+            Pass::Body => self.pass_body(answer, client).await,
+            Pass::Head => {
+                if answer.buffer.len() > answer.head.len() {
+                    return Err(BYTES_AFTER_THE_END);
+                }
+                let out = self.head(&answer);
+                self.discard_body(answer);
+                self.send_whole(client, out, 0).await
+            }
+            Pass::NoContact => {
+                self.discard_body(answer);
+                self.record.set_status(404);
+                let mut out = self.worker.buffers.take();
+                let date = |out: &mut Vec<u8>| self.worker.log.write_http_date(out);
+                let body = problem::write_no_contact(&mut out, &self.manner, date);
+                self.send_whole(client, out, body).await
+            }
+        }
+    }
+
+    /// The head for the client, in a buffer of its own.
+    fn head(&mut self, answer: &Answer) -> Vec<u8> {
+        let mut out = self.worker.buffers.take();
+        let mut head = HeadWriter::new(&mut out, answer.head.status());
+        let buffer = answer.buffer.as_slice();
+        match answer.head.framing() {
+            Framing::Length(length) => head.number_field("Content-Length", length),
+            Framing::Chunked if self.manner.version == Version::Http11 => {
+                head.field("Transfer-Encoding", b"chunked");
+            }
+            Framing::Chunked | Framing::Empty | Framing::UntilClose => {}
+        }
+        if answer.head.framing() != Framing::Empty {
+            head.field("Content-Type", b"application/json");
+        }
+        if let Some(version) = answer.head.ws_version() {
+            head.field("X-XIVO-WS-VERSION", version.of(buffer));
+        }
+        head.finish(&self.manner, |out| self.worker.log.write_http_date(out));
+        self.record.set_status(answer.head.status());
+        out
+    }
+
+    /// Sends an answer that is complete in `out`, `body` bytes of which are its body.
+    async fn send_whole(
+        &mut self,
+        client: &mut Client,
+        out: Vec<u8>,
+        body: usize,
+    ) -> Result<After, Refusal> {
+        let sent = client.send(&out).await;
+        self.worker.buffers.put(out);
+        sent.map_err(|_| Refusal::ClientClosed)?;
+        self.record.add_body_bytes(body);
+        Ok(self.after())
+    }
+
+    fn after(&self) -> After {
+        if self.manner.keep_alive { After::KeepAlive } else { After::Close }
+    }
+
+    /// Passes head and body on, in one write where the body has come already.
+    async fn pass_body(&mut self, answer: Answer, client: &mut Client) -> Result<After, Refusal> {
+        if self.manner.version == Version::Http10 && answer.head.framing() == Framing::Chunked {
+            // HTTP/1.0 knows no chunks: the end of the connection ends the answer.
+            self.manner.keep_alive = false;
+        }
+        let mut body = Body::new(&answer.head, self.manner.version, self.upstream);
+        let mut out = self.head(&answer);
+        let Answer { head, mut buffer, mut connection } = answer;
+        let head_length = out.len();
+        let first = buffer.get(head.len()..).unwrap_or_default();
+        let mut ended = match body.pass(first, &mut out) {
+            Ok(ended) => ended,
+            Err(fault) => return Err(Refusal::Upstream(fault)),
+        };
+        let body_bytes = out.len() - head_length;
+        client.send(&out).await.map_err(|_| Refusal::ClientClosed)?;
+        self.record.add_body_bytes(body_bytes);
+        let mut large = None;
+        while !ended {
+            // A body that does not fit the head's buffer is probably a long one.
+            let buffer = large.get_or_insert_with(|| Vec::with_capacity(BODY_BUFFER));
+            buffer.clear();
+            out.clear();
+            match body.read(&mut connection, buffer, self.upstream.stall_timeout).await {
+                Ok(()) => {}
+                Err(fault) => return Ok(self.cut(fault)),
+            }
+            ended = match body.pass(buffer, &mut out) {
+                Ok(ended) => ended,
+                Err(fault) => return Ok(self.cut(fault)),
+            };
+            if client.send(&out).await.is_err() {
+                return Ok(After::Reset);
+            }
+            self.record.add_body_bytes(out.len());
+        }
+        buffer.clear();
+        self.worker.buffers.put(buffer);
+        self.worker.buffers.put(out);
+        if head.persists() {
+            self.worker.pool.put(connection);
+        }
+        Ok(self.after())
+    }
+
+    /// An answer that was begun cannot be completed.
+    fn cut(&self, fault: UpstreamFault) -> After {
+        self.worker.diagnostics.cut(fault, self.manner.request_id.as_str());
+        After::Reset
+    }
+
+    /// Gives a connection back whose answer's body, which nobody needs, has come with its head.
+    fn discard_body(&self, answer: Answer) {
+        let Answer { head, mut buffer, connection } = answer;
+        let came = buffer.get(head.len()..).unwrap_or_default();
+        let ended = match head.framing() {
+            Framing::Empty => came.is_empty(),
+            Framing::Length(length) => came.len() as u64 == length,
+            Framing::Chunked => ends_exactly(came),
+            Framing::UntilClose => false,
+        };
+        if ended && head.persists() {
+            self.worker.pool.put(connection);
+        }
+        buffer.clear();
+        self.worker.buffers.put(buffer);
+    }
+}
+
+fn ends_exactly(came: &[u8]) -> bool {
+    let mut reader = ChunkedReader::new();
+    let mut at = 0;
+    loop {
+        match reader.next(came, at) {
+            Ok(Piece::Data(range)) => at = range.end,
+            Ok(Piece::End(end)) => return end == came.len(),
+            Ok(Piece::More) | Err(_) => return false,
+        }
+    }
+}
+
+/// A body on its way, and how much of it is to come.
+#[derive(Debug)]
+enum Body {
+    Length { left: u64 },
+    Chunked { reader: ChunkedReader, version: Version, left: u64 },
+}
+
+impl Body {
+    fn new(head: &AnswerHead, version: Version, upstream: &Upstream) -> Self {
+        match head.framing() {
+            Framing::Length(left) => Self::Length { left },
+            Framing::Empty => Self::Length { left: 0 },
+            Framing::Chunked | Framing::UntilClose => {
+                Self::Chunked { reader: ChunkedReader::new(), version, left: upstream.max_answer }
+            }
+        }
+    }
+
+    /// Reads what comes next. One byte more than is left may come, so that an answer which goes on
+    /// after its end is seen.
+    async fn read(
+        &self,
+        connection: &mut Connection,
+        buffer: &mut Vec<u8>,
+        stall: Duration,
+    ) -> Result<(), UpstreamFault> {
+        match connection.read_body(buffer, BODY_BUFFER, stall).await {
+            Ok(0) => Err(UpstreamFault::Invalid("it ended before its end")),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(UpstreamFault::Timeout),
+            Err(_) => Err(UpstreamFault::Unreachable("XiVO reset the connection in the answer")),
+        }
+    }
+
+    /// Appends what `input` brings to `out`, framed for the client. Says whether the body has ended.
+    fn pass(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<bool, UpstreamFault> {
+        match self {
+            Self::Length { left } => {
+                let came = input.len() as u64;
+                *left = left.checked_sub(came).ok_or(AFTER_THE_END)?;
+                out.extend_from_slice(input);
+                Ok(*left == 0)
+            }
+            Self::Chunked { reader, version, left } => {
+                let mut at = 0;
+                loop {
+                    let piece = reader.next(input, at);
+                    match piece.map_err(|_| UpstreamFault::Invalid("its chunks are broken"))? {
+                        Piece::Data(range) => {
+                            at = range.end;
+                            let data = input.get(range).unwrap_or_default();
+                            let rest = left.checked_sub(data.len() as u64);
+                            *left = rest.ok_or(UpstreamFault::TooLarge)?;
+                            write_chunk(*version, data, out);
+                        }
+                        Piece::More => return Ok(false),
+                        Piece::End(end) if end < input.len() => return Err(AFTER_THE_END),
+                        Piece::End(_) => {
+                            if *version == Version::Http11 {
+                                out.extend_from_slice(b"0\r\n\r\n");
+                            }
+                            return Ok(true);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn write_chunk(version: Version, data: &[u8], out: &mut Vec<u8>) {
+    if version == Version::Http10 {
+        out.extend_from_slice(data);
+        return;
+    }
+    out.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+}
+
+const AFTER_THE_END: UpstreamFault = UpstreamFault::Invalid("bytes came after its end");
+const BYTES_AFTER_THE_END: Refusal = Refusal::Upstream(AFTER_THE_END);
+
+/// What is read of a long body at once, in bytes.
+const BODY_BUFFER: usize = 64 * 1024;

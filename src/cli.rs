@@ -1,0 +1,73 @@
+//! The commands. Only this module and those below it print.
+
+mod args;
+mod serve;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use args::{Arguments, Command};
+
+/// How a command ended; scripts and systemd units rely on the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: well.
+    Well,
+    /// 1: findings: an invalid configuration in `check`, a denied request in `explain`.
+    Findings,
+    /// 2: the command line is wrong.
+    Usage,
+    /// 3: something failed at run time.
+    Failed,
+    /// 78 (`EX_CONFIG`): `serve` does not start with this configuration, and will not before
+    /// somebody has changed it; systemd's `RestartPreventExitStatus=78` knows.
+    BadConfiguration,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Well => 0,
+            Exit::Findings => 1,
+            Exit::Usage => 2,
+            Exit::Failed => 3,
+            Exit::BadConfiguration => 78,
+        })
+    }
+}
+
+/// Runs the command that `arguments` (without the program's name) say.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
+    let arguments = match Arguments::read(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            complain(&format!("{error}\nTry `phonebook-gateway --help`."));
+            return Exit::Usage;
+        }
+    };
+    match arguments.command {
+        Command::Help(text) => say(text),
+        Command::Version => say(concat!("phonebook-gateway ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Serve(options) => serve::run(&options),
+    }
+}
+
+/// Prints `text` to standard output. A reader that has seen enough (`| head`) is no failure.
+fn say(text: &str) -> Exit {
+    use std::io::Write;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => Exit::Well,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Well,
+        Err(error) => {
+            complain(&format!("cannot write to standard output: {error}"));
+            Exit::Failed
+        }
+    }
+}
+
+/// Prints an error to standard error.
+fn complain(text: &str) {
+    use std::io::Write;
+    // Where standard error is closed nobody can be told so.
+    let _ = writeln!(std::io::stderr().lock(), "phonebook-gateway: {text}");
+}

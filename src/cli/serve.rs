@@ -1,0 +1,170 @@
+//! `serve`: runs the gateway until a signal ends it.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::time::Duration;
+
+use annotate_snippets::Renderer;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::args::ServeOptions;
+use super::{Exit, complain};
+use crate::config::Config;
+use crate::diagnostics::source;
+use crate::server::{Server, StartError};
+
+/// Runs the command.
+pub(super) fn run(options: &ServeOptions) -> Exit {
+    start_diagnostics(options.log_json);
+    let Some(config) = load(&options.config) else {
+        return Exit::BadConfiguration;
+    };
+    raise_descriptor_limit();
+    let server = match Server::start(config) {
+        Ok(server) => server,
+        Err(error @ StartError::Loopback(_)) => {
+            complain(&error.to_string());
+            return Exit::BadConfiguration;
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            return Exit::Failed;
+        }
+    };
+    tracing::info!("{}", ready_line(&server));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.and_then(|runtime| runtime.block_on(obey_signals(server))) {
+        Ok(()) => Exit::Well,
+        Err(error) => {
+            complain(&format!("cannot listen for signals: {error}"));
+            Exit::Failed
+        }
+    }
+}
+
+/// Reads the configuration; prints its problems, and yields it if it has no error.
+fn load(path: &Path) -> Option<Config> {
+    let renderer = renderer(io::stderr().is_terminal());
+    match Config::load(path) {
+        Ok((config, warnings)) => {
+            for warning in &warnings {
+                tracing::warn!("{warning}");
+            }
+            Some(config)
+        }
+        Err(problems) => {
+            complain(&format!(
+                "the configuration is not valid, nothing was started:\n{}",
+                problems.render(&renderer)
+            ));
+            None
+        }
+    }
+}
+
+/// How problems are shown: in colour on a terminal, unless NO_COLOR is set.
+pub(super) fn renderer(terminal: bool) -> Renderer {
+    let coloured = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if coloured { Renderer::styled() } else { Renderer::plain() }
+}
+
+/// Diagnostics go to standard error, where journald picks them up. `RUST_LOG` chooses the level.
+fn start_diagnostics(json: bool) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let diagnostics = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false);
+    // journald stamps each line itself.
+    let under_journald = std::env::var_os("JOURNAL_STREAM").is_some();
+    let _already_started = match (json, under_journald) {
+        (true, _) => diagnostics.json().try_init(),
+        (false, true) => diagnostics.without_time().try_init(),
+        (false, false) => diagnostics.try_init(),
+    };
+}
+
+/// A connection is a descriptor, and one to XiVO another.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Where it is forbidden (seccomp's @resources), the limit stays as systemd set it.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+fn ready_line(server: &Server) -> String {
+    let snapshot = server.shared().snapshot();
+    let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
+    format!(
+        "ready: listening on {}; {} {}; upstream {} from {}",
+        addresses.join(", "),
+        snapshot.peers.len(),
+        if snapshot.peers.len() == 1 { "peer" } else { "peers" },
+        snapshot.config.upstream.url_text,
+        source(&snapshot)
+    )
+}
+
+/// nginx's signals: USR1 opens the logs anew, QUIT and TERM drain, a second TERM ends at once.
+async fn obey_signals(mut server: Server) -> io::Result<()> {
+    let mut reopen = signal(SignalKind::user_defined1())?;
+    let mut reload = signal(SignalKind::hangup())?;
+    let mut ends = Ends::new()?;
+    loop {
+        tokio::select! {
+            _ = reopen.recv() => server.reopen_logs(),
+            _ = reload.recv() => tracing::warn!(
+                "HUP: this version does not reload its configuration; restart it instead. Nothing changed"
+            ),
+            name = ends.recv() => {
+                tracing::info!("{name}: finishing what is under way, for {} s at the most", GRACE.as_secs());
+                break;
+            }
+        }
+    }
+    server.drain(GRACE);
+    while !server.has_ended() {
+        tokio::select! {
+            name = ends.recv() => {
+                tracing::info!("{name} again: ending at once");
+                server.stop_now();
+                return Ok(());
+            }
+            _ = reopen.recv() => server.reopen_logs(),
+            () = tokio::time::sleep(Duration::from_millis(10)) => {}
+        }
+    }
+    server.stop(GRACE);
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// The signals that end the gateway.
+struct Ends {
+    term: Signal,
+    quit: Signal,
+    int: Signal,
+}
+
+impl Ends {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+            int: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn recv(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "TERM",
+            _ = self.quit.recv() => "QUIT",
+            _ = self.int.recv() => "INT",
+        }
+    }
+}
+
+/// How long requests under way may take to finish.
+const GRACE: Duration = Duration::from_secs(5);

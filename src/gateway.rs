@@ -1,0 +1,259 @@
+//! The way of a request: the whole product on one screen.
+//!
+//! Each step consumes what the former yielded. A request that was not identified cannot be admitted,
+//! one that was not admitted is not parsed, and nothing is asked of XiVO without a [`Permit`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::address::ClientAddress;
+use crate::answer::problem::Audience;
+use crate::answer::relay::Relay;
+use crate::answer::{Manner, problem};
+use crate::client::{After, Client, Gone, Request};
+use crate::config::{Listener, Upstream};
+use crate::decide::{Permit, decide};
+use crate::http1::host::Host;
+use crate::http1::request::RequestHead;
+use crate::http1::{Span, Version};
+use crate::limits::{Admitted, PeerLimits};
+use crate::lookup::{Asked, Lookup};
+use crate::peers::{Match, Peer, check_in_force};
+use crate::record::Record;
+use crate::refusal::Refusal;
+use crate::upstream::{Answer, Question};
+use crate::worker::{RequestId, Snapshot, Worker};
+
+/// What is known of a connection before its first byte.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionFacts {
+    /// Whom it comes from.
+    pub client: ClientAddress,
+    /// Which of the configuration's listeners took it.
+    pub listener: usize,
+    /// Whether it is one more than `limits.max_connections`.
+    pub over_ceiling: bool,
+}
+
+/// One request on its way through the gateway.
+#[derive(Debug)]
+struct Exchange<'a> {
+    worker: &'a Worker,
+    snapshot: &'a Snapshot,
+    facts: ConnectionFacts,
+    began: Instant,
+    request_id: RequestId,
+    /// What the head was read from.
+    bytes: &'a [u8],
+}
+
+/// Answers one request, whose head is in `bytes`, and records it. `last` says that the connection
+/// ends after it, whatever the client would like.
+pub async fn serve(
+    worker: &Worker,
+    facts: ConnectionFacts,
+    client: &mut Client,
+    (request, bytes): (Request, &[u8]),
+    last: bool,
+) -> After {
+    let snapshot = worker.shared.snapshot();
+    let Request { head, seen, answerable } = request;
+    let field = |span: Option<Span>| span.map(|span| span.of(bytes));
+    let (line, referer, agent) = (seen.line.of(bytes), field(seen.referer), field(seen.user_agent));
+    let mut record = Record::open(&worker.log, facts.client, line, referer, agent);
+    let began = Instant::now();
+    let request_id = worker.request_id();
+    let exchange = Exchange { worker, snapshot: &snapshot, facts, began, request_id, bytes };
+    let mut manner = exchange.manner(head.as_ref().ok(), last);
+    let refusal = match exchange.proxy(head, manner, client, &mut record).await {
+        Ok(after) => return after,
+        Err(refusal) => refusal,
+    };
+    manner.keep_alive &= !refusal.closes();
+    record.set_status(refusal.status());
+    worker.diagnostics.refused(&refusal, &snapshot, facts.client, request_id.as_str());
+    if !answerable || refusal == Refusal::ClientClosed {
+        return After::Close;
+    }
+    match exchange.refuse(&refusal, &manner, client, &mut record).await {
+        Err(Gone) => After::Close,
+        Ok(()) if manner.keep_alive => After::KeepAlive,
+        Ok(()) if refusal.closes() => After::Linger,
+        Ok(()) => After::Close,
+    }
+}
+
+impl<'a> Exchange<'a> {
+    /// The pipeline.
+    async fn proxy(
+        &self,
+        head: Result<RequestHead, Refusal>,
+        manner: Manner,
+        client: &mut Client,
+        record: &mut Record<'a>,
+    ) -> Result<After, Refusal> {
+        let found = self.snapshot.peers.find(self.facts.client);
+        if let Some(found) = found {
+            record.set_peer(found.peer.policy.name.as_str());
+        }
+        let head = self.direct(head).inspect_err(|_| self.count_unheard(found))?;
+        let peer =
+            identify(found, Timestamp::now()).or_else(|refusal| self.limit(found, refusal))?;
+        let _admitted = self.admit(peer)?;
+        let lookup = Lookup::parse(asked(&head, self.bytes))?;
+        let permit = decide(&peer.policy, lookup).outcome?;
+        let slot = peer.state.slot().map_err(Refusal::TooManyConcurrent)?;
+        let answer = tokio::select! {
+            biased;
+            answer = self.ask(&permit, &head) => answer?,
+            () = client.gone() => return Err(Refusal::ClientClosed),
+        };
+        let upstream = &self.snapshot.config.upstream;
+        let relay = Relay { worker: self.worker, upstream, manner, record };
+        let after = relay.pass(permit.lookup(), answer, client).await;
+        drop(slot);
+        after
+    }
+
+    /// Refuses what is not HTTP, or is meant for somebody else.
+    fn direct(&self, head: Result<RequestHead, Refusal>) -> Result<RequestHead, Refusal> {
+        let head = head?;
+        let listener = self.snapshot.config.listeners.get(self.facts.listener);
+        match listener.is_none_or(|listener| is_served(listener, head.host(self.bytes))) {
+            true => Ok(head),
+            false => Err(Refusal::Misdirected),
+        }
+    }
+
+    /// Counts a request that is refused before anybody asked whose it is, so that such requests
+    /// are not free. The refusal stays what it is.
+    fn count_unheard(&self, found: Option<Match<'_, Arc<PeerLimits>>>) {
+        let limits = &self.worker.shared.limits;
+        let now = self.worker.moment(self.began.into_std());
+        let _ = match found {
+            Some(found) => limits.admit(&found.peer.state, now).map(drop),
+            None => limits.unknown(self.facts.client, now),
+        };
+    }
+
+    /// Spends what a refused caller may spend: a stranger is heard as long as its rate lasts.
+    fn limit<T>(
+        &self,
+        found: Option<Match<'_, Arc<PeerLimits>>>,
+        refusal: Refusal,
+    ) -> Result<T, Refusal> {
+        let now = self.worker.moment(self.began.into_std());
+        match found {
+            None => match self.worker.shared.limits.unknown(self.facts.client, now) {
+                Ok(()) => Err(refusal),
+                Err(limited) => Err(Refusal::UnknownPeerLimited(limited)),
+            },
+            Some(_) => {
+                self.count_unheard(found);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Spends a token of the peer and one of the gateway, or neither.
+    fn admit(&self, peer: &Peer<Arc<PeerLimits>>) -> Result<Admitted, Refusal> {
+        let now = self.worker.moment(self.began.into_std());
+        let admitted =
+            self.worker.shared.limits.admit(&peer.state, now).map_err(Refusal::RateLimited)?;
+        if self.facts.over_ceiling { Err(Refusal::Overloaded) } else { Ok(admitted) }
+    }
+
+    /// Asks XiVO what was permitted.
+    async fn ask(&self, permit: &Permit, head: &RequestHead) -> Result<Answer, Refusal> {
+        let upstream = &self.snapshot.config.upstream;
+        let question = Question {
+            permit,
+            host: &upstream.host_header,
+            client: self.facts.client,
+            scheme: "http",
+            user_agent: head.user_agent().map(|span| span.of(self.bytes)),
+            request_id: self.request_id.as_str(),
+        };
+        let buffers = &self.worker.buffers;
+        let mut request = buffers.take();
+        question.write(&mut request);
+        let deadline = self.began + time_allowed(upstream, permit.lookup());
+        let route = self.snapshot.route();
+        let answer = self.worker.pool.ask(&route, &request, buffers.take(), deadline).await;
+        buffers.put(request);
+        answer.map_err(Refusal::Upstream)
+    }
+
+    fn manner(&self, head: Option<&RequestHead>, last: bool) -> Manner {
+        Manner {
+            version: head.map_or(Version::Http11, RequestHead::version),
+            head_only: head.is_some_and(|head| head.method().of(self.bytes) == b"HEAD"),
+            keep_alive: head.is_some_and(|head| head.persists() && !head.has_body())
+                && !last
+                && !self.worker.is_draining(),
+            request_id: self.request_id,
+        }
+    }
+
+    /// Sends a refusal.
+    async fn refuse(
+        &self,
+        refusal: &Refusal,
+        manner: &Manner,
+        client: &mut Client,
+        record: &mut Record<'_>,
+    ) -> Result<(), Gone> {
+        let audience = match self.snapshot.peers.find(self.facts.client) {
+            Some(_) => Audience::Peer,
+            None => Audience::Stranger,
+        };
+        let mut out = self.worker.buffers.take();
+        let date = |out: &mut Vec<u8>| self.worker.log.write_http_date(out);
+        let body = problem::write(&mut out, refusal, audience, manner, date);
+        let sent = client.send(&out).await;
+        self.worker.buffers.put(out);
+        sent.inspect(|()| record.add_body_bytes(body))
+    }
+}
+
+/// Whether a listener answers for `host`. One without `server_names` answers for any; one with them
+/// for no request without a Host.
+pub fn is_served(listener: &Listener, host: Option<Host<'_>>) -> bool {
+    let names = &listener.server_names;
+    names.is_empty() || host.is_some_and(|host| names.iter().any(|name| host.is_named(name)))
+}
+
+/// The peer that a caller is, if its policy is in force.
+///
+/// # Errors
+/// [`Refusal::UnknownPeer`], [`Refusal::PeerDisabled`], [`Refusal::PeerExpired`].
+pub fn identify<'p, T>(
+    found: Option<Match<'p, T>>,
+    now: Timestamp,
+) -> Result<&'p Peer<T>, Refusal> {
+    let peer = found.ok_or(Refusal::UnknownPeer)?.peer;
+    check_in_force(&peer.policy, now)?;
+    Ok(peer)
+}
+
+/// The parts of a head that say what is asked.
+pub fn asked<'b>(head: &RequestHead, bytes: &'b [u8]) -> Asked<'b> {
+    Asked {
+        method: head.method().of(bytes),
+        path: head.path().of(bytes),
+        query: head.query().map(|query| query.of(bytes)),
+        has_body: head.has_body(),
+    }
+}
+
+/// How long XiVO may take until the head of its answer: it builds the whole list before the first
+/// byte.
+pub fn time_allowed(upstream: &Upstream, lookup: &Lookup) -> Duration {
+    match lookup {
+        Lookup::List { .. } => upstream.list_timeout,
+        Lookup::Search { .. } | Lookup::View { .. } => upstream.timeout,
+    }
+}

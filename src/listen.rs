@@ -1,0 +1,188 @@
+//! Listening sockets: one per worker on each address, and nobody else on it.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::UnixListener;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// An address that is listened on by all workers.
+#[derive(Debug)]
+pub struct Bound {
+    /// The address, with the port that the kernel chose where the configuration says 0.
+    pub address: SocketAddr,
+    /// One socket per worker.
+    pub sockets: Vec<TcpListener>,
+    /// Held as long as the address is listened on.
+    pub lock: Option<Lock>,
+}
+
+/// An address could not be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Another gateway holds the lock of the address.
+    #[error(
+        "{address}: another phonebook-gateway is listening there; stop it, or choose another address in [[listen]]"
+    )]
+    Locked {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address is taken.
+    #[error(
+        "{address}: another program is listening there (`ss -ltnp` names it); stop it, or choose another address in [[listen]]"
+    )]
+    InUse {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The kernel refused.
+    #[error("{address}: {source}{}", remedy(source))]
+    Refused {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Binds `address` for so many workers.
+///
+/// The workers' sockets share the address (`SO_REUSEPORT`), and so could a second gateway's of the
+/// same user: it would take a part of the connections, in silence. Therefore the address is tried
+/// without sharing first, which fails if anybody listens on it or on a part of it, and a lock named
+/// after the address keeps two gateways that start at the same moment apart.
+pub fn bind(address: SocketAddr, workers: usize) -> Result<Bound, ListenError> {
+    match bind_exactly(address, workers) {
+        Err(ListenError::Refused { source, .. })
+            if address.ip().is_unspecified() && is_without_ipv6(&source) =>
+        {
+            tracing::warn!("this host has no IPv6: {address} listens on IPv4 alone");
+            bind_exactly(
+                SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()),
+                workers,
+            )
+        }
+        bound => bound,
+    }
+}
+
+fn bind_exactly(address: SocketAddr, workers: usize) -> Result<Bound, ListenError> {
+    let refused = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => ListenError::InUse { address },
+        _ => ListenError::Refused { address, source },
+    };
+    let lock = match address.port() {
+        0 => None,
+        _ => Some(Lock::take(address)?),
+    };
+    // A port that the kernel chooses is free.
+    if address.port() != 0 {
+        socket(address).and_then(|socket| socket.bind(&address.into())).map_err(refused)?;
+    }
+    let mut address = address;
+    let mut sockets = Vec::new();
+    for _ in 0..workers.max(1) {
+        let listener = listen(address).map_err(refused)?;
+        address = listener.local_addr().map_err(refused)?;
+        sockets.push(listener);
+    }
+    Ok(Bound { address, sockets, lock })
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of a former gateway that are in TIME_WAIT do not keep the address.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // Whatever net.ipv6.bindv6only says: `[::]` takes IPv4 too.
+        socket.set_only_v6(false)?;
+    }
+    Ok(socket)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(address)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    // Inherited by accepted connections, which saves each of them the call.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn is_without_ipv6(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this host does not have the address",
+        _ => "",
+    }
+}
+
+/// A name in the kernel's table of abstract sockets, which belongs to a network name space as the
+/// address does, and is free again when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held, never used")] UnixListener);
+
+impl Lock {
+    fn take(address: SocketAddr) -> Result<Self, ListenError> {
+        let refused = |source| ListenError::Refused { address, source };
+        let name = format!("phonebook-gateway {address}");
+        let name = std::os::unix::net::SocketAddr::from_abstract_name(name).map_err(refused)?;
+        match UnixListener::bind_addr(&name) {
+            Ok(listener) => Ok(Self(listener)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Err(ListenError::Locked { address })
+            }
+            Err(error) => Err(refused(error)),
+        }
+    }
+}
+
+/// Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn.
+const BACKLOG: i32 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_workers_share_the_port_that_the_kernel_chose() {
+        let bound = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        assert_ne!(bound.address.port(), 0);
+        for socket in &bound.sockets {
+            assert_eq!(socket.local_addr().unwrap(), bound.address);
+        }
+    }
+
+    #[test]
+    fn a_second_gateway_on_the_address_is_refused() {
+        let port = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().address.port();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let first = bind(address, 2).unwrap();
+        assert!(matches!(bind(address, 1), Err(ListenError::Locked { .. })));
+        let everywhere = SocketAddr::from(([0, 0, 0, 0], port));
+        assert!(matches!(bind(everywhere, 1), Err(ListenError::InUse { .. })));
+        drop(first);
+        bind(address, 1).unwrap();
+    }
+
+    #[test]
+    fn another_program_on_the_address_is_named_as_such() {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let error = bind(other.local_addr().unwrap(), 1).unwrap_err();
+        assert!(matches!(error, ListenError::InUse { .. }), "{error}");
+        assert!(error.to_string().contains("ss -ltnp"));
+    }
+}
