@@ -147,7 +147,8 @@ impl Client {
                 let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
             }
             After::Linger => {
-                let _ = timeout(MAX_LINGER, self.drain()).await;
+                // In a box: few connections end so, and all of them would carry its buffer.
+                let _ = timeout(MAX_LINGER, Box::pin(self.drain())).await;
             }
         }
     }

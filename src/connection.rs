@@ -44,7 +44,9 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, facts: ConnectionFacts
         let has_body = request.head.as_ref().is_ok_and(|head| head.has_body());
         let last = served >= limits.max_requests_per_connection
             || opened.elapsed() >= limits.max_connection_age;
-        let after = gateway::serve(&worker, facts, &mut client, (request, &buffer), last).await;
+        // In a box, so that a connection is small while it waits for its next request.
+        let serving = gateway::serve(&worker, facts, &mut client, (request, &buffer), last);
+        let after = Box::pin(serving).await;
         let unread = has_body || buffer.len() > length;
         match after {
             After::KeepAlive if unread => {
@@ -76,3 +78,19 @@ async fn wait(worker: &Worker, client: &Client, patience: Duration) -> bool {
 /// So many connections beyond the ceiling, and an eighth of it, are still told why; further ones
 /// are closed unheard.
 const OVER_CEILING: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_size<F>(_: impl Fn(Rc<Worker>, TcpStream, ConnectionFacts) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_waiting_connection_is_small() {
+        // Ten thousand idle connections are to cost megabytes, not hundreds of them.
+        let size = future_size(serve);
+        assert!(size <= 1024, "{size} bytes");
+    }
+}

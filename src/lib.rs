@@ -1,4 +1,37 @@
-//! An access-control reverse proxy for one endpoint: a XiVO's phonebook.
+//! An access-control reverse proxy for one endpoint: the phonebook of a XiVO.
+//!
+//! It stands in front of a XiVO's nginx, lets each *peer* (another XiVO, named by its hosts in one
+//! policy file) read that phonebook and nothing else, at its rate, and writes an nginx access log of
+//! everything that was asked.
+//!
+//! # The way of a request
+//! [`gateway`] is this table as code. Each step consumes what the former yields, so that their order
+//! is the compiler's business.
+//!
+//! | step | yields | where |
+//! |---|---|---|
+//! | accept | what is known of a connection | [`listen`], [`server`], [`connection`] |
+//! | read | a head that is strictly HTTP/1 | [`client`], [`http1`] |
+//! | identify | the peer with the longest prefix | [`address`], [`peers`] |
+//! | admit | a token of the peer and one of the gateway | [`limits`] |
+//! | parse | a [`lookup::Lookup`], which cannot say `private` | [`lookup`] |
+//! | decide | a [`decide::Permit`], and the line that granted it | [`decide`], [`policy`] |
+//! | forward | XiVO's answer to a head written from the permit | [`upstream`] |
+//! | answer | an answer with an allow list of fields, or a [`refusal::Refusal`] | [`answer`] |
+//! | record | exactly one line of the access log | [`record`] |
+//!
+//! # What is trusted
+//! The configuration, the kernel's word on whom a connection comes from, and nothing that a client
+//! says. XiVO is believed to be XiVO, but its answers are read as strictly as requests are.
+//!
+//! # What is not done here
+//! Nothing is cached, rewritten, redirected or retried beyond one replay; no body is read from
+//! clients; no name is resolved while a request waits.
+//!
+//! # Layers
+//! [`address`], [`place`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`], [`refusal`] and
+//! [`http1`] are pure: they do no I/O, read no clock and know no runtime. [`cli`] is the only module
+//! that prints.
 
 pub mod address;
 pub mod answer;
