@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use crate::config::Config;
 use crate::diagnostics::Diagnostics;
 use crate::limits::{GatewayLimits, Moment, PeerLimits, UNKNOWN_CALLERS};
+use crate::lookup::hex;
 use crate::peers::Peers;
 use crate::record::WorkerLog;
 use crate::upstream::{Pool, Route};
@@ -145,13 +146,11 @@ impl Worker {
 
     /// 32 hexadecimal digits that tell a request from all others, as nginx's `$request_id`.
     pub fn request_id(&self) -> RequestId {
-        let number = self.random.borrow_mut().u128(..);
+        let number = self.random.borrow_mut().u128(..).to_be_bytes();
         let mut id = [0; 32];
-        for (index, digit) in (0_u32..).zip(&mut id) {
-            let nibble = (number >> (4 * index)) & 15;
-            *digit = char::from_digit(u32::try_from(nibble).unwrap_or_default(), 16)
-                .and_then(|digit| u8::try_from(digit).ok())
-                .unwrap_or(b'0');
+        let (pairs, _) = id.as_chunks_mut::<2>();
+        for (pair, byte) in pairs.iter_mut().zip(number) {
+            *pair = hex(byte, b"0123456789abcdef");
         }
         RequestId(id)
     }
