@@ -142,15 +142,7 @@ impl Worker {
 
     /// 32 hexadecimal digits that tell a request from all others, as nginx's `$request_id`.
     pub fn request_id(&self) -> RequestId {
-        let number = self.random.borrow_mut().u128(..);
-        let mut id = [0; 32];
-        for (index, digit) in (0_u32..).zip(&mut id) {
-            let nibble = (number >> (4 * index)) & 15;
-            *digit = char::from_digit(u32::try_from(nibble).unwrap_or_default(), 16)
-                .and_then(|digit| u8::try_from(digit).ok())
-                .unwrap_or(b'0');
-        }
-        RequestId(id)
+        RequestId::new(self.random.borrow_mut().u128(..))
     }
 
     /// Lets no connection go on after its current request, and ends the idle ones.
@@ -175,6 +167,18 @@ impl Worker {
 pub struct RequestId([u8; 32]);
 
 impl RequestId {
+    /// `number` as an id.
+    pub fn new(number: u128) -> Self {
+        let mut id = [0; 32];
+        for (index, digit) in (0_u32..).zip(&mut id) {
+            let nibble = (number >> (4 * index)) & 15;
+            *digit = char::from_digit(u32::try_from(nibble).unwrap_or_default(), 16)
+                .and_then(|digit| u8::try_from(digit).ok())
+                .unwrap_or(b'0');
+        }
+        Self(id)
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
