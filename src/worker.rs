@@ -167,6 +167,9 @@ impl Worker {
 pub struct RequestId([u8; 32]);
 
 impl RequestId {
+    /// An id that no request has but one in 2^128.
+    pub const ZERO: Self = Self([b'0'; 32]);
+
     /// `number` as an id.
     pub fn new(number: u128) -> Self {
         let mut id = [0; 32];
