@@ -20,7 +20,6 @@ use crate::client::read_whole;
 use crate::config::{Config, Listener};
 use crate::diagnostics::source_address;
 use crate::gateway::{self, Judged};
-use crate::http1::request::RequestHead;
 use crate::refusal::Refusal;
 use crate::server;
 use crate::worker::{RequestId, Shared, Snapshot};
@@ -199,7 +198,7 @@ impl Asking {
         client: ClientAddress,
         bytes: &[u8],
     ) -> Self {
-        let agent = RequestHead::user_agent(&judged.head).map(|span| span.of(bytes));
+        let agent = judged.head.user_agent().map(|span| span.of(bytes));
         let upstream = &snapshot.config.upstream;
         let mut request = Vec::new();
         gateway::question(upstream, &judged.permit, client, agent, &EXAMPLE_ID).write(&mut request);
