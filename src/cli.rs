@@ -1,12 +1,16 @@
 //! The commands. Only this module and those below it print.
 
 mod args;
+mod check;
+mod demo;
+mod explain;
+mod help;
 mod serve;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use args::{Arguments, Command};
+use args::Command;
 
 /// How a command ended; scripts and systemd units rely on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,17 +42,20 @@ impl From<Exit> for ExitCode {
 
 /// Runs the command that `arguments` (without the program's name) say.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
-    let arguments = match Arguments::read(arguments) {
-        Ok(arguments) => arguments,
+    let command = match args::read(arguments) {
+        Ok(command) => command,
         Err(error) => {
             complain(&format!("{error}\nTry `phonebook-gateway --help`."));
             return Exit::Usage;
         }
     };
-    match arguments.command {
+    match command {
         Command::Help(text) => say(text),
         Command::Version => say(concat!("phonebook-gateway ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Serve(options) => serve::run(&options),
+        Command::Check(options) => check::run(&options),
+        Command::Explain(options) => explain::run(&options),
+        Command::Demo(options) => demo::run(&options),
     }
 }
 

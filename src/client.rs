@@ -81,11 +81,7 @@ impl Client {
     /// request line are skipped (RFC 9112, section 2.2).
     pub async fn read_head(&mut self, buffer: &mut Vec<u8>, limits: &Limits) -> Reading {
         let deadline = Instant::now() + limits.head_timeout;
-        let head_limits = HeadLimits {
-            max_uri: limits.max_uri,
-            max_head: limits.max_head,
-            max_fields: limits.max_header_fields,
-        };
+        let head_limits = HeadLimits::from(limits);
         let mut reader = RequestReader::default();
         let mut line_ends = false;
         loop {
@@ -98,9 +94,7 @@ impl Client {
                     let mut space = (&mut *buffer).limit(room);
                     match timeout_at(deadline, self.stream.read_buf(&mut space)).await {
                         Ok(Ok(1..)) => continue,
-                        Ok(Ok(0) | Err(_)) => {
-                            Refusal::MalformedRequest("the connection ended before the head did")
-                        }
+                        Ok(Ok(0) | Err(_)) => ENDED_EARLY,
                         Err(_) => Refusal::RequestTimeout,
                     }
                 }
@@ -172,6 +166,14 @@ fn request(head: Result<RequestHead, Refusal>, reader: &RequestReader, buffer: &
     Reading::Request(Request { head, seen: reader.seen(buffer), answerable: true })
 }
 
+/// Reads the head of a client that sends `bytes` and nothing more, as [`Client::read_head`] would.
+///
+/// # Errors
+/// Why there is none.
+pub fn read_whole(bytes: &[u8], limits: &Limits) -> Result<RequestHead, Refusal> {
+    RequestReader::default().advance(bytes, &HeadLimits::from(limits))?.ok_or(ENDED_EARLY)
+}
+
 /// Takes whole line ends off the beginning, and says whether there were any. They can stand only
 /// before a request line, so they never belong to a head that is being read.
 fn skip_line_ends(buffer: &mut Vec<u8>) -> bool {
@@ -183,6 +185,16 @@ fn skip_line_ends(buffer: &mut Vec<u8>) -> bool {
     count > 0
 }
 
+impl From<&Limits> for HeadLimits {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            max_uri: limits.max_uri,
+            max_head: limits.max_head,
+            max_fields: limits.max_header_fields,
+        }
+    }
+}
+
 impl From<HeadError> for Refusal {
     fn from(error: HeadError) -> Self {
         match error {
@@ -192,6 +204,8 @@ impl From<HeadError> for Refusal {
         }
     }
 }
+
+const ENDED_EARLY: Refusal = Refusal::MalformedRequest("the connection ended before the head did");
 
 /// How long a closing connection is read from.
 const MAX_LINGER: Duration = Duration::from_secs(2);

@@ -5,9 +5,11 @@
 //! search term, personal data, is in none of these lines.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::address::ClientAddress;
+use crate::place::Place;
 use crate::refusal::{Refusal, UpstreamFault};
 use crate::worker::Snapshot;
 
@@ -89,6 +91,18 @@ impl Diagnostics {
 /// Why a request was refused, with the file and line that decided and, for an unknown caller, the
 /// entry that it missed by least.
 pub fn explain(refusal: &Refusal, snapshot: &Snapshot, address: ClientAddress) -> String {
+    match reason(refusal, snapshot, address) {
+        (text, Some(place)) => format!("{text} [{place}]"),
+        (text, None) => text,
+    }
+}
+
+/// The same with the place apart.
+pub fn reason<'r>(
+    refusal: &'r Refusal,
+    snapshot: &Snapshot,
+    address: ClientAddress,
+) -> (String, Option<&'r Place>) {
     match refusal {
         Refusal::UnknownPeer | Refusal::UnknownPeerLimited(_) => {
             let closest = match snapshot.peers.closest(address) {
@@ -98,23 +112,25 @@ pub fn explain(refusal: &Refusal, snapshot: &Snapshot, address: ClientAddress) -
                     closest.peer.policy.name, closest.place, closest.prefix
                 ),
             };
-            format!("no peer has {address}; {closest}")
+            (format!("no peer has {address}; {closest}"), None)
         }
-        refusal => match refusal.place() {
-            Some(place) => format!("{} [{place}]", refusal.advice()),
-            None => refusal.advice().into_owned(),
-        },
+        refusal => (refusal.advice().into_owned(), refusal.place()),
     }
 }
 
 /// The address that XiVO sees, as far as the configuration and the routing say.
 pub fn source(snapshot: &Snapshot) -> String {
-    let route = snapshot.route();
-    let routed = route.addresses.first().and_then(|&to| crate::upstream::routed_source(to));
-    match route.source.or(routed) {
+    match source_address(snapshot) {
         Some(source) => source.to_string(),
         None => "that the gateway has towards it".to_owned(),
     }
+}
+
+/// The same where it is known.
+pub fn source_address(snapshot: &Snapshot) -> Option<IpAddr> {
+    let route = snapshot.route();
+    let routed = || route.addresses.first().and_then(|&to| crate::upstream::routed_source(to));
+    route.source.or_else(routed)
 }
 
 /// Lets so many through in ten seconds, and counts the rest.

@@ -15,7 +15,7 @@ use crate::answer::relay::Relay;
 use crate::answer::{Manner, problem};
 use crate::client::{After, Client, Gone, Request};
 use crate::config::{Listener, Upstream};
-use crate::decide::{Permit, decide};
+use crate::decide::{Permit, Verdict, decide};
 use crate::http1::host::Host;
 use crate::http1::request::RequestHead;
 use crate::http1::{Span, Version};
@@ -68,7 +68,8 @@ pub async fn serve(
     let began = Instant::now();
     let request_id = worker.request_id();
     let exchange = Exchange { worker, snapshot: &snapshot, facts, began, request_id, bytes };
-    let mut manner = exchange.manner(head.as_ref().ok(), last);
+    let last = last || worker.is_draining();
+    let mut manner = manner(head.as_ref().ok(), bytes, last, request_id);
     let refusal = match exchange.proxy(head, manner, client, &mut record).await {
         Ok(after) => return after,
         Err(refusal) => refusal,
@@ -100,12 +101,8 @@ impl<'a> Exchange<'a> {
         if let Some(found) = found {
             record.set_peer(found.peer.policy.name.as_str());
         }
-        let head = self.direct(head).inspect_err(|_| self.count_unheard(found))?;
-        let peer =
-            identify(found, Timestamp::now()).or_else(|refusal| self.limit(found, refusal))?;
-        let _admitted = self.admit(peer)?;
-        let lookup = Lookup::parse(asked(&head, self.bytes))?;
-        let permit = decide(&peer.policy, lookup).outcome?;
+        let listener = self.snapshot.config.listeners.get(self.facts.listener);
+        let Judged { head, peer, permit, .. } = judge(self, found, listener, (head, self.bytes))?;
         let slot = peer.state.slot().map_err(Refusal::TooManyConcurrent)?;
         let answer = tokio::select! {
             biased;
@@ -119,65 +116,11 @@ impl<'a> Exchange<'a> {
         after
     }
 
-    /// Refuses what is not HTTP, or is meant for somebody else.
-    fn direct(&self, head: Result<RequestHead, Refusal>) -> Result<RequestHead, Refusal> {
-        let head = head?;
-        let listener = self.snapshot.config.listeners.get(self.facts.listener);
-        match listener.is_none_or(|listener| is_served(listener, head.host(self.bytes))) {
-            true => Ok(head),
-            false => Err(Refusal::Misdirected),
-        }
-    }
-
-    /// Counts a request that is refused before anybody asked whose it is, so that such requests
-    /// are not free. The refusal stays what it is.
-    fn count_unheard(&self, found: Option<Match<'_, Arc<PeerLimits>>>) {
-        let limits = &self.worker.shared.limits;
-        let now = self.worker.moment(self.began.into_std());
-        let _ = match found {
-            Some(found) => limits.admit(&found.peer.state, now).map(drop),
-            None => limits.unknown(self.facts.client, now),
-        };
-    }
-
-    /// Spends what a refused caller may spend: a stranger is heard as long as its rate lasts.
-    fn limit<T>(
-        &self,
-        found: Option<Match<'_, Arc<PeerLimits>>>,
-        refusal: Refusal,
-    ) -> Result<T, Refusal> {
-        let now = self.worker.moment(self.began.into_std());
-        match found {
-            None => match self.worker.shared.limits.unknown(self.facts.client, now) {
-                Ok(()) => Err(refusal),
-                Err(limited) => Err(Refusal::UnknownPeerLimited(limited)),
-            },
-            Some(_) => {
-                self.count_unheard(found);
-                Err(refusal)
-            }
-        }
-    }
-
-    /// Spends a token of the peer and one of the gateway, or neither.
-    fn admit(&self, peer: &Peer<Arc<PeerLimits>>) -> Result<Admitted, Refusal> {
-        let now = self.worker.moment(self.began.into_std());
-        let admitted =
-            self.worker.shared.limits.admit(&peer.state, now).map_err(Refusal::RateLimited)?;
-        if self.facts.over_ceiling { Err(Refusal::Overloaded) } else { Ok(admitted) }
-    }
-
     /// Asks XiVO what was permitted.
     async fn ask(&self, permit: &Permit, head: &RequestHead) -> Result<Answer, Refusal> {
         let upstream = &self.snapshot.config.upstream;
-        let question = Question {
-            permit,
-            host: &upstream.host_header,
-            client: self.facts.client,
-            scheme: "http",
-            user_agent: head.user_agent().map(|span| span.of(self.bytes)),
-            request_id: self.request_id.as_str(),
-        };
+        let agent = head.user_agent().map(|span| span.of(self.bytes));
+        let question = question(upstream, permit, self.facts.client, agent, &self.request_id);
         let buffers = &self.worker.buffers;
         let mut request = buffers.take();
         question.write(&mut request);
@@ -188,17 +131,6 @@ impl<'a> Exchange<'a> {
         answer.map_err(Refusal::Upstream)
     }
 
-    fn manner(&self, head: Option<&RequestHead>, last: bool) -> Manner {
-        Manner {
-            version: head.map_or(Version::Http11, RequestHead::version),
-            head_only: head.is_some_and(|head| head.method().of(self.bytes) == b"HEAD"),
-            keep_alive: head.is_some_and(|head| head.persists() && !head.has_body())
-                && !last
-                && !self.worker.is_draining(),
-            request_id: self.request_id,
-        }
-    }
-
     /// Sends a refusal.
     async fn refuse(
         &self,
@@ -207,16 +139,135 @@ impl<'a> Exchange<'a> {
         client: &mut Client,
         record: &mut Record<'_>,
     ) -> Result<(), Gone> {
-        let audience = match self.snapshot.peers.find(self.facts.client) {
-            Some(_) => Audience::Peer,
-            None => Audience::Stranger,
-        };
+        let audience = audience(self.snapshot, self.facts.client);
         let mut out = self.worker.buffers.take();
         let date = |out: &mut Vec<u8>| self.worker.log.write_http_date(out);
         let body = problem::write(&mut out, refusal, audience, manner, date);
         let sent = client.send(&out).await;
         self.worker.buffers.put(out);
         sent.inspect(|()| record.add_body_bytes(body))
+    }
+}
+
+/// What stands at the way from a head to a [`Permit`] besides the rules: the limits, which spend
+/// tokens when a request is served and none when one is explained, and who watches.
+pub trait Gate {
+    /// That the limits let a request pass.
+    type Admitted;
+
+    /// Counts a request that is refused before anybody asked whose it is, so that such requests
+    /// are not free. The refusal stays what it is.
+    fn count_unheard(&mut self, found: Option<Found<'_>>);
+
+    /// Counts a caller that is refused for who it is; yields what it is told.
+    fn count_refused(&mut self, found: Option<Found<'_>>, refusal: Refusal) -> Refusal;
+
+    /// Spends a token of the peer and one of the gateway, or neither.
+    ///
+    /// # Errors
+    /// What is used up.
+    fn admit(&mut self, peer: &Peer<Arc<PeerLimits>>) -> Result<Self::Admitted, Refusal>;
+
+    /// A request has come this far.
+    fn passed(&mut self, _step: Step<'_>) {}
+}
+
+/// A caller that is a peer.
+pub type Found<'a> = Match<'a, Arc<PeerLimits>>;
+
+/// What a step of [`judge`] yielded.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// A head that is HTTP, and meant for this gateway.
+    Read(&'a RequestHead),
+    /// A peer whose policy is in force.
+    Identified(&'a Peer<Arc<PeerLimits>>),
+    /// What is asked.
+    Parsed(&'a Lookup),
+    /// Whether the policy grants it.
+    Decided(&'a Verdict),
+}
+
+/// A request that may be asked of XiVO.
+#[derive(Debug)]
+pub struct Judged<'s, A> {
+    /// Its head.
+    pub head: RequestHead,
+    /// Whose it is.
+    pub peer: &'s Peer<Arc<PeerLimits>>,
+    /// That its tokens are spent.
+    pub admitted: A,
+    /// What may be asked.
+    pub permit: Permit,
+}
+
+/// The way from a head, read from `bytes`, to a permit. The order of these lines is the order in
+/// which refusals are found.
+///
+/// # Errors
+/// The first refusal.
+pub fn judge<'s, G: Gate>(
+    mut gate: G,
+    found: Option<Found<'s>>,
+    listener: Option<&Listener>,
+    (head, bytes): (Result<RequestHead, Refusal>, &[u8]),
+) -> Result<Judged<'s, G::Admitted>, Refusal> {
+    let head = direct(head, bytes, listener).inspect_err(|_| gate.count_unheard(found))?;
+    gate.passed(Step::Read(&head));
+    let peer = identify(found, Timestamp::now()).map_err(|why| gate.count_refused(found, why))?;
+    gate.passed(Step::Identified(peer));
+    let admitted = gate.admit(peer)?;
+    let lookup = Lookup::parse(asked(&head, bytes))?;
+    gate.passed(Step::Parsed(&lookup));
+    let verdict = decide(&peer.policy, lookup);
+    gate.passed(Step::Decided(&verdict));
+    Ok(Judged { head, peer, admitted, permit: verdict.outcome? })
+}
+
+/// The limits as they are when a request is served.
+impl Gate for &Exchange<'_> {
+    type Admitted = Admitted;
+
+    fn count_unheard(&mut self, found: Option<Found<'_>>) {
+        let limits = &self.worker.shared.limits;
+        let now = self.worker.moment(self.began.into_std());
+        let _ = match found {
+            Some(found) => limits.admit(&found.peer.state, now).map(drop),
+            None => limits.unknown(self.facts.client, now),
+        };
+    }
+
+    /// A stranger is heard as long as its rate lasts.
+    fn count_refused(&mut self, found: Option<Found<'_>>, refusal: Refusal) -> Refusal {
+        if found.is_some() {
+            self.count_unheard(found);
+            return refusal;
+        }
+        let now = self.worker.moment(self.began.into_std());
+        match self.worker.shared.limits.unknown(self.facts.client, now) {
+            Ok(()) => refusal,
+            Err(limited) => Refusal::UnknownPeerLimited(limited),
+        }
+    }
+
+    fn admit(&mut self, peer: &Peer<Arc<PeerLimits>>) -> Result<Admitted, Refusal> {
+        let now = self.worker.moment(self.began.into_std());
+        let admitted =
+            self.worker.shared.limits.admit(&peer.state, now).map_err(Refusal::RateLimited)?;
+        if self.facts.over_ceiling { Err(Refusal::Overloaded) } else { Ok(admitted) }
+    }
+}
+
+/// Refuses what is not HTTP, or is meant for somebody else.
+fn direct(
+    head: Result<RequestHead, Refusal>,
+    bytes: &[u8],
+    listener: Option<&Listener>,
+) -> Result<RequestHead, Refusal> {
+    let head = head?;
+    match listener.is_none_or(|listener| is_served(listener, head.host(bytes))) {
+        true => Ok(head),
+        false => Err(Refusal::Misdirected),
     }
 }
 
@@ -256,5 +307,47 @@ pub fn time_allowed(upstream: &Upstream, lookup: &Lookup) -> Duration {
     match lookup {
         Lookup::List { .. } => upstream.list_timeout,
         Lookup::Search { .. } | Lookup::View { .. } => upstream.timeout,
+    }
+}
+
+/// What XiVO is asked for a client that was given `permit`.
+pub fn question<'q>(
+    upstream: &'q Upstream,
+    permit: &'q Permit,
+    client: ClientAddress,
+    user_agent: Option<&'q [u8]>,
+    request_id: &'q RequestId,
+) -> Question<'q> {
+    Question {
+        permit,
+        host: &upstream.host_header,
+        client,
+        scheme: "http",
+        user_agent,
+        request_id: request_id.as_str(),
+    }
+}
+
+/// How the request whose head is in `bytes` is answered. `last` says that the connection ends after
+/// it, whatever the client would like.
+pub fn manner(
+    head: Option<&RequestHead>,
+    bytes: &[u8],
+    last: bool,
+    request_id: RequestId,
+) -> Manner {
+    Manner {
+        version: head.map_or(Version::Http11, RequestHead::version),
+        head_only: head.is_some_and(|head| head.method().of(bytes) == b"HEAD"),
+        keep_alive: head.is_some_and(|head| head.persists() && !head.has_body()) && !last,
+        request_id,
+    }
+}
+
+/// Who reads a refusal: a peer is one whatever it is refused for.
+pub fn audience(snapshot: &Snapshot, client: ClientAddress) -> Audience {
+    match snapshot.peers.find(client) {
+        Some(_) => Audience::Peer,
+        None => Audience::Stranger,
     }
 }

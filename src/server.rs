@@ -18,6 +18,7 @@ use crate::config::{Config, Upstream, UpstreamHost};
 use crate::connection;
 use crate::gateway::ConnectionFacts;
 use crate::listen::{self, Bound, ListenError, Lock};
+use crate::place::Place;
 use crate::record::{AccessLogs, LogCounters, OpenError, WorkerLog};
 use crate::upstream::routed_source;
 use crate::worker::{Shared, Worker};
@@ -64,18 +65,37 @@ pub enum StartError {
 
 /// Connections to XiVO would come from a loopback address.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "{place}: connections to XiVO at {upstream} would come from {source_address}, and XiVO grants its \
-     `private` paths (users, trunk secrets, all without a password) to that address.\n\
-     {advice}\n\
-     XiVO then sees the gateway as any other host, and itself refuses `private` to it.\n\
-     (`danger_loopback_source = true` in [upstream] starts all the same.)"
-)]
+#[error("{}: {}.\n{}", self.place, self.message(), self.help())]
 pub struct LoopbackSource {
-    place: String,
+    place: Place,
     upstream: SocketAddr,
     source_address: IpAddr,
     advice: String,
+}
+
+impl LoopbackSource {
+    /// The `[upstream]` section.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// What is wrong, without a full stop.
+    pub fn message(&self) -> String {
+        format!(
+            "connections to XiVO at {} would come from {}, and XiVO grants its `private` paths \
+             (users, trunk secrets, all without a password) to that address",
+            self.upstream, self.source_address
+        )
+    }
+
+    /// What to write.
+    pub fn help(&self) -> String {
+        format!(
+            "{}\nXiVO then sees the gateway as any other host, and itself refuses `private` to it.\n\
+             (`danger_loopback_source = true` in [upstream] starts all the same.)",
+            self.advice
+        )
+    }
 }
 
 impl Server {
@@ -303,7 +323,7 @@ pub fn check_source(upstream: &Upstream, addresses: &[SocketAddr]) -> Result<(),
         let source = configured.or_else(|| routed_source(address));
         if let Some(source_address) = source.filter(|source| source.to_canonical().is_loopback()) {
             return Err(LoopbackSource {
-                place: upstream.place.to_string(),
+                place: upstream.place.clone(),
                 upstream: address,
                 source_address,
                 advice: advise_source(&other_addresses()),

@@ -1,15 +1,17 @@
-//! The command line: which flags there are, and what they are called.
+//! The command line: which commands and flags there are, and what they are called.
+//!
+//! `--config FILE` may stand before the command or behind it. What is not known is refused with the
+//! nearest known word; nothing is ignored.
 
 use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use lexopt::prelude::*;
+use lexopt::{Arg, Error, Parser};
 
-/// A command line that has been understood.
-#[derive(Debug)]
-pub(super) struct Arguments {
-    pub(super) command: Command,
-}
+use super::help;
 
 /// What to do.
 #[derive(Debug)]
@@ -17,6 +19,9 @@ pub(super) enum Command {
     Help(&'static str),
     Version,
     Serve(ServeOptions),
+    Check(CheckOptions),
+    Explain(ExplainOptions),
+    Demo(DemoOptions),
 }
 
 /// `serve`.
@@ -26,49 +31,201 @@ pub(super) struct ServeOptions {
     pub(super) log_json: bool,
 }
 
-impl Arguments {
-    /// Reads the words behind the program's name.
-    ///
-    /// # Errors
-    /// What is not understood, and what is known instead.
-    pub(super) fn read(words: impl Iterator<Item = OsString>) -> Result<Self, lexopt::Error> {
-        let mut parser = lexopt::Parser::from_args(words);
-        let command = match parser.next()? {
-            None => return Err("which command? Known are `serve`".into()),
-            Some(Short('h') | Long("help")) => Command::Help(HELP),
-            Some(Short('V') | Long("version")) => Command::Version,
-            Some(Value(word)) => Command::named(&word.string()?, parser)?,
-            Some(other) => return Err(other.unexpected()),
-        };
-        Ok(Self { command })
-    }
+/// `check`.
+#[derive(Debug)]
+pub(super) struct CheckOptions {
+    pub(super) config: PathBuf,
+    /// Warnings are findings too.
+    pub(super) strict: bool,
+    pub(super) json: bool,
+    pub(super) quiet: bool,
 }
 
-impl Command {
-    fn named(name: &str, parser: lexopt::Parser) -> Result<Self, lexopt::Error> {
-        match name {
-            "serve" => ServeOptions::read(parser),
-            other => Err(format!("there is no command `{other}`").into()),
-        }
-    }
+/// `explain`.
+#[derive(Debug)]
+pub(super) struct ExplainOptions {
+    pub(super) config: PathBuf,
+    pub(super) from: IpAddr,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) json: bool,
+    pub(super) request: AskedRequest,
 }
 
-impl ServeOptions {
-    fn read(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
-        let mut options = Self { config: PathBuf::from(DEFAULT_CONFIG), log_json: false };
-        while let Some(argument) = parser.next()? {
-            match argument {
-                Long("config") | Short('c') => options.config = parser.value()?.into(),
-                Long("log-format") => options.log_json = log_is_json(&parser.value()?.string()?)?,
-                Long("help") | Short('h') => return Ok(Command::Help(HELP)),
-                other => return Err(other.unexpected()),
+/// The request that `explain` is asked about, as it was written.
+#[derive(Debug)]
+pub(super) struct AskedRequest {
+    pub(super) method: Vec<u8>,
+    /// An http URL, or its path and query alone.
+    pub(super) url: Vec<u8>,
+    /// `Name: value`, each.
+    pub(super) headers: Vec<Vec<u8>>,
+    pub(super) http10: bool,
+}
+
+/// `demo`.
+#[derive(Debug)]
+pub(super) struct DemoOptions {
+    /// A loopback address.
+    pub(super) listen: SocketAddr,
+    /// Without colours.
+    pub(super) plain: bool,
+}
+
+/// Reads the words behind the program's name.
+///
+/// # Errors
+/// What is not understood, and what is known instead.
+pub(super) fn read(words: impl Iterator<Item = OsString>) -> Result<Command, Error> {
+    let mut parser = Parser::from_args(words);
+    let mut config = None;
+    loop {
+        return match parser.next()? {
+            None => Err(format!("which command? Known are {}", listed(AVAILABLE)).into()),
+            Some(Short('h') | Long("help")) => Ok(Command::Help(help::OVERVIEW)),
+            Some(Short('V') | Long("version")) => Ok(Command::Version),
+            Some(Short('c') | Long("config")) => {
+                config = Some(parser.value()?.into());
+                continue;
             }
-        }
-        Ok(Command::Serve(options))
+            Some(Short('t')) => check(parser, config),
+            Some(Value(word)) => named(&word.string()?, parser, config),
+            Some(other) => Err(unknown(other, &["config", "help", "version"])),
+        };
     }
 }
 
-fn log_is_json(word: &str) -> Result<bool, lexopt::Error> {
+fn named(name: &str, parser: Parser, config: Option<PathBuf>) -> Result<Command, Error> {
+    match name {
+        "serve" => serve(parser, config),
+        "check" => check(parser, config),
+        "explain" => explain(parser, config),
+        "demo" => demo(parser, config),
+        name if LATER.contains(&name) => {
+            Err(format!("`{name}` is not available in this version").into())
+        }
+        name => {
+            let hint = match nearest(name, AVAILABLE.iter().chain(LATER).copied()) {
+                Some(nearest) => format!("; did you mean `{nearest}`?"),
+                None => format!("; known are {}", listed(AVAILABLE)),
+            };
+            Err(format!("there is no command `{}`{hint}", name.escape_debug()).into())
+        }
+    }
+}
+
+fn serve(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error> {
+    let mut options = ServeOptions { config: config.unwrap_or_else(default), log_json: false };
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('c') | Long("config") => options.config = parser.value()?.into(),
+            Long("log-format") => options.log_json = log_is_json(&parser.value()?.string()?)?,
+            Short('h') | Long("help") => return Ok(Command::Help(help::SERVE)),
+            other => return Err(unknown(other, &["config", "log-format", "help"])),
+        }
+    }
+    Ok(Command::Serve(options))
+}
+
+fn check(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error> {
+    let config = config.unwrap_or_else(default);
+    let mut options = CheckOptions { config, strict: false, json: false, quiet: false };
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('c') | Long("config") => options.config = parser.value()?.into(),
+            Long("strict") => options.strict = true,
+            Long("json") => options.json = true,
+            Short('q') | Long("quiet") => options.quiet = true,
+            Short('h') | Long("help") => return Ok(Command::Help(help::CHECK)),
+            other => return Err(unknown(other, &["config", "strict", "json", "quiet", "help"])),
+        }
+    }
+    Ok(Command::Check(options))
+}
+
+fn explain(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error> {
+    const KNOWN: &[&str] = &["from", "config", "listen", "header", "http1.0", "json", "help"];
+    let mut config = config.unwrap_or_else(default);
+    let (mut from, mut listen, mut json, mut http10) = (None, None, false, false);
+    let (mut headers, mut words) = (Vec::new(), Vec::new());
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('c') | Long("config") => config = parser.value()?.into(),
+            Long("from") => from = Some(address("from", &parser.value()?.string()?)?),
+            Long("listen") => listen = Some(socket(&parser.value()?.string()?)?),
+            Short('H') | Long("header") => headers.push(header(parser.value()?)?),
+            Long("http1.0") => http10 = true,
+            Long("json") => json = true,
+            Short('h') | Long("help") => return Ok(Command::Help(help::EXPLAIN)),
+            Value(word) if words.len() < 2 => words.push(word.into_vec()),
+            other => return Err(unknown(other, KNOWN)),
+        }
+    }
+    let from = from.ok_or("from whom? `--from ADDRESS` is missing")?;
+    let url = words.pop().ok_or("which request? A URL, or its path and query, is missing")?;
+    let method = words.pop().unwrap_or_else(|| b"GET".to_vec());
+    let request = AskedRequest { method, url, headers, http10 };
+    Ok(Command::Explain(ExplainOptions { config, from, listen, json, request }))
+}
+
+fn demo(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error> {
+    if config.is_some() {
+        return Err("`demo` brings its own configuration: leave `--config` out".into());
+    }
+    let mut options = DemoOptions { listen: DEMO_ADDRESS, plain: false };
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("listen") => {
+                options.listen = socket(&parser.value()?.string()?)?;
+                if !options.listen.ip().is_loopback() {
+                    return Err("--listen: the demo serves this machine alone; give a loopback address such as 127.0.0.1:9481".into());
+                }
+            }
+            Long("plain") => options.plain = true,
+            Short('h') | Long("help") => return Ok(Command::Help(help::DEMO)),
+            other => return Err(unknown(other, &["listen", "plain", "help"])),
+        }
+    }
+    Ok(Command::Demo(options))
+}
+
+/// An argument that is not known here, and the nearest of the `known` long flags.
+fn unknown(argument: Arg<'_>, known: &[&'static str]) -> Error {
+    match argument {
+        Long(flag) => match nearest(flag, known.iter().copied()) {
+            Some(nearest) => {
+                format!("unknown option `--{flag}`; did you mean `--{nearest}`?").into()
+            }
+            None => {
+                let known: Vec<String> = known.iter().map(|flag| format!("--{flag}")).collect();
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                format!("unknown option `--{flag}`; known are {}", listed(&known)).into()
+            }
+        },
+        Short(flag) => format!("unknown option `-{flag}`").into(),
+        other => other.unexpected(),
+    }
+}
+
+fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let found = found.to_lowercase();
+    known
+        .into_iter()
+        .map(|word| (strsim::damerau_levenshtein(&found, word), word))
+        .filter(|(distance, word)| *distance <= 1 + word.len() / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
+
+/// `words` as a message lists them.
+fn listed(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, first @ [_, ..])) => format!("{} and {last}", first.join(", ")),
+        _ => quoted.concat(),
+    }
+}
+
+fn log_is_json(word: &str) -> Result<bool, Error> {
     match word {
         "text" => Ok(false),
         "json" => Ok(true),
@@ -76,11 +233,105 @@ fn log_is_json(word: &str) -> Result<bool, lexopt::Error> {
     }
 }
 
+fn address(flag: &str, text: &str) -> Result<IpAddr, Error> {
+    text.parse().map_err(|_| {
+        format!(
+            "--{flag} takes an IPv4 or IPv6 address, not `{}`: a policy knows its peer by the address",
+            text.escape_debug()
+        )
+        .into()
+    })
+}
+
+fn socket(text: &str) -> Result<SocketAddr, Error> {
+    text.parse().map_err(|_| {
+        format!(
+            "--listen takes an address with a port, such as 127.0.0.1:9480 or [::]:9480, not `{}`",
+            text.escape_debug()
+        )
+        .into()
+    })
+}
+
+fn header(line: OsString) -> Result<Vec<u8>, Error> {
+    let line = line.into_vec();
+    if line.contains(&b':') {
+        return Ok(line);
+    }
+    Err(format!(
+        "--header takes `Name: value`, not `{}`",
+        String::from_utf8_lossy(&line).escape_debug()
+    )
+    .into())
+}
+
+fn default() -> PathBuf {
+    PathBuf::from(DEFAULT_CONFIG)
+}
+
 /// Where the configuration is unless `--config` says otherwise.
-pub(super) const DEFAULT_CONFIG: &str = "/etc/phonebook-gateway/gateway.toml";
+const DEFAULT_CONFIG: &str = "/etc/phonebook-gateway/gateway.toml";
 
-const HELP: &str = "\
-phonebook-gateway lets other XiVO servers read this one's phonebook, and nothing else.
+/// Where the demo listens unless told otherwise.
+const DEMO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9480);
 
-Usage: phonebook-gateway COMMAND [OPTIONS]
-";
+const AVAILABLE: &[&str] = &["serve", "check", "explain", "demo"];
+
+/// Words that are reserved for commands to come.
+const LATER: &[&str] = &["report", "certs", "probe", "ctl"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, String> {
+        read(line.split_whitespace().map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_configuration_is_named_before_or_behind_the_command() {
+        for line in
+            ["--config a.toml check", "check --config a.toml", "-t -c a.toml", "-c a.toml -t"]
+        {
+            let Ok(Command::Check(options)) = parse(line) else { panic!("{line}") };
+            assert_eq!(options.config, PathBuf::from("a.toml"), "{line}");
+        }
+        let Ok(Command::Serve(options)) = parse("serve") else { panic!() };
+        assert_eq!(options.config, PathBuf::from(DEFAULT_CONFIG));
+    }
+
+    #[test]
+    fn every_command_has_help() {
+        for line in ["--help", "-h", "serve -h", "check --help", "explain --help", "demo -h"] {
+            let Ok(Command::Help(text)) = parse(line) else { panic!("{line}") };
+            assert!(text.contains("Usage: phonebook-gateway") && text.contains("Exit codes"));
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{line}");
+        }
+        assert!(matches!(parse("-V"), Ok(Command::Version)));
+    }
+
+    #[test]
+    fn what_is_unknown_names_the_nearest() {
+        for (line, part) in [
+            ("chekc", "did you mean `check`?"),
+            ("Serve", "did you mean `serve`?"),
+            ("frobnicate", "known are `serve`, `check`, `explain` and `demo`"),
+            ("check --srtict", "did you mean `--strict`?"),
+            ("serve --colour", "known are `--config`, `--log-format` and `--help`"),
+            ("demo -x", "unknown option `-x`"),
+            ("check more", "more"),
+            ("", "which command?"),
+            ("probe", "`probe` is not available in this version"),
+            ("explain --from 192.0.2.1", "which request?"),
+            ("explain /x", "`--from ADDRESS` is missing"),
+            ("explain --from lyon /x", "takes an IPv4 or IPv6 address"),
+            ("explain --from 192.0.2.1 -H Host /x", "takes `Name: value`"),
+            ("explain --from 192.0.2.1 GET /x y", "\"y\""),
+            ("demo --listen 0.0.0.0:9480", "loopback"),
+            ("--config a demo", "brings its own"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+}

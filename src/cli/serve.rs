@@ -16,7 +16,7 @@ use crate::server::{Server, StartError};
 
 /// Runs the command.
 pub(super) fn run(options: &ServeOptions) -> Exit {
-    start_diagnostics(options.log_json);
+    start_diagnostics(options.log_json, "info");
     let Some(config) = load(&options.config) else {
         return Exit::BadConfiguration;
     };
@@ -33,6 +33,11 @@ pub(super) fn run(options: &ServeOptions) -> Exit {
         }
     };
     tracing::info!("{}", ready_line(&server));
+    run_to_the_end(server)
+}
+
+/// Lets a gateway run until a signal ends it.
+pub(super) fn run_to_the_end(server: Server) -> Exit {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime.and_then(|runtime| runtime.block_on(obey_signals(server))) {
         Ok(()) => Exit::Well,
@@ -65,13 +70,18 @@ fn load(path: &Path) -> Option<Config> {
 
 /// How problems are shown: in colour on a terminal, unless NO_COLOR is set.
 pub(super) fn renderer(terminal: bool) -> Renderer {
-    let coloured = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if coloured { Renderer::styled() } else { Renderer::plain() }
+    if is_coloured(terminal) { Renderer::styled() } else { Renderer::plain() }
 }
 
-/// Diagnostics go to standard error, where journald picks them up. `RUST_LOG` chooses the level.
-fn start_diagnostics(json: bool) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+/// Whether to use colours: on a terminal, unless NO_COLOR is set (no-color.org).
+pub(super) fn is_coloured(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Diagnostics go to standard error, where journald picks them up. `RUST_LOG` chooses the level,
+/// and `level` where it says nothing.
+pub(super) fn start_diagnostics(json: bool, level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let diagnostics = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

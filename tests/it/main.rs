@@ -1,6 +1,14 @@
 //! The integration tests: one binary, so that it links once. Each module is one claim about the whole.
 
 #[cfg(test)]
+mod cli_agreement;
+#[cfg(test)]
+mod cli_check;
+#[cfg(test)]
+mod cli_demo;
+#[cfg(test)]
+mod cli_explain;
+#[cfg(test)]
 mod real_upstream;
 #[cfg(test)]
 mod support;

@@ -1,0 +1,148 @@
+//! `check`: everything that is wrong or doubtful in the configuration, in one run.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+use annotate_snippets::{Level, Origin, Renderer};
+use serde_json::{Value, json};
+
+use super::args::CheckOptions;
+use super::{Exit, complain, say};
+use crate::config::{Config, Problem, Severity, Upstream, UpstreamHost};
+use crate::server::{LoopbackSource, check_source, resolve};
+
+/// Runs the command.
+pub(super) fn run(options: &CheckOptions) -> Exit {
+    let findings = Findings::of(&options.config);
+    if options.json {
+        let exit = say(&format!("{:#}\n", findings.as_json()));
+        if exit != Exit::Well {
+            return exit;
+        }
+    } else {
+        show(&findings.render(&super::serve::renderer(std::io::stderr().is_terminal())));
+    }
+    if !options.quiet {
+        complain(&findings.summary(&options.config, options.strict));
+    }
+    match findings.are_findings(options.strict) {
+        true => Exit::Findings,
+        false => Exit::Well,
+    }
+}
+
+/// What was found in a configuration, and the configuration if it can be read.
+pub(super) struct Findings {
+    /// `None` where a problem is an error.
+    config: Option<Config>,
+    problems: Vec<Problem>,
+    /// What `serve` would say of this configuration on this host.
+    loopback: Option<LoopbackSource>,
+}
+
+impl Findings {
+    fn of(path: &Path) -> Self {
+        match Config::load(path) {
+            Ok((config, problems)) => {
+                let loopback = loopback_source(&config.upstream);
+                Self { config: Some(config), problems, loopback }
+            }
+            Err(problems) => {
+                Self { config: None, problems: problems.iter().cloned().collect(), loopback: None }
+            }
+        }
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        self.problems.iter().filter(|problem| problem.severity() == severity).count()
+    }
+
+    fn errors(&self) -> usize {
+        self.count(Severity::Error) + usize::from(self.loopback.is_some())
+    }
+
+    fn are_findings(&self, strict: bool) -> bool {
+        self.errors() > 0 || (strict && self.count(Severity::Warning) > 0)
+    }
+
+    /// The problems as people read them, each with a blank line behind it.
+    fn render(&self, renderer: &Renderer) -> String {
+        let problems = self.problems.iter().map(|problem| problem.render(renderer));
+        let loopback = self.loopback.iter().map(|loopback| render_loopback(loopback, renderer));
+        problems.chain(loopback).map(|problem| problem + "\n\n").collect()
+    }
+
+    fn as_json(&self) -> Value {
+        let problems = self.problems.iter().map(|problem| json!(problem));
+        let loopback = self.loopback.iter().map(|loopback| {
+            json!({
+                "severity": Severity::Error,
+                "message": loopback.message(),
+                "file": loopback.place().file().to_string_lossy(),
+                "line": loopback.place().line(),
+                "column": 1,
+                "label": "",
+                "source": null,
+                "help": loopback.help(),
+                "related": [],
+            })
+        });
+        problems.chain(loopback).collect()
+    }
+
+    /// The closing line.
+    fn summary(&self, path: &Path, strict: bool) -> String {
+        let file = path.display();
+        let warnings = self.count(Severity::Warning);
+        let and_warnings = match warnings {
+            0 => String::new(),
+            count => format!(" and {}", counted(count, "warning")),
+        };
+        match &self.config {
+            Some(config) if self.errors() == 0 => {
+                let peers = counted(config.policies.len(), "peer");
+                let listeners = counted(config.listeners.len(), "listener");
+                let warnings = match warnings {
+                    0 => "no warnings".to_owned(),
+                    count => counted(count, "warning"),
+                };
+                let strict =
+                    if strict && self.are_findings(true) { " (--strict: not well)" } else { "" };
+                format!(
+                    "the configuration {file} is valid: {peers}, {listeners}, {warnings}{strict}"
+                )
+            }
+            _ => format!(
+                "the configuration {file} has {}{and_warnings}",
+                counted(self.errors(), "error")
+            ),
+        }
+    }
+}
+
+/// What the start would refuse, as far as it can be known without resolving a name.
+pub(super) fn loopback_source(upstream: &Upstream) -> Option<LoopbackSource> {
+    match upstream.host {
+        UpstreamHost::Name(_) => None,
+        UpstreamHost::Ip(_) => check_source(upstream, &resolve(upstream).ok()?).err(),
+    }
+}
+
+fn render_loopback(loopback: &LoopbackSource, renderer: &Renderer) -> String {
+    let (message, help) = (loopback.message(), loopback.help());
+    let place = loopback.place();
+    let line = usize::try_from(place.line()).unwrap_or(usize::MAX);
+    let origin = Origin::path(place.file().to_string_lossy()).line(line).char_column(1);
+    let group = Level::ERROR.primary_title(message.as_str()).element(origin);
+    renderer.render(&[group.element(Level::HELP.message(help.as_str()))])
+}
+
+/// Prints to standard error, where nginx's `-t` prints too.
+pub(super) fn show(text: &str) {
+    // Where standard error is closed nobody can be told so.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,163 @@
+//! `demo`: a sample XiVO and the gateway in front of it, on this machine alone and without a file.
+
+use std::io::{self, IsTerminal};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::oneshot;
+
+use super::args::DemoOptions;
+use super::{Exit, complain, say, serve};
+use crate::config::{Config, Problems};
+use crate::demo::sample_xivo::SampleXivo;
+use crate::listen::ListenError;
+use crate::lookup::PATH;
+use crate::server::{Server, StartError};
+
+/// Runs the command.
+pub(super) fn run(options: &DemoOptions) -> Exit {
+    // What is refused shows in the access log already.
+    serve::start_diagnostics(false, "warn");
+    let xivo = match Xivo::start() {
+        Ok(xivo) => xivo,
+        Err(error) => {
+            complain(&format!("cannot start the sample XiVO: {error}"));
+            return Exit::Failed;
+        }
+    };
+    let config = match configuration(options.listen, xivo.address) {
+        Ok(config) => config,
+        Err(problems) => {
+            complain(&format!("the demo's own configuration is not valid:\n{problems}"));
+            return Exit::Failed;
+        }
+    };
+    let server = match Server::start(config) {
+        Ok(server) => server,
+        Err(error) => {
+            complain(&explain(&error));
+            return Exit::Failed;
+        }
+    };
+    let listening = server.addresses().first().copied().unwrap_or(options.listen);
+    let coloured = !options.plain && serve::is_coloured(io::stdout().is_terminal());
+    let exit = match say(&greeting(listening, xivo.address, coloured)) {
+        Exit::Well => serve::run_to_the_end(server),
+        failed => failed,
+    };
+    xivo.end();
+    exit
+}
+
+/// The sample XiVO in a thread of its own.
+struct Xivo {
+    address: SocketAddr,
+    end: oneshot::Sender<()>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Xivo {
+    fn start() -> io::Result<Self> {
+        let xivo = SampleXivo::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = xivo.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (end, ended) = oneshot::channel::<()>();
+        let serve = move || {
+            runtime.block_on(xivo.run(async {
+                // That nobody is left to end it ends it too.
+                let _ = ended.await;
+            }))
+        };
+        let thread = thread::Builder::new().name("sample-xivo".to_owned()).spawn(serve)?;
+        Ok(Self { address, end, thread })
+    }
+
+    fn end(self) {
+        let _ = self.end.send(());
+        match self.thread.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => complain(&format!("the sample XiVO had failed: {error}")),
+            Err(_) => complain("the sample XiVO had failed"),
+        }
+    }
+}
+
+/// The repository's example policies, and one for this machine. The upstream is reached from a
+/// loopback address, which only a sample may be: the demo has no other.
+fn configuration(listen: SocketAddr, xivo: SocketAddr) -> Result<Config, Problems> {
+    let main = format!(
+        "workers = 1\n\
+         [[listen]]\naddress = \"{listen}\"\n\
+         [upstream]\nurl = \"http://{xivo}\"\nhost = \"localhost\"\ndanger_loopback_source = true\n\
+         [[access_log]]\npath = \"stdout\"\nflush = \"100ms\"\n"
+    );
+    Config::from_texts(("gateway.toml", &main), POLICIES).map(|(config, _doubtful)| config)
+}
+
+const POLICIES: &[(&str, &str)] = &[
+    ("policies/branch-office.toml", include_str!("../../policies/branch-office.toml")),
+    ("policies/xivo-montreal.toml", include_str!("../../policies/xivo-montreal.toml")),
+    ("policies/xivo-quebec.toml", include_str!("../../policies/xivo-quebec.toml")),
+    ("policies/demo.toml", DEMO_POLICY),
+];
+
+const DEMO_POLICY: &str = "\
+description = \"This machine\"
+hosts = [\"127.0.0.1\", \"::1\"]
+actions = [\"search\"]
+rate = { per_second = 2, burst = 5 }
+";
+
+/// What there is, and what to try.
+fn greeting(gateway: SocketAddr, xivo: SocketAddr, coloured: bool) -> String {
+    let disguised = PATH.replace("restricted", "pri..vate");
+    let found = format!("curl 'http://{gateway}{PATH}?act=search&search=lef%C3%A8vre'");
+    let refused = format!("curl 'http://{gateway}{disguised}?act=list'");
+    let limited = format!(
+        "for i in 1 2 3 4 5 6 7 8; do curl -s -o /dev/null -w '%{{http_code}}\\n' \
+         'http://{gateway}{PATH}?act=search&search=doe'; done"
+    );
+    let [found, refused, limited] = [found, refused, limited].map(|line| match coloured {
+        true => format!("\x1b[1;32m{line}\x1b[0m"),
+        false => line,
+    });
+    format!(
+        "\
+A sample XiVO listens on {xivo}, the gateway in front of it on {gateway}.
+The gateway knows the peers of the example policies, and this machine as `demo`: it may
+search, twice a second and five times at once.
+(The demo sets danger_loopback_source, since all of it is on 127.0.0.1. Never do so with
+a real XiVO: to that address XiVO grants everything, `private` too.)
+
+Try these in another terminal:
+
+1. A contact is found; è is written %C3%A8:
+{found}
+
+2. Refused: XiVO takes dots out of a path, so this one means `private` to it:
+{refused}
+
+3. Limited: the first are answered 200, then the rate is used up and it is 429:
+{limited}
+
+The access log, as nginx would write it (Ctrl-C ends the demo):
+"
+    )
+}
+
+/// Why the gateway did not start, with what can be done on this command line.
+fn explain(error: &StartError) -> String {
+    match error {
+        StartError::Listen(ListenError::InUse { address } | ListenError::Locked { address }) => {
+            let other = match address.ip() {
+                IpAddr::V4(ip) => format!("{ip}:0"),
+                IpAddr::V6(ip) => format!("[{ip}]:0"),
+            };
+            format!(
+                "another program is listening on {address} (`ss -ltnp` names it); choose another \
+                 address, or let the kernel choose a port: phonebook-gateway demo --listen {other}"
+            )
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,243 @@
+//! Watches a request on its way, and notes each step with the lines of the configuration that decided.
+
+use std::sync::Arc;
+
+use super::Asking;
+use crate::address::ClientAddress;
+use crate::config::Listener;
+use crate::decide::{Verdict, action};
+use crate::diagnostics;
+use crate::gateway::{Found, Gate, Step};
+use crate::http1::Version;
+use crate::http1::request::RequestHead;
+use crate::limits::{Limit, PeerLimits};
+use crate::lookup::Lookup;
+use crate::peers::Peer;
+use crate::place::{Place, Placed};
+use crate::policy::{Policy, Rate};
+use crate::refusal::Refusal;
+use crate::worker::Snapshot;
+
+/// A step as it is shown.
+#[derive(Debug)]
+pub(super) struct StepShown {
+    pub(super) step: &'static str,
+    pub(super) refused: bool,
+    /// At least one.
+    pub(super) notes: Vec<Note>,
+}
+
+/// What decided, and where it stands.
+#[derive(Debug)]
+pub(super) struct Note {
+    pub(super) text: String,
+    pub(super) place: Option<String>,
+}
+
+/// A limit that applies to the request.
+#[derive(Debug)]
+pub(super) struct LimitShown {
+    pub(super) limit: &'static str,
+    pub(super) note: Note,
+}
+
+/// The gate at which nothing is spent and everything is noted.
+#[derive(Debug)]
+pub(super) struct Narrator<'s> {
+    snapshot: &'s Snapshot,
+    client: ClientAddress,
+    found: Option<Found<'s>>,
+    listener: Option<&'s Listener>,
+    bytes: &'s [u8],
+    steps: Vec<StepShown>,
+    limits: Vec<LimitShown>,
+    /// The step that the request has come to.
+    at: &'static str,
+}
+
+impl<'s> Narrator<'s> {
+    pub(super) fn new(
+        snapshot: &'s Snapshot,
+        client: ClientAddress,
+        found: Option<Found<'s>>,
+        (listener, bytes): (Option<&'s Listener>, &'s [u8]),
+    ) -> Self {
+        let (steps, limits) = (Vec::new(), Vec::new());
+        Self { snapshot, client, found, listener, bytes, steps, limits, at: "read" }
+    }
+
+    /// The request ends where it is.
+    pub(super) fn refused(&mut self, refusal: &Refusal) {
+        let (text, place) = diagnostics::reason(refusal, self.snapshot, self.client);
+        let names = self.listener.filter(|_| *refusal == Refusal::Misdirected);
+        let place = place.or_else(|| names.map(|listener| &listener.place));
+        self.note(true, vec![Note { text, place: place.map(ToString::to_string) }]);
+        // Those that are refused before a limit has been asked are counted all the same.
+        if matches!(self.at, "read" | "identify") {
+            let mut notes = self.limit_notes();
+            if let Some(step) = self.steps.last_mut() {
+                step.notes.append(&mut notes);
+            }
+        }
+    }
+
+    /// The request is on its way to XiVO.
+    pub(super) fn forwarded(&mut self, asking: &Asking) {
+        self.at = "forward";
+        let upstream = &self.snapshot.config.upstream;
+        let to = match asking.address {
+            Some(address) => format!("to {address}"),
+            None => {
+                format!("{} has no address now: answered 502 as long as that is so", upstream.host)
+            }
+        };
+        let from = asking.source.map(|source| format!(", from {source}")).unwrap_or_default();
+        let text = format!("{to}{from}, as host `{}`", upstream.host_header);
+        self.note(false, vec![noted(text, &upstream.place)]);
+    }
+
+    /// All that was noted.
+    pub(super) fn end(self) -> (Vec<StepShown>, Vec<LimitShown>) {
+        (self.steps, self.limits)
+    }
+
+    fn note(&mut self, refused: bool, notes: Vec<Note>) {
+        self.steps.push(StepShown { step: self.at, refused, notes });
+    }
+
+    fn read(&mut self, head: &RequestHead) {
+        let version = match head.version() {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        };
+        let host = match head.host(self.bytes) {
+            Some(host) => format!("host {}", String::from_utf8_lossy(host.name())),
+            None => "no host".to_owned(),
+        };
+        let text = format!("{version}, {host}, {} bytes", head.len());
+        self.note(false, vec![Note { text, place: None }]);
+        self.at = "identify";
+    }
+
+    fn identified(&mut self, policy: &Policy) {
+        let mut notes = Vec::new();
+        if let Some(found) = self.found {
+            let text = format!("{} is in {}: peer `{}`", self.client, found.prefix, policy.name);
+            notes.push(noted(text, found.place));
+        }
+        notes.push(placed("switched on".to_owned(), &policy.enabled));
+        for (word, date) in [("from", &policy.valid_from), ("until", &policy.valid_until)] {
+            if let Some(date) = date {
+                notes.push(placed(format!("valid {word} {}", date.value), date));
+            }
+        }
+        self.note(false, notes);
+        self.at = "admit";
+    }
+
+    fn parsed(&mut self, lookup: &Lookup) {
+        let (text, known) = match lookup {
+            Lookup::Search { term, known } => {
+                let count = term.length();
+                let characters = if count == 1 { "character" } else { "characters" };
+                let term = term.as_str().escape_debug();
+                (format!("a search for `{term}`, {count} {characters}"), known)
+            }
+            Lookup::List { known } => ("the whole phonebook".to_owned(), known),
+            Lookup::View { id, known } => (format!("the contact with the id {id}"), known),
+        };
+        let known = match known {
+            Some(_) => ", unless the caller's `sum` shows that it is unchanged",
+            None => "",
+        };
+        self.note(false, vec![Note { text: text + known, place: None }]);
+        self.at = "decide";
+    }
+
+    /// A refusal is noted by [`Self::refused`], as at any other step.
+    fn decided(&mut self, verdict: &Verdict) {
+        let (Ok(permit), Some(found)) = (&verdict.outcome, self.found) else { return };
+        let policy = &found.peer.policy;
+        let action = action(permit.lookup()).as_str();
+        let granted = format!("the policy's actions have `{action}`");
+        let mut notes = vec![placed(granted, &policy.actions)];
+        if let Lookup::Search { .. } = permit.lookup() {
+            let least = &policy.min_search_length;
+            notes.push(placed(format!("terms have at least {} characters", least.value), least));
+        }
+        self.note(false, notes);
+    }
+
+    /// Notes the limits that the request is counted by; yields them as lines of a step.
+    fn limit_notes(&mut self) -> Vec<Note> {
+        let limits = &self.snapshot.config.limits;
+        self.limits = match self.found {
+            None => vec![shown_rate(Limit::Unknown.as_str(), "strangers", &limits.unknown_rate)],
+            Some(found) => {
+                let policy = &found.peer.policy;
+                let concurrent = &policy.concurrent;
+                let text = format!("lookups on their way at once: {}", concurrent.value);
+                vec![
+                    shown_rate(Limit::Peer.as_str(), "this peer", &policy.rate),
+                    shown_rate(Limit::Gateway.as_str(), "all peers together", &limits.rate),
+                    LimitShown { limit: "concurrent", note: placed(text, concurrent) },
+                ]
+            }
+        };
+        let note = |shown: &LimitShown| Note {
+            text: shown.note.text.clone(),
+            place: shown.note.place.clone(),
+        };
+        self.limits.iter().map(note).collect()
+    }
+}
+
+impl Gate for &mut Narrator<'_> {
+    /// Nothing was spent.
+    type Admitted = ();
+
+    fn count_unheard(&mut self, _found: Option<Found<'_>>) {}
+
+    fn count_refused(&mut self, _found: Option<Found<'_>>, refusal: Refusal) -> Refusal {
+        refusal
+    }
+
+    fn admit(&mut self, _peer: &Peer<Arc<PeerLimits>>) -> Result<(), Refusal> {
+        let notes = self.limit_notes();
+        self.note(false, notes);
+        self.at = "parse";
+        Ok(())
+    }
+
+    fn passed(&mut self, step: Step<'_>) {
+        match step {
+            Step::Read(head) => self.read(head),
+            Step::Identified(peer) => self.identified(&peer.policy),
+            Step::Parsed(lookup) => self.parsed(lookup),
+            Step::Decided(verdict) => self.decided(verdict),
+        }
+    }
+}
+
+fn shown_rate(limit: &'static str, whose: &str, rate: &Placed<Rate>) -> LimitShown {
+    let Rate { requests, period, burst } = rate.value;
+    let period = match period.as_secs() {
+        1 => "second".to_owned(),
+        60 => "minute".to_owned(),
+        seconds => format!("{seconds} s"),
+    };
+    let text = format!("rate of {whose}: {requests} per {period}, {burst} at once");
+    LimitShown { limit, note: placed(text, rate) }
+}
+
+fn noted(text: String, place: &Place) -> Note {
+    Note { text, place: Some(place.to_string()) }
+}
+
+/// A default stands nowhere.
+fn placed<T>(text: String, value: &Placed<T>) -> Note {
+    match value.written {
+        true => noted(text, &value.place),
+        false => Note { text: text + " (default)", place: None },
+    }
+}

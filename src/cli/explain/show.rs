@@ -1,0 +1,127 @@
+//! What `explain` found, for people and for programs.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use super::narrator::{Note, StepShown};
+use super::{Asking, Explained};
+
+impl Explained {
+    /// For people.
+    pub(super) fn as_text(&self, listener: Option<SocketAddr>) -> String {
+        let mut out = String::new();
+        let to = listener.map(|address| format!(" to {address}")).unwrap_or_default();
+        put(&mut out, format_args!("From {}{to}:\n\n{}\n", self.client, indented(&self.head)));
+        for step in &self.steps {
+            put_step(&mut out, step);
+        }
+        out.push('\n');
+        match &self.outcome {
+            Ok(asking) => self.put_allowed(&mut out, asking),
+            Err(refusal) => {
+                put(&mut out, format_args!("refused: {} ({})\n", refusal.word(), refusal.status()));
+                let why = crate::diagnostics::explain(refusal, &self.snapshot, self.client);
+                put(&mut out, format_args!("{why}\n"));
+                let body = indented(&self.answer);
+                if !body.is_empty() {
+                    put(&mut out, format_args!("\nThe client reads:\n\n{body}"));
+                }
+            }
+        }
+        out
+    }
+
+    fn put_allowed(&self, out: &mut String, asking: &Asking) {
+        let request = indented(&asking.request);
+        put(out, format_args!("allowed\n"));
+        put(
+            out,
+            format_args!(
+                "\nXiVO is sent, with an id of the request's own (lines end with CR LF, and an empty one follows):\n\n{request}"
+            ),
+        );
+        put(out, format_args!("\n{}\n", hint(asking)));
+    }
+
+    /// For programs. Every key is always there.
+    pub(super) fn as_json(&self) -> Value {
+        let limits = self.limits.iter().map(|shown| {
+            json!({ "limit": shown.limit, "place": shown.note.place, "text": shown.note.text })
+        });
+        let refusal = self.outcome.as_ref().err();
+        let asking = self.outcome.as_ref().ok();
+        json!({
+            "from": self.client.to_string(),
+            "peer": self.peer,
+            "steps": self.steps.iter().map(step_value).collect::<Value>(),
+            "verdict": if refusal.is_some() { "refused" } else { "allowed" },
+            "status": refusal.map(|refusal| refusal.status()),
+            "reason": refusal.map(|refusal| refusal.word()),
+            "limits": limits.collect::<Value>(),
+            "answer": self.answer_value(),
+            "upstream": asking.map(|asking| json!({
+                "address": asking.address.map(|address| address.to_string()),
+                "source": asking.source.map(|source| source.to_string()),
+                "request": String::from_utf8_lossy(&asking.request),
+            })),
+            "hint": asking.map(hint),
+        })
+    }
+}
+
+fn step_value(step: &StepShown) -> Value {
+    let texts: Vec<&str> = step.notes.iter().map(|note| note.text.as_str()).collect();
+    json!({
+        "step": step.step,
+        "outcome": if step.refused { "refused" } else { "passed" },
+        "place": step.notes.first().and_then(|note| note.place.as_deref()),
+        "text": texts.join("; "),
+    })
+}
+
+/// A step's first line has its name, and whether the request ended there.
+fn put_step(out: &mut String, step: &StepShown) {
+    let mut name = step.step;
+    for Note { text, place } in &step.notes {
+        let place = place.as_ref().map(|place| format!(" [{place}]")).unwrap_or_default();
+        let refused = if step.refused && !name.is_empty() { "REFUSED: " } else { "" };
+        put(out, format_args!("{name:<10}{refused}{text}{place}\n"));
+        name = "";
+    }
+}
+
+/// What to do about the fault that a new gateway meets first.
+fn hint(asking: &Asking) -> String {
+    let host = match asking.source {
+        Some(source) => format!("for host {source}"),
+        None => "for the gateway's address".to_owned(),
+    };
+    format!("If XiVO answers 401 or 403: add a Web Services user {host} in XiVO.")
+}
+
+/// Each line of a head or body, set in and safe to print, without the empty line at a head's end.
+fn indented(bytes: &[u8]) -> String {
+    let bytes = bytes.trim_ascii_end();
+    let lines = bytes.split(|&b| b == b'\n').filter(|_| !bytes.is_empty());
+    let lines = lines.map(|text| text.strip_suffix(b"\r").unwrap_or(text));
+    lines.map(|text| format!("    {}\n", line(text))).collect()
+}
+
+/// Text that a terminal shows and does not obey.
+pub(super) fn line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.chars().fold(String::new(), |mut out, char| {
+        match char.is_control() {
+            true => out.extend(char.escape_default()),
+            false => out.push(char),
+        }
+        out
+    })
+}
+
+/// Appends to a string, which cannot fail.
+fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
+    let _ = out.write_fmt(text);
+}

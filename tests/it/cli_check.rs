@@ -1,0 +1,175 @@
+//! `check` shows everything that is wrong with its place, and its exit code is what scripts rely on.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::program::{Site, run};
+
+const MAIN: &str = r#"[[listen]]
+address = "[::]:9480"
+
+[upstream]
+url = "http://127.0.0.1:80"
+source = "192.168.1.125"
+"#;
+
+const PEER: (&str, &str) = ("lyon", "hosts = [\"198.51.100.0/29\"]\n");
+
+fn broken() -> Site {
+    let main = MAIN.replace("source", "souce");
+    let lyon = "description = \"Lyon\"\nhosts = [\"198.51.100.9/29\", \"10.1\"]\n";
+    let paris = "hosts = [\"203.0.113.17\"]\nactions = [\"search\", \"list\"]\n";
+    Site::new(&main, &[("lyon", lyon), ("paris", paris)])
+}
+
+#[test]
+fn all_problems_of_all_files_are_shown_at_once() {
+    let run = broken().run(&["check", "--config", "gateway.toml"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+    assert_eq!(
+        run.stderr,
+        r#"error: unknown key "souce" in [upstream]
+ --> gateway.toml:6:1
+  |
+6 | souce = "192.168.1.125"
+  | ^^^^^ no such key
+  |
+  = help: did you mean `source`?
+
+error: `hosts`: "198.51.100.9/29" has host bits set
+ --> policies/lyon.toml:2:10
+  |
+2 | hosts = ["198.51.100.9/29", "10.1"]
+  |          ^^^^^^^^^^^^^^^^^ allowed: a prefix whose remaining bits are zero
+  |
+  = help: write "198.51.100.8/29" for the network, or "198.51.100.9" for the one host
+
+error: `hosts`: "10.1" is abbreviated
+ --> policies/lyon.toml:2:29
+  |
+2 | hosts = ["198.51.100.9/29", "10.1"]
+  |                             ^^^^^^ allowed: four numbers from 0 to 255, such as 192.168.1.124
+  |
+  = help: write all four numbers; for the whole network write "10.1.0.0/16"
+
+warning: `actions`: list gives away the whole phonebook in one request
+ --> policies/paris.toml:2:22
+  |
+2 | actions = ["search", "list"]
+  |                      ^^^^^^ granted here
+  |
+  = help: XiVO's own lookups need search only
+
+phonebook-gateway: the configuration gateway.toml has 3 errors and 1 warning
+"#
+    );
+}
+
+#[test]
+fn programs_read_the_problems_as_json() {
+    let run = broken().run(&["check", "--config", "gateway.toml", "--json", "--quiet"]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(1), ""));
+    let problems: Value = serde_json::from_str(&run.stdout).unwrap();
+    let places: Vec<_> = problems
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|problem| {
+            let text = |key: &str| problem[key].as_str().unwrap().to_owned();
+            (text("severity"), text("file"), problem["line"].as_u64(), problem["column"].as_u64())
+        })
+        .collect();
+    let place = |severity: &str, file: &str, line, column| {
+        (severity.to_owned(), file.to_owned(), Some(line), Some(column))
+    };
+    assert_eq!(
+        places,
+        [
+            place("error", "gateway.toml", 6, 1),
+            place("error", "policies/lyon.toml", 2, 10),
+            place("error", "policies/lyon.toml", 2, 29),
+            place("warning", "policies/paris.toml", 2, 22),
+        ]
+    );
+}
+
+#[test]
+fn a_valid_configuration_is_said_to_be_valid_under_each_name_of_the_command() {
+    let site = Site::new(MAIN, &[PEER]);
+    let valid = "phonebook-gateway: the configuration gateway.toml is valid: \
+                 1 peer, 1 listener, no warnings\n";
+    for words in [
+        ["check", "--config", "gateway.toml"],
+        ["--config", "gateway.toml", "check"],
+        ["-t", "-c", "gateway.toml"],
+        ["check", "--strict", "--config=gateway.toml"],
+    ] {
+        let run = site.run(&words);
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), valid), "{words:?}");
+    }
+    let json = site.run(&["check", "--config", "gateway.toml", "--json", "-q"]);
+    assert_eq!((json.code, json.stdout.as_str(), json.stderr.as_str()), (Some(0), "[]\n", ""));
+}
+
+#[test]
+fn warnings_are_findings_only_when_strict() {
+    let all = ("all", "hosts = [\"203.0.113.17\"]\nactions = [\"list\"]\n");
+    let site = Site::new(MAIN, &[PEER, all]);
+    let lenient = site.run(&["check", "--config", "gateway.toml"]);
+    assert_eq!(lenient.code, Some(0));
+    assert!(lenient.stderr.contains("is valid: 2 peers, 1 listener, 1 warning\n"), "{lenient:?}");
+    let strict = site.run(&["check", "--config", "gateway.toml", "--strict"]);
+    assert_eq!(strict.code, Some(1));
+    assert!(strict.stderr.contains("warning: `actions`: list"), "{strict:?}");
+}
+
+#[test]
+fn what_serve_would_refuse_check_refuses() {
+    let site = Site::new(&MAIN.replace("source", "# source"), &[PEER]);
+    let check = site.run(&["check", "--config", "gateway.toml"]);
+    assert_eq!(check.code, Some(1));
+    for part in [
+        "error: connections to XiVO at 127.0.0.1:80 would come from 127.0.0.1",
+        "gateway.toml:4",
+        "has 1 error\n",
+    ] {
+        assert!(check.stderr.contains(part), "{part}: {}", check.stderr);
+    }
+    let json = site.run(&["check", "--config", "gateway.toml", "--json"]);
+    let problems: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((json.code, problems[0]["line"].as_u64()), (Some(1), Some(4)), "{problems}");
+    let serve = site.run(&["serve", "--config", "gateway.toml"]);
+    assert_eq!(serve.code, Some(78));
+    assert!(serve.stderr.contains("would come from 127.0.0.1"), "{}", serve.stderr);
+}
+
+#[test]
+fn names_are_not_resolved() {
+    let main = MAIN.replace("127.0.0.1", "localhost").replace("source", "# source");
+    let run = Site::new(&main, &[PEER]).run(&["check", "--config", "gateway.toml"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+}
+
+#[test]
+fn a_missing_configuration_is_a_finding_and_a_wrong_command_line_is_usage() {
+    let none = run(Path::new("/"), &["check", "--config", "/nonexistent/gateway.toml"]);
+    assert_eq!(none.code, Some(1));
+    assert!(none.stderr.contains("/nonexistent/gateway.toml cannot be read"), "{}", none.stderr);
+    for (words, part) in [
+        (&["chekc"][..], "did you mean `check`?"),
+        (&["check", "--srtict"], "did you mean `--strict`?"),
+        (&["report"], "`report` is not available in this version"),
+        (&["certs", "new"], "`certs` is not available in this version"),
+        (&["probe"], "`probe` is not available in this version"),
+        (&["ctl", "--help"], "`ctl` is not available in this version"),
+        (&[], "which command?"),
+    ] {
+        let run = run(Path::new("/"), words);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{words:?}");
+        assert!(run.stderr.contains(part), "{words:?}: {}", run.stderr);
+    }
+    let version = run(Path::new("/"), &["--version"]);
+    let expected = concat!("phonebook-gateway ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!((version.code, version.stdout.as_str()), (Some(0), expected));
+}
