@@ -1,6 +1,10 @@
 //! The integration tests: one binary, so that it links once. Each module is one claim about the whole.
 
 #[cfg(test)]
+mod behind_the_gateway;
+#[cfg(test)]
+mod nginx_log;
+#[cfg(test)]
 mod real_upstream;
 #[cfg(test)]
 mod support;

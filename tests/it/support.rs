@@ -6,4 +6,5 @@ pub(crate) mod needs;
 pub(crate) mod network;
 pub(crate) mod oracle;
 pub(crate) mod process;
+pub(crate) mod serving;
 pub(crate) mod xivo;
