@@ -87,8 +87,8 @@ impl Client {
         loop {
             line_ends |= skip_line_ends(buffer);
             let refusal = match reader.advance(buffer, &head_limits) {
-                Ok(Some(head)) => return request(Ok(head), &reader, buffer),
-                Err(error) => return request(Err(error.into()), &reader, buffer),
+                Ok(Some(head)) => return request(Ok(head), reader.seen(buffer, &head_limits)),
+                Err(error) => return request(Err(error.into()), reader.seen(buffer, &head_limits)),
                 Ok(None) => {
                     let room = limits.max_head.saturating_sub(buffer.len());
                     let mut space = (&mut *buffer).limit(room);
@@ -100,11 +100,12 @@ impl Client {
                 }
             };
             if matches!(buffer.as_slice(), b"" | b"\r") {
+                let silent = buffer.is_empty() && !line_ends;
                 let request =
                     Request { head: Err(refusal), seen: Seen::default(), answerable: false };
-                return if line_ends { Reading::Request(request) } else { Reading::Nothing };
+                return if silent { Reading::Nothing } else { Reading::Request(request) };
             }
-            return request(Err(refusal), &reader, buffer);
+            return request(Err(refusal), reader.seen(buffer, &head_limits));
         }
     }
 
@@ -162,8 +163,8 @@ impl Client {
     }
 }
 
-fn request(head: Result<RequestHead, Refusal>, reader: &RequestReader, buffer: &[u8]) -> Reading {
-    Reading::Request(Request { head, seen: reader.seen(buffer), answerable: true })
+fn request(head: Result<RequestHead, Refusal>, seen: Seen) -> Reading {
+    Reading::Request(Request { head, seen, answerable: true })
 }
 
 /// Reads the head of a client that sends `bytes` and nothing more, as [`Client::read_head`] would.

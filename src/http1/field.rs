@@ -38,6 +38,16 @@ impl Field {
         let value_end = value_start + trim(value).len();
         Ok(Self { name: Span::new(start, start + colon), value: Span::new(value_start, value_end) })
     }
+
+    /// The value without the spaces around it, and with its tabs: what nginx takes for the value. The
+    /// line is the one that the field was read from, up to `end`.
+    pub(super) fn without_spaces(&self, buffer: &[u8], end: usize) -> Span {
+        let start = self.name.end as usize + 1;
+        let text = buffer.get(start..end).unwrap_or_default();
+        let leading = text.iter().take_while(|&&b| b == b' ').count();
+        let trailing = text.iter().rev().take_while(|&&b| b == b' ').count();
+        Span::new(start + leading, (end - trailing).max(start + leading))
+    }
 }
 
 /// Keeps the value of a field that may stand in a head once; the second one is `repeated`.

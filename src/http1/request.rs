@@ -47,6 +47,9 @@ struct Draft {
     referer: Option<Span>,
     content_length: Option<u64>,
     connection: ConnectionOptions,
+    /// Why the framing is not accepted. Told when the fields are complete, so that the log has them
+    /// all, as nginx's has.
+    bad_framing: Option<&'static str>,
 }
 
 /// The parts of a head that an access log shows.
@@ -54,18 +57,21 @@ struct Draft {
 pub struct Seen {
     /// The request line without its CRLF: nginx's `$request`.
     pub line: Span,
-    /// The first `Referer`.
+    /// The first `Referer`, without the spaces around it; nginx keeps tabs, and so does this.
     pub referer: Option<Span>,
-    /// The first `User-Agent`.
+    /// The first `User-Agent`, in the same way.
     pub user_agent: Option<Span>,
 }
 
-/// A request line, cut at its two blanks.
+/// A request line, cut at its two blanks, and its target taken apart.
 #[derive(Clone, Copy, Debug)]
 struct RequestLine {
     whole: Span,
     method: Span,
-    target: Span,
+    /// The target's path with its query: empty, or beginning with `/` or `?`.
+    path: Span,
+    /// The host of an absolute-form target, which is a valid one.
+    authority: Option<Span>,
     version: Version,
 }
 
@@ -124,12 +130,14 @@ impl RequestReader {
     }
 
     /// What the log can say of the request so far, as nginx does for a head that it refuses: the
-    /// request line as far as it came, and the fields that were read before the fault.
-    pub fn seen(&self, buffer: &[u8]) -> Seen {
-        let line = self.head.line.map_or_else(
-            || Span::new(0, memchr::memchr2(b'\r', b'\n', buffer).unwrap_or(buffer.len())),
-            |line| line.whole,
-        );
+    /// request line as far as it came, `max_uri` bytes of it at the most, and the fields that were
+    /// read before the fault.
+    pub fn seen(&self, buffer: &[u8], limits: &HeadLimits) -> Seen {
+        let unread = || {
+            let end = memchr::memchr2(b'\r', b'\n', buffer).unwrap_or(buffer.len());
+            Span::new(0, end.min(limits.max_uri))
+        };
+        let line = self.head.line.map_or_else(unread, |line| line.whole);
         Seen { line, referer: self.head.referer, user_agent: self.head.user_agent }
     }
 
@@ -196,10 +204,16 @@ impl RequestLine {
         let Some(version) = version.strip_prefix(b" ").and_then(Version::read) else {
             return Err(malformed("the request line does not end with HTTP/1.0 or HTTP/1.1"));
         };
+        let target = Span::new(start + target_start, start + target_start + target_len);
+        let (path, authority) = split_target(buffer, target).map_err(malformed)?;
+        if authority.is_some_and(|authority| Host::read(authority.of(buffer)).is_none()) {
+            return Err(malformed("the target's host is not a valid host"));
+        }
         Ok(Self {
             whole: Span::new(start, end),
             method: Span::new(start, start + method),
-            target: Span::new(start + target_start, start + target_start + target_len),
+            path,
+            authority,
             version,
         })
     }
@@ -213,24 +227,30 @@ impl Draft {
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
                 once(&mut self.host, field.value, "there is more than one Host")?;
+                if Host::read(field.value.of(buffer)).is_none() {
+                    return Err("the Host is not a valid host");
+                }
             }
             7 if name.eq_ignore_ascii_case(b"referer") => {
-                self.referer.get_or_insert(field.value);
+                self.referer.get_or_insert_with(|| field.without_spaces(buffer, end));
             }
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 self.connection.add(field.value.of(buffer));
             }
             10 if name.eq_ignore_ascii_case(b"user-agent") => {
-                self.user_agent.get_or_insert(field.value);
+                self.user_agent.get_or_insert_with(|| field.without_spaces(buffer, end));
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
-                let Some(length) = field::content_length(field.value.of(buffer)) else {
-                    return Err("the Content-Length is no number");
-                };
+                let length = field::content_length(field.value.of(buffer));
+                if length.is_none() {
+                    self.bad_framing.get_or_insert("the Content-Length is no number");
+                }
+                let length = length.unwrap_or_default();
                 once(&mut self.content_length, length, "there is more than one Content-Length")?;
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                return Err("there is a Transfer-Encoding, and no lookup has a body");
+                let why = "there is a Transfer-Encoding, and no lookup has a body";
+                self.bad_framing.get_or_insert(why);
             }
             _ => {}
         }
@@ -243,25 +263,25 @@ impl Draft {
         let Some(line) = self.line else {
             return Err("there is no request line");
         };
-        let host = match self.host {
-            Some(host) => Some(Host::read(host.of(buffer)).ok_or("the Host is not a valid host")?),
-            None if line.version == Version::Http11 => return Err("there is no Host"),
-            None => None,
-        };
-        let (path, authority) = split_target(buffer, line.target)?;
-        if let Some(authority) = authority {
-            let authority =
-                Host::read(authority.of(buffer)).ok_or("the target's host is not a valid host")?;
-            if host.is_some_and(|host| !host.agrees_with(authority, 80)) {
+        if let Some(why) = self.bad_framing {
+            return Err(why);
+        }
+        if self.host.is_none() && line.version == Version::Http11 {
+            return Err("there is no Host");
+        }
+        if let (Some(host), Some(authority)) = (self.host, line.authority) {
+            let host = Host::read(host.of(buffer)).ok_or("the Host is not a valid host")?;
+            let authority = Host::read(authority.of(buffer));
+            if authority.is_none_or(|authority| !host.agrees_with(authority, 80)) {
                 return Err("the target's host is not the one in Host");
             }
         }
-        let (path, query) = split_query(buffer, path);
+        let (path, query) = split_query(buffer, line.path);
         Ok(RequestHead {
             line,
             path,
             query,
-            host: self.host.or(authority),
+            host: self.host.or(line.authority),
             user_agent: self.user_agent,
             content_length: self.content_length,
             connection: self.connection,

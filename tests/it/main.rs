@@ -8,6 +8,9 @@ mod cli_check;
 mod cli_demo;
 #[cfg(test)]
 mod cli_explain;
+mod behind_the_gateway;
+#[cfg(test)]
+mod nginx_log;
 #[cfg(test)]
 mod real_upstream;
 #[cfg(test)]

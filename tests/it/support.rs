@@ -7,4 +7,5 @@ pub(crate) mod network;
 pub(crate) mod oracle;
 pub(crate) mod process;
 pub(crate) mod program;
+pub(crate) mod serving;
 pub(crate) mod xivo;

@@ -49,7 +49,7 @@ fn the_log_sees_what_came_before_a_fault() {
     let seen = |bytes: &[u8]| {
         let mut reader = RequestReader::default();
         let _ = reader.advance(bytes, &LIMITS);
-        let seen = reader.seen(bytes);
+        let seen = reader.seen(bytes, &LIMITS);
         let text = |span: Option<Span>| span.map(|span| span.of(bytes).to_vec());
         (seen.line.of(bytes).to_vec(), text(seen.referer), text(seen.user_agent))
     };
@@ -59,6 +59,21 @@ fn the_log_sees_what_came_before_a_fault() {
     assert_eq!(seen(fields), (b"GET / HTTP/1.1".to_vec(), Some(Vec::new()), Some(b"u".to_vec())));
     assert_eq!(seen(b"\x16\x03\x01").0, b"\x16\x03\x01");
     assert_eq!(seen(b"GET /pa").0, b"GET /pa");
+    let long = [b"GET /".as_slice(), &[b'x'; 200]].concat();
+    assert_eq!(seen(&long).0, long[..LIMITS.max_uri]);
+    let tabs = b"GET / HTTP/1.1\r\nReferer: \t \r\nUser-Agent:  \tu\t  \r\n";
+    assert_eq!(seen(tabs), (tabs[..14].to_vec(), Some(b"\t".to_vec()), Some(b"\tu\t".to_vec())));
+    // What is wrong with the framing is told when all fields have been read; nothing else waits.
+    for framing in ["Transfer-Encoding: chunked", "Content-Length: x"] {
+        let agent = |end: &str| {
+            let head = format!("GET / HTTP/1.1\r\nHost: x\r\n{framing}\r\nUser-Agent: u\r\n{end}");
+            (read(head.as_bytes()).is_err(), seen(head.as_bytes()).2)
+        };
+        assert_eq!(agent("\r\n"), (true, Some(b"u".to_vec())));
+        assert_eq!(agent(""), (false, Some(b"u".to_vec())));
+    }
+    let host = b"GET / HTTP/1.1\r\nHost: a/b\r\nUser-Agent: u\r\n\r\n";
+    assert_eq!(seen(host).2, None);
 }
 
 #[test]

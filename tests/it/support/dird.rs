@@ -10,6 +10,14 @@ const PYTHON: &str = "/usr/bin/python3";
 
 /// What the client got for each term: `{"term", "status", "names"}`.
 pub(crate) fn lookups(url: &str, terms: &[&str]) -> Result<Vec<Value>, Missing> {
+    lookups_and_warnings(url, terms).map(|(found, _)| found)
+}
+
+/// The same, and what stands in its log.
+pub(crate) fn lookups_and_warnings(
+    url: &str,
+    terms: &[&str],
+) -> Result<(Vec<Value>, String), Missing> {
     program(PYTHON, "python3")?;
     let requests = Command::new(PYTHON).args(["-c", "import requests"]).output().unwrap();
     if !requests.status.success() {
@@ -26,8 +34,9 @@ pub(crate) fn lookups(url: &str, terms: &[&str]) -> Result<Vec<Value>, Missing> 
         .env("PYTHONIOENCODING", "utf-8")
         .output()
         .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
+    let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{warnings}");
     let text = String::from_utf8(output.stdout).unwrap();
-    Ok(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    let found = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    Ok((found, warnings))
 }

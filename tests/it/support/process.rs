@@ -23,13 +23,18 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it; should the thread that called this die without dropping it, the kernel ends the program.
     pub(crate) fn start(program: &Path, arguments: &[&str]) -> Self {
+        Self::start_telling(program, arguments, Stdio::null())
+    }
+
+    /// The same, with its standard error to this place.
+    pub(crate) fn start_telling(program: &Path, arguments: &[&str], stderr: Stdio) -> Self {
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "--"])
             .arg(program)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         Self { child }
@@ -38,6 +43,10 @@ impl Process {
     /// How it ended, if it has.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

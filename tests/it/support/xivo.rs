@@ -6,9 +6,11 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use serde::Deserialize;
@@ -59,11 +61,18 @@ pub(crate) struct RealXivo {
 impl RealXivo {
     /// Starts both and waits until a request is answered.
     pub(crate) fn start() -> Result<Self, Missing> {
+        Self::start_also_on(&[])
+    }
+
+    /// The same, listening on these addresses too.
+    pub(crate) fn start_also_on(addresses: &[SocketAddr]) -> Result<Self, Missing> {
+        let also: String = addresses.iter().map(|addr| format!(" listen {addr};")).collect();
         let fpm = php_fpm()?;
         let (directory, php) = start_php(&fpm);
         let template = fs::read_to_string(format!("{SOURCES}/nginx.conf.in")).unwrap();
-        let nginx =
-            Nginx::start(directory, |directory, listen| fill(&template, directory, listen))?;
+        let nginx = Nginx::start(directory, |directory, listen| {
+            fill(&template, directory, &format!("{listen}{also}"))
+        })?;
         let xivo = Self { nginx, _php: php };
         xivo.clear();
         Ok(xivo)
@@ -244,6 +253,15 @@ fn start_php(fpm: &Path) -> (TempDir, Process) {
     });
     assert!(ready && php.ended().is_none(), "php-fpm did not start:\n{}", read_lossy(&log));
     (directory, php)
+}
+
+/// The checksum by which XiVO knows an answer.
+pub(crate) fn md5(bytes: &[u8]) -> String {
+    let mut child =
+        Command::new("md5sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(bytes).unwrap();
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8(output.stdout).unwrap()[..32].to_owned()
 }
 
 /// Named so that what a killed test run left behind can be told and removed.
