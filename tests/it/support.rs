@@ -6,4 +6,6 @@ pub(crate) mod needs;
 pub(crate) mod network;
 pub(crate) mod oracle;
 pub(crate) mod process;
+pub(crate) mod recorder;
+pub(crate) mod rig;
 pub(crate) mod xivo;
