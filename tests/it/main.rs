@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod layering;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod real_upstream;
 #[cfg(test)]
 mod support;
