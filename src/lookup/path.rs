@@ -29,15 +29,31 @@ pub fn read(path: &[u8]) -> Endpoint {
 /// nginx decodes once, merges slashes and resolves dot segments; what follows the last `.php` is
 /// the PATH_INFO. XiVO merges slashes again, strips one at each end, then deletes every `..`
 /// wherever it stands, and takes the first segment for the realm.
+///
+/// Where that `.php` is not a file, PHP (`cgi.fix_pathinfo`) goes up to the script that is one, and
+/// takes as PATH_INFO the last bytes of what follows, as many as it cut off the script's name.
 fn means_private(path: &[u8]) -> bool {
     let Some(resolved) = decode(path).and_then(|decoded| resolve(&decoded)) else {
         return false;
     };
-    let Some(script_end) = memchr::memmem::rfind(&resolved, b".php") else {
+    let mut ends = memchr::memmem::find_iter(&resolved, b".php").map(|at| at + b".php".len());
+    let is_file = |end: &usize| matches!(resolved.get(*end), None | Some(b'/'));
+    let Some(last) = ends.clone().last() else {
         return false;
     };
-    let info = resolved.get(script_end + b".php".len()..).unwrap_or_default();
-    let info = info.strip_prefix(b"/").unwrap_or(info);
+    let info = resolved.get(last..).unwrap_or_default();
+    // nginx's `$` matches before a last line feed too.
+    let info = info.strip_suffix(b"\n").unwrap_or(info);
+    // No directory of XiVO's is called `….php`: if any file is there to be found, it is the first.
+    let cut = ends.find(is_file).map_or(0, |first| last - first);
+    let climbed = match info.len().checked_sub(cut) {
+        Some(skipped) if cut > 0 => info.get(skipped..).unwrap_or_default(),
+        _ => info,
+    };
+    is_private_realm(info) || is_private_realm(climbed)
+}
+
+fn is_private_realm(info: &[u8]) -> bool {
     let mut realm = Vec::with_capacity(PRIVATE.len());
     // A first segment of dots alone (`/..../private`) is empty once they are deleted. XiVO refuses
     // it; who spells it so means `private` all the same, and is told so.
@@ -88,10 +104,14 @@ fn resolve(path: &[u8]) -> Option<Vec<u8>> {
             segment => segments.push(segment),
         }
     }
+    let is_directory = path.ends_with(b"/") || path.ends_with(b"/.") || path.ends_with(b"/..");
     let mut resolved = Vec::with_capacity(path.len());
     for segment in segments {
         resolved.push(b'/');
         resolved.extend_from_slice(segment);
+    }
+    if is_directory {
+        resolved.push(b'/');
     }
     Some(resolved)
 }
@@ -144,6 +164,11 @@ mod tests {
             "/private/ctiserver/configuration",
             "/x.php/private/y",
             "/..../private/x",
+            "/0123456789012345678901234567890123456789.php/private/pbx_services/phonebook",
+            // PHP goes up to json.php and keeps as many bytes as `/123456789.php` has: `private/a/b/c`.
+            "/123456789.php/zzzz/private/a/b/c",
+            "/12345678.php/zzzz/private/a/b/",
+            "/123456789.php/zzzz/private/a/b/c%0a",
         ] {
             assert_eq!(after_script(rest), Endpoint::Private, "{rest}");
         }
@@ -161,6 +186,7 @@ mod tests {
             "/private%",
             "/private%00/x",
             "/../../../../private",
+            "/12345678.php/zzzz/private/a/b",
         ] {
             assert_eq!(after_script(rest), Endpoint::Other, "{rest}");
         }

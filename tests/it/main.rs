@@ -1,6 +1,8 @@
 //! The integration tests: one binary, so that it links once. Each module is one claim about the whole.
 
 #[cfg(test)]
+mod behind_the_gateway;
+#[cfg(test)]
 mod cli_agreement;
 #[cfg(test)]
 mod cli_check;
@@ -8,9 +10,14 @@ mod cli_check;
 mod cli_demo;
 #[cfg(test)]
 mod cli_explain;
-mod behind_the_gateway;
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod layering;
 #[cfg(test)]
 mod nginx_log;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod real_upstream;
 #[cfg(test)]

@@ -66,6 +66,25 @@ fn connect(to: SocketAddr, from: Option<IpAddr>) -> std::io::Result<TcpStream> {
     Ok(socket.into())
 }
 
+/// All answers of one connection; `head_only` for answers to HEAD, which say a length and have nothing after it.
+pub(crate) fn read_answers(mut bytes: &[u8], head_only: bool) -> Result<Vec<Answer>, &'static str> {
+    let mut answers = Vec::new();
+    while !bytes.is_empty() {
+        let end = bytes
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .ok_or("half an answer's head")?;
+        let mut answer = read_answer(&bytes[..end + 4]);
+        bytes = &bytes[end + 4..];
+        let length = answer.header("content-length").map_or(Ok(0), str::parse::<usize>);
+        let length = if head_only { 0 } else { length.map_err(|_| "a length that is none")? };
+        answer.body = bytes.get(..length).ok_or("half an answer's body")?.to_vec();
+        bytes = &bytes[length..];
+        answers.push(answer);
+    }
+    Ok(answers)
+}
+
 fn read_answer(bytes: &[u8]) -> Answer {
     let end = bytes
         .windows(4)

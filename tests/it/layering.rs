@@ -1,0 +1,191 @@
+//! The pure core stays pure: what judges a request can be run, tested and proven without a network, files or a clock.
+//!
+//! The sources are scanned as text, their comments left out, and without the part behind `#[cfg(test)]`.
+
+use std::path::Path;
+
+/// The core: single files, and directories with all that is in them.
+const CORE: &[&str] = &[
+    "address.rs",
+    "decide.rs",
+    "http1.rs",
+    "http1",
+    "limits.rs",
+    "limits",
+    "lookup.rs",
+    "lookup",
+    "peers.rs",
+    "place.rs",
+    "policy.rs",
+    "record/clock.rs",
+    "record/combined.rs",
+    "record/escape.rs",
+    "refusal.rs",
+];
+
+/// What none of it may name: runtimes, files, sockets, threads, processes, and clocks.
+const FORBIDDEN: &[&str] = &[
+    "tokio",
+    "hyper",
+    "hyper_util",
+    "http_body_util",
+    "mio",
+    "socket2",
+    "rustix",
+    "if_addrs",
+    "tracing",
+    "std::fs",
+    "std::io",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "std::os",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "UnixListener",
+    "ToSocketAddrs",
+    "File",
+    "Instant::now",
+    "SystemTime::now",
+    "Timestamp::now",
+    "Zoned::now",
+    "fastrand",
+];
+
+/// The core's modules must not come by any of it through another module of this crate either.
+const OUTSIDE: &[&str] = &[
+    "answer",
+    "cli",
+    "client",
+    "config",
+    "connection",
+    "demo",
+    "diagnostics",
+    "gateway",
+    "listen",
+    "server",
+    "upstream",
+    "worker",
+];
+
+/// Places that are known and named: the clock's one reading of the time, which its callers ask for.
+const EXCEPTIONS: &[(&str, &str)] = &[("record/clock.rs", "SystemTime::now")];
+
+#[test]
+fn the_core_names_no_runtime_no_file_no_socket_and_no_clock() {
+    let mut found = Vec::new();
+    let files = core_files();
+    assert!(files.len() > 15, "the core's files were not found: {files:?}");
+    let mut excused = 0;
+    for name in &files {
+        let source = std::fs::read_to_string(source_directory().join(name)).unwrap();
+        // Whatever stands behind the first `#[cfg(test)]` is not looked at: it must be the tests, and the end.
+        let tests: Vec<&str> = source.split("#[cfg(test)]").skip(1).collect();
+        assert!(
+            tests.len() <= 1 && tests.iter().all(|rest| rest.starts_with("\nmod tests")),
+            "{name}"
+        );
+        let code = code_of(&source);
+        for &word in FORBIDDEN {
+            if !names(&code, word) {
+                continue;
+            }
+            if EXCEPTIONS.contains(&(name, word)) {
+                excused += 1;
+            } else {
+                found.push(format!("src/{name} names {word}"));
+            }
+        }
+        for module in OUTSIDE {
+            if names(&code, &format!("crate::{module}")) {
+                found.push(format!("src/{name} uses crate::{module}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    assert_eq!(excused, EXCEPTIONS.len(), "an exception that nothing needs any more");
+}
+
+#[test]
+fn the_scan_sees_what_it_looks_for() {
+    let code = code_of(
+        "//! tokio\nuse std::{fs, time::Instant}; // hyper\nuse tokio::net::{self};\nlet a = Instant ::\n now();\n\
+         use crate::{address, server};\n#[cfg(test)]\nmod tests { use std::io; }",
+    );
+    for word in ["tokio", "std::fs", "Instant::now", "crate::server", "crate::address"] {
+        assert!(names(&code, word), "{word} in {code}");
+    }
+    for word in ["hyper", "std::io", "std::process", "toki", "okio", "crate::serve"] {
+        assert!(!names(&code, word), "{word} in {code}");
+    }
+}
+
+fn source_directory() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))
+}
+
+/// The names of the core's files, relative to `src`.
+fn core_files() -> Vec<String> {
+    let mut files = Vec::new();
+    let mut open: Vec<String> = CORE.iter().map(|&name| name.to_owned()).collect();
+    while let Some(name) = open.pop() {
+        let path = source_directory().join(&name);
+        if path.is_dir() {
+            let entries = path.read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+            open.extend(entries.map(|entry| format!("{name}/{}", entry.to_str().unwrap())));
+        } else if path.file_name().is_none_or(|name| name != "tests.rs") {
+            files.push(name);
+        }
+    }
+    files
+}
+
+/// The code without comments, tests and blanks, and each grouped path (`std::{fs, io}`) written out as well.
+fn code_of(source: &str) -> String {
+    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines = source.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let mut code = String::new();
+    for word in lines.flat_map(str::split_whitespace) {
+        // Two words that would run together stay apart; everything else is without blanks.
+        if code.ends_with(is_word) && word.starts_with(is_word) {
+            code.push(' ');
+        }
+        code.push_str(word);
+    }
+    let mut written_out = String::new();
+    for (at, _) in code.match_indices("::{") {
+        let start = code[..at].rfind(|c| !is_word(c) && c != ':').map_or(0, |before| before + 1);
+        let group = group_at(&code[at + 3..]);
+        let mut depth = 0;
+        for member in group.split(|c| {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            c == ',' && depth == 0
+        }) {
+            written_out.push_str(&format!(" {}::{member};", &code[start..at]));
+        }
+    }
+    code + &written_out
+}
+
+/// What stands before the brace that closes the group.
+fn group_at(text: &str) -> &str {
+    let mut depth = 1;
+    let end = text.find(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        depth == 0
+    });
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// Whether `word` stands in `code` as a whole word.
+fn names(code: &str, word: &str) -> bool {
+    code.match_indices(word).any(|(at, _)| {
+        !code[..at].ends_with(is_word) && !code[at + word.len()..].starts_with(is_word)
+    })
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
