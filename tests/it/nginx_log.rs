@@ -458,7 +458,9 @@ impl Pair {
             match upstream {
                 Some(_) => addresses.iter().for_each(|&to| play(case, to, upstream)),
                 None => std::thread::scope(|both| {
-                    addresses.map(|to| both.spawn(move || play(case, to, None)));
+                    for to in addresses {
+                        both.spawn(move || play(case, to, None));
+                    }
                 }),
             }
             let lines = self.next_lines();

@@ -7,7 +7,7 @@ pub(crate) mod network;
 pub(crate) mod oracle;
 pub(crate) mod process;
 pub(crate) mod program;
-pub(crate) mod serving;
 pub(crate) mod recorder;
 pub(crate) mod rig;
+pub(crate) mod serving;
 pub(crate) mod xivo;
