@@ -64,6 +64,7 @@ pub async fn serve(
     let field = |span: Option<Span>| span.map(|span| span.of(bytes));
     let (line, referer, agent) = (seen.line.of(bytes), field(seen.referer), field(seen.user_agent));
     let mut record = Record::open(&worker.log, facts.client, line, referer, agent);
+    worker.pulse.want();
     let began = Instant::now();
     let request_id = worker.request_id();
     let exchange = Exchange { worker, snapshot: &snapshot, facts, began, request_id, bytes };

@@ -17,6 +17,7 @@ pub mod path;
 mod query;
 mod term;
 
+pub(crate) use query::hex;
 pub use term::Term;
 
 use path::Endpoint;
@@ -142,7 +143,7 @@ impl Lookup {
         if let Some(Checksum(bytes)) = known {
             out.extend_from_slice(b"&sum=");
             for byte in bytes {
-                out.extend_from_slice(&query::hex(*byte, b"0123456789abcdef"));
+                out.extend_from_slice(&hex(*byte, b"0123456789abcdef"));
             }
         }
     }

@@ -251,6 +251,7 @@ async fn work(
         _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
         () = worker.log.flush_in_time() => {}
         () = sweep(&worker) => {}
+        () = worker.pulse.beat() => {}
     }
     acceptors.iter().for_each(tokio::task::JoinHandle::abort);
     worker.begin_to_drain();

@@ -86,7 +86,7 @@ pub(super) fn encode(text: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The two digits of `byte`.
-pub(super) fn hex(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
+pub(crate) fn hex(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
     let digit = |nibble: u8| digits.get(usize::from(nibble)).copied().unwrap_or_default();
     [digit(byte >> 4), digit(byte & 15)]
 }
