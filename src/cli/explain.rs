@@ -156,9 +156,8 @@ struct Asking {
 
 impl Explained {
     fn of(config: Config, client: ClientAddress, listener: usize, bytes: Vec<u8>) -> Self {
-        // A name without an address is a matter for the last step only.
-        let upstream = server::resolve(&config.upstream).unwrap_or_default();
-        let snapshot = Shared::new(Arc::new(config), upstream).snapshot();
+        let shared = Shared::new(Arc::new(config), Vec::new());
+        let snapshot = shared.snapshot();
         let found = snapshot.peers.find(client);
         let head = read_whole(&bytes, &snapshot.config.limits);
         let manner = gateway::manner(head.as_ref().ok(), &bytes, false, EXAMPLE_ID);
@@ -167,7 +166,10 @@ impl Explained {
         let judged = gateway::judge(&mut narrator, found, listener, (head, &bytes));
         let outcome = match judged {
             Ok(judged) => {
-                let asking = Asking::of(&judged, &snapshot, client, &bytes);
+                // Resolving a name takes time, and only what is asked of XiVO needs it.
+                let upstream = server::resolve(&snapshot.config.upstream);
+                shared.set_upstream(upstream.unwrap_or_default());
+                let asking = Asking::of(&judged, &shared.snapshot(), client, &bytes);
                 narrator.forwarded(&asking);
                 Ok(asking)
             }
