@@ -85,6 +85,10 @@ impl Relay<'_, '_> {
     ) -> Result<After, Refusal> {
         let pass = match judge(lookup, &answer, self.upstream) {
             Ok(pass) => pass,
+            // Whoever answers like that is not trusted with the next question.
+            Err(fault @ (UpstreamFault::Invalid(_) | UpstreamFault::TooLarge)) => {
+                return Err(Refusal::Upstream(fault));
+            }
             Err(fault) => {
                 self.discard_body(answer);
                 return Err(Refusal::Upstream(fault));

@@ -4,3 +4,5 @@
 mod real_upstream;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod upstream_faults;
