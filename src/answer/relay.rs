@@ -185,9 +185,13 @@ impl Relay<'_, '_> {
             let buffer = large.get_or_insert_with(|| Vec::with_capacity(BODY_BUFFER));
             buffer.clear();
             out.clear();
-            match body.read(&mut connection, buffer, self.upstream.stall_timeout).await {
-                Ok(()) => {}
-                Err(fault) => return Ok(self.cut(fault)),
+            let read = tokio::select! {
+                biased;
+                read = body.read(&mut connection, buffer, self.upstream.stall_timeout) => read,
+                () = client.gone() => return Ok(After::Reset),
+            };
+            if let Err(fault) = read {
+                return Ok(self.cut(fault));
             }
             ended = match body.pass(buffer, &mut out) {
                 Ok(ended) => ended,
