@@ -42,7 +42,8 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, facts: ConnectionFacts
         served = served.saturating_add(1);
         let length = request.head.as_ref().map_or(buffer.len(), |head| head.len());
         let has_body = request.head.as_ref().is_ok_and(|head| head.has_body());
-        let last = served >= limits.max_requests_per_connection
+        let last = facts.over_ceiling
+            || served >= limits.max_requests_per_connection
             || opened.elapsed() >= limits.max_connection_age;
         // In a box, so that a connection is small while it waits for its next request.
         let serving = gateway::serve(&worker, facts, &mut client, (request, &buffer), last);
@@ -54,7 +55,8 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, facts: ConnectionFacts
                 pending = Some(buffer);
             }
             After::KeepAlive => worker.buffers.put(buffer),
-            After::Close if unread => break After::Linger,
+            // Who did not ask for the end may have sent its next request already.
+            After::Close if unread || last || worker.is_draining() => break After::Linger,
             after => break after,
         }
         patience = limits.idle_timeout;

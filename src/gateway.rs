@@ -77,11 +77,15 @@ pub async fn serve(
     manner.keep_alive &= !refusal.closes();
     record.set_status(refusal.status());
     worker.diagnostics.refused(&refusal, &snapshot, facts.client, request_id.as_str());
-    if !answerable || refusal == Refusal::ClientClosed {
+    if !answerable {
         return After::Close;
     }
+    if refusal == Refusal::ClientClosed {
+        // A part of an answer may have been sent, and must not look like all of it.
+        return After::Reset;
+    }
     match exchange.refuse(&refusal, &manner, client, &mut record).await {
-        Err(Gone) => After::Close,
+        Err(Gone) => After::Reset,
         Ok(()) if manner.keep_alive => After::KeepAlive,
         Ok(()) if refusal.closes() => After::Linger,
         Ok(()) => After::Close,

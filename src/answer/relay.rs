@@ -85,6 +85,10 @@ impl Relay<'_, '_> {
     ) -> Result<After, Refusal> {
         let pass = match judge(lookup, &answer, self.upstream) {
             Ok(pass) => pass,
+            // Whoever answers like that is not trusted with the next question.
+            Err(fault @ (UpstreamFault::Invalid(_) | UpstreamFault::TooLarge)) => {
+                return Err(Refusal::Upstream(fault));
+            }
             Err(fault) => {
                 self.discard_body(answer);
                 return Err(Refusal::Upstream(fault));
@@ -181,9 +185,13 @@ impl Relay<'_, '_> {
             let buffer = large.get_or_insert_with(|| Vec::with_capacity(BODY_BUFFER));
             buffer.clear();
             out.clear();
-            match body.read(&mut connection, buffer, self.upstream.stall_timeout).await {
-                Ok(()) => {}
-                Err(fault) => return Ok(self.cut(fault)),
+            let read = tokio::select! {
+                biased;
+                read = body.read(&mut connection, buffer, self.upstream.stall_timeout) => read,
+                () = client.gone() => return Ok(After::Reset),
+            };
+            if let Err(fault) = read {
+                return Ok(self.cut(fault));
             }
             ended = match body.pass(buffer, &mut out) {
                 Ok(ended) => ended,

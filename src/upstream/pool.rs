@@ -1,9 +1,10 @@
 //! One worker's idle connections to XiVO.
 
 use std::cell::RefCell;
-use std::io;
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -36,11 +37,14 @@ impl Connection {
         self.exchanges += 1;
     }
 
-    /// Whether XiVO has neither closed it nor sent what nobody asked for. Costs no system call
-    /// where nothing has happened on the connection since its last answer.
+    /// Whether XiVO has neither closed it nor sent what nobody asked for.
+    ///
+    /// The kernel is asked, since the runtime knows only what had happened when it last looked:
+    /// what came since then would be taken for the answer to the next question.
     fn is_quiet(&self) -> bool {
-        let read = self.stream.try_read(&mut [0]);
-        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        let mut byte = [0_u8];
+        let seen = recv(&self.stream, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        matches!(seen, Err(Errno::AGAIN))
     }
 }
 
@@ -100,3 +104,49 @@ const MAX_EXCHANGES: u32 = 990;
 
 /// Idle connections that a worker keeps; more than XiVO's php-fpm has children.
 const MAX_IDLE_CONNECTIONS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    /// A connection that was used once, and its far side.
+    async fn used() -> (Connection, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        let mut connection = Connection::new(stream);
+        far.write_all(b"answer").unwrap();
+        let mut answer = [0; 6];
+        connection.stream().read_exact(&mut answer).await.unwrap();
+        (connection, far)
+    }
+
+    // The runtime gets no chance to look between what happens on the far side and the next question.
+    #[test]
+    fn what_came_unasked_or_ended_is_not_used_again_even_before_the_runtime_has_seen_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let pool = Pool::default();
+            let (connection, mut far) = used().await;
+            pool.put(connection);
+            let connection = pool.take().unwrap();
+            far.write_all(b"poison").unwrap();
+            pool.put(connection);
+            assert!(pool.take().is_none());
+            let (connection, far) = used().await;
+            drop(far);
+            pool.put(connection);
+            assert!(pool.take().is_none());
+            let (connection, far) = used().await;
+            drop(far);
+            pool.put(connection);
+            pool.sweep();
+            assert!(pool.is_empty());
+        });
+    }
+}

@@ -11,9 +11,13 @@ mod cli_demo;
 #[cfg(test)]
 mod cli_explain;
 #[cfg(test)]
+mod client_behaviour;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod layering;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod nginx_log;
 #[cfg(test)]
@@ -22,3 +26,5 @@ mod properties;
 mod real_upstream;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod upstream_faults;

@@ -1,7 +1,9 @@
 //! What the tests stand on: real programs started on free loopback ports, and a client that sends bytes as given.
 
+pub(crate) mod binary;
 pub(crate) mod dird;
 pub(crate) mod http;
+pub(crate) mod live;
 pub(crate) mod needs;
 pub(crate) mod network;
 pub(crate) mod oracle;
@@ -10,4 +12,6 @@ pub(crate) mod program;
 pub(crate) mod recorder;
 pub(crate) mod rig;
 pub(crate) mod serving;
+pub(crate) mod raw;
+pub(crate) mod scripted;
 pub(crate) mod xivo;
