@@ -16,7 +16,10 @@ use std::{
 use case::{Case, Expect};
 use verdict::{Outcome, judge};
 
-use crate::support::rig::{Rig, connect};
+use crate::support::{
+    process::becomes_true,
+    rig::{Rig, connect},
+};
 
 /// The corpus. Its README says what the keys mean.
 const CORPUS: &str =
@@ -61,12 +64,32 @@ fn each_request_gets_its_verdict_however_it_is_cut() {
 #[cfg(target_os = "linux")]
 fn a_segment_has_been_read_when_the_probe_is_answered() {
     let mut rig = Rig::start("20s");
+    stay_on_this_cpu();
     let mut client = connect(rig.address());
+    // It must be accepted first.
+    rig.let_read();
     let (local, peer) = (client.local_addr().unwrap().port(), rig.address().port());
     for byte in b"GET /service/ipbx/json.php/restricted/pbx_services/phonebook?act=list" {
         client.write_all(&[*byte]).unwrap();
         rig.let_read();
-        assert_eq!(unread(peer, local), Some(0), "at {:?}", char::from(*byte));
+        // The table may lack a line while others come and go.
+        let mut waiting = None;
+        assert!(becomes_true(|| {
+            waiting = unread(peer, local);
+            waiting.is_some()
+        }));
+        assert_eq!(waiting, Some(0), "at {:?}", char::from(*byte));
+    }
+}
+
+/// Keeps the calling thread on one CPU. Each CPU has a queue of its own for what is sent over loopback; only what comes
+/// from one of them arrives in the order in which it was sent, on whichever connections.
+fn stay_on_this_cpu() {
+    #[cfg(target_os = "linux")]
+    {
+        let mut here = rustix::thread::CpuSet::new();
+        here.set(rustix::thread::sched_getcpu());
+        rustix::thread::sched_setaffinity(None, &here).unwrap();
     }
 }
 
@@ -87,6 +110,7 @@ fn run_cases(cases: &[Case], next: &AtomicUsize) -> Tally {
     // A head may take as long as it likes, except where the label says that the gateway must lose patience.
     let mut patient = Rig::start("60s");
     let mut hasty = Rig::start("250ms");
+    stay_on_this_cpu();
     let mut tally = Tally::default();
     while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
         *tally.cases.entry(case.expect).or_default() += 1;
@@ -99,6 +123,14 @@ fn run_cases(cases: &[Case], next: &AtomicUsize) -> Tally {
                 Ok(Outcome { reason, .. }) => *tally.reasons.entry(reason).or_default() += 1,
                 Err(why) => tally.failures.push(format!("{} ({way}): {why}", case.id)),
             }
+        }
+    }
+    // A byte upstream that came late was counted against a later request, or is left over now.
+    let good = cases.iter().find(|case| case.id == "ok-search").unwrap();
+    for rig in [&mut patient, &mut hasty] {
+        let run = rig.run([good.raw.as_slice()], false);
+        if let Err(why) = judge(good, &run) {
+            tally.failures.push(format!("after all cases: {why}"));
         }
     }
     tally

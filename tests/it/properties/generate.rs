@@ -112,6 +112,17 @@ fn path(random: &mut Rng) -> Vec<u8> {
         }
         _ => {}
     }
+    if random.u8(..8) == 0 {
+        // A script that is none, whose name is as long as what PHP must keep to read a realm there, or nearly so.
+        let kept = format!(
+            "/{}/pbx_services/phonebook",
+            pick(random, &["private", "private", "restricted"])
+        );
+        let length = kept.len() + random.usize(..5) / 2 - 1;
+        let name = "x".repeat(length - "/.php".len());
+        let between = pick(random, &["", "/zz", "/zz/zz", "/restricted"]);
+        return format!("{SCRIPT}/{name}.php{between}{kept}").into();
+    }
     // Segments, some of them private, each spelt in a way that may or may not mean itself.
     let mut path = SCRIPT.as_bytes().to_vec();
     let before = [

@@ -1,8 +1,8 @@
 //! An upstream that keeps every byte that reaches it, and answers each head with a small JSON array.
 //!
-//! One thread polls all connections, so that [`Recorder::take`] can prove a negative: the kernel hands a byte that was
-//! sent over loopback to its receiver at once, and `take` returns what one pass over all sockets, begun after it was
-//! called, has found.
+//! One thread polls all connections, so that [`Recorder::take`] can prove a negative: it returns what one pass over all
+//! sockets, begun after it was called, has found. Should the kernel of a busy host deliver a byte late, the next `take`
+//! has it.
 
 use std::{
     io::{ErrorKind, Read, Write},
