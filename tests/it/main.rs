@@ -21,4 +21,6 @@ mod properties;
 #[cfg(test)]
 mod real_upstream;
 #[cfg(test)]
+mod standing_in_front;
+#[cfg(test)]
 mod support;

@@ -5,6 +5,7 @@ pub(crate) mod http;
 pub(crate) mod needs;
 pub(crate) mod network;
 pub(crate) mod oracle;
+pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod recorder;
