@@ -44,7 +44,8 @@ struct Draft {
     line: Option<RequestLine>,
     host: Option<Span>,
     user_agent: Option<Span>,
-    referer: Option<Span>,
+    logged_referer: Option<Span>,
+    logged_user_agent: Option<Span>,
     content_length: Option<u64>,
     connection: ConnectionOptions,
     /// Why the framing is not accepted. Told when the fields are complete, so that the log has them
@@ -138,7 +139,8 @@ impl RequestReader {
             Span::new(0, end.min(limits.max_uri))
         };
         let line = self.head.line.map_or_else(unread, |line| line.whole);
-        Seen { line, referer: self.head.referer, user_agent: self.head.user_agent }
+        let Draft { logged_referer: referer, logged_user_agent: user_agent, .. } = self.head;
+        Seen { line, referer, user_agent }
     }
 
     fn next_line_feed(&mut self, buffer: &[u8]) -> Option<usize> {
@@ -232,13 +234,14 @@ impl Draft {
                 }
             }
             7 if name.eq_ignore_ascii_case(b"referer") => {
-                self.referer.get_or_insert_with(|| field.without_spaces(buffer, end));
+                self.logged_referer.get_or_insert_with(|| field.without_spaces(buffer, end));
             }
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 self.connection.add(field.value.of(buffer));
             }
             10 if name.eq_ignore_ascii_case(b"user-agent") => {
-                self.user_agent.get_or_insert_with(|| field.without_spaces(buffer, end));
+                self.user_agent.get_or_insert(field.value);
+                self.logged_user_agent.get_or_insert_with(|| field.without_spaces(buffer, end));
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = field::content_length(field.value.of(buffer));

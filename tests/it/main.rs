@@ -25,6 +25,8 @@ mod properties;
 #[cfg(test)]
 mod real_upstream;
 #[cfg(test)]
+mod standing_in_front;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod upstream_faults;

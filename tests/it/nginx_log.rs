@@ -71,7 +71,7 @@ const NGINX: &str = "
     large_client_header_buffers 4 4k;
     keepalive_timeout 60s;
     proxy_set_header Host localhost;
-    proxy_read_timeout 1s;
+    proxy_read_timeout @PATIENCE@;
     location /sentinel { return 204; }
     location /service/ipbx/json.php/private/ { return 403; }
 ";
@@ -392,7 +392,7 @@ const CHUNKED: &str = "Transfer-Encoding: chunked\r\nUser-Agent: behind\r\n";
 fn the_log_is_nginx_s_line_for_line() {
     let Some(xivo) = or_left_out(RealXivo::start()) else { return };
     let sum = view_sum(&xivo);
-    let Some(mut pair) = Pair::start(xivo.addr()) else { return };
+    let Some(mut pair) = Pair::start(xivo.addr(), "20s") else { return };
     let mut cases: Vec<Case> =
         [honest(), quoted(), cut_off(), broken_lines(), broken_fields(), too_much()]
             .into_iter()
@@ -425,14 +425,16 @@ struct Pair {
 }
 
 impl Pair {
-    fn start(upstream: SocketAddr) -> Option<Self> {
-        let nginx = or_left_out(Nginx::proxy(upstream, NGINX))?;
+    /// Both wait so long for the upstream.
+    fn start(upstream: SocketAddr, patience: &str) -> Option<Self> {
+        let nginx = or_left_out(Nginx::proxy(upstream, &NGINX.replace("@PATIENCE@", patience)))?;
         let main = loopback_config(upstream).replacen(
             "[[access_log]]",
             "[[listen]]\naddress = \"[::1]:0\"\n[[access_log]]",
             usize::from(nginx.addr6().is_some()),
         );
         // One worker: its lines come in the order of what they tell.
+        let main = main.replace("timeout = \"20s\"", &format!("timeout = \"{patience}\""));
         let main = format!("workers = 1\n{main}{LIMITS}");
         let gateway = Serving::start(&main, &[("peer", PEER)]).unwrap();
         Some(Self {
@@ -639,7 +641,7 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
 #[test]
 fn an_upstream_that_is_slow_and_a_client_that_leaves_are_logged_as_nginx_logs_them() {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
-    let Some(mut pair) = Pair::start(upstream.local_addr().unwrap()) else { return };
+    let Some(mut pair) = Pair::start(upstream.local_addr().unwrap(), "1s") else { return };
     let request = with(format!("{AGENT}\r\n"));
     pair.run(&[case("a client that leaves", &request).then(Then::ResetWhenAsked)], Some(&upstream));
     pair.run(&[case("no answer in time", &request)], None);

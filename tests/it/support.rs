@@ -7,6 +7,7 @@ pub(crate) mod live;
 pub(crate) mod needs;
 pub(crate) mod network;
 pub(crate) mod oracle;
+pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod recorder;

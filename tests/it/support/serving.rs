@@ -29,12 +29,13 @@ pub(crate) struct NotStarted {
 
 /// A configuration that listens on a free port, writes `access.log` beside itself, and asks this XiVO over loopback.
 ///
-/// `upstream` is more of that section.
+/// It waits for XiVO longer than in earnest: what is tested must not depend on how busy this machine is. `upstream` is more
+/// of that section.
 pub(crate) fn config(url: &str, upstream: &str) -> String {
     format!(
         "state_directory = \"state\"\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
          [[access_log]]\npath = \"access.log\"\nflush = \"10ms\"\nmax_field = 0\n\
-         [upstream]\nurl = \"{url}\"\n{upstream}\n"
+         [upstream]\nurl = \"{url}\"\nconnect_timeout = \"5s\"\ntimeout = \"20s\"\n{upstream}\n"
     )
 }
 

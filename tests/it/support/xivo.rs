@@ -150,6 +150,13 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// A plain reverse proxy for everything, with `extra_config` in its server block.
     pub(crate) fn proxy(upstream: SocketAddr, extra_config: &str) -> Result<Self, Missing> {
+        let pass =
+            format!("location / {{ proxy_pass http://{upstream}; proxy_http_version 1.1; }}");
+        Self::serving("", &format!("{pass}\n{extra_config}"))
+    }
+
+    /// One server, with these directives in its block and those in the http block.
+    pub(crate) fn serving(http: &str, server: &str) -> Result<Self, Missing> {
         let directory = new_directory();
         Self::start(directory, |directory, listen| {
             let directory = directory.display();
@@ -159,8 +166,7 @@ impl Nginx {
                  client_body_temp_path {directory}/tmp/body;\nproxy_temp_path {directory}/tmp/proxy;\n\
                  fastcgi_temp_path {directory}/tmp/fastcgi;\nuwsgi_temp_path {directory}/tmp/uwsgi;\n\
                  scgi_temp_path {directory}/tmp/scgi;\naccess_log {directory}/access.log combined;\n\
-                 server {{\n{listen}\nlocation / {{\nproxy_pass http://{upstream};\nproxy_http_version 1.1;\n\
-                 }}\n{extra_config}\n}}\n}}\n",
+                 {http}\nserver {{\n{listen}\n{server}\n}}\n}}\n",
                 user = nginx_user(),
             )
         })
