@@ -2,6 +2,7 @@
 //! side can read what it was told.
 
 use std::io;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BufMut;
@@ -12,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Limits;
 use crate::http1::request::{HeadError, HeadLimits, RequestHead, RequestReader, Seen};
+use crate::peek::{Waiting, waiting};
 use crate::refusal::Refusal;
 
 /// A connection to a client.
@@ -19,6 +21,8 @@ use crate::refusal::Refusal;
 pub struct Client {
     stream: TcpStream,
     write_timeout: Duration,
+    /// A part of an answer has been sent, and the rest has not.
+    unfinished: bool,
 }
 
 /// The client can no longer be written to, or takes nothing.
@@ -63,10 +67,10 @@ pub struct Request {
 impl Client {
     /// A client on `stream` that must take something of its answers every `write_timeout`.
     pub fn new(stream: TcpStream, write_timeout: Duration) -> Self {
-        Self { stream, write_timeout }
+        Self { stream, write_timeout, unfinished: false }
     }
 
-    /// Waits until there is something to read, or the connection ended; no memory is held for it.
+    /// Waits until there may be something to read, or the connection ended; no memory is held for it.
     ///
     /// # Errors
     /// The connection failed.
@@ -74,7 +78,31 @@ impl Client {
         self.stream.readable().await
     }
 
-    /// Reads one head into `buffer`, which may hold bytes of it already. When a head is yielded,
+    /// Reads what is there, `None` where nothing is: the runtime takes a connection that was just
+    /// accepted for readable until a read has shown otherwise. `Some(0)` is the end.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub async fn read_now(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        limits: &Limits,
+    ) -> io::Result<Option<usize>> {
+        let mut space = buffer.limit(limits.max_head);
+        let mut read = std::pin::pin!(self.stream.read_buf(&mut space));
+        std::future::poll_fn(|context| match read.as_mut().poll(context) {
+            Poll::Ready(read) => Poll::Ready(read.map(Some)),
+            Poll::Pending => Poll::Ready(Ok(None)),
+        })
+        .await
+    }
+
+    /// Whether the client has sent what nobody has read.
+    pub fn has_unread(&self) -> bool {
+        waiting(&self.stream) == Waiting::Bytes
+    }
+
+    /// Reads one head into `buffer`, which holds the first bytes of it already. When a head is yielded,
     /// `buffer` begins with it and may hold more.
     ///
     /// A head must be complete `limits.head_timeout` after its first byte. Line ends before a
@@ -109,11 +137,28 @@ impl Client {
         }
     }
 
-    /// Sends all of `bytes`.
+    /// Sends a whole answer.
     ///
     /// # Errors
     /// [`Gone`] when the connection failed, or took nothing for `limits.write_timeout`.
-    pub async fn send(&mut self, mut bytes: &[u8]) -> Result<(), Gone> {
+    pub async fn send(&mut self, answer: &[u8]) -> Result<(), Gone> {
+        self.send_part(answer).await?;
+        self.finish();
+        Ok(())
+    }
+
+    /// The answer whose parts were sent is complete.
+    pub fn finish(&mut self) {
+        self.unfinished = false;
+    }
+
+    /// Sends a part of an answer. Until [`Self::finish`] is called, the connection ends in a reset,
+    /// however it ends: an answer without its end must not look like a whole one.
+    ///
+    /// # Errors
+    /// [`Gone`] when the connection failed, or took nothing for `limits.write_timeout`.
+    pub async fn send_part(&mut self, mut bytes: &[u8]) -> Result<(), Gone> {
+        self.unfinished = true;
         while !bytes.is_empty() {
             match timeout(self.write_timeout, self.stream.write(bytes)).await {
                 Ok(Ok(count @ 1..)) => bytes = bytes.get(count..).unwrap_or_default(),
@@ -137,10 +182,7 @@ impl Client {
     pub async fn end(mut self, after: After) {
         match after {
             After::KeepAlive | After::Close => {}
-            After::Reset => {
-                // With a linger time of zero, closing sends a reset instead of an orderly end.
-                let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
-            }
+            After::Reset => self.unfinished = true,
             After::Linger => {
                 // In a box: few connections end so, and all of them would carry its buffer.
                 let _ = timeout(MAX_LINGER, Box::pin(self.drain())).await;
@@ -160,6 +202,15 @@ impl Client {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if self.unfinished {
+            // With a linger time of zero, closing sends a reset instead of an orderly end.
+            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
     }
 }
 

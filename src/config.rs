@@ -121,7 +121,7 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// For a client that does not read its answer.
     pub write_timeout: Duration,
-    /// The longest request target, in bytes.
+    /// The longest request line, in bytes.
     pub max_uri: usize,
     /// The longest head, in bytes.
     pub max_head: usize,

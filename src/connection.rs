@@ -1,43 +1,39 @@
 //! A client's connection: a sequence of heads, answered in their order.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::client::{After, Client, Reading};
+use crate::config::Limits;
 use crate::gateway::{self, ConnectionFacts};
 use crate::worker::{Counted, Worker};
 
 /// Serves `stream` to its end.
-pub async fn serve(worker: Rc<Worker>, stream: TcpStream, facts: ConnectionFacts) {
-    let counted = Counted::new(&worker);
-    let config = std::sync::Arc::clone(&worker.shared.snapshot().config);
+pub async fn serve(counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
+    let worker = Rc::clone(counted.worker());
+    let config = Arc::clone(&worker.shared.snapshot().config);
     let limits = &config.limits;
-    let ceiling = limits.max_connections;
-    if counted.all() > ceiling.saturating_add(ceiling / 8).saturating_add(OVER_CEILING) {
-        return;
-    }
-    let facts = ConnectionFacts { over_ceiling: counted.all() > ceiling, ..facts };
     let mut client = Client::new(stream, limits.write_timeout);
     let opened = Instant::now();
     let mut served: u32 = 0;
-    // A connection that says nothing at all is of no use for as long as one that has been of use.
-    let mut patience = limits.head_timeout;
     let mut pending: Option<Vec<u8>> = None;
     let after = loop {
-        let mut buffer = match pending.take() {
-            Some(buffer) => buffer,
-            None if wait(&worker, &client, patience).await => worker.buffers.take(),
-            None => break After::Close,
+        let buffer = match pending.take() {
+            Some(buffer) => Some(buffer),
+            None => {
+                first_bytes(&worker, &mut client, limits, patience(limits, facts, served)).await
+            }
+        };
+        let Some(mut buffer) = buffer else {
+            break After::Close;
         };
         let request = match client.read_head(&mut buffer, limits).await {
             Reading::Request(request) => request,
-            Reading::Nothing => {
-                worker.buffers.put(buffer);
-                break After::Close;
-            }
+            Reading::Nothing => break After::Close,
         };
         served = served.saturating_add(1);
         let length = request.head.as_ref().map_or(buffer.len(), |head| head.len());
@@ -55,37 +51,78 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, facts: ConnectionFacts
                 pending = Some(buffer);
             }
             After::KeepAlive => worker.buffers.put(buffer),
-            // Who did not ask for the end may have sent its next request already.
-            After::Close if unread || last || worker.is_draining() => break After::Linger,
+            // Who did not ask for the end may have its next request on the way.
+            After::Close if unread || last || worker.is_draining() || client.has_unread() => {
+                break After::Linger;
+            }
             after => break after,
         }
-        patience = limits.idle_timeout;
     };
     client.end(after).await;
 }
 
-/// Waits for a request's first byte, holding no memory. `false` ends the connection: it was silent
-/// for `patience`, or the worker drains.
-async fn wait(worker: &Worker, client: &Client, patience: Duration) -> bool {
-    if worker.is_draining() {
-        return false;
-    }
-    tokio::select! {
-        biased;
-        readable = timeout(patience, client.readable()) => matches!(readable, Ok(Ok(()))),
-        () = worker.drain.notified() => false,
+/// How long a connection may be silent before a request. One that has said nothing yet is of less
+/// use than one that has, and a stranger's of none.
+fn patience(limits: &Limits, facts: ConnectionFacts, served: u32) -> Patience {
+    let fresh = served == 0;
+    let silence = match fresh || facts.stranger {
+        true => limits.head_timeout,
+        false => limits.idle_timeout,
+    };
+    Patience { fresh, silence }
+}
+
+/// How long a connection is waited for.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// Nothing has come on it yet.
+    fresh: bool,
+    silence: Duration,
+}
+
+/// Waits for the first bytes of a request, holding no memory meanwhile. `None` ends the connection:
+/// the client ended it, it was silent for too long, or the worker drains.
+async fn first_bytes(
+    worker: &Worker,
+    client: &mut Client,
+    limits: &Limits,
+    Patience { fresh, silence }: Patience,
+) -> Option<Vec<u8>> {
+    let mut until = Instant::now() + silence;
+    loop {
+        if worker.is_draining() {
+            if !fresh {
+                return None;
+            }
+            // It was accepted, so its client counts on an answer; most send their request at once.
+            until = until.min(Instant::now() + LAST_WORDS);
+        }
+        tokio::select! {
+            biased;
+            readable = timeout_at(until, client.readable()) => readable.ok()?.ok()?,
+            () = worker.drain.notified(), if !worker.is_draining() => continue,
+        }
+        let mut buffer = worker.buffers.take();
+        let read = client.read_now(&mut buffer, limits).await;
+        match read {
+            Ok(Some(1..)) => return Some(buffer),
+            Ok(None) => worker.buffers.put(buffer),
+            Ok(Some(0)) | Err(_) => {
+                worker.buffers.put(buffer);
+                return None;
+            }
+        }
     }
 }
 
-/// So many connections beyond the ceiling, and an eighth of it, are still told why; further ones
-/// are closed unheard.
-const OVER_CEILING: usize = 16;
+/// How long a worker that drains still waits for the first request of a connection.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn future_size<F>(_: impl Fn(Rc<Worker>, TcpStream, ConnectionFacts) -> F) -> usize {
+    fn future_size<F>(_: impl Fn(Counted, TcpStream, ConnectionFacts) -> F) -> usize {
         size_of::<F>()
     }
 

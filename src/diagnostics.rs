@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::address::ClientAddress;
+use crate::limits::Limit;
 use crate::place::Place;
 use crate::refusal::{Refusal, UpstreamFault};
 use crate::worker::Snapshot;
@@ -16,7 +17,9 @@ use crate::worker::Snapshot;
 /// One worker's diagnostics.
 #[derive(Debug, Default)]
 pub struct Diagnostics {
-    refusals: Throttle,
+    peers: Throttle,
+    strangers: Throttle,
+    unheard: Throttle,
     faults: Throttle,
     accept: Throttle,
 }
@@ -33,7 +36,13 @@ impl Diagnostics {
         if let Refusal::Upstream(fault) = refusal {
             return self.fault(*fault, snapshot, request_id);
         }
-        let Some(kept_back) = self.refusals.pass(REFUSALS) else {
+        if *refusal == Refusal::ClientClosed {
+            return;
+        }
+        // Strangers may not keep back what is said of peers.
+        let known = snapshot.peers.find(address).is_some();
+        let throttle = if known { &self.peers } else { &self.strangers };
+        let Some(kept_back) = throttle.pass(REFUSALS) else {
             return;
         };
         let peer = snapshot.peers.find(address).map(|found| found.peer.policy.name.to_string());
@@ -42,6 +51,7 @@ impl Diagnostics {
             peer = peer.as_deref().unwrap_or("-"),
             reason = refusal.word(),
             status = refusal.status(),
+            limit = refusal.limit().map(Limit::as_str),
             request_id,
             kept_back,
             "{}",
@@ -73,6 +83,17 @@ impl Diagnostics {
                 request_id,
                 kept_back,
                 "an answer was cut off, and the client's connection reset: {advice}"
+            );
+        }
+    }
+
+    /// Tells of a connection that was closed unheard, since there are too many.
+    pub fn unheard(&self, client: ClientAddress) {
+        if let Some(kept_back) = self.unheard.pass(1) {
+            tracing::warn!(
+                %client,
+                kept_back,
+                "a connection was closed unheard: there are limits.max_connections of them, or a quarter of that from callers in no policy"
             );
         }
     }

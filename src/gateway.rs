@@ -34,6 +34,8 @@ pub struct ConnectionFacts {
     pub client: ClientAddress,
     /// Which of the configuration's listeners took it.
     pub listener: usize,
+    /// Whether that is in no policy.
+    pub stranger: bool,
     /// Whether it is one more than `limits.max_connections`.
     pub over_ceiling: bool,
 }
@@ -74,7 +76,7 @@ pub async fn serve(
         Ok(after) => return after,
         Err(refusal) => refusal,
     };
-    manner.keep_alive &= !refusal.closes();
+    manner.keep_alive &= !refusal.closes() && !worker.is_draining();
     record.set_status(refusal.status());
     worker.diagnostics.refused(&refusal, &snapshot, facts.client, request_id.as_str());
     if !answerable {
@@ -108,6 +110,9 @@ impl<'a> Exchange<'a> {
         let listener = self.snapshot.config.listeners.get(self.facts.listener);
         let Judged { head, peer, permit, .. } = judge(self, found, listener, (head, self.bytes))?;
         let slot = peer.state.slot().map_err(Refusal::TooManyConcurrent)?;
+        if self.facts.over_ceiling {
+            return Err(Refusal::Overloaded);
+        }
         let answer = tokio::select! {
             biased;
             answer = self.ask(&permit, &head) => answer?,
@@ -216,7 +221,14 @@ pub fn judge<'s, G: Gate>(
     listener: Option<&Listener>,
     (head, bytes): (Result<RequestHead, Refusal>, &[u8]),
 ) -> Result<Judged<'s, G::Admitted>, Refusal> {
-    let head = direct(head, bytes, listener).inspect_err(|_| gate.count_unheard(found))?;
+    let head = direct(head, bytes, listener).map_err(|refusal| match refusal {
+        // The connection would go on, so a stranger's rate has to end it.
+        Refusal::Misdirected => gate.count_refused(found, refusal),
+        refusal => {
+            gate.count_unheard(found);
+            refusal
+        }
+    })?;
     gate.passed(Step::Read(&head));
     let peer = identify(found, Timestamp::now()).map_err(|why| gate.count_refused(found, why))?;
     gate.passed(Step::Identified(peer));
@@ -256,9 +268,7 @@ impl Gate for &Exchange<'_> {
 
     fn admit(&mut self, peer: &Peer<Arc<PeerLimits>>) -> Result<Admitted, Refusal> {
         let now = self.worker.moment(self.began.into_std());
-        let admitted =
-            self.worker.shared.limits.admit(&peer.state, now).map_err(Refusal::RateLimited)?;
-        if self.facts.over_ceiling { Err(Refusal::Overloaded) } else { Ok(admitted) }
+        self.worker.shared.limits.admit(&peer.state, now).map_err(Refusal::RateLimited)
     }
 }
 

@@ -47,6 +47,7 @@ pub mod http1;
 pub mod limits;
 pub mod listen;
 pub mod lookup;
+mod peek;
 pub mod peers;
 pub mod place;
 pub mod policy;

@@ -120,6 +120,13 @@ impl Lookup {
         }
     }
 
+    /// The checksum of the answer that the caller has already, if it said so.
+    pub fn known(&self) -> Option<Checksum> {
+        match self {
+            Self::Search { known, .. } | Self::List { known } | Self::View { known, .. } => *known,
+        }
+    }
+
     /// Appends the request target for XiVO: the one path, `act` first, then `search` or `id`, then
     /// `sum`, everything outside of RFC 3986's unreserved characters percent-encoded.
     pub fn write_target(&self, out: &mut Vec<u8>) {

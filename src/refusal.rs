@@ -129,6 +129,8 @@ pub enum UpstreamFault {
     TooLarge,
     /// The head of the answer did not come in time.
     Timeout,
+    /// The body of the answer stopped coming.
+    Stalled,
 }
 
 impl Refusal {
@@ -158,7 +160,7 @@ impl Refusal {
             Self::Upstream(UpstreamFault::RefusedGateway(_)) => "upstream-refused-gateway",
             Self::Upstream(UpstreamFault::Error(_)) => "upstream-error",
             Self::Upstream(UpstreamFault::TooLarge) => "upstream-too-large",
-            Self::Upstream(UpstreamFault::Timeout) => "upstream-timeout",
+            Self::Upstream(UpstreamFault::Timeout | UpstreamFault::Stalled) => "upstream-timeout",
             Self::ClientClosed => "client-closed",
         }
     }
@@ -181,7 +183,7 @@ impl Refusal {
             Self::UnknownPeerLimited(_) | Self::RateLimited(_) | Self::TooManyConcurrent(_) => 429,
             Self::HeadersTooLarge(_) => 431,
             Self::ClientClosed => 499,
-            Self::Upstream(UpstreamFault::Timeout) => 504,
+            Self::Upstream(UpstreamFault::Timeout | UpstreamFault::Stalled) => 504,
             Self::Upstream(
                 UpstreamFault::Unreachable(_)
                 | UpstreamFault::Invalid(_)
@@ -319,7 +321,7 @@ impl UpstreamFault {
     /// administrator.
     fn for_peer(self) -> &'static str {
         match self {
-            Self::Timeout => "The XiVO behind this gateway did not answer in time.",
+            Self::Timeout | Self::Stalled => "The XiVO behind this gateway did not answer in time.",
             Self::Unreachable(_) => "The XiVO behind this gateway could not be reached.",
             Self::TooLarge => "The answer of the XiVO behind this gateway is too large.",
             Self::Invalid(_) | Self::Redirect(_) | Self::RefusedGateway(_) | Self::Error(_) => {
@@ -336,6 +338,7 @@ impl UpstreamFault {
             Self::Redirect(status) => format!("XiVO answered {status}, a redirect: its nginx sends plain http elsewhere unless the Host is `localhost` or `127.0.0.1`; set upstream.host = \"localhost\"").into(),
             Self::RefusedGateway(status) => format!("XiVO answered {status}: it does not let this gateway in; add a Web Services user").into(),
             Self::Error(status) => format!("XiVO answered {status}, which no phonebook does; see XiVO's own logs").into(),
+            Self::Stalled => "nothing more of XiVO's answer came for upstream.stall_timeout".into(),
             Self::TooLarge => "XiVO's answer is larger than upstream.max_answer".into(),
             Self::Timeout => "XiVO did not answer in time (upstream.timeout, or upstream.list_timeout for act=list); its nginx or php-fpm is slow or stuck".into(),
         }

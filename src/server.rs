@@ -5,12 +5,15 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout_at};
 
 use crate::address::ClientAddress;
@@ -21,7 +24,7 @@ use crate::listen::{self, Bound, ListenError, Lock};
 use crate::place::Place;
 use crate::record::{AccessLogs, LogCounters, OpenError, WorkerLog};
 use crate::upstream::routed_source;
-use crate::worker::{Shared, Worker};
+use crate::worker::{Counted, Shared, Worker};
 
 /// A gateway that runs in threads of its own until it is told to stop.
 #[derive(Debug)]
@@ -111,7 +114,7 @@ impl Server {
             .map(|listener| listen::bind(listener.address, count))
             .collect::<Result<Vec<_>, _>>()?;
         let logs = AccessLogs::open(&config.access_logs)?;
-        let shared = Arc::new(Shared::new(Arc::clone(&config), upstream));
+        let shared = Arc::new(Shared::new(Arc::clone(&config), upstream, descriptors()));
         let (phase, _) = watch::channel(Phase::Serving);
         let addresses = bound.iter().map(|bound| bound.address).collect();
         let (sockets, locks) = per_worker(bound, count);
@@ -124,19 +127,28 @@ impl Server {
             locks,
             logs,
         };
+        let (ready, readied) = mpsc::channel();
+        let mut started = Ok(());
         for sockets in sockets {
-            match server.start_worker(sockets) {
+            match server.start_worker(sockets, ready.clone()) {
                 Ok(worker) => server.workers.push(worker),
-                Err(error) => {
-                    server.stop(Duration::ZERO);
-                    return Err(StartError::Worker(error));
-                }
+                Err(error) => started = Err(error),
             }
+        }
+        drop(ready);
+        if let Err(error) = readied.iter().fold(started, Result::and) {
+            server.stop_now();
+            return Err(StartError::Worker(error));
         }
         Ok(server)
     }
 
-    fn start_worker(&self, sockets: Vec<std::net::TcpListener>) -> io::Result<JoinHandle<()>> {
+    /// Starts a worker; it says by `ready` whether it serves.
+    fn start_worker(
+        &self,
+        sockets: Vec<std::net::TcpListener>,
+        ready: mpsc::Sender<io::Result<()>>,
+    ) -> io::Result<JoinHandle<()>> {
         let shared = Arc::clone(&self.shared);
         let buffers = self.logs.buffers();
         let phase = self.phase.subscribe();
@@ -144,12 +156,19 @@ impl Server {
         thread::Builder::new().name(name).spawn(move || {
             let runtime =
                 Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-            match runtime {
-                Ok(runtime) => {
-                    runtime.block_on(work(shared, WorkerLog::new(buffers), sockets, phase))
-                }
-                Err(error) => tracing::error!("a worker could not start its runtime: {error}"),
-            }
+            let sockets = runtime.and_then(|runtime| {
+                let entered = runtime.enter();
+                let sockets: io::Result<Vec<_>> =
+                    sockets.into_iter().map(TcpListener::from_std).collect();
+                drop(entered);
+                Ok((runtime, sockets?))
+            });
+            let (runtime, sockets) = match sockets {
+                Ok(both) => both,
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            drop(ready.send(Ok(())));
+            runtime.block_on(work(shared, WorkerLog::new(buffers), sockets, phase));
         })
     }
 
@@ -176,7 +195,6 @@ impl Server {
     /// Takes no further connections, and lets those that are open finish what they began, for
     /// `grace` at the most. Returns at once.
     pub fn drain(&mut self, grace: Duration) {
-        self.locks.clear();
         self.phase.send_replace(Phase::Draining(Instant::now() + grace));
     }
 
@@ -199,6 +217,7 @@ impl Server {
                 tracing::error!("a worker ended in a panic");
             }
         }
+        drop(self.locks);
         self.logs.finish(LOG_PATIENCE);
     }
 
@@ -232,51 +251,41 @@ fn worker_count(config: &Config) -> usize {
 async fn work(
     shared: Arc<Shared>,
     log: WorkerLog,
-    sockets: Vec<std::net::TcpListener>,
+    sockets: Vec<TcpListener>,
     mut phase: watch::Receiver<Phase>,
 ) {
     let worker = Rc::new(Worker::new(shared, log));
-    let mut acceptors = Vec::new();
+    let mut acceptors = JoinSet::new();
     for (listener, socket) in sockets.into_iter().enumerate() {
-        match TcpListener::from_std(socket) {
-            Ok(socket) => {
-                let accepting = accept(Rc::clone(&worker), socket, listener);
-                acceptors.push(tokio::task::spawn_local(accepting));
-            }
-            Err(error) => tracing::error!("a worker could not use its listening socket: {error}"),
-        }
+        acceptors.spawn_local(accept(Rc::clone(&worker), socket, listener));
     }
     tokio::select! {
         // Every sender of the phase lives as long as the server.
         _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
-        () = worker.log.flush_in_time() => {}
-        () = sweep(&worker) => {}
-        () = worker.pulse.beat() => {}
+        () = keep_house(&worker) => {}
     }
-    acceptors.iter().for_each(tokio::task::JoinHandle::abort);
     worker.begin_to_drain();
     let until = match *phase.borrow() {
         Phase::Draining(until) => until,
         Phase::Serving | Phase::Ended => Instant::now(),
     };
     let ended = async {
-        tokio::select! {
-            _ = phase.wait_for(|phase| *phase == Phase::Ended) => {}
-            () = all_closed(&worker) => {}
+        while acceptors.join_next().await.is_some() {}
+        while worker.open() > 0 {
+            worker.closed.notified().await;
         }
     };
-    let _ = timeout_at(until, ended).await;
+    tokio::select! {
+        _ = phase.wait_for(|phase| *phase == Phase::Ended) => {}
+        _ = timeout_at(until, ended) => {}
+        () = keep_house(&worker) => {}
+    }
     // What is still open is dropped with the runtime, and leaves its record as it goes.
 }
 
-async fn all_closed(worker: &Worker) {
-    while worker.open() > 0 {
-        let closed = worker.drain.notified();
-        if worker.open() == 0 {
-            break;
-        }
-        closed.await;
-    }
+/// What a worker does beside its connections; never returns.
+async fn keep_house(worker: &Worker) {
+    tokio::join!(worker.log.flush_in_time(), worker.pulse.beat(), sweep(worker));
 }
 
 async fn sweep(worker: &Worker) {
@@ -287,24 +296,50 @@ async fn sweep(worker: &Worker) {
     }
 }
 
+/// Accepts connections until the worker drains, and then those that wait already: the kernel would
+/// reset them with the socket.
 async fn accept(worker: Rc<Worker>, socket: TcpListener, listener: usize) {
-    loop {
-        match socket.accept().await {
-            Ok((stream, address)) => greet(&worker, stream, address, listener),
-            // The client left before it was accepted; the next one is waiting already.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                worker.diagnostics.accept_failed(&error);
-                sleep(ACCEPT_PAUSE).await;
-            }
+    while !worker.is_draining() {
+        tokio::select! {
+            biased;
+            accepted = socket.accept() => take(&worker, accepted, listener).await,
+            () = worker.drain.notified() => {}
+        }
+    }
+    let now = |context: &mut Context<'_>| Poll::Ready(socket.poll_accept(context));
+    while let Poll::Ready(Ok((stream, address))) = std::future::poll_fn(now).await {
+        greet(&worker, stream, address, listener);
+    }
+}
+
+async fn take(worker: &Rc<Worker>, accepted: io::Result<(TcpStream, SocketAddr)>, listener: usize) {
+    match accepted {
+        Ok((stream, address)) => greet(worker, stream, address, listener),
+        // The client left before it was accepted; the next one is waiting already.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+        Err(error) => {
+            worker.diagnostics.accept_failed(&error);
+            sleep(ACCEPT_PAUSE).await;
         }
     }
 }
 
 fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: usize) {
     let client = ClientAddress::new(address.ip());
-    let facts = ConnectionFacts { client, listener, over_ceiling: false };
-    tokio::task::spawn_local(connection::serve(Rc::clone(worker), stream, facts));
+    let stranger = worker.shared.snapshot().peers.find(client).is_none();
+    match Counted::new(worker, stranger) {
+        None => worker.diagnostics.unheard(client),
+        Some((counted, over_ceiling)) => {
+            let facts = ConnectionFacts { client, listener, stranger, over_ceiling };
+            tokio::task::spawn_local(connection::serve(counted, stream, facts));
+        }
+    }
+}
+
+/// How many files this process may have open.
+fn descriptors() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
 /// Refuses a configuration with which XiVO would take the gateway for itself.
@@ -367,6 +402,8 @@ pub fn resolve(upstream: &Upstream) -> io::Result<Vec<SocketAddr>> {
         UpstreamHost::Name(name) => {
             let mut addresses: Vec<SocketAddr> =
                 (name.as_str(), upstream.port).to_socket_addrs()?.collect();
+            // Name servers answer in turns; the order is not to look like a change.
+            addresses.sort_unstable();
             addresses.dedup();
             Ok(addresses)
         }
@@ -412,8 +449,9 @@ fn start_resolver(shared: &Arc<Shared>) -> Option<mpsc::Sender<()>> {
     let (stop, stopped) = mpsc::channel();
     let shared = Arc::clone(shared);
     let keep = move || {
-        let mut failing = false;
-        while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(RESOLVE_AGAIN) {
+        let mut failing = shared.snapshot().upstream.is_empty();
+        let pause = |failing| if failing { RESOLVE_SOON } else { RESOLVE_AGAIN };
+        while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(pause(failing)) {
             match resolve(&upstream) {
                 Ok(addresses) => {
                     failing = false;
@@ -450,3 +488,6 @@ const RESOLVE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How often XiVO's name is resolved again.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(60);
+
+/// The same after a failure.
+const RESOLVE_SOON: Duration = Duration::from_secs(1);

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -52,17 +53,23 @@ pub struct Shared {
     snapshot: ArcSwap<Snapshot>,
     /// The gateway's rate, and strangers'.
     pub limits: GatewayLimits,
+    /// How many client connections there may be.
+    ceiling: usize,
     connections: AtomicUsize,
+    /// Those of callers in no policy.
+    strangers: AtomicUsize,
     started: Instant,
 }
 
 impl Shared {
     /// What is shared by the workers of a gateway with this configuration.
-    pub fn new(config: Arc<Config>, upstream: Vec<SocketAddr>) -> Self {
+    /// `descriptors` is how many this process may have open; each connection may need two.
+    pub fn new(config: Arc<Config>, upstream: Vec<SocketAddr>, descriptors: usize) -> Self {
         let peers = Peers::new(config.policies.clone(), |policy| {
             Arc::new(PeerLimits::new(&policy.rate.value, policy.concurrent.value))
         });
         let limits = &config.limits;
+        let ceiling = ceiling(limits.max_connections, descriptors);
         Self {
             limits: GatewayLimits::new(
                 &limits.rate.value,
@@ -70,7 +77,9 @@ impl Shared {
                 UNKNOWN_CALLERS,
             ),
             snapshot: ArcSwap::from_pointee(Snapshot { config, peers: Arc::new(peers), upstream }),
+            ceiling,
             connections: AtomicUsize::new(0),
+            strangers: AtomicUsize::new(0),
             started: Instant::now(),
         }
     }
@@ -100,6 +109,21 @@ impl Shared {
     }
 }
 
+/// How many client connections there may be where each may need two descriptors.
+fn ceiling(max_connections: usize, descriptors: usize) -> usize {
+    let possible = descriptors.saturating_sub(OWN_DESCRIPTORS) / 2;
+    if possible < max_connections {
+        tracing::warn!(
+            "limits.max_connections is {max_connections}, but {descriptors} open files (LimitNOFILE) \
+             are enough for {possible} connections only; that is the limit now"
+        );
+    }
+    max_connections.min(possible).max(1)
+}
+
+/// Descriptors that are no connections: listening sockets, logs, the runtimes'.
+const OWN_DESCRIPTORS: usize = 128;
+
 /// One worker.
 #[derive(Debug)]
 pub struct Worker {
@@ -115,6 +139,8 @@ pub struct Worker {
     pub diagnostics: Diagnostics,
     /// Wakes idle connections when the worker begins to drain.
     pub drain: Notify,
+    /// Told when a connection has ended while the worker drains.
+    pub closed: Notify,
     /// Beats while requests come.
     pub pulse: Pulse,
     draining: Cell<bool>,
@@ -132,6 +158,7 @@ impl Worker {
             log,
             diagnostics: Diagnostics::default(),
             drain: Notify::new(),
+            closed: Notify::new(),
             pulse: Pulse::default(),
             draining: Cell::new(false),
             open: Cell::new(0),
@@ -192,34 +219,57 @@ impl RequestId {
 
 /// A client connection as counted, here and in all workers, until it is dropped.
 #[derive(Debug)]
-pub struct Counted<'a> {
-    worker: &'a Worker,
-    all: usize,
+pub struct Counted {
+    worker: Rc<Worker>,
+    stranger: bool,
 }
 
-impl<'a> Counted<'a> {
-    /// Counts a further connection.
-    pub fn new(worker: &'a Worker) -> Self {
+impl Counted {
+    /// Counts a further connection, unless there are too many: of all callers, or of strangers, who
+    /// may have a quarter of them so that they can never lock the peers out.
+    ///
+    /// Says, too, whether it is one more than the ceiling. A few of those are still told so; what
+    /// comes beyond them is not counted, and to be closed unheard.
+    pub fn new(worker: &Rc<Worker>, stranger: bool) -> Option<(Self, bool)> {
+        let shared = &worker.shared;
+        let strangers = shared.strangers.load(Ordering::Relaxed);
+        let all = shared.connections.load(Ordering::Relaxed);
+        let ceiling = shared.ceiling;
+        if all >= ceiling.saturating_add(OVER_CEILING)
+            || stranger && strangers >= ceiling.div_ceil(4)
+        {
+            return None;
+        }
         worker.open.set(worker.open.get() + 1);
-        let before = worker.shared.connections.fetch_add(1, Ordering::Relaxed);
-        Self { worker, all: before + 1 }
+        shared.connections.fetch_add(1, Ordering::Relaxed);
+        if stranger {
+            shared.strangers.fetch_add(1, Ordering::Relaxed);
+        }
+        Some((Self { worker: Rc::clone(worker), stranger }, all >= ceiling))
     }
 
-    /// How many there were with this one.
-    pub fn all(&self) -> usize {
-        self.all
+    /// Whose connection it is.
+    pub fn worker(&self) -> &Rc<Worker> {
+        &self.worker
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.worker.open.set(self.worker.open.get().saturating_sub(1));
-        self.worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
-        if self.worker.is_draining() {
-            self.worker.drain.notify_waiters();
+        let worker = &self.worker;
+        worker.open.set(worker.open.get().saturating_sub(1));
+        worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        if self.stranger {
+            worker.shared.strangers.fetch_sub(1, Ordering::Relaxed);
+        }
+        if worker.is_draining() {
+            worker.closed.notify_one();
         }
     }
 }
+
+/// So many connections beyond the ceiling are still told why they are not served.
+const OVER_CEILING: usize = 64;
 
 /// A timer that is due sooner than those of requests, as long as there are requests.
 ///

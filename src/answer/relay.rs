@@ -8,7 +8,7 @@
 //!   reset, on HTTP/1.0 as well.
 //! * Memory does not depend on the answer's size: XiVO is read from as fast as the client takes it.
 
-use std::io;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use super::{HeadWriter, Manner, problem};
@@ -51,10 +51,11 @@ fn judge(lookup: &Lookup, answer: &Answer, upstream: &Upstream) -> Result<Pass, 
                 Err(UpstreamFault::Invalid("it has neither a Content-Length nor chunks"))
             }
         },
-        (204 | 304, _) => Ok(Pass::Head),
+        (204, _) => Ok(Pass::Head),
+        (304, lookup) if lookup.known().is_some() => Ok(Pass::Head),
         (404, Lookup::View { .. }) => Ok(Pass::NoContact),
         (status @ (401 | 403), _) => Err(UpstreamFault::RefusedGateway(status)),
-        (status @ 300..=399, _) => Err(UpstreamFault::Redirect(status)),
+        (status @ (300..=303 | 305..=399), _) => Err(UpstreamFault::Redirect(status)),
         (status, _) => Err(UpstreamFault::Error(status)),
     }
 }
@@ -122,6 +123,8 @@ impl Relay<'_, '_> {
 
     /// The head for the client, in a buffer of its own.
     fn head(&mut self, answer: &Answer) -> Vec<u8> {
+        // XiVO may have been asked before the worker began to drain.
+        self.manner.keep_alive &= !self.worker.is_draining();
         let mut out = self.worker.buffers.take();
         let mut head = HeadWriter::new(&mut out, answer.head.status());
         let buffer = answer.buffer.as_slice();
@@ -170,41 +173,36 @@ impl Relay<'_, '_> {
         let mut body = Body::new(&answer.head, self.manner.version, self.upstream);
         let mut out = self.head(&answer);
         let Answer { head, mut buffer, mut connection } = answer;
-        let head_length = out.len();
+        let mut framed = self.worker.buffers.take();
         let first = buffer.get(head.len()..).unwrap_or_default();
-        let mut ended = match body.pass(first, &mut out) {
-            Ok(ended) => ended,
-            Err(fault) => return Err(Refusal::Upstream(fault)),
-        };
-        let body_bytes = out.len() - head_length;
-        client.send(&out).await.map_err(|_| Refusal::ClientClosed)?;
-        self.record.add_body_bytes(body_bytes);
-        let mut large = None;
+        let (mut ended, piece) = body.frame(first, &mut framed).map_err(Refusal::Upstream)?;
+        let piece_length = piece.len();
+        out.extend_from_slice(piece);
+        client.send_part(&out).await.map_err(|_| Refusal::ClientClosed)?;
+        self.record.add_body_bytes(piece_length);
+        self.worker.buffers.put(out);
+        buffer.reserve_exact(body.room().saturating_sub(buffer.len()));
         while !ended {
-            // A body that does not fit the head's buffer is probably a long one.
-            let buffer = large.get_or_insert_with(|| Vec::with_capacity(BODY_BUFFER));
             buffer.clear();
-            out.clear();
+            framed.clear();
             let read = tokio::select! {
                 biased;
-                read = body.read(&mut connection, buffer, self.upstream.stall_timeout) => read,
+                read = body.read(&mut connection, &mut buffer, self.upstream.stall_timeout) => read,
                 () = client.gone() => return Ok(After::Reset),
             };
-            if let Err(fault) = read {
-                return Ok(self.cut(fault));
-            }
-            ended = match body.pass(buffer, &mut out) {
-                Ok(ended) => ended,
+            let piece;
+            (ended, piece) = match read.and_then(|()| body.frame(&buffer, &mut framed)) {
+                Ok(framed) => framed,
                 Err(fault) => return Ok(self.cut(fault)),
             };
-            if client.send(&out).await.is_err() {
+            if client.send_part(piece).await.is_err() {
                 return Ok(After::Reset);
             }
-            self.record.add_body_bytes(out.len());
+            self.record.add_body_bytes(piece.len());
         }
-        buffer.clear();
+        client.finish();
         self.worker.buffers.put(buffer);
-        self.worker.buffers.put(out);
+        self.worker.buffers.put(framed);
         if head.persists() {
             self.worker.pool.put(connection);
         }
@@ -265,30 +263,42 @@ impl Body {
         }
     }
 
-    /// Reads what comes next. One byte more than is left may come, so that an answer which goes on
-    /// after its end is seen.
+    /// How many bytes are read at once: more of a long body of known length, which is passed on from
+    /// where it was read, than of one whose chunks are framed anew.
+    fn room(&self) -> usize {
+        match self {
+            Self::Length { left } => usize::try_from(*left)
+                .map_or(LARGE_PIECE, |left| left.clamp(SMALL_PIECE, LARGE_PIECE)),
+            Self::Chunked { .. } => SMALL_PIECE,
+        }
+    }
+
+    /// Reads what comes next, also what comes after the end, so that [`Self::frame`] can see it.
     async fn read(
         &self,
         connection: &mut Connection,
         buffer: &mut Vec<u8>,
         stall: Duration,
     ) -> Result<(), UpstreamFault> {
-        match connection.read_body(buffer, BODY_BUFFER, stall).await {
+        match connection.read_body(buffer, self.room(), stall).await {
             Ok(0) => Err(UpstreamFault::Invalid("it ended before its end")),
             Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(UpstreamFault::Timeout),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(UpstreamFault::Stalled),
             Err(_) => Err(UpstreamFault::Unreachable("XiVO reset the connection in the answer")),
         }
     }
 
-    /// Appends what `input` brings to `out`, framed for the client. Says whether the body has ended.
-    fn pass(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<bool, UpstreamFault> {
+    /// What `input` brings, as the client is to read it: `input` itself, or its chunks framed anew in
+    /// `framed`. Says, too, whether the body has ended.
+    fn frame<'b>(
+        &mut self,
+        input: &'b [u8],
+        framed: &'b mut Vec<u8>,
+    ) -> Result<(bool, &'b [u8]), UpstreamFault> {
         match self {
             Self::Length { left } => {
-                let came = input.len() as u64;
-                *left = left.checked_sub(came).ok_or(AFTER_THE_END)?;
-                out.extend_from_slice(input);
-                Ok(*left == 0)
+                *left = left.checked_sub(input.len() as u64).ok_or(AFTER_THE_END)?;
+                Ok((*left == 0, input))
             }
             Self::Chunked { reader, version, left } => {
                 let mut at = 0;
@@ -300,15 +310,15 @@ impl Body {
                             let data = input.get(range).unwrap_or_default();
                             let rest = left.checked_sub(data.len() as u64);
                             *left = rest.ok_or(UpstreamFault::TooLarge)?;
-                            write_chunk(*version, data, out);
+                            write_chunk(*version, data, framed);
                         }
-                        Piece::More => return Ok(false),
+                        Piece::More => return Ok((false, framed)),
                         Piece::End(end) if end < input.len() => return Err(AFTER_THE_END),
                         Piece::End(_) => {
                             if *version == Version::Http11 {
-                                out.extend_from_slice(b"0\r\n\r\n");
+                                framed.extend_from_slice(b"0\r\n\r\n");
                             }
-                            return Ok(true);
+                            return Ok((true, framed));
                         }
                     }
                 }
@@ -322,7 +332,8 @@ fn write_chunk(version: Version, data: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(data);
         return;
     }
-    out.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
+    // Writing to a vector does not fail.
+    let _ = write!(out, "{:x}\r\n", data.len());
     out.extend_from_slice(data);
     out.extend_from_slice(b"\r\n");
 }
@@ -330,5 +341,9 @@ fn write_chunk(version: Version, data: &[u8], out: &mut Vec<u8>) {
 const AFTER_THE_END: UpstreamFault = UpstreamFault::Invalid("bytes came after its end");
 const BYTES_AFTER_THE_END: Refusal = Refusal::Upstream(AFTER_THE_END);
 
-/// What is read of a long body at once, in bytes.
-const BODY_BUFFER: usize = 64 * 1024;
+/// What is read of a body at once, in bytes; with its framing it fits a buffer of the worker's.
+const SMALL_PIECE: usize = 15 * 1024;
+
+/// What is read at once of a long body. With the client's head this is what a client that reads
+/// slowly costs.
+const LARGE_PIECE: usize = 32 * 1024;

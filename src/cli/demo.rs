@@ -18,6 +18,10 @@ use crate::server::{Server, StartError};
 pub(super) fn run(options: &DemoOptions) -> Exit {
     // What is refused shows in the access log already.
     serve::start_diagnostics(false, "warn");
+    let signals = match serve::Signals::listen() {
+        Ok(signals) => signals,
+        Err(exit) => return exit,
+    };
     let xivo = match Xivo::start() {
         Ok(xivo) => xivo,
         Err(error) => {
@@ -42,7 +46,7 @@ pub(super) fn run(options: &DemoOptions) -> Exit {
     let listening = server.addresses().first().copied().unwrap_or(options.listen);
     let coloured = !options.plain && serve::is_coloured(io::stdout().is_terminal());
     let exit = match say(&greeting(listening, xivo.address, coloured)) {
-        Exit::Well => serve::run_to_the_end(server),
+        Exit::Well => signals.govern(server),
         failed => failed,
     };
     xivo.end();

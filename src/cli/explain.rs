@@ -156,7 +156,7 @@ struct Asking {
 
 impl Explained {
     fn of(config: Config, client: ClientAddress, listener: usize, bytes: Vec<u8>) -> Self {
-        let shared = Shared::new(Arc::new(config), Vec::new());
+        let shared = Shared::new(Arc::new(config), Vec::new(), usize::MAX);
         let snapshot = shared.snapshot();
         let found = snapshot.peers.find(client);
         let head = read_whole(&bytes, &snapshot.config.limits);

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use annotate_snippets::Renderer;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -17,6 +18,10 @@ use crate::server::{Server, StartError};
 /// Runs the command.
 pub(super) fn run(options: &ServeOptions) -> Exit {
     start_diagnostics(options.log_json, "info");
+    let signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(exit) => return exit,
+    };
     let Some(config) = load(&options.config) else {
         return Exit::BadConfiguration;
     };
@@ -32,20 +37,8 @@ pub(super) fn run(options: &ServeOptions) -> Exit {
             return Exit::Failed;
         }
     };
-    tracing::info!("{}", ready_line(&server));
-    run_to_the_end(server)
-}
-
-/// Lets a gateway run until a signal ends it.
-pub(super) fn run_to_the_end(server: Server) -> Exit {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.and_then(|runtime| runtime.block_on(obey_signals(server))) {
-        Ok(()) => Exit::Well,
-        Err(error) => {
-            complain(&format!("cannot listen for signals: {error}"));
-            Exit::Failed
-        }
-    }
+    tracing::info!(target: READY, "{}", ready_line(&server));
+    signals.govern(server)
 }
 
 /// Reads the configuration; prints its problems, and yields it if it has no error.
@@ -82,6 +75,10 @@ pub(super) fn is_coloured(terminal: bool) -> bool {
 /// and `level` where it says nothing.
 pub(super) fn start_diagnostics(json: bool, level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = match format!("{READY}=info").parse() {
+        Ok(ready) => filter.add_directive(ready),
+        Err(_) => filter,
+    };
     let diagnostics = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
@@ -118,10 +115,43 @@ fn ready_line(server: &Server) -> String {
 }
 
 /// nginx's signals: USR1 opens the logs anew, QUIT and TERM drain, a second TERM ends at once.
-async fn obey_signals(mut server: Server) -> io::Result<()> {
-    let mut reopen = signal(SignalKind::user_defined1())?;
-    let mut reload = signal(SignalKind::hangup())?;
-    let mut ends = Ends::new()?;
+///
+/// They are listened for before anything is started, so that one which comes early is obeyed and
+/// does not do what signals do by default.
+pub(super) struct Signals {
+    runtime: Runtime,
+    reopen: Signal,
+    reload: Signal,
+    ends: Ends,
+}
+
+impl Signals {
+    /// Begins to listen.
+    pub(super) fn listen() -> Result<Self, Exit> {
+        let listen = || {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let entered = runtime.enter();
+            let reopen = signal(SignalKind::user_defined1())?;
+            let reload = signal(SignalKind::hangup())?;
+            let ends = Ends::new()?;
+            drop(entered);
+            Ok(Self { runtime, reopen, reload, ends })
+        };
+        listen().map_err(|error: io::Error| {
+            complain(&format!("cannot listen for signals: {error}"));
+            Exit::Failed
+        })
+    }
+
+    /// Lets a gateway run until a signal ends it.
+    pub(super) fn govern(self, server: Server) -> Exit {
+        let Self { runtime, mut reopen, mut reload, mut ends } = self;
+        runtime.block_on(obey(server, &mut reopen, &mut reload, &mut ends));
+        Exit::Well
+    }
+}
+
+async fn obey(mut server: Server, reopen: &mut Signal, reload: &mut Signal, ends: &mut Ends) {
     loop {
         tokio::select! {
             _ = reopen.recv() => server.reopen_logs(),
@@ -139,8 +169,7 @@ async fn obey_signals(mut server: Server) -> io::Result<()> {
         tokio::select! {
             name = ends.recv() => {
                 tracing::info!("{name} again: ending at once");
-                server.stop_now();
-                return Ok(());
+                return server.stop_now();
             }
             _ = reopen.recv() => server.reopen_logs(),
             () = tokio::time::sleep(Duration::from_millis(10)) => {}
@@ -148,7 +177,6 @@ async fn obey_signals(mut server: Server) -> io::Result<()> {
     }
     server.stop(GRACE);
     tracing::info!("ended");
-    Ok(())
 }
 
 /// The signals that end the gateway.
@@ -175,6 +203,9 @@ impl Ends {
         }
     }
 }
+
+/// The diagnostic that is printed whatever the level: scripts wait for it.
+const READY: &str = "phonebook_gateway::ready";
 
 /// How long requests under way may take to finish.
 const GRACE: Duration = Duration::from_secs(5);

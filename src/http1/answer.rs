@@ -23,7 +23,6 @@ pub struct AnswerHead {
     status: u16,
     framing: Framing,
     content_type: Option<Span>,
-    location: Option<Span>,
     ws_version: Option<Span>,
     content_encoding: bool,
     connection: ConnectionOptions,
@@ -98,16 +97,6 @@ impl AnswerHead {
         self.content_encoding
     }
 
-    /// `Content-Type`, if any.
-    pub fn content_type(&self) -> Option<Span> {
-        self.content_type
-    }
-
-    /// `Location`, if any.
-    pub fn location(&self) -> Option<Span> {
-        self.location
-    }
-
     /// `X-XIVO-WS-VERSION`, if any.
     pub fn ws_version(&self) -> Option<Span> {
         self.ws_version
@@ -135,7 +124,6 @@ struct Reader {
     content_length: Option<u64>,
     chunked: bool,
     content_type: Option<Span>,
-    location: Option<Span>,
     ws_version: Option<Span>,
     content_encoding: bool,
     connection: ConnectionOptions,
@@ -161,8 +149,6 @@ impl Reader {
             once(&mut self.content_type, value, "there is more than one Content-Type")?;
         } else if is(b"content-encoding") {
             self.content_encoding |= !value.of(buffer).eq_ignore_ascii_case(b"identity");
-        } else if is(b"location") {
-            self.location = Some(value);
         } else if is(b"x-xivo-ws-version") {
             self.ws_version = Some(value);
         }
@@ -193,7 +179,6 @@ impl Reader {
             status,
             framing,
             content_type: self.content_type,
-            location: self.location,
             ws_version: self.ws_version,
             content_encoding: self.content_encoding,
             connection: self.connection,

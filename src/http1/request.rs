@@ -35,6 +35,8 @@ pub struct RequestReader {
     line: usize,
     /// Up to where that line has been searched for its end.
     searched: usize,
+    /// Up to where a request line without an end has been found possible.
+    checked: usize,
     fields: usize,
     head: Draft,
 }
@@ -154,15 +156,21 @@ impl RequestReader {
 
     /// A line without an end must not be waited for when it is too long already or, as the first
     /// line, cannot be a request (a TLS greeting, say, has no line end to wait for).
-    fn check_unfinished_line(&self, buffer: &[u8], limits: &HeadLimits) -> Result<(), HeadError> {
-        let unfinished = buffer.get(self.line..).unwrap_or_default();
+    fn check_unfinished_line(
+        &mut self,
+        buffer: &[u8],
+        limits: &HeadLimits,
+    ) -> Result<(), HeadError> {
         if self.head.line.is_none() {
+            let unfinished = buffer.get(self.line..).unwrap_or_default();
             let text = unfinished.strip_suffix(b"\r").unwrap_or(unfinished);
+            let new = text.get(self.checked..).unwrap_or_default();
             if text.first().is_some_and(|&b| !field::is_token(b))
-                || text.iter().any(|&b| b < b' ' || b == 0x7f)
+                || new.iter().any(|&b| b < b' ' || b == 0x7f)
             {
                 return Err(HeadError::Malformed("the request line is not one of HTTP/1"));
             }
+            self.checked = text.len();
             if text.len() > limits.max_uri {
                 return Err(HeadError::UriTooLong);
             }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -67,6 +68,9 @@ fn socket(source: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpSocket> 
 }
 
 fn explain(error: &io::Error) -> &'static str {
+    if let Some(Errno::MFILE | Errno::NFILE) = Errno::from_io_error(error) {
+        return "this process may have no more open files; raise LimitNOFILE";
+    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "the connection was refused; is XiVO's nginx running?",
         io::ErrorKind::ConnectionReset => "the connection was reset",

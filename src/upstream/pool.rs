@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+
+use crate::peek::{Waiting, waiting};
 
 /// Idle connections, the one used last on top: under light load the others age and are closed.
 #[derive(Debug, Default)]
@@ -39,12 +39,10 @@ impl Connection {
 
     /// Whether XiVO has neither closed it nor sent what nobody asked for.
     ///
-    /// The kernel is asked, since the runtime knows only what had happened when it last looked:
-    /// what came since then would be taken for the answer to the next question.
+    /// The kernel is asked: what came since the runtime last looked would be taken for the answer to
+    /// the next question. What is still on its way then cannot be told from an answer by anybody.
     fn is_quiet(&self) -> bool {
-        let mut byte = [0_u8];
-        let seen = recv(&self.stream, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);
-        matches!(seen, Err(Errno::AGAIN))
+        waiting(&self.stream) == Waiting::Nothing
     }
 }
 
