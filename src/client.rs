@@ -74,6 +74,19 @@ impl Client {
         self.stream.readable().await
     }
 
+    /// Takes up to `most` bytes that have come already; 0 is the connection's end. `None` where
+    /// nothing has come: [`Self::readable`] may be mistaken.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub fn read_ready(&self, buffer: &mut Vec<u8>, most: usize) -> io::Result<Option<usize>> {
+        match self.stream.try_read_buf(&mut buffer.limit(most)) {
+            Ok(count) => Ok(Some(count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads one head into `buffer`, which may hold bytes of it already. When a head is yielded,
     /// `buffer` begins with it and may hold more.
     ///

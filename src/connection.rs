@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::client::{After, Client, Reading};
 use crate::gateway::{self, ConnectionFacts};
@@ -29,8 +29,10 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, facts: ConnectionFacts
     let after = loop {
         let mut buffer = match pending.take() {
             Some(buffer) => buffer,
-            None if wait(&worker, &client, patience).await => worker.buffers.take(),
-            None => break After::Close,
+            None => match wait(&worker, &client, patience, limits.max_head).await {
+                Some(buffer) => buffer,
+                None => break After::Close,
+            },
         };
         let request = match client.read_head(&mut buffer, limits).await {
             Reading::Request(request) => request,
@@ -62,17 +64,32 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, facts: ConnectionFacts
     client.end(after).await;
 }
 
-/// Waits for a request's first byte, holding no memory. `false` ends the connection: it was silent
-/// for `patience`, or the worker drains.
-async fn wait(worker: &Worker, client: &Client, patience: Duration) -> bool {
-    if worker.is_draining() {
-        return false;
+/// Waits for a request's first bytes, holding no memory before they come. `None` ends the
+/// connection: it ended, it was silent for `patience`, or the worker drains.
+async fn wait(
+    worker: &Worker,
+    client: &Client,
+    patience: Duration,
+    most: usize,
+) -> Option<Vec<u8>> {
+    let deadline = Instant::now() + patience;
+    while !worker.is_draining() {
+        tokio::select! {
+            biased;
+            readable = timeout_at(deadline, client.readable()) => readable.ok()?.ok()?,
+            () = worker.drain.notified() => return None,
+        }
+        let mut buffer = worker.buffers.take();
+        let came = client.read_ready(&mut buffer, most);
+        if matches!(came, Ok(Some(1..))) {
+            return Some(buffer);
+        }
+        worker.buffers.put(buffer);
+        if !matches!(came, Ok(None)) {
+            return None;
+        }
     }
-    tokio::select! {
-        biased;
-        readable = timeout(patience, client.readable()) => matches!(readable, Ok(Ok(()))),
-        () = worker.drain.notified() => false,
-    }
+    None
 }
 
 /// So many connections beyond the ceiling, and an eighth of it, are still told why; further ones
