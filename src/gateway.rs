@@ -72,7 +72,7 @@ pub async fn serve(
         Ok(after) => return after,
         Err(refusal) => refusal,
     };
-    manner.keep_alive &= !refusal.closes();
+    manner.keep_alive &= !refusal.closes() && !worker.is_draining();
     record.set_status(refusal.status());
     worker.diagnostics.refused(&refusal, &snapshot, facts.client, request_id.as_str());
     if !answerable {

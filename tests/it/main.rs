@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod client_behaviour;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod real_upstream;
