@@ -95,6 +95,8 @@ impl Relay<'_, '_> {
                 return Err(Refusal::Upstream(fault));
             }
         };
+        // The gateway may have been told to end since the question was asked.
+        self.manner.keep_alive &= !self.worker.is_draining();
         match pass {
             Pass::Body if self.manner.head_only => {
                 let out = self.head(&answer);

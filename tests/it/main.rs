@@ -17,6 +17,8 @@ mod corpus;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod nginx_log;
