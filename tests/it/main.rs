@@ -7,6 +7,8 @@ mod lifecycle;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod real_upstream;
 #[cfg(test)]
 mod support;
