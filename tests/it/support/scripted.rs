@@ -164,7 +164,7 @@ impl Connection {
     }
 
     /// Lets it end with a reset.
-    pub(crate) fn will_reset(&mut self) {
+    pub(crate) fn will_reset(&self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
