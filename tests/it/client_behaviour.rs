@@ -1,12 +1,9 @@
 //! Whatever a client does: it gets its answers in order and can read them, it holds nothing that it does not use, and
 //! each of its requests leaves one line.
 
-use std::{
-    net::TcpStream,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use crate::support::{
@@ -87,19 +84,12 @@ fn one_deadline_holds_for_a_whole_head_however_it_drips() {
     let gateway = Setup::new(upstream.address()).limits("head_timeout = \"200ms\"").start();
     let mut client = gateway.client();
     client.send("GET / HTTP/1.1\r\n");
-    let mut other = TcpStream::connect(gateway.address).unwrap();
     // Every byte comes well before a deadline that began anew with it.
-    let mut answered = false;
-    for _ in 0..400 {
-        std::io::Write::write_all(&mut other, b"G").ok();
+    assert!(becomes_true(|| {
         client.send("X");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-        if gateway.server().log_counters()[0].lines_written() > 0 {
-            answered = true;
-            break;
-        }
-    }
-    assert!(answered, "the head is waited for without end");
+        gateway.server().log_counters()[0].lines_written() > 0
+    }));
+    assert_eq!(status(&gateway.short_log(1)[0]), "408");
 }
 
 #[test]
@@ -395,19 +385,35 @@ fn an_answer_whose_beginning_cannot_be_sent_whole_ends_in_a_reset() {
 
 #[test]
 fn a_client_that_reads_slowly_gets_all_of_a_long_list() {
-    let body = format!("[{}]", "1,".repeat(1 << 20));
+    // More than the kernel holds for a client.
+    let body = format!("[{}]", "1,".repeat(5 << 20));
+    let length = body.len();
     let upstream = {
         let body = body.clone();
-        Scripted::answering(move |_| json(&body))
+        Scripted::start(move |connection| {
+            while let Some(head) = connection.request() {
+                let answer = json(&body);
+                if term(&head) == "stalls" {
+                    connection.send(&answer[..answer.len() / 2]);
+                    return connection.until_ended();
+                }
+                connection.send(&answer);
+            }
+        })
     };
-    let setup = Setup::new(upstream.address()).upstream("stall_timeout = \"100ms\"");
-    let gateway = setup.start();
+    let gateway = Setup::new(upstream.address()).upstream("stall_timeout = \"100ms\"").start();
     let mut client = Client::with_window(gateway.address, None, Some(4096));
     client.send(format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", list()));
-    // What a slow client needs of time is not XiVO's fault.
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(becomes_true(|| upstream.requests().len() == 1));
+    // What a slow client needs of time is not XiVO's fault: by the end of these, stall_timeout has passed.
+    for _ in 0..2 {
+        let mut other = gateway.client();
+        other.search("stalls");
+        assert_eq!(other.try_answer(true).unwrap_err().end, End::Reset);
+    }
     assert_eq!(client.answer().body, body.into_bytes());
-    assert!(gateway.short_log(1)[0].contains(" 200 2097154 "));
+    let line = &gateway.short_log(3)[2];
+    assert!(line.contains(&format!(" 200 {length} ")), "{line}");
 }
 
 #[test]

@@ -47,8 +47,9 @@ fn a_burst_over_all_workers_is_exact() {
         assert_eq!((passed, refused), (burst, 30 - burst));
         for answer in answers.iter().filter(|answer| answer.status == 429) {
             assert_eq!(reason(answer), "rate-limited");
+            // A minute, and what a request of another worker came later but was counted sooner, rounded up.
             let seconds: u32 = answer.header("retry-after").unwrap().parse().unwrap();
-            assert!((1..=60).contains(&seconds), "{seconds}");
+            assert!((1..=61).contains(&seconds), "{seconds}");
             assert_eq!(answer.header("connection"), None, "a peer's connection goes on");
         }
         gateway.log(30);

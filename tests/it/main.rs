@@ -21,6 +21,8 @@ mod lifecycle;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod nginx_log;
 #[cfg(test)]
 mod properties;

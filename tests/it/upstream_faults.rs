@@ -72,10 +72,10 @@ fn with_head(fields: &str, body: &str) -> String {
 const INVALID: (u16, &str) = (502, "upstream-invalid");
 const UNREACHABLE: (u16, &str) = (502, "upstream-unreachable");
 
-#[test]
-fn an_answer_that_is_not_strict_http_is_invalid() {
+/// Answers to a search that are not accepted, and what is wrong with them.
+fn invalid_answers() -> Vec<(&'static str, String)> {
     let long = format!("X: {}\r\n", "x".repeat(1000)).repeat(17);
-    let cases: &[(&str, String)] = &[
+    vec![
         ("not HTTP", "SSH-2.0-OpenSSH_9.2p1\r\n".into()),
         ("HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into()),
         ("HTTP/0.9", "[]\r\n\r\n".into()),
@@ -148,8 +148,12 @@ fn an_answer_that_is_not_strict_http_is_invalid() {
             with_head("Transfer-Encoding: chunked\r\n", "2;a=b\r\n[]\r\n0\r\n\r\n"),
         ),
         ("trailers", with_head("Transfer-Encoding: chunked\r\n", "2\r\n[]\r\n0\r\nX: y\r\n\r\n")),
-    ];
-    for (name, bytes) in cases {
+    ]
+}
+
+#[test]
+fn an_answer_that_is_not_strict_http_is_invalid() {
+    for (name, bytes) in invalid_answers() {
         let upstream = misbehaving(bytes.as_bytes(), Connection::until_ended);
         let gateway = Live::before(upstream.address());
         is_refused(name, &upstream, &gateway, INVALID);

@@ -171,7 +171,7 @@ impl Client {
     }
 
     /// Says that it will send no more.
-    pub(crate) fn half_close(&mut self) {
+    pub(crate) fn half_close(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 

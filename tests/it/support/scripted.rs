@@ -135,6 +135,13 @@ impl Drop for Scripted {
 impl Connection {
     /// Reads a request's head. `None` when the gateway has closed or reset the connection.
     pub(crate) fn request(&mut self) -> Option<String> {
+        let head = self.forgotten_request()?;
+        self.shared.requests.lock().unwrap().push((self.number, head.clone()));
+        Some(head)
+    }
+
+    /// The same, and keeps no memory of it.
+    pub(crate) fn forgotten_request(&mut self) -> Option<String> {
         let mut head = Vec::new();
         let mut byte = [0; 4096];
         while !head.ends_with(b"\r\n\r\n") {
@@ -143,9 +150,7 @@ impl Connection {
                 Ok(count) => head.extend_from_slice(&byte[..count]),
             }
         }
-        let head = String::from_utf8(head).unwrap();
-        self.shared.requests.lock().unwrap().push((self.number, head.clone()));
-        Some(head)
+        Some(String::from_utf8(head).unwrap())
     }
 
     /// Waits for the first byte of something, and reads it alone.
@@ -159,7 +164,7 @@ impl Connection {
     }
 
     /// Lets it end with a reset.
-    pub(crate) fn will_reset(&mut self) {
+    pub(crate) fn will_reset(&self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
