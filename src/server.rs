@@ -167,7 +167,9 @@ impl Server {
                 Ok(both) => both,
                 Err(error) => return drop(ready.send(Err(error))),
             };
+            // Who waits for the workers waits until the last of these is gone.
             drop(ready.send(Ok(())));
+            drop(ready);
             runtime.block_on(work(shared, WorkerLog::new(buffers), sockets, phase));
         })
     }

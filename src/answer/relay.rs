@@ -37,6 +37,9 @@ enum Pass {
 /// Whether an answer is one that a phonebook gives to `lookup`.
 fn judge(lookup: &Lookup, answer: &Answer, upstream: &Upstream) -> Result<Pass, UpstreamFault> {
     let head = &answer.head;
+    if head.framing() == Framing::Empty && answer.buffer.len() > head.len() {
+        return Err(AFTER_THE_END);
+    }
     match (head.status(), lookup) {
         (200, _) if !head.is_json(&answer.buffer) => {
             Err(UpstreamFault::Invalid("it is a 200 that is not JSON (application/json)"))
@@ -105,9 +108,6 @@ impl Relay<'_, '_> {
             }
             Pass::Body => self.pass_body(answer, client).await,
             Pass::Head => {
-                if answer.buffer.len() > answer.head.len() {
-                    return Err(BYTES_AFTER_THE_END);
-                }
                 let out = self.head(&answer);
                 self.discard_body(answer);
                 self.send_whole(client, out, 0).await
@@ -269,7 +269,7 @@ impl Body {
     /// where it was read, than of one whose chunks are framed anew.
     fn room(&self) -> usize {
         match self {
-            Self::Length { left } => usize::try_from(*left)
+            Self::Length { left } => usize::try_from(left.saturating_add(1))
                 .map_or(LARGE_PIECE, |left| left.clamp(SMALL_PIECE, LARGE_PIECE)),
             Self::Chunked { .. } => SMALL_PIECE,
         }
@@ -341,7 +341,6 @@ fn write_chunk(version: Version, data: &[u8], out: &mut Vec<u8>) {
 }
 
 const AFTER_THE_END: UpstreamFault = UpstreamFault::Invalid("bytes came after its end");
-const BYTES_AFTER_THE_END: Refusal = Refusal::Upstream(AFTER_THE_END);
 
 /// What is read of a body at once, in bytes; with its framing it fits a buffer of the worker's.
 const SMALL_PIECE: usize = 15 * 1024;

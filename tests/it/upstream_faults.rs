@@ -491,6 +491,14 @@ fn a_contact_that_is_not_there_gets_a_body_of_ours() {
 }
 
 #[test]
+fn not_modified_without_a_checksum_is_no_answer_of_a_phonebook() {
+    let upstream = Scripted::answering(|_| b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec());
+    let gateway = Live::before(upstream.address());
+    let answer = gateway.client().lookup("any");
+    assert_eq!((answer.status, reason(&answer).as_str()), (502, "upstream-error"));
+}
+
+#[test]
 fn no_content_and_not_modified_pass_without_a_body() {
     for (status, head) in [
         (204, "HTTP/1.1 204 No Content\r\nX-XIVO-WS-VERSION: 1\r\nServer: nginx\r\n\r\n"),
@@ -500,7 +508,10 @@ fn no_content_and_not_modified_pass_without_a_body() {
         let gateway = Live::before(upstream.address());
         let mut client = gateway.client();
         for _ in 0..2 {
-            let answer = client.lookup("any");
+            // Not modified is an answer only to who says what it has.
+            let known = format!("{}&sum={}", target("any"), "0".repeat(32));
+            client.send(format!("GET {known} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            let answer = client.answer();
             assert_eq!(answer.status, status);
             assert_eq!(answer.header("x-xivo-ws-version"), Some("1"));
             for absent in ["content-length", "content-type", "transfer-encoding", "server"] {
