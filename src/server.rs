@@ -363,23 +363,36 @@ pub fn check_source(upstream: &Upstream, addresses: &[SocketAddr]) -> Result<(),
                 place: upstream.place.clone(),
                 upstream: address,
                 source_address,
-                advice: advise_source(&other_addresses()),
+                advice: advise_source(address, &other_addresses()),
             });
         }
     }
     Ok(())
 }
 
-fn advise_source(addresses: &[IpAddr]) -> String {
-    match addresses {
-        [] => "This host has no other address now. Write the one that it will have on your network into [upstream]: source = \"…\".".to_owned(),
-        [first, rest @ ..] => {
-            let mut advice = format!("Write this into [upstream]: source = \"{first}\"");
-            if !rest.is_empty() {
-                let rest: Vec<String> = rest.iter().map(ToString::to_string).collect();
-                advice += &format!(" (this host also has {})", rest.join(", "));
-            }
-            advice + "."
+fn advise_source(upstream: SocketAddr, addresses: &[IpAddr]) -> String {
+    let of_its_kind: Vec<String> = addresses
+        .iter()
+        .filter(|address| address.is_ipv4() == upstream.is_ipv4())
+        .map(ToString::to_string)
+        .collect();
+    match (of_its_kind.as_slice(), addresses) {
+        ([first, rest @ ..], _) => {
+            let rest = match rest {
+                [] => String::new(),
+                rest => format!(" (this host also has {})", rest.join(", ")),
+            };
+            format!("Write this into [upstream]: source = \"{first}\"{rest}.")
+        }
+        ([], [IpAddr::V4(first), ..]) => format!(
+            "This host has no other IPv6 address. Write these into [upstream]: \
+             url = \"http://127.0.0.1:{}\", source = \"{first}\".",
+            upstream.port()
+        ),
+        ([], _) => {
+            "This host has no such address on a network now. Write the one that it will have \
+                    into [upstream]: source = \"…\"."
+                .to_owned()
         }
     }
 }
@@ -493,3 +506,24 @@ const RESOLVE_AGAIN: Duration = Duration::from_secs(60);
 
 /// The same after a failure.
 const RESOLVE_SOON: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advised_source_can_connect_to_the_upstream() {
+        let advice = |upstream: &str, addresses: &[&str]| {
+            let addresses: Vec<IpAddr> = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+            advise_source(upstream.parse().unwrap(), &addresses)
+        };
+        let both = ["192.168.1.125", "192.168.2.1", "2001:db8::1"];
+        assert_eq!(
+            advice("127.0.0.1:80", &both),
+            "Write this into [upstream]: source = \"192.168.1.125\" (this host also has 192.168.2.1)."
+        );
+        assert!(advice("[::1]:80", &both).contains("source = \"2001:db8::1\"."));
+        assert!(advice("[::1]:80", &["192.168.1.125"]).contains("url = \"http://127.0.0.1:80\""));
+        assert!(advice("127.0.0.1:80", &["2001:db8::1"]).contains("source = \"…\""));
+    }
+}
