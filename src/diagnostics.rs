@@ -12,7 +12,7 @@ use crate::address::ClientAddress;
 use crate::limits::Limit;
 use crate::place::Place;
 use crate::refusal::{Refusal, UpstreamFault};
-use crate::worker::Snapshot;
+use crate::snapshot::Snapshot;
 
 /// One worker's diagnostics.
 #[derive(Debug, Default)]

@@ -24,8 +24,9 @@ use crate::lookup::{Asked, Lookup};
 use crate::peers::{Match, Peer, check_in_force};
 use crate::record::Record;
 use crate::refusal::Refusal;
+use crate::snapshot::Snapshot;
 use crate::upstream::{Answer, Question};
-use crate::worker::{RequestId, Snapshot, Worker};
+use crate::worker::{RequestId, Worker};
 
 /// What is known of a connection before its first byte.
 #[derive(Clone, Copy, Debug)]

@@ -54,5 +54,6 @@ pub mod policy;
 pub mod record;
 pub mod refusal;
 pub mod server;
+pub mod snapshot;
 pub mod upstream;
 pub mod worker;

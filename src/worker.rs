@@ -20,32 +20,8 @@ use crate::limits::{GatewayLimits, Moment, PeerLimits, UNKNOWN_CALLERS};
 use crate::lookup::hex;
 use crate::peers::Peers;
 use crate::record::WorkerLog;
-use crate::upstream::{Pool, Route};
-
-/// Everything that a request is judged by, as of one moment. A request takes it once and sees one
-/// revision from end to end.
-#[derive(Debug)]
-pub struct Snapshot {
-    /// The configuration.
-    pub config: Arc<Config>,
-    /// The peers, each with its limits.
-    pub peers: Arc<Peers<Arc<PeerLimits>>>,
-    /// XiVO's addresses; empty while its name has none.
-    pub upstream: Vec<SocketAddr>,
-}
-
-impl Snapshot {
-    /// How XiVO is reached.
-    pub fn route(&self) -> Route<'_> {
-        let upstream = &self.config.upstream;
-        Route {
-            addresses: &self.upstream,
-            source: upstream.source.as_ref().map(|source| source.value),
-            danger_loopback_source: upstream.danger_loopback_source,
-            connect_timeout: upstream.connect_timeout,
-        }
-    }
-}
+use crate::snapshot::Snapshot;
+use crate::upstream::Pool;
 
 /// What all workers share.
 #[derive(Debug)]

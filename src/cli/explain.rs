@@ -22,7 +22,8 @@ use crate::diagnostics::source_address;
 use crate::gateway::{self, Judged};
 use crate::refusal::Refusal;
 use crate::server;
-use crate::worker::{RequestId, Shared, Snapshot};
+use crate::snapshot::Snapshot;
+use crate::worker::{RequestId, Shared};
 use narrator::{LimitShown, Narrator, StepShown};
 
 /// Runs the command.

@@ -16,7 +16,7 @@ use crate::peers::Peer;
 use crate::place::{Place, Placed};
 use crate::policy::{Policy, Rate};
 use crate::refusal::Refusal;
-use crate::worker::Snapshot;
+use crate::snapshot::Snapshot;
 
 /// A step as it is shown.
 #[derive(Debug)]

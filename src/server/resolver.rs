@@ -1,0 +1,100 @@
+//! XiVO's addresses, where the configuration has a name: resolved beside the workers, never while a
+//! request waits.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::config::{Upstream, UpstreamHost};
+use crate::worker::Shared;
+
+/// XiVO's addresses as they are now. Blocks as long as the system's resolver does.
+pub fn resolve(upstream: &Upstream) -> io::Result<Vec<SocketAddr>> {
+    match &upstream.host {
+        UpstreamHost::Ip(ip) => Ok(vec![SocketAddr::new(*ip, upstream.port)]),
+        UpstreamHost::Name(name) => {
+            let mut addresses: Vec<SocketAddr> =
+                (name.as_str(), upstream.port).to_socket_addrs()?.collect();
+            // Name servers answer in turns; the order is not to look like a change.
+            addresses.sort_unstable();
+            addresses.dedup();
+            Ok(addresses)
+        }
+    }
+}
+
+/// The same with patience: a name that does not resolve delays the start a little and does not
+/// prevent it.
+pub(super) fn resolve_at_start(upstream: &Upstream) -> Vec<SocketAddr> {
+    if let UpstreamHost::Ip(ip) = upstream.host {
+        return vec![SocketAddr::new(ip, upstream.port)];
+    }
+    let (answer, answered) = mpsc::channel();
+    let asked = upstream.clone();
+    thread::spawn(move || answer.send(resolve(&asked)));
+    match answered.recv_timeout(RESOLVE_PATIENCE) {
+        Ok(Ok(addresses)) => addresses,
+        Ok(Err(error)) => {
+            tracing::warn!(
+                "{}: {} has no address: {error}; lookups are answered 502 until it has",
+                upstream.place,
+                upstream.host
+            );
+            Vec::new()
+        }
+        Err(_) => {
+            tracing::warn!(
+                "{}: {} was not resolved in time; lookups are answered 502 until it is",
+                upstream.place,
+                upstream.host
+            );
+            Vec::new()
+        }
+    }
+}
+
+/// Keeps XiVO's addresses current where it is known by a name.
+pub(super) fn start_resolver(shared: &Arc<Shared>) -> Option<mpsc::Sender<()>> {
+    let upstream = shared.snapshot().config.upstream.clone();
+    let UpstreamHost::Name(_) = upstream.host else {
+        return None;
+    };
+    let (stop, stopped) = mpsc::channel();
+    let shared = Arc::clone(shared);
+    let keep = move || {
+        let mut failing = shared.snapshot().upstream.is_empty();
+        let pause = |failing| if failing { RESOLVE_SOON } else { RESOLVE_AGAIN };
+        while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(pause(failing)) {
+            match resolve(&upstream) {
+                Ok(addresses) => {
+                    failing = false;
+                    if shared.set_upstream(addresses.clone()) {
+                        tracing::info!("{} is now at {addresses:?}", upstream.host);
+                    }
+                }
+                Err(error) if !failing => {
+                    failing = true;
+                    tracing::warn!(
+                        "{} could not be resolved: {error}; its last addresses are kept",
+                        upstream.host
+                    );
+                }
+                Err(_) => {}
+            }
+        }
+    };
+    thread::Builder::new().name("resolver".to_owned()).spawn(keep).ok()?;
+    Some(stop)
+}
+
+/// How long the start waits for XiVO's name.
+const RESOLVE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often XiVO's name is resolved again.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(60);
+
+/// The same after a failure.
+const RESOLVE_SOON: Duration = Duration::from_secs(1);

@@ -1,0 +1,115 @@
+//! A worker's thread from its first connection to its last.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep, timeout_at};
+
+use super::Phase;
+use crate::address::ClientAddress;
+use crate::connection;
+use crate::gateway::ConnectionFacts;
+use crate::record::WorkerLog;
+use crate::worker::{Counted, Shared, Worker};
+
+/// A worker's life.
+pub(super) async fn work(
+    shared: Arc<Shared>,
+    log: WorkerLog,
+    sockets: Vec<TcpListener>,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let worker = Rc::new(Worker::new(shared, log));
+    let mut acceptors = JoinSet::new();
+    for (listener, socket) in sockets.into_iter().enumerate() {
+        acceptors.spawn_local(accept(Rc::clone(&worker), socket, listener));
+    }
+    tokio::select! {
+        // Every sender of the phase lives as long as the server.
+        _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
+        () = keep_house(&worker) => {}
+    }
+    worker.begin_to_drain();
+    let until = match *phase.borrow() {
+        Phase::Draining(until) => until,
+        Phase::Serving | Phase::Ended => Instant::now(),
+    };
+    let ended = async {
+        while acceptors.join_next().await.is_some() {}
+        while worker.open() > 0 {
+            worker.closed.notified().await;
+        }
+    };
+    tokio::select! {
+        _ = phase.wait_for(|phase| *phase == Phase::Ended) => {}
+        _ = timeout_at(until, ended) => {}
+        () = keep_house(&worker) => {}
+    }
+    // What is still open is dropped with the runtime, and leaves its record as it goes.
+}
+
+/// What a worker does beside its connections; never returns.
+async fn keep_house(worker: &Worker) {
+    tokio::join!(worker.log.flush_in_time(), worker.pulse.beat(), sweep(worker));
+}
+
+async fn sweep(worker: &Worker) {
+    let mut ticks = interval(SWEEP);
+    loop {
+        ticks.tick().await;
+        worker.pool.sweep();
+    }
+}
+
+/// Accepts connections until the worker drains, and then those that wait already: the kernel would
+/// reset them with the socket.
+async fn accept(worker: Rc<Worker>, socket: TcpListener, listener: usize) {
+    while !worker.is_draining() {
+        tokio::select! {
+            biased;
+            accepted = socket.accept() => take(&worker, accepted, listener).await,
+            () = worker.drain.notified() => {}
+        }
+    }
+    let now = |context: &mut Context<'_>| Poll::Ready(socket.poll_accept(context));
+    while let Poll::Ready(Ok((stream, address))) = std::future::poll_fn(now).await {
+        greet(&worker, stream, address, listener);
+    }
+}
+
+async fn take(worker: &Rc<Worker>, accepted: io::Result<(TcpStream, SocketAddr)>, listener: usize) {
+    match accepted {
+        Ok((stream, address)) => greet(worker, stream, address, listener),
+        // The client left before it was accepted; the next one is waiting already.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+        Err(error) => {
+            worker.diagnostics.accept_failed(&error);
+            sleep(ACCEPT_PAUSE).await;
+        }
+    }
+}
+
+fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: usize) {
+    let client = ClientAddress::new(address.ip());
+    let stranger = worker.shared.snapshot().peers.find(client).is_none();
+    match Counted::new(worker, stranger) {
+        None => worker.diagnostics.unheard(client),
+        Some((counted, over_ceiling)) => {
+            let facts = ConnectionFacts { client, listener, stranger, over_ceiling };
+            tokio::task::spawn_local(connection::serve(counted, stream, facts));
+        }
+    }
+}
+
+/// How often idle connections to XiVO are looked through.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// How long no connection is accepted after the system refused one, for want of descriptors say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,34 @@
+//! What requests are judged by, as of one moment.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::limits::PeerLimits;
+use crate::peers::Peers;
+use crate::upstream::Route;
+
+/// Everything that a request is judged by, as of one moment. A request takes it once and sees one
+/// revision from end to end.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The peers, each with its limits.
+    pub peers: Arc<Peers<Arc<PeerLimits>>>,
+    /// XiVO's addresses; empty while its name has none.
+    pub upstream: Vec<SocketAddr>,
+}
+
+impl Snapshot {
+    /// How XiVO is reached.
+    pub fn route(&self) -> Route<'_> {
+        let upstream = &self.config.upstream;
+        Route {
+            addresses: &self.upstream,
+            source: upstream.source.as_ref().map(|source| source.value),
+            danger_loopback_source: upstream.danger_loopback_source,
+            connect_timeout: upstream.connect_timeout,
+        }
+    }
+}
