@@ -100,8 +100,10 @@ const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 /// `Connection: close` in time).
 const MAX_EXCHANGES: u32 = 990;
 
-/// Idle connections that a worker keeps; more than XiVO's php-fpm has children.
-const MAX_IDLE_CONNECTIONS: usize = 32;
+/// Idle connections that a worker keeps: as many as were needed at once, up to a small part of what
+/// nginx takes (`worker_connections`, 512 unless said otherwise, 768 in Debian). Fewer would be
+/// closed and opened again under a load that needs more.
+const MAX_IDLE_CONNECTIONS: usize = 64;
 
 #[cfg(test)]
 mod tests {
