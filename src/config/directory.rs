@@ -11,9 +11,17 @@ use super::problem::{Document, Mark, Problem};
 
 /// Reads the main file.
 pub(super) fn read_main(path: &Path) -> Result<Arc<Document>, Box<Problem>> {
-    read_text(path).map_err(|problem| {
-        Box::new(problem.with_help(Some("name another file with --config FILE".to_owned())))
-    })
+    let help = match fs::metadata(path) {
+        // A pipe without a writer would be waited for.
+        Ok(metadata) if !metadata.is_file() => {
+            let mark = Mark::whole_file(&Document::unread(path.to_owned()));
+            let message = format!("{} is no regular file", path.display());
+            return Err(Box::new(Problem::error(message, mark)));
+        }
+        Ok(_) => "the file has to be UTF-8 text that the gateway's user may read".to_owned(),
+        Err(_) => "name another file with --config FILE".to_owned(),
+    };
+    read_text(path).map_err(|problem| Box::new(problem.with_help(Some(help))))
 }
 
 /// Reads every policy of the draft's directory, in the byte order of the file names.
@@ -32,10 +40,15 @@ pub(super) fn read_policies(
         Err(error) => {
             let message =
                 format!("the policies in {} cannot be read: {error}", directory.display());
-            let help = format!(
-                "create the directory, or set directory in [policies] of {}",
-                main.file().display()
-            );
+            let help = match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    "let the gateway's user read and enter the directory".to_owned()
+                }
+                _ => format!(
+                    "create the directory, or set directory in [policies] of {}",
+                    main.file().display()
+                ),
+            };
             found.push(Problem::error(message, mark()).with_help(Some(help)));
             return Vec::new();
         }

@@ -54,6 +54,7 @@ fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
         }
     }
     let mut whoami = root.section("whoami");
+    whoami.no_effect();
     let whoami_enabled = whoami.value("enabled", true, Field::boolean);
     whoami.finish();
     root.finish();
@@ -85,6 +86,7 @@ pub(super) fn path(field: &Field<'_>, base: &Path) -> Option<PathBuf> {
 /// `[names]` is checked; names are not resolved yet.
 fn names(mut section: Section<'_>) {
     const DAY: Duration = Duration::from_secs(86_400);
+    section.no_effect();
     for resolver in section.take("resolver").and_then(|f| f.list()).unwrap_or_default() {
         let Some(text) = resolver.text() else { continue };
         if text.parse::<std::net::SocketAddr>().is_err() {

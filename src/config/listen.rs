@@ -1,7 +1,6 @@
 //! `[[listen]]`: the addresses that the gateway listens on.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Listener;
 use super::address;
@@ -16,11 +15,11 @@ pub(super) fn read(root: &mut Section<'_>) -> Vec<Listener> {
     if sections.is_empty() {
         root.missing("listen", "add a section [[listen]] with address = \"[::]:9480\"");
     }
-    let mut seen = HashMap::new();
+    let mut seen = Vec::new();
     sections.into_iter().filter_map(|section| listener(section, &mut seen)).collect()
 }
 
-fn listener(mut section: Section<'_>, seen: &mut HashMap<SocketAddr, Place>) -> Option<Listener> {
+fn listener(mut section: Section<'_>, seen: &mut Vec<(SocketAddr, Place)>) -> Option<Listener> {
     let address = section.take("address");
     if address.is_none() {
         section.missing("address", "add address = \"[::]:9480\"");
@@ -50,14 +49,32 @@ fn listener(mut section: Section<'_>, seen: &mut HashMap<SocketAddr, Place>) -> 
     section.finish();
     let field = address?;
     let address = field.text().and_then(|text| field.accept(authority::socket(&text)))?;
-    // Each port 0 becomes a port of its own.
-    if address.port() != 0
-        && let Some(first) = seen.insert(address, field.place())
-    {
-        let message = format!("{address} is repeated: {first} has it already");
-        field.refuse(Complaint::new(message, "allowed: each address once"));
+    let ip = address.ip().to_canonical();
+    if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        let message = format!("{ip} is no address of a host");
+        field.refuse(Complaint::new(message, "allowed: an address of this host, or [::] for all"));
     }
+    if let Some((other, first)) = seen.iter().find(|(other, _)| overlap(*other, address)) {
+        let message = format!("{address} is taken already: {first} listens on {other}");
+        let help = match other.ip().is_unspecified() || ip.is_unspecified() {
+            true => "[::] is every address of this host, IPv4 too: one section is enough",
+            false => "remove one of the two",
+        };
+        field.refuse(Complaint::new(message, "allowed: each address once").help(help.to_owned()));
+    }
+    seen.push((address, field.place()));
     Some(Listener { address, server_names, place })
+}
+
+/// Whether the kernel would refuse one beside the other. Each port 0 becomes a port of its own.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let covers = |wide: IpAddr, narrow: IpAddr| match wide {
+        IpAddr::V4(wide) => wide.is_unspecified() && narrow.is_ipv4(),
+        IpAddr::V6(wide) => wide.is_unspecified(),
+    };
+    let (a_ip, b_ip) = (a.ip().to_canonical(), b.ip().to_canonical());
+    let same = a_ip == b_ip || covers(a_ip, b_ip) || covers(b_ip, a_ip);
+    a.port() != 0 && a.port() == b.port() && same
 }
 
 fn server_name(field: &Field<'_>) -> Option<String> {

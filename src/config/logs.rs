@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::complaint::Complaint;
+use super::complaint::{Complaint, shown};
 use super::gateway::path;
 use super::reader::{Field, Section};
 use crate::place::Place;
@@ -38,8 +38,11 @@ fn access_log(
     seen: &mut HashMap<PathBuf, Place>,
 ) -> LogSettings {
     let path_field = section.take("path");
-    let target = path_field.as_ref().and_then(|field| target(field, base));
-    let target = target.unwrap_or_else(|| LogTarget::File(PathBuf::from(DEFAULT_PATH)));
+    let read = path_field.as_ref().map(|field| target(field, base));
+    let default = || LogTarget::File(PathBuf::from(DEFAULT_PATH));
+    // One that could not be read is no other log's target.
+    let known = !matches!(read, Some(None));
+    let target = read.flatten().unwrap_or_else(default);
     let buffer = section.value("buffer", DEFAULT_BUFFER, |f| f.bytes(0, 16 << 20));
     let flush = section.value("flush", DEFAULT_FLUSH, |f| f.duration(LEAST_FLUSH, MOST_FLUSH));
     let max_field = section.value("max_field", DEFAULT_MAX_FIELD, max_field);
@@ -55,18 +58,18 @@ fn access_log(
         field.unavailable("hiding search terms");
     }
     let place = section.place();
-    section.finish();
     let name = match &target {
         LogTarget::File(path) => path.clone(),
         LogTarget::Stdout => PathBuf::from("stdout"),
     };
-    if let Some(first) = seen.insert(name, place) {
+    if known && let Some(first) = seen.insert(name, place) {
         let message = format!("repeated: the log of {first} goes there too");
-        let complaint = Complaint::new(message, "allowed: each target once");
-        if let Some(field) = path_field {
-            field.refuse(complaint);
+        match path_field {
+            Some(field) => field.refuse(Complaint::new(message, "allowed: each target once")),
+            None => section.missing("path", &format!("{message}, to the default {DEFAULT_PATH}")),
         }
     }
+    section.finish();
     LogSettings { target, buffer, flush, max_field }
 }
 
@@ -77,6 +80,23 @@ fn target(field: &Field<'_>, base: &Path) -> Option<LogTarget> {
     }
     if text.starts_with("syslog:") {
         field.unavailable("a log to syslog");
+        return None;
+    }
+    if !text.is_empty() && !text.contains(['/', '.']) {
+        let message = format!("{} is no target", shown(&text));
+        let label = "allowed: a path with a `/` or a `.` in it, or \"stdout\"";
+        let help = match text.to_lowercase().as_str() {
+            "off" => "there is always an access log; for none write \"/dev/null\"".to_owned(),
+            "stdout" => "write \"stdout\"".to_owned(),
+            "stderr" => "diagnostics go to standard error; for the log write \"stdout\"".to_owned(),
+            _ => format!("for a file of this name write \"./{text}\""),
+        };
+        field.refuse(Complaint::new(message, label).help(help));
+        return None;
+    }
+    if text.ends_with(".toml") {
+        let message = format!("{} is named like a file of the configuration", shown(&text));
+        field.refuse(Complaint::new(message, "allowed: a path that does not end in .toml"));
         return None;
     }
     path(field, base).map(LogTarget::File)

@@ -108,16 +108,51 @@ impl Mark {
         Some((line, from..to))
     }
 
-    fn snippet(&self, kind: AnnotationKind) -> Option<Snippet<'_, Annotation<'_>>> {
+    /// The same, cut to what a reader can take in: drawing all of a long line takes time beyond
+    /// proportion, for each of its problems.
+    fn window(&self) -> Option<(&str, Range<usize>)> {
         let (line, marked) = self.excerpt()?;
+        if line.len() <= LONGEST_LINE {
+            return Some((line, marked));
+        }
+        let boundary = |mut at: usize| {
+            while !line.is_char_boundary(at) {
+                at -= 1;
+            }
+            at
+        };
+        let from = boundary(marked.start.saturating_sub(LONGEST_LINE / 4));
+        let to = boundary((from + LONGEST_LINE).min(line.len()));
+        let marked = marked.start.min(to) - from..marked.end.min(to) - from;
+        Some((line.get(from..to)?, marked))
+    }
+
+    /// Where it is; to be drawn where [`Self::window`] does not begin at the line's beginning.
+    fn origin(&self) -> Origin<'_> {
+        let path = self.document.file().to_string_lossy();
+        Origin::path(path).line(self.line_number()).char_column(self.column())
+    }
+
+    fn is_cut(&self) -> bool {
+        self.excerpt().is_some_and(|(line, _)| line.len() > LONGEST_LINE)
+    }
+
+    fn snippet(&self, kind: AnnotationKind) -> Option<Snippet<'_, Annotation<'_>>> {
+        let (line, marked) = self.window()?;
         let mut annotation = kind.span(marked);
         if !self.label.is_empty() {
             annotation = annotation.label(self.label.as_str());
         }
-        let path = self.document.file().to_string_lossy();
-        Some(Snippet::source(line).line_start(self.line_number()).path(path).annotation(annotation))
+        let snippet = Snippet::source(line).line_start(self.line_number()).annotation(annotation);
+        if self.is_cut() {
+            return Some(snippet);
+        }
+        Some(snippet.path(self.document.file().to_string_lossy()))
     }
 }
+
+/// The longest source line that is shown whole, in bytes.
+const LONGEST_LINE: usize = 240;
 
 /// One thing that is wrong or doubtful.
 ///
@@ -200,6 +235,9 @@ impl Problem {
         };
         let title = level.primary_title(self.message.as_str());
         let mut group = match self.mark.snippet(AnnotationKind::Primary) {
+            Some(snippet) if self.mark.is_cut() => {
+                title.element(self.mark.origin()).element(snippet)
+            }
             Some(snippet) => title.element(snippet),
             None => title.element(Origin::path(self.file().to_string_lossy())),
         };
@@ -242,7 +280,7 @@ impl<'a> MarkView<'a> {
             line: mark.line_number(),
             column: mark.column(),
             label: &mark.label,
-            source: mark.excerpt().map(|(line, _)| line),
+            source: mark.window().map(|(line, _)| line),
         }
     }
 }

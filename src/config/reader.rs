@@ -214,6 +214,14 @@ impl<'a> Section<'a> {
         self.reading.push(problem, self.span.as_ref());
     }
 
+    /// Warns, where the section is written, that it is read and nothing obeys it yet.
+    pub(super) fn no_effect(&self) {
+        if self.span.is_some() {
+            let label = "this version reads it, and does nothing with it";
+            self.doubt(Complaint::new("this section has no effect yet", label));
+        }
+    }
+
     /// Reports every key that was never asked for.
     pub(super) fn finish(self) {
         for (key, value) in self.table {
@@ -233,12 +241,65 @@ impl<'a> Section<'a> {
             known.sort_unstable();
             let message = format!("unknown {what} {} {home}", shown(text));
             let mark = self.reading.mark(Some(&key.span()), &format!("no such {what}"));
-            let help = match nearest(text, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("known here: {}", known.join(", ")),
+            let near = nearest(text, known.iter().copied());
+            // A policy has its keys at the top; a near word there is what was meant.
+            let of_a_policy = known.contains(&"hosts");
+            let help = match (home_of(text).filter(|_| !of_a_policy), near) {
+                (Some(home), _) => format!("`{text}` belongs {home}"),
+                (None, Some(near)) => format!("did you mean `{near}`?"),
+                (None, None) => format!("known here: {}", known.join(", ")),
             };
             let problem = Problem::error(message, mark).with_help(Some(help));
             self.reading.push(problem, Some(&key.span()));
         }
     }
 }
+
+/// Where a key that is unknown here is known: in TOML whatever follows a section's header belongs to
+/// the section, which is easily forgotten.
+fn home_of(key: &str) -> Option<&'static str> {
+    HOMES.iter().find(|(_, keys)| keys.contains(&key)).map(|(home, _)| *home)
+}
+
+const HOMES: [(&str, &[&str]); 8] = [
+    ("at the top of the file, before the first section", &["workers", "state_directory"]),
+    (
+        "at the top of a policy's file, before any section",
+        &["hosts", "actions", "concurrent", "min_search_length", "valid_from", "valid_until"],
+    ),
+    ("in [[listen]]", &["address", "server_names", "http2", "trusted_proxies"]),
+    (
+        "in [upstream]",
+        &[
+            "url",
+            "host",
+            "source",
+            "connect_timeout",
+            "timeout",
+            "list_timeout",
+            "stall_timeout",
+            "max_answer",
+        ],
+    ),
+    (
+        "in [limits]",
+        &[
+            "head_timeout",
+            "idle_timeout",
+            "write_timeout",
+            "max_uri",
+            "max_head",
+            "max_header_fields",
+            "max_requests_per_connection",
+            "max_connection_age",
+            "max_connections",
+            "unknown_rate",
+        ],
+    ),
+    ("in [[access_log]]", &["path", "format", "buffer", "flush", "max_field", "search_terms"]),
+    ("in [policies]", &["directory"]),
+    (
+        "in [names]",
+        &["resolver", "refresh", "hold_nx", "hold_timeout", "hold_error", "hold_obsolete"],
+    ),
+];

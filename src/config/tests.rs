@@ -40,7 +40,9 @@ fn lines(outcome: Outcome) -> Vec<String> {
 /// Asserts that exactly one problem is found: it begins with `place` and contains `part`, and its
 /// label and help together contain `advice`.
 fn assert_one(outcome: Outcome, place: &str, part: &str, advice: &str) {
-    let problems = problems(outcome);
+    // That a section has no effect yet is said beside whatever is wrong in it.
+    let mut problems = problems(outcome);
+    problems.retain(|problem| problem.message() != "this section has no effect yet");
     let [problem] = problems.as_slice() else {
         let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
         panic!("{place}: {part}: found {all:#?}");
@@ -211,7 +213,11 @@ const BAD_MAIN: &[(&str, &str, &str, &str)] = &[
     // Listening.
     ("[[listen]]", "5:1", "`listen.address` is missing", "[::]:9480"),
     ("[[listen]]\naddress = \"9480\"", "6:11", "\"9480\" is no address with a port", "[::]:9480"),
-    ("[[listen]]\naddress = \"[::1]:80\"\n[[listen]]\naddress = \"[::1]:80\"", "8:11", "repeated: gateway.toml:6", "once"),
+    ("[[listen]]\naddress = \"[::1]:80\"\n[[listen]]\naddress = \"[::1]:80\"", "8:11", "taken already: gateway.toml:6", "once"),
+    ("[[listen]]\naddress = \"[::]:80\"\n[[listen]]\naddress = \"0.0.0.0:80\"", "8:11", "gateway.toml:6 listens on [::]:80", "IPv4 too"),
+    ("[[listen]]\naddress = \"127.0.0.1:80\"\n[[listen]]\naddress = \"[::]:80\"", "8:11", "gateway.toml:6 listens on 127.0.0.1:80", "one section"),
+    ("[[listen]]\naddress = \"0.0.0.0:80\"\n[[listen]]\naddress = \"[::ffff:10.0.0.1]:80\"", "8:11", "taken already", "once"),
+    ("[[listen]]\naddress = \"255.255.255.255:80\"", "6:11", "no address of a host", "[::] for all"),
     ("[[listen]]\naddress = \"[::1]:80\"\nserver_names = [\"a:80\"]", "7:17", "has a port", "write \"a\""),
     ("[[listen]]\naddress = \"[::1]:80\"\nserver_names = [\"ok\", \"*.a\"]", "7:23", "no host name", "no wildcards"),
     // The upstream.
@@ -224,7 +230,15 @@ const BAD_MAIN: &[(&str, &str, &str, &str)] = &[
     ("source = \"${NOBODY_SETS_THIS}\"", "5:10", "the environment variable NOBODY_SETS_THIS is not set", "${NAME}"),
     // Logs.
     ("[[access_log]]\npath = \"\"", "6:8", "\"\" is no path", "allowed: a path"),
-    ("[[access_log]]\npath = \"a\"\n[[access_log]]\npath = \"a\"", "8:8", "repeated: the log of gateway.toml:5", "once"),
+    ("[[access_log]]\npath = \"./a\"\n[[access_log]]\npath = \"./a\"", "8:8", "repeated: the log of gateway.toml:5", "once"),
+    ("[[access_log]]\n[[access_log]]\n", "6:1", "`access_log.path` is missing", "repeated: the log of gateway.toml:5"),
+    ("[[access_log]]\npath = \"off\"", "6:8", "\"off\" is no target", "/dev/null"),
+    ("[[access_log]]\npath = \"Stdout\"", "6:8", "\"Stdout\" is no target", "write \"stdout\""),
+    ("[[access_log]]\npath = \"access\"", "6:8", "\"access\" is no target", "\"./access\""),
+    ("[[access_log]]\npath = \"gateway.toml\"", "6:8", "named like a file of the configuration", ".toml"),
+    ("[[access_log]]\npath = \"${LOGS:-x}/a.log\"", "6:8", "\"${LOGS:-x}\" is no variable", "${NAME}"),
+    ("workers = 4", "5:1", "unknown key \"workers\" in [upstream]", "belongs at the top of the file"),
+    ("idle_timeout = \"1s\"", "5:1", "unknown key \"idle_timeout\"", "belongs in [limits]"),
     ("[[access_log]]\nmax_field = 10", "6:13", "10 is out of range", "0 (never cut)"),
     ("[[access_log]]\nsearch_terms = \"hsh\"", "6:16", "\"hsh\" is unknown", "did you mean \"hash\"?"),
     ("[access_log]\npath = \"a\"", "5:1", "`access_log`: found a table", "[[access_log]], with two brackets"),
@@ -718,4 +732,37 @@ fn the_commented_main_file_shows_the_defaults() {
         kept + rest
     };
     assert_eq!(without_places(&commented), without_places(&config(least, &[])));
+}
+
+#[test]
+fn a_long_line_is_shown_around_what_is_wrong_in_it() {
+    let hosts: Vec<String> =
+        (0..500).map(|i| format!("\"10.{}.{}.1/24\"", i / 250, i % 250)).collect();
+    let text = format!("hosts = [{}]\n", hosts.join(", "));
+    let outcome = Config::from_texts(("gateway.toml", MAIN), &[("policies/long.toml", &text)]);
+    let problems = outcome.unwrap_err();
+    assert_eq!(problems.errors(), 500);
+    let rendered = problems.render(&Renderer::plain());
+    assert!(rendered.lines().all(|line| line.len() < 400));
+    let column = text.find("\"10.1.249.1/24\"").unwrap() + 1;
+    assert!(
+        rendered.contains(&format!("policies/long.toml:1:{column}")),
+        "{}",
+        &rendered[rendered.len() - 600..]
+    );
+    assert!(rendered.contains("write \"10.1.249.0/24\""));
+}
+
+#[test]
+fn sections_that_nothing_obeys_yet_are_warned_of() {
+    let main = format!("{MAIN}[names]\nrefresh = \"10s\"\n[whoami]\nenabled = true\n");
+    let found =
+        lines(Config::from_texts(("gateway.toml", &main), &[("policies/lyon.toml", HOSTS)]));
+    assert_eq!(
+        found,
+        [
+            "gateway.toml:5:1: warning: this section has no effect yet",
+            "gateway.toml:7:1: warning: this section has no effect yet"
+        ]
+    );
 }

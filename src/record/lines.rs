@@ -116,8 +116,9 @@ impl LineBuffer {
     fn hand_over(&mut self, next: Vec<u8>) {
         let bytes = std::mem::replace(&mut self.bytes, next);
         let lines = std::mem::take(&mut self.lines);
+        let weight = bytes.capacity();
         let batch = Batch { bytes, lines, home: self.home.clone() };
-        let refused = match self.queue.try_send(Message::Lines(batch)) {
+        let refused = match self.send(Message::Lines(batch), weight) {
             Ok(()) => return,
             Err(TrySendError::Full(message)) => {
                 self.say_overrun();
@@ -125,19 +126,31 @@ impl LineBuffer {
             }
             Err(TrySendError::Disconnected(message)) => message,
         };
+        self.shared.queued.fetch_sub(weight, Ordering::Relaxed);
         self.shared.lost.fetch_add(lines, Ordering::Relaxed);
         if let Message::Lines(batch) = refused {
             batch.go_home();
         }
     }
 
-    /// The log's thread is stuck and cannot say it; one worker does, once until it moves again.
+    /// Queues a message of `weight` bytes, unless too many are queued; one alone always fits.
+    fn send(&self, message: Message, weight: usize) -> Result<(), TrySendError<Message>> {
+        let before = self.shared.queued.fetch_add(weight, Ordering::Relaxed);
+        let most = QUEUED_BYTES.max(2 * self.capacity);
+        if before > 0 && before.saturating_add(weight) > most {
+            return Err(TrySendError::Full(message));
+        }
+        self.queue.try_send(message)
+    }
+
+    /// The log's thread is behind and may be stuck; one worker says so, once until it moves again.
     fn say_overrun(&self) {
         if !self.shared.overrun.swap(true, Ordering::Relaxed) {
             tracing::error!(
                 log = self.shared.name,
-                "the access log {} does not take its lines as fast as they come: lines are lost until \
-                 it does. See whether its disk hangs or its reader has stopped",
+                "lines for the access log {} come faster than they are written, and are lost until \
+                 that is over. Raise its `buffer`; if that changes nothing, see whether its disk \
+                 hangs or its reader has stopped",
                 self.shared.name
             );
         }
@@ -145,13 +158,18 @@ impl LineBuffer {
 
     /// An empty buffer with room for a full load and the line that overflows it.
     fn fresh(&self) -> Vec<u8> {
-        self.spare().unwrap_or_else(|| Vec::with_capacity(self.capacity + SLACK))
+        self.spare().unwrap_or_else(|| Vec::with_capacity(self.capacity + self.slack()))
     }
 
     /// One that came back, unless a huge line has bloated it.
     fn spare(&self) -> Option<Vec<u8>> {
         let bytes = self.returned.try_recv().ok()?;
         (bytes.capacity() <= 2 * (self.capacity + SLACK)).then_some(bytes)
+    }
+
+    /// Where each line goes by itself, its memory waits in the queue with it.
+    fn slack(&self) -> usize {
+        if self.capacity < SLACK { LINE } else { SLACK }
     }
 }
 
@@ -169,13 +187,16 @@ impl Batch {
     }
 }
 
-/// How many hand-overs may wait for one log's thread. Bounds the memory that a hanging disk costs:
-/// 8 MiB at the default buffer size.
-pub(super) const QUEUE: usize = 128;
+/// How many hand-overs may wait for one log's thread, and how much memory they may hold: what a
+/// hanging disk costs. Two buffers may wait in any case.
+pub(super) const QUEUE: usize = 8192;
+const QUEUED_BYTES: usize = 8 << 20;
 /// How many empty buffers a worker keeps beside the one in use.
 const SPARE: usize = 2;
 /// Room for one more line, so that the line that overflows a buffer does not make it grow.
 const SLACK: usize = 8 << 10;
+/// Room for one line of usual length.
+const LINE: usize = 512;
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-use super::lines::{Message, QUEUE};
+use super::lines::{Batch, Message, QUEUE};
 use super::losses::{Losses, Report};
 use super::writer::{LogTarget, Shared, advice};
 
@@ -30,6 +30,10 @@ pub(super) struct LogThread {
     losses: Losses,
     /// When an overrun was last said to be over.
     caught_up: Option<Instant>,
+    /// The losses to overruns that were spoken of.
+    said: u64,
+    /// Several small batches, to be written at once.
+    joined: Vec<u8>,
     shared: Arc<Shared>,
     queue: Receiver<Message>,
 }
@@ -42,7 +46,8 @@ impl LogThread {
         queue: Receiver<Message>,
     ) -> Self {
         let losses = Losses::default();
-        Self { target, file, torn: false, losses, caught_up: None, shared, queue }
+        let joined = Vec::new();
+        Self { target, file, torn: false, losses, caught_up: None, said: 0, joined, shared, queue }
     }
 
     /// Writes what comes until it is told to finish, or nobody is left who could say anything.
@@ -55,9 +60,11 @@ impl LogThread {
             }
             if self.shared.finish.load(Ordering::SeqCst) {
                 self.take_queued();
-                return;
+                break;
             }
         }
+        self.say_over();
+        self.say_total();
     }
 
     /// Waits for a message, but not before it has said that all former ones are dealt with.
@@ -83,17 +90,37 @@ impl LogThread {
         }
     }
 
+    /// Writes a batch, and with it what small ones wait behind it: one write(2) for each line would
+    /// be slower than lines come.
     fn take(&mut self, message: Message) {
         let Message::Lines(batch) = message else { return };
-        let outcome = write_batch(&mut self.file, &batch.bytes, &mut self.torn);
+        let mut lines = batch.lines;
+        self.joined.clear();
+        self.join(batch);
+        while self.joined.len() < JOINED {
+            match self.queue.try_recv() {
+                Ok(Message::Lines(batch)) => {
+                    lines += batch.lines;
+                    self.join(batch);
+                }
+                Ok(Message::Wake) => {}
+                Err(_) => break,
+            }
+        }
+        let outcome = write_batch(&mut self.file, &self.joined, &mut self.torn);
         let lost = outcome.as_ref().map_or_else(|failure| failure.lost, |()| 0);
-        self.shared.written.fetch_add(batch.lines.saturating_sub(lost), Ordering::Relaxed);
+        self.shared.written.fetch_add(lines.saturating_sub(lost), Ordering::Relaxed);
         self.shared.lost.fetch_add(lost, Ordering::Relaxed);
-        batch.go_home();
         match outcome {
             Ok(()) => self.say_over(),
             Err(failure) => self.say_lost(&failure),
         }
+    }
+
+    fn join(&mut self, batch: Batch) {
+        self.shared.queued.fetch_sub(batch.bytes.capacity(), Ordering::Relaxed);
+        self.joined.extend_from_slice(&batch.bytes);
+        batch.go_home();
     }
 
     /// Opens the path anew. The standard output has none.
@@ -153,11 +180,27 @@ impl LogThread {
         self.caught_up = Some(now);
         let name = &self.shared.name;
         let lines = self.shared.lost.load(Ordering::Relaxed);
+        self.said = lines;
         tracing::info!(
             log = name,
             lines,
             "the access log {name} takes its lines again; {lines} were lost since the start"
         );
+    }
+}
+
+impl LogThread {
+    /// The last word on what was lost, where the words before it do not add up to it.
+    fn say_total(&self) {
+        let name = &self.shared.name;
+        let lines = self.shared.lost.load(Ordering::Relaxed);
+        if lines > self.said && self.shared.overrun.load(Ordering::Relaxed) {
+            tracing::error!(
+                log = name,
+                lines,
+                "the access log {name} is closed; {lines} lines were lost since the start"
+            );
+        }
     }
 }
 
@@ -250,6 +293,9 @@ fn whole_lines(bytes: &[u8]) -> usize {
 fn lines_in(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
+
+/// So many bytes are written at once, where so many wait.
+const JOINED: usize = 256 << 10;
 
 /// Between two overruns that are spoken of.
 const PAUSE: Duration = Duration::from_secs(10);

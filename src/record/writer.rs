@@ -7,7 +7,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -156,6 +156,8 @@ pub(super) struct Shared {
     pub(super) name: String,
     pub(super) written: AtomicU64,
     pub(super) lost: AtomicU64,
+    /// Bytes of memory that wait in the queue.
+    pub(super) queued: AtomicUsize,
     pub(super) reopen: AtomicBool,
     pub(super) finish: AtomicBool,
     /// Lines were lost to a full queue, and the log's thread has not yet come to say that it is over.
@@ -168,6 +170,7 @@ impl Shared {
             name,
             written: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            queued: AtomicUsize::new(0),
             reopen: AtomicBool::new(false),
             finish: AtomicBool::new(false),
             overrun: AtomicBool::new(false),

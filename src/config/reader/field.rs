@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::{Reading, Section};
 use crate::config::complaint::{Complaint, listed, nearest, shown};
-use crate::config::environment::expand;
+use crate::config::environment::{Unexpanded, expand};
 use crate::config::problem::{Mark, Problem};
 use crate::config::units;
 use crate::place::Place;
@@ -102,8 +102,15 @@ impl<'a> Field<'a> {
             Ok(expanded) => return Some(expanded),
             Err(unset) => unset,
         };
-        for name in unset {
-            let message = format!("the environment variable {name} is not set, or is not UTF-8");
+        for unexpanded in unset {
+            let message = match unexpanded {
+                Unexpanded::Unset(name) => {
+                    format!("the environment variable {name} is not set, or is not UTF-8")
+                }
+                Unexpanded::NoName(text) => {
+                    format!("{} is no variable; there are no defaults or other forms", shown(&text))
+                }
+            };
             let label = "allowed: ${NAME} of a variable that is set";
             self.refuse(Complaint::new(message, label));
         }

@@ -83,6 +83,36 @@ fn lines_of_several_workers_arrive_whole_and_each_workers_in_order() {
 }
 
 #[test]
+fn a_burst_of_lines_that_go_each_by_itself_loses_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("access.log");
+    let (logs, counters) = open(&path, 0);
+    // Fewer than the queue holds, so none can be lost however slow the disk is.
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            let mut buffer = logs.buffers().remove(0);
+            scope.spawn(move || (0..2000).for_each(|_| push(&mut buffer, &"x".repeat(200))));
+        }
+    });
+    logs.finish(PATIENCE);
+    assert_eq!((counters.lines_written(), counters.lines_lost()), (8000, 0));
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 8000);
+}
+
+#[test]
+fn a_target_that_is_stuck_holds_no_more_memory_than_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = fifo(directory.path());
+    let _reader = reader(&path);
+    let (logs, counters) = open(&path, 64 << 10);
+    let mut buffer = logs.buffers().remove(0);
+    // 64 MiB; the pipe and the thread take a little, the queue 8 MiB.
+    (0..64 << 10).for_each(|_| push(&mut buffer, &"x".repeat(1023)));
+    assert!(counters.lines_lost() > 50 << 10, "{} lines were lost", counters.lines_lost());
+    logs.finish(Duration::ZERO);
+}
+
+#[test]
 fn rotation_under_load_loses_and_tears_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("access.log");
