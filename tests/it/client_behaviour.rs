@@ -364,6 +364,7 @@ fn who_does_not_read_a_long_list_is_left_after_the_write_timeout() {
 fn an_answer_whose_beginning_cannot_be_sent_whole_ends_in_a_reset() {
     // Answers fill the connection until one does not fit; it has been sent in part.
     let body = format!("[{}]", "1,".repeat(6000));
+    let length = body.len();
     let upstream = Scripted::answering(move |_| json(&body));
     let gateway = Setup::new(upstream.address()).limits("write_timeout = \"150ms\"").start();
     let mut client = Client::with_window(gateway.address, None, Some(4096));
@@ -380,7 +381,9 @@ fn an_answer_whose_beginning_cannot_be_sent_whole_ends_in_a_reset() {
     assert!(whole < 600, "they all fit");
     assert_eq!(cut.end, End::Reset);
     let lines = gateway_lines(&gateway);
-    assert_eq!(status(lines.last().unwrap()), "499");
+    let last = lines.last().unwrap();
+    // Where XiVO's answer came in two pieces the first may have gone out; nginx logs such a one so, too.
+    assert!(status(last) == "499" || !last.contains(&format!(" 200 {length} ")), "{last}");
 }
 
 #[test]
@@ -417,6 +420,24 @@ fn a_client_that_reads_slowly_gets_all_of_a_long_list() {
 }
 
 #[test]
+fn strangers_hold_a_quarter_of_the_connections_and_never_lock_a_peer_out() {
+    let upstream = Scripted::well();
+    let gateway = Setup::new(upstream.address()).limits("max_connections = 8").start();
+    let silent: Vec<Client> = (0..2).map(|_| gateway.client_from("127.0.0.9")).collect();
+    assert!(becomes_true(|| gateway.server().shared().connections() == 2));
+    let mut unheard = gateway.client_from("127.0.0.10");
+    assert_eq!(unheard.ended(), End::Orderly);
+    assert_eq!(gateway.server().shared().connections(), 2, "the third ended before the others");
+    let mut peers: Vec<Client> = (0..6).map(|_| gateway.client()).collect();
+    for peer in &mut peers {
+        assert_eq!(peer.lookup("any").status, 200);
+    }
+    drop(silent);
+    assert!(becomes_true(|| gateway.server().shared().connections() == 6));
+    assert_eq!(gateway.client_from("127.0.0.9").lookup("any").status, 403, "there is room again");
+}
+
+#[test]
 fn beyond_max_connections_callers_are_told_and_far_beyond_they_are_closed() {
     let upstream = Scripted::well();
     let gateway = Setup::new(upstream.address()).limits("max_connections = 3").start();
@@ -436,11 +457,12 @@ fn beyond_max_connections_callers_are_told_and_far_beyond_they_are_closed() {
     assert_eq!((answer.status, answer.header("connection")), (403, Some("close")));
     drop((further, stranger));
     assert!(becomes_true(|| gateway.server().shared().connections() == 3));
-    // 3 and an eighth of it, and 16 that are told why.
-    let told: Vec<Client> = (0..16).map(|_| gateway.client()).collect();
-    assert!(becomes_true(|| gateway.server().shared().connections() == 19));
+    // Three, and 64 that are told why.
+    let told: Vec<Client> = (0..64).map(|_| gateway.client()).collect();
+    assert!(becomes_true(|| gateway.server().shared().connections() == 67));
     let mut unheard = gateway.client();
     assert_eq!(unheard.ended(), End::Orderly);
+    assert_eq!(gateway.server().shared().connections(), 67, "the one ended before the others");
     drop(told);
     assert!(becomes_true(|| gateway.server().shared().connections() == 3));
     for client in &mut first {
