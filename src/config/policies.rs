@@ -37,7 +37,8 @@ pub(super) struct Written {
     pub(super) spans: Vec<Range<usize>>,
 }
 
-/// Reads the policy in `document`; `None` if its file name is no peer's name, which is an error.
+/// Reads the policy in `document`. One whose file name is no peer's name, which is an error, is
+/// compared with the others all the same.
 pub(super) fn read(
     document: &Arc<Document>,
     surroundings: &Surroundings<'_>,
@@ -52,7 +53,7 @@ pub(super) fn read(
         Some(Written { policy, document: Arc::clone(document), spans })
     });
     found.extend(problems);
-    name.and(written)
+    written
 }
 
 fn peer_name(document: &Arc<Document>, found: &mut Vec<Problem>) -> Option<PeerName> {

@@ -262,7 +262,7 @@ const BAD_MAIN: &[(&str, &str, &str, &str)] = &[
     // Syntax.
     ("timeout 5", "5:", "not valid TOML: key with no value", "expected"),
     ("timeout = ", "5:", "not valid TOML", ""),
-    ("timeout = \"1s\"\ntimeout = \"1s\"", "6:1", "duplicate key", ""),
+    ("timeout = \"800ms\"\ntimeout = \"800ms\"", "6:1", "duplicate key", ""),
     ("host = 'é", "5:", "not valid TOML", ""),
 ];
 
@@ -765,4 +765,17 @@ fn sections_that_nothing_obeys_yet_are_warned_of() {
             "gateway.toml:7:1: warning: this section has no effect yet"
         ]
     );
+}
+
+#[test]
+#[rustfmt::skip]
+fn times_that_cannot_be_meant_are_warned_of() {
+    for (line, place, part, advice) in [
+        ("timeout = \"1s\"", "gateway.toml:5:11", "warning: `upstream.timeout`: the far XiVO gives up after one second", "900ms"),
+        ("connect_timeout = \"2s\"", "gateway.toml:5:19", "warning: `upstream.connect_timeout`: longer than `timeout`", "ends first"),
+        ("list_timeout = \"100ms\"", "gateway.toml:5:16", "warning: `upstream.list_timeout`: shorter than `timeout`", "whole list"),
+    ] {
+        let text = format!("{MAIN}{line}\n");
+        assert_one(Config::from_texts(("gateway.toml", &text), &[("policies/lyon.toml", HOSTS)]), place, part, advice);
+    }
 }

@@ -8,6 +8,8 @@ use super::reader::{Field, Section};
 use super::{Upstream, UpstreamHost, address, authority};
 use crate::place::Placed;
 
+/// xivo-dird's `phonebook_timeout`.
+const PATIENCE_OF_XIVO: Duration = Duration::from_secs(1);
 const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
 const MOST_TIMEOUT: Duration = Duration::from_secs(3600);
 const URL_FORM: &str = "allowed: http, a host and perhaps a port, such as \"http://127.0.0.1:80\"";
@@ -24,14 +26,29 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Upstream> {
     let source = section.take("source").and_then(|field| {
         source(&field, danger_loopback_source, url.as_ref().map(|url| &url.host))
     });
-    let mut timeout = |key, millis| {
-        let read = |field: &Field<'_>| field.duration(LEAST_TIMEOUT, MOST_TIMEOUT);
+    let mut timeout = |key, millis, doubts: &dyn Fn(Duration) -> Option<Complaint>| {
+        let read = |field: &Field<'_>| {
+            let duration = field.duration(LEAST_TIMEOUT, MOST_TIMEOUT)?;
+            doubts(duration).into_iter().for_each(|complaint| field.doubt(complaint));
+            Some(duration)
+        };
         section.value(key, Duration::from_millis(millis), read)
     };
-    let connect_timeout = timeout("connect_timeout", 250);
-    let answer_timeout = timeout("timeout", 900);
-    let list_timeout = timeout("list_timeout", 30_000);
-    let stall_timeout = timeout("stall_timeout", 5000);
+    let answer_timeout = timeout("timeout", 900, &|allowed| {
+        (allowed >= PATIENCE_OF_XIVO).then(|| {
+            let message = "the far XiVO gives up after one second without a byte";
+            Complaint::new(message, "a later answer is worth nothing").help("write \"900ms\"")
+        })
+    });
+    let connect_timeout = timeout("connect_timeout", 250, &|allowed| {
+        let label = "`timeout` ends first: it includes connecting";
+        (allowed > answer_timeout).then(|| Complaint::new("longer than `timeout`", label))
+    });
+    let list_timeout = timeout("list_timeout", 30_000, &|allowed| {
+        let label = "XiVO builds the whole list before its first byte";
+        (allowed < answer_timeout).then(|| Complaint::new("shorter than `timeout`", label))
+    });
+    let stall_timeout = timeout("stall_timeout", 5000, &|_| None);
     let max_answer = section.value("max_answer", 64 << 20, |f| f.size(1 << 10, 64 << 30));
     refuse_unavailable(&mut section);
     let place = section.place();
