@@ -25,7 +25,6 @@ pub(super) fn run(options: &ServeOptions) -> Exit {
     let Some(config) = load(&options.config) else {
         return Exit::BadConfiguration;
     };
-    raise_descriptor_limit();
     let server = match Server::start(config) {
         Ok(server) => server,
         Err(error @ StartError::Loopback(_)) => {
@@ -91,14 +90,6 @@ pub(super) fn start_diagnostics(json: bool, level: &str) {
         (false, true) => diagnostics.without_time().try_init(),
         (false, false) => diagnostics.try_init(),
     };
-}
-
-/// A connection is a descriptor, and one to XiVO another.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Where it is forbidden (seccomp's @resources), the limit stays as systemd set it.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 fn ready_line(server: &Server) -> String {
