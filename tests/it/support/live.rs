@@ -160,6 +160,12 @@ impl Live {
         self.log(lines).iter().map(|line| without_time(line)).collect()
     }
 
+    /// The lines that are in the log by now, without their times.
+    pub(crate) fn log_so_far(&self) -> Vec<String> {
+        let path = self.directory.path().join("access.log");
+        std::fs::read_to_string(path).unwrap().lines().map(without_time).collect()
+    }
+
     /// Whether no client connection and no lookup of `lyon` is left, after waiting for it.
     pub(crate) fn comes_to_rest(&self) -> bool {
         becomes_true(|| self.server().shared().connections() == 0)
