@@ -40,15 +40,14 @@ impl Diagnostics {
             return;
         }
         // Strangers may not keep back what is said of peers.
-        let known = snapshot.peers.find(address).is_some();
-        let throttle = if known { &self.peers } else { &self.strangers };
+        let peer = snapshot.peers.find(address).map(|found| found.peer.policy.name.as_str());
+        let throttle = if peer.is_some() { &self.peers } else { &self.strangers };
         let Some(kept_back) = throttle.pass(REFUSALS) else {
             return;
         };
-        let peer = snapshot.peers.find(address).map(|found| found.peer.policy.name.to_string());
         tracing::info!(
             client = %address,
-            peer = peer.as_deref().unwrap_or("-"),
+            peer = peer.unwrap_or("-"),
             reason = refusal.word(),
             status = refusal.status(),
             limit = refusal.limit().map(Limit::as_str),

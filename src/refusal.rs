@@ -1,8 +1,8 @@
 //! Every way in which the gateway says no: its stable word, its status, and the sentence that helps.
 //!
 //! The words are a contract: the log, `explain`, the tests and scripts of administrators use them.
-//! No mapping here has a wildcard arm, so a new refusal does not compile until somebody has chosen
-//! its word and status.
+//! Words, statuses and sentences are mapped without a wildcard arm, so a new refusal does not compile
+//! until somebody has chosen its own.
 
 use std::borrow::Cow;
 use std::fmt;

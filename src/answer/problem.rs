@@ -18,7 +18,7 @@ pub struct Problem<'a> {
     request_id: &'a str,
 }
 
-/// Who is told: a peer reads what it can change, a stranger learns nothing but the status.
+/// Who is told: a peer reads what it can change, a stranger the status and its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// A caller that a policy names.

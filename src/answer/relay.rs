@@ -101,13 +101,8 @@ impl Relay<'_, '_> {
         // The gateway may have been told to end since the question was asked.
         self.manner.keep_alive &= !self.worker.is_draining();
         match pass {
-            Pass::Body if self.manner.head_only => {
-                let out = self.head(&answer);
-                self.discard_body(answer);
-                self.send_whole(client, out, 0).await
-            }
-            Pass::Body => self.pass_body(answer, client).await,
-            Pass::Head => {
+            Pass::Body if !self.manner.head_only => self.pass_body(answer, client).await,
+            Pass::Body | Pass::Head => {
                 let out = self.head(&answer);
                 self.discard_body(answer);
                 self.send_whole(client, out, 0).await
@@ -125,8 +120,6 @@ impl Relay<'_, '_> {
 
     /// The head for the client, in a buffer of its own.
     fn head(&mut self, answer: &Answer) -> Vec<u8> {
-        // XiVO may have been asked before the worker began to drain.
-        self.manner.keep_alive &= !self.worker.is_draining();
         let mut out = self.worker.buffers.take();
         let mut head = HeadWriter::new(&mut out, answer.head.status());
         let buffer = answer.buffer.as_slice();

@@ -119,7 +119,7 @@ fn a_connection_ends_after_its_last_request_and_says_so() {
 fn who_pipelines_beyond_the_last_request_can_still_read_its_answers() {
     // A request that nobody will read must not turn the end into a reset, which can overtake the answers.
     let door = Door::default();
-    let upstream = slow_upstream(&door);
+    let upstream = Scripted::slow(&door);
     let gateway = Setup::new(upstream.address())
         .limits("max_requests_per_connection = 2")
         .upstream("timeout = \"1h\"")
@@ -213,19 +213,6 @@ fn a_half_close_in_a_head_is_a_malformed_request() {
     assert!(lines[1].starts_with("127.0.0.1 - lyon [-] \"\" 400 0 "), "{lines:?}");
 }
 
-/// A XiVO that waits at the door before it answers `slow`, and says whether such a connection was ended meanwhile.
-fn slow_upstream(door: &Door) -> Scripted {
-    let door = door.clone();
-    Scripted::start(move |connection| {
-        while let Some(head) = connection.request() {
-            if term(&head) == "slow" {
-                door.pass();
-            }
-            connection.send(&found(term(&head)));
-        }
-    })
-}
-
 fn one_at_a_time(setup: Setup) -> Setup {
     setup.policy("lyon", policy("127.0.0.1", "concurrent = 1"))
 }
@@ -280,7 +267,7 @@ fn who_resets_in_a_slow_body_frees_its_place() {
 #[test]
 fn who_half_closes_while_xivo_is_slow_is_answered() {
     let door = Door::default();
-    let upstream = slow_upstream(&door);
+    let upstream = Scripted::slow(&door);
     let gateway = Setup::new(upstream.address()).upstream("timeout = \"1h\"").start();
     let mut client = gateway.client();
     client.search("slow");

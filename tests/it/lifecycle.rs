@@ -9,21 +9,8 @@ use crate::support::{
     live::{Setup, without_time},
     process::{PATIENCE, becomes_true},
     raw::{Client, End, target},
-    scripted::{Connection, Door, Scripted, found, found_body, term},
+    scripted::{Connection, Door, Scripted, found_body},
 };
-
-/// A XiVO that waits at the door before it answers `slow`.
-fn slow_upstream(door: &Door) -> Scripted {
-    let door = door.clone();
-    Scripted::start(move |connection| {
-        while let Some(head) = connection.request() {
-            if term(&head) == "slow" {
-                door.pass();
-            }
-            connection.send(&found(term(&head)));
-        }
-    })
-}
 
 /// In front of `upstream`, which may take its time.
 fn patient(upstream: &Scripted) -> Setup {
@@ -145,7 +132,7 @@ fn one_line_says_that_it_is_ready_and_standard_output_is_silent() {
 fn term_and_quit_let_lookups_under_way_finish() {
     for signal in [Signal::TERM, Signal::QUIT, Signal::INT] {
         let door = Door::default();
-        let upstream = slow_upstream(&door);
+        let upstream = Scripted::slow(&door);
         let mut gateway = Binary::serve(&patient(&upstream));
         let address = gateway.address();
         let mut idle = Client::connect(address);

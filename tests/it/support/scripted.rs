@@ -93,6 +93,17 @@ impl Scripted {
         Self::answering(found)
     }
 
+    /// The same, but it waits at the door before it answers `slow`.
+    pub(crate) fn slow(door: &Door) -> Self {
+        let door = door.clone();
+        Self::answering(move |term| {
+            if term == "slow" {
+                door.pass();
+            }
+            found(term)
+        })
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
