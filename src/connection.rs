@@ -4,16 +4,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::{After, Client, Reading};
 use crate::config::Limits;
 use crate::gateway::{self, ConnectionFacts};
+use crate::transport::Transport;
 use crate::worker::{Counted, Worker};
 
 /// Serves `stream` to its end.
-pub async fn serve(counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
+pub async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
     let worker = Rc::clone(counted.worker());
     let config = Arc::clone(&worker.shared.snapshot().config);
     let limits = &config.limits;
@@ -25,7 +25,7 @@ pub async fn serve(counted: Counted, stream: TcpStream, facts: ConnectionFacts) 
         let buffer = match pending.take() {
             Some(buffer) => Some(buffer),
             None => {
-                first_bytes(&worker, &mut client, limits, patience(limits, facts, served)).await
+                first_bytes(&worker, &mut client, limits, patience(limits, &facts, served)).await
             }
         };
         let Some(mut buffer) = buffer else {
@@ -42,7 +42,7 @@ pub async fn serve(counted: Counted, stream: TcpStream, facts: ConnectionFacts) 
             || served >= limits.max_requests_per_connection
             || opened.elapsed() >= limits.max_connection_age;
         // In a box, so that a connection is small while it waits for its next request.
-        let serving = gateway::serve(&worker, facts, &mut client, (request, &buffer), last);
+        let serving = gateway::serve(&worker, &facts, &mut client, (request, &buffer), last);
         let after = Box::pin(serving).await;
         let unread = has_body || buffer.len() > length;
         match after {
@@ -63,7 +63,7 @@ pub async fn serve(counted: Counted, stream: TcpStream, facts: ConnectionFacts) 
 
 /// How long a connection may be silent before a request. One that has said nothing yet is of less
 /// use than one that has, and a stranger's of none.
-fn patience(limits: &Limits, facts: ConnectionFacts, served: u32) -> Patience {
+fn patience(limits: &Limits, facts: &ConnectionFacts, served: u32) -> Patience {
     let fresh = served == 0;
     let silence = match fresh || facts.stranger {
         true => limits.head_timeout,
@@ -122,7 +122,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 mod tests {
     use super::*;
 
-    fn future_size<F>(_: impl Fn(Counted, TcpStream, ConnectionFacts) -> F) -> usize {
+    fn future_size<F>(_: impl Fn(Counted, Transport, ConnectionFacts) -> F) -> usize {
         size_of::<F>()
     }
 

@@ -13,10 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout_at};
 
 use super::Phase;
-use crate::address::ClientAddress;
+use crate::caller::Caller;
 use crate::connection;
-use crate::gateway::ConnectionFacts;
+use crate::gateway::{ConnectionFacts, Found};
 use crate::record::WorkerLog;
+use crate::transport::Transport;
 use crate::worker::{Counted, Shared, Worker};
 
 /// A worker's life.
@@ -97,13 +98,16 @@ async fn take(worker: &Rc<Worker>, accepted: io::Result<(TcpStream, SocketAddr)>
 }
 
 fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: usize) {
-    let client = ClientAddress::new(address.ip());
-    let stranger = worker.shared.snapshot().peers.find(client).is_none();
+    let caller = Caller::direct(address);
+    let stranger = matches!(worker.shared.snapshot().peers.find(&caller), Found::Stranger);
     match Counted::new(worker, stranger) {
-        None => worker.diagnostics.unheard(client),
+        None => worker.diagnostics.unheard(caller.shown_address()),
         Some((counted, over_ceiling)) => {
-            let facts = ConnectionFacts { client, listener, stranger, over_ceiling };
-            tokio::task::spawn_local(connection::serve(counted, stream, facts));
+            let Caller { address: client, source, socket, .. } = caller;
+            let tls = None;
+            let facts =
+                ConnectionFacts { client, source, socket, listener, tls, stranger, over_ceiling };
+            tokio::task::spawn_local(connection::serve(counted, Transport::Plain(stream), facts));
         }
     }
 }
