@@ -4,16 +4,68 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::{After, Client, Reading};
 use crate::config::Limits;
-use crate::gateway::{self, ConnectionFacts};
+use crate::gateway::{self, ConnectionFacts, Origin};
+use crate::tls::{self, Opened};
 use crate::transport::Transport;
 use crate::worker::{Counted, Worker};
 
+/// Begins to serve `stream`, in TLS where its listener has it, in a task of its own.
+pub fn begin(counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
+    let snapshot = counted.worker().shared.snapshot();
+    match snapshot.tls.get(facts.listener).and_then(Option::as_ref) {
+        None => drop(spawn_local(serve(counted, Transport::Plain(stream), facts))),
+        Some(tls) => {
+            let deadline = Instant::now() + snapshot.config.limits.head_timeout;
+            let config = Arc::clone(&tls.config);
+            drop(spawn_local(shake_hands(counted, stream, facts, (config, deadline))));
+        }
+    }
+}
+
+/// Shakes hands and serves what comes of it.
+async fn shake_hands(
+    mut counted: Counted,
+    stream: TcpStream,
+    mut facts: ConnectionFacts,
+    (config, deadline): (Arc<ServerConfig>, Instant),
+) {
+    // In a box, as what follows: only one of the two is held at a time, and both are large.
+    let transport = match Box::pin(tls::handshake(stream, &config, deadline)).await {
+        Ok(Opened::Tls(stream, shown)) => {
+            facts.tls = Some(Rc::new(shown));
+            Transport::Tls(stream)
+        }
+        Ok(Opened::Plain(stream)) => {
+            facts.plain_on_tls = true;
+            Transport::Plain(stream)
+        }
+        Err(fault) => {
+            return counted.worker().diagnostics.handshake_failed(facts.socket.ip(), &fault);
+        }
+    };
+    drop(config);
+    if facts.stranger && !facts.over_ceiling {
+        // Whom a certificate names is known only now.
+        let snapshot = counted.worker().shared.snapshot();
+        let found = Origin::of(&snapshot, &facts, Timestamp::now()).found;
+        if found.peer().is_some() {
+            facts.stranger = false;
+            counted.is_a_peers();
+        }
+    }
+    Box::pin(serve(counted, transport, facts)).await;
+}
+
 /// Serves `stream` to its end.
-pub async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
+async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
     let worker = Rc::clone(counted.worker());
     let config = Arc::clone(&worker.shared.snapshot().config);
     let limits = &config.limits;

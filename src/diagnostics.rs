@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 
 use crate::address::ClientAddress;
 use crate::caller::CertificateFault;
+use crate::certificate::Hex;
 use crate::gateway::{Found, Origin};
 use crate::limits::Limit;
 use crate::place::Place;
 use crate::refusal::{Refusal, UpstreamFault};
 use crate::snapshot::Snapshot;
+use crate::tls::HandshakeFault;
 
 /// One worker's diagnostics.
 #[derive(Debug, Default)]
@@ -23,6 +25,7 @@ pub struct Diagnostics {
     strangers: Throttle,
     unheard: Throttle,
     faults: Throttle,
+    handshakes: Throttle,
     accept: Throttle,
 }
 
@@ -96,6 +99,16 @@ impl Diagnostics {
                 kept_back,
                 "a connection was closed unheard: there are limits.max_connections of them, or a quarter of that from callers in no policy"
             );
+        }
+    }
+
+    /// Tells of a TLS handshake that came to nothing, unless nobody began one.
+    pub fn handshake_failed(&self, client: IpAddr, fault: &HandshakeFault) {
+        if matches!(fault, HandshakeFault::Nothing) {
+            return;
+        }
+        if let Some(kept_back) = self.handshakes.pass(HANDSHAKES) {
+            tracing::info!(%client, kept_back, "a TLS handshake failed: {fault}");
         }
     }
 
@@ -177,13 +190,8 @@ fn certificate_reason(refusal: &Refusal, origin: &Origin<'_>) -> String {
         issuer = certificate.issuer,
         from = certificate.not_before,
         until = certificate.not_after,
-        key = hexadecimal(&certificate.spki_sha256),
+        key = Hex(&certificate.spki_sha256),
     )
-}
-
-/// Bytes as policies write them.
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The address that XiVO sees, as far as the configuration and the routing say.
@@ -233,6 +241,9 @@ const REFUSALS: u32 = 20;
 
 /// Faults of XiVO told of in ten seconds, per worker.
 const FAULTS: u32 = 5;
+
+/// Failed TLS handshakes told of in ten seconds, per worker.
+const HANDSHAKES: u32 = 10;
 
 #[cfg(test)]
 mod tests {

@@ -45,6 +45,8 @@ pub struct ConnectionFacts {
     pub listener: usize,
     /// What its TLS handshake brought.
     pub tls: Option<Rc<TlsFacts>>,
+    /// Whether its listener has TLS and the client did not begin with it.
+    pub plain_on_tls: bool,
     /// Whether nobody whom a policy names can be behind it.
     pub stranger: bool,
     /// Whether it is one more than `limits.max_connections`.
@@ -75,6 +77,7 @@ pub async fn serve(
 ) -> After {
     let snapshot = worker.shared.snapshot();
     let Request { head, seen, answerable } = request;
+    let head = if facts.plain_on_tls { Err(Refusal::PlainOnTls) } else { head };
     let field = |span: Option<Span>| span.map(|span| span.of(bytes));
     let (line, referer, agent) = (seen.line.of(bytes), field(seen.referer), field(seen.user_agent));
     let origin = Origin::of(&snapshot, facts, Timestamp::now());
@@ -167,7 +170,7 @@ impl<'a> Exchange<'a> {
         client: &mut Client,
         record: &mut Record<'_>,
     ) -> Result<(), Gone> {
-        let audience = audience(&self.origin.found);
+        let audience = audience(&self.origin.found, refusal);
         let mut out = self.worker.buffers.take();
         let date = |out: &mut Vec<u8>| self.worker.log.write_http_date(out);
         let body = problem::write(&mut out, refusal, audience, manner, date);
@@ -425,8 +428,10 @@ pub fn manner(
 
 /// Who reads a refusal: a peer is one whatever it is refused for, and who only lacks the right
 /// certificate is told so.
-pub fn audience(found: &Found<'_>) -> Audience {
+pub fn audience(found: &Found<'_>, refusal: &Refusal) -> Audience {
     match found {
+        // Whoever mistook the scheme may know it: it tells nothing of anybody.
+        _ if *refusal == Refusal::PlainOnTls => Audience::Peer,
         Found::Peer(_) | Found::Unproven { .. } => Audience::Peer,
         Found::Stranger => Audience::Stranger,
     }

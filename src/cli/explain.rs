@@ -235,6 +235,7 @@ fn facts(client: ClientAddress, listener: usize) -> ConnectionFacts {
         socket,
         listener,
         tls: None,
+        plain_on_tls: false,
         stranger: false,
         over_ceiling: false,
     }
@@ -243,7 +244,7 @@ fn facts(client: ClientAddress, listener: usize) -> ConnectionFacts {
 /// The body that a refused client reads.
 fn answer(refusal: &Refusal, manner: &Manner, origin: &Origin<'_>) -> Vec<u8> {
     let mut out = Vec::new();
-    let audience = gateway::audience(&origin.found);
+    let audience = gateway::audience(&origin.found, refusal);
     let length = problem::write(&mut out, refusal, audience, manner, |_| {});
     out.split_off(out.len().saturating_sub(length))
 }

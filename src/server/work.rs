@@ -17,7 +17,6 @@ use crate::caller::Caller;
 use crate::connection;
 use crate::gateway::{ConnectionFacts, Found};
 use crate::record::WorkerLog;
-use crate::transport::Transport;
 use crate::worker::{Counted, Shared, Worker};
 
 /// A worker's life.
@@ -104,10 +103,17 @@ fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: 
         None => worker.diagnostics.unheard(caller.shown_address()),
         Some((counted, over_ceiling)) => {
             let Caller { address: client, source, socket, .. } = caller;
-            let tls = None;
-            let facts =
-                ConnectionFacts { client, source, socket, listener, tls, stranger, over_ceiling };
-            tokio::task::spawn_local(connection::serve(counted, Transport::Plain(stream), facts));
+            let facts = ConnectionFacts {
+                client,
+                source,
+                socket,
+                listener,
+                tls: None,
+                plain_on_tls: false,
+                stranger,
+                over_ceiling,
+            };
+            connection::begin(counted, stream, facts);
         }
     }
 }
