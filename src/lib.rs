@@ -29,9 +29,9 @@
 //! clients; no name is resolved while a request waits.
 //!
 //! # Layers
-//! [`address`], [`place`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`], [`refusal`] and
-//! [`http1`] are pure: they do no I/O, read no clock and know no runtime. [`cli`] is the only module
-//! that prints.
+//! [`address`], [`certificate`], [`place`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`],
+//! [`refusal`] and [`http1`] are pure: they do no I/O, read no clock and know no runtime. [`cli`] is
+//! the only module that prints.
 
 pub mod address;
 pub mod answer;
