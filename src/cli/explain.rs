@@ -220,10 +220,7 @@ fn answer(
     snapshot: &Snapshot,
     client: ClientAddress,
 ) -> Vec<u8> {
-    let mut out = Vec::new();
-    let audience = gateway::audience(snapshot, client);
-    let length = problem::write(&mut out, refusal, audience, manner, |_| {});
-    out.split_off(out.len().saturating_sub(length))
+    problem::answer(refusal, gateway::audience(snapshot, client), manner).1
 }
 
 /// Stands for the id that each request gets.
