@@ -39,6 +39,11 @@ impl Version {
             _ => None,
         }
     }
+
+    /// Reads `HTTP/2.0`, which stands only in heads that were written by this program.
+    fn read_http2(text: &[u8]) -> Option<Self> {
+        (text == b"HTTP/2.0").then_some(Self::Http2)
+    }
 }
 
 /// A part of a buffer, by offsets, so that who owns the buffer stays free to move.
