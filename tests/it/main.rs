@@ -33,4 +33,6 @@ mod standing_in_front;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tls_listener;
+#[cfg(test)]
 mod upstream_faults;
