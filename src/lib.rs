@@ -35,6 +35,7 @@
 
 pub mod address;
 pub mod answer;
+pub mod caller;
 pub mod certificate;
 pub mod cli;
 pub mod client;
@@ -56,5 +57,7 @@ pub mod record;
 pub mod refusal;
 pub mod server;
 pub mod snapshot;
+pub mod tls;
+pub mod transport;
 pub mod upstream;
 pub mod worker;
