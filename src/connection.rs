@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::client::{After, Client, Reading};
 use crate::config::Limits;
 use crate::gateway::{self, ConnectionFacts, Origin};
+use crate::http2;
 use crate::tls::{self, Opened};
 use crate::transport::Transport;
 use crate::worker::{Counted, Worker};
@@ -61,7 +62,10 @@ async fn shake_hands(
             counted.is_a_peers();
         }
     }
-    Box::pin(serve(counted, transport, facts)).await;
+    match facts.tls.as_ref().is_some_and(|tls| tls.http2) {
+        true => Box::pin(http2::serve(counted, transport, facts)).await,
+        false => Box::pin(serve(counted, transport, facts)).await,
+    }
 }
 
 /// Serves `stream` to its end.

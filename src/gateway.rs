@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use crate::address::ClientAddress;
 use crate::answer::problem::Audience;
 use crate::answer::relay::Relay;
-use crate::answer::{Manner, problem};
+use crate::answer::{Gone, Manner, Outlet, problem};
 use crate::caller::{Caller, ClientSource};
-use crate::client::{After, Client, Gone, Request};
+use crate::client::{After, Request};
 use crate::config::{Listener, Upstream};
 use crate::decide::{Permit, Verdict, decide};
 use crate::http1::host::Host;
@@ -71,7 +71,7 @@ struct Exchange<'a> {
 pub async fn serve(
     worker: &Worker,
     facts: &ConnectionFacts,
-    client: &mut Client,
+    client: &mut impl Outlet,
     (request, bytes): (Request, &[u8]),
     last: bool,
 ) -> After {
@@ -120,7 +120,7 @@ impl<'a> Exchange<'a> {
         &self,
         head: Result<RequestHead, Refusal>,
         manner: Manner,
-        client: &mut Client,
+        client: &mut impl Outlet,
         record: &mut Record<'a>,
     ) -> Result<After, Refusal> {
         let addressed = self.facts.addressed(self.snapshot);
@@ -132,8 +132,9 @@ impl<'a> Exchange<'a> {
         }
         let answer = tokio::select! {
             biased;
-            answer = self.ask(&permit, &head) => answer?,
+            // First: for a request that is taken back as it comes, XiVO is not asked.
             () = client.gone() => return Err(Refusal::ClientClosed),
+            answer = self.ask(&permit, &head) => answer?,
         };
         let upstream = &self.snapshot.config.upstream;
         let relay = Relay { worker: self.worker, upstream, manner, record };
@@ -167,16 +168,13 @@ impl<'a> Exchange<'a> {
         &self,
         refusal: &Refusal,
         manner: &Manner,
-        client: &mut Client,
+        client: &mut impl Outlet,
         record: &mut Record<'_>,
     ) -> Result<(), Gone> {
         let audience = audience(&self.origin.found, refusal);
-        let mut out = self.worker.buffers.take();
-        let date = |out: &mut Vec<u8>| self.worker.log.write_http_date(out);
-        let body = problem::write(&mut out, refusal, audience, manner, date);
-        let sent = client.send(&out).await;
-        self.worker.buffers.put(out);
-        sent.inspect(|()| record.add_body_bytes(body))
+        let (head, body) = problem::answer(refusal, audience, manner);
+        let sent = client.begin(self.worker, &head, &body, true).await;
+        sent.inspect(|()| record.add_body_bytes(body.len()))
     }
 }
 

@@ -11,7 +11,7 @@
 //! | step | yields | where |
 //! |---|---|---|
 //! | accept | what is known of a connection | [`listen`], [`server`], [`connection`] |
-//! | read | a head that is strictly HTTP/1 | [`client`], [`http1`] |
+//! | read | a head that is strictly HTTP/1, or came over HTTP/2 and reads the same | [`client`], [`http1`], [`http2`] |
 //! | identify | the peer with the longest prefix | [`address`], [`peers`] |
 //! | admit | a token of the peer and one of the gateway | [`limits`] |
 //! | parse | a [`lookup::Lookup`], which cannot say `private` | [`lookup`] |
@@ -46,6 +46,7 @@ pub mod demo;
 pub mod diagnostics;
 pub mod gateway;
 pub mod http1;
+pub mod http2;
 pub mod limits;
 pub mod listen;
 pub mod lookup;

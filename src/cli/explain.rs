@@ -243,10 +243,7 @@ fn facts(client: ClientAddress, listener: usize) -> ConnectionFacts {
 
 /// The body that a refused client reads.
 fn answer(refusal: &Refusal, manner: &Manner, origin: &Origin<'_>) -> Vec<u8> {
-    let mut out = Vec::new();
-    let audience = gateway::audience(&origin.found, refusal);
-    let length = problem::write(&mut out, refusal, audience, manner, |_| {});
-    out.split_off(out.len().saturating_sub(length))
+    problem::answer(refusal, gateway::audience(&origin.found, refusal), manner).1
 }
 
 /// Stands for the id that each request gets.
