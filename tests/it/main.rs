@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod behind_the_gateway;
 #[cfg(test)]
+mod certificate_names;
+#[cfg(test)]
 mod cli_agreement;
 #[cfg(test)]
 mod cli_check;

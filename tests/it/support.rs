@@ -6,6 +6,7 @@ pub(crate) mod http;
 pub(crate) mod live;
 pub(crate) mod needs;
 pub(crate) mod network;
+pub(crate) mod openssl;
 pub(crate) mod oracle;
 pub(crate) mod peers;
 pub(crate) mod pki;
