@@ -29,8 +29,8 @@
 //! clients; no name is resolved while a request waits.
 //!
 //! # Layers
-//! [`address`], [`place`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`], [`refusal`] and
-//! [`http1`] are pure: they do no I/O, read no clock and know no runtime. [`cli`] is the only module
+//! [`address`], [`place`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`], [`refusal`],
+//! [`senders`], [`proxy_protocol`], [`forwarded`] and [`http1`] are pure: they do no I/O, read no clock and know no runtime. [`cli`] is the only module
 //! that prints.
 
 pub mod address;
@@ -42,6 +42,7 @@ pub mod connection;
 pub mod decide;
 pub mod demo;
 pub mod diagnostics;
+pub mod forwarded;
 pub mod gateway;
 pub mod http1;
 pub mod limits;
@@ -51,8 +52,10 @@ mod peek;
 pub mod peers;
 pub mod place;
 pub mod policy;
+pub mod proxy_protocol;
 pub mod record;
 pub mod refusal;
+pub mod senders;
 pub mod server;
 pub mod snapshot;
 pub mod upstream;

@@ -3,10 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Listener;
-use super::address;
 use super::authority;
 use super::complaint::Complaint;
 use super::reader::{Field, Section};
+use super::senders;
 use crate::place::Place;
 
 /// Reads all `[[listen]]` sections.
@@ -34,17 +34,7 @@ fn listener(mut section: Section<'_>, seen: &mut Vec<(SocketAddr, Place)>) -> Op
     {
         field.unavailable("HTTP/2");
     }
-    for (key, what) in [
-        ("proxy_protocol_from", "the PROXY protocol"),
-        ("trusted_proxies", "trust in a proxy's forwarding headers"),
-    ] {
-        refuse_senders(section.take(key), what);
-    }
-    if let Some(field) = section.take("forwarded_header")
-        && field.word(&["X-Forwarded-For", "Forwarded"]) == Some("Forwarded")
-    {
-        field.unavailable("the header Forwarded");
-    }
+    let (proxy_protocol_from, trusted_proxies, forwarded_header) = senders::read(&mut section);
     let place = section.place();
     section.finish();
     let field = address?;
@@ -63,7 +53,14 @@ fn listener(mut section: Section<'_>, seen: &mut Vec<(SocketAddr, Place)>) -> Op
         field.refuse(Complaint::new(message, "allowed: each address once").help(help.to_owned()));
     }
     seen.push((address, field.place()));
-    Some(Listener { address, server_names, place })
+    Some(Listener {
+        address,
+        server_names,
+        proxy_protocol_from,
+        trusted_proxies,
+        forwarded_header,
+        place,
+    })
 }
 
 /// Whether the kernel would refuse one beside the other. Each port 0 becomes a port of its own.
@@ -98,19 +95,5 @@ fn refuse_tls(field: &Field<'_>) {
     tls.finish();
     if field.is_table() {
         field.unavailable("TLS");
-    }
-}
-
-/// A list of addresses and prefixes that has to be empty yet.
-fn refuse_senders(field: Option<Field<'_>>, what: &str) {
-    let Some(field) = field else { return };
-    let Some(senders) = field.list() else { return };
-    for sender in &senders {
-        if let Some(text) = sender.text() {
-            sender.accept(address::host(&text));
-        }
-    }
-    if !senders.is_empty() {
-        field.unavailable(what);
     }
 }

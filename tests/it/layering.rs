@@ -8,6 +8,8 @@ use std::path::Path;
 const CORE: &[&str] = &[
     "address.rs",
     "decide.rs",
+    "forwarded.rs",
+    "forwarded",
     "http1.rs",
     "http1",
     "limits.rs",
@@ -17,10 +19,13 @@ const CORE: &[&str] = &[
     "peers.rs",
     "place.rs",
     "policy.rs",
+    "proxy_protocol.rs",
+    "proxy_protocol",
     "record/clock.rs",
     "record/combined.rs",
     "record/escape.rs",
     "refusal.rs",
+    "senders.rs",
 ];
 
 /// What none of it may name: runtimes, files, sockets, threads, processes, and clocks.
