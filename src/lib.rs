@@ -52,7 +52,9 @@ mod peek;
 pub mod peers;
 pub mod place;
 pub mod policy;
+pub mod preamble;
 pub mod proxy_protocol;
+
 pub mod record;
 pub mod refusal;
 pub mod senders;
