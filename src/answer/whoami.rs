@@ -1,0 +1,75 @@
+//! What the gateway knows of whoever asks, for the far side's administrator: without a policy, and
+//! without a call to this side's.
+//!
+//! It tells a caller nothing but what the caller showed, and whether that is enough: no peer's name, no
+//! other address, nothing of the gateway.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{HeadWriter, Manner};
+use crate::caller::Caller;
+
+/// Where it is asked for.
+pub const PATH: &[u8] = b"/.well-known/phonebook-gateway/whoami";
+
+/// What the gateway knows.
+#[derive(Debug, Serialize)]
+pub struct WhoAmI<'a> {
+    /// The address that policies are compared with; null where a proxy says nothing of its client.
+    address: Option<IpAddr>,
+    /// How it was found.
+    source: &'static str,
+    /// What it showed in the TLS handshake.
+    certificate: Option<CertificateShown<'a>>,
+    /// Whether a policy names it.
+    peer: bool,
+    request_id: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct CertificateShown<'a> {
+    subject: &'a str,
+    /// Whole days until it expires; below 0 when it has.
+    days_left: i64,
+    /// Why it proves nothing, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<String>,
+}
+
+impl<'a> WhoAmI<'a> {
+    /// What is known of `caller` at `now`.
+    pub fn new(caller: &Caller<'a>, peer: bool, now: Timestamp, request_id: &'a str) -> Self {
+        let certificate = caller.certificate.map(|shown| CertificateShown {
+            subject: &shown.certificate.subject,
+            days_left: whole_days(now, shown.certificate.not_after),
+            fault: shown.standing.err().map(|fault| format!("the certificate {}", fault.as_str())),
+        });
+        let address = caller.address.map(|address| address.ip());
+        Self { address, source: caller.source.as_str(), certificate, peer, request_id }
+    }
+
+    /// Appends the whole answer to `out`; returns the length of its body.
+    pub fn write(
+        &self,
+        out: &mut Vec<u8>,
+        manner: &Manner,
+        date: impl FnOnce(&mut Vec<u8>),
+    ) -> usize {
+        let mut body = serde_json::to_vec(self).unwrap_or_default();
+        body.push(b'\n');
+        let mut head = HeadWriter::new(out, 200);
+        head.field("Content-Type", b"application/json");
+        head.field("Cache-Control", b"no-store");
+        head.number_field("Content-Length", body.len() as u64);
+        head.finish_with(manner, date, if manner.head_only { b"" } else { &body })
+    }
+}
+
+/// Whole days from `now` to `then`, rounded down.
+fn whole_days(now: Timestamp, then: Timestamp) -> i64 {
+    const DAY: i64 = 86_400;
+    then.as_second().saturating_sub(now.as_second()).div_euclid(DAY)
+}
