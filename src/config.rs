@@ -18,9 +18,11 @@ use crate::place::{Place, Placed};
 use crate::policy::{Policy, Rate};
 use crate::record::LogSettings;
 use crate::senders::Senders;
+use crate::tls::TlsSettings;
 
 mod address;
 mod authority;
+mod certificate;
 mod complaint;
 mod directory;
 mod environment;
@@ -35,6 +37,7 @@ mod problem;
 mod rate;
 mod reader;
 mod senders;
+mod tls;
 mod units;
 mod upstream;
 
@@ -86,6 +89,10 @@ pub struct Listener {
     pub trusted_proxies: Senders,
     /// That header.
     pub forwarded_header: ForwardedHeader,
+    /// Its certificates, where it speaks TLS.
+    pub tls: Option<TlsSettings>,
+    /// Whether it offers HTTP/2, which needs TLS.
+    pub http2: bool,
     /// The section.
     pub place: Place,
 }

@@ -7,13 +7,24 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use crate::arrival;
 use crate::client::{After, Client, Reading};
 use crate::config::Limits;
 use crate::gateway::{self, ConnectionFacts};
+use crate::transport::Transport;
 use crate::worker::{Counted, Worker};
 
+/// Serves a connection that was just accepted to its end.
+pub async fn begin(mut counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
+    // In a box: it is over before the first request.
+    let announced = Box::pin(arrival::announce(&mut counted, &stream, facts)).await;
+    if let Some(facts) = announced {
+        serve(counted, Transport::Plain(stream), facts).await;
+    }
+}
+
 /// Serves `stream` to its end.
-pub async fn serve(counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
+async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
     let worker = Rc::clone(counted.worker());
     let config = Arc::clone(&worker.shared.snapshot().config);
     let limits = &config.limits;
@@ -25,7 +36,7 @@ pub async fn serve(counted: Counted, stream: TcpStream, facts: ConnectionFacts) 
         let buffer = match pending.take() {
             Some(buffer) => Some(buffer),
             None => {
-                first_bytes(&worker, &mut client, limits, patience(limits, facts, served)).await
+                first_bytes(&worker, &mut client, limits, patience(limits, &facts, served)).await
             }
         };
         let Some(mut buffer) = buffer else {
@@ -42,7 +53,7 @@ pub async fn serve(counted: Counted, stream: TcpStream, facts: ConnectionFacts) 
             || served >= limits.max_requests_per_connection
             || opened.elapsed() >= limits.max_connection_age;
         // In a box, so that a connection is small while it waits for its next request.
-        let serving = gateway::serve(&worker, facts, &mut client, (request, &buffer), last);
+        let serving = gateway::serve(&worker, &facts, &mut client, (request, &buffer), last);
         let after = Box::pin(serving).await;
         let unread = has_body || buffer.len() > length;
         match after {
@@ -63,7 +74,7 @@ pub async fn serve(counted: Counted, stream: TcpStream, facts: ConnectionFacts) 
 
 /// How long a connection may be silent before a request. One that has said nothing yet is of less
 /// use than one that has, and a stranger's of none.
-fn patience(limits: &Limits, facts: ConnectionFacts, served: u32) -> Patience {
+fn patience(limits: &Limits, facts: &ConnectionFacts, served: u32) -> Patience {
     let fresh = served == 0;
     let silence = match fresh || facts.stranger {
         true => limits.head_timeout,
@@ -116,13 +127,13 @@ async fn first_bytes(
 }
 
 /// How long a worker that drains still waits for the first request of a connection.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn future_size<F>(_: impl Fn(Counted, TcpStream, ConnectionFacts) -> F) -> usize {
+    fn future_size<F>(_: impl Fn(Counted, Transport, ConnectionFacts) -> F) -> usize {
         size_of::<F>()
     }
 

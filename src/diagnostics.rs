@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::address::ClientAddress;
+use crate::caller::CertificateFault;
+use crate::gateway::{Found, Origin};
 use crate::limits::Limit;
 use crate::place::Place;
 use crate::refusal::{Refusal, UpstreamFault};
@@ -20,6 +22,7 @@ pub struct Diagnostics {
     peers: Throttle,
     strangers: Throttle,
     unheard: Throttle,
+    unannounced: Throttle,
     faults: Throttle,
     accept: Throttle,
 }
@@ -30,7 +33,7 @@ impl Diagnostics {
         &self,
         refusal: &Refusal,
         snapshot: &Snapshot,
-        address: ClientAddress,
+        origin: &Origin<'_>,
         request_id: &str,
     ) {
         if let Refusal::Upstream(fault) = refusal {
@@ -40,13 +43,13 @@ impl Diagnostics {
             return;
         }
         // Strangers may not keep back what is said of peers.
-        let peer = snapshot.peers.find(address).map(|found| found.peer.policy.name.as_str());
+        let peer = origin.found.peer().map(|peer| peer.policy.name.as_str());
         let throttle = if peer.is_some() { &self.peers } else { &self.strangers };
         let Some(kept_back) = throttle.pass(REFUSALS) else {
             return;
         };
         tracing::info!(
-            client = %address,
+            client = %origin.caller.shown_address(),
             peer = peer.unwrap_or("-"),
             reason = refusal.word(),
             status = refusal.status(),
@@ -54,7 +57,7 @@ impl Diagnostics {
             request_id,
             kept_back,
             "{}",
-            explain(refusal, snapshot, address)
+            explain(refusal, snapshot, origin)
         );
     }
 
@@ -97,6 +100,19 @@ impl Diagnostics {
         }
     }
 
+    /// Tells of a connection that was closed since its sender named no client.
+    pub fn unannounced(&self, sender: ClientAddress, why: &str, place: Option<&Place>) {
+        if let Some(kept_back) = self.unannounced.pass(1) {
+            let place = place.map(|place| format!(" [{place}]")).unwrap_or_default();
+            tracing::warn!(
+                %sender,
+                kept_back,
+                "a connection was closed: {why}; its sender is in proxy_protocol_from, so it has to \
+                 begin with one{place}"
+            );
+        }
+    }
+
     /// Tells that a connection could not be accepted.
     pub fn accept_failed(&self, error: &std::io::Error) {
         if let Some(kept_back) = self.accept.pass(1) {
@@ -110,8 +126,8 @@ impl Diagnostics {
 
 /// Why a request was refused, with the file and line that decided and, for an unknown caller, the
 /// entry that it missed by least.
-pub fn explain(refusal: &Refusal, snapshot: &Snapshot, address: ClientAddress) -> String {
-    match reason(refusal, snapshot, address) {
+pub fn explain(refusal: &Refusal, snapshot: &Snapshot, origin: &Origin<'_>) -> String {
+    match reason(refusal, snapshot, origin) {
         (text, Some(place)) => format!("{text} [{place}]"),
         (text, None) => text,
     }
@@ -121,21 +137,67 @@ pub fn explain(refusal: &Refusal, snapshot: &Snapshot, address: ClientAddress) -
 pub fn reason<'r>(
     refusal: &'r Refusal,
     snapshot: &Snapshot,
-    address: ClientAddress,
+    origin: &Origin<'_>,
 ) -> (String, Option<&'r Place>) {
     match refusal {
         Refusal::UnknownPeer | Refusal::UnknownPeerLimited(_) => {
-            let closest = match snapshot.peers.closest(address) {
-                None => "no policy has a host of its kind".to_owned(),
-                Some(closest) => format!(
-                    "the closest is `{}` at {}, {}",
-                    closest.peer.policy.name, closest.place, closest.prefix
-                ),
+            let Some(address) = origin.caller.address else {
+                let text = format!(
+                    "the proxy at {} says nothing of a client, and a caller without an address is no peer",
+                    origin.caller.socket.ip()
+                );
+                return (text, None);
             };
+            let closest =
+                match snapshot.peers.closest(address).and_then(|c| Some((c, c.by.prefix()?))) {
+                    None => "no policy has a host of its kind".to_owned(),
+                    Some((closest, prefix)) => format!(
+                        "the closest is `{}` at {}, {}",
+                        closest.peer.policy.name, closest.place, prefix
+                    ),
+                };
             (format!("no peer has {address}; {closest}"), None)
+        }
+        Refusal::CertificateRequired { place } | Refusal::CertificateMismatch { place, .. } => {
+            (certificate_reason(refusal, origin), Some(place))
         }
         refusal => (refusal.advice().into_owned(), refusal.place()),
     }
+}
+
+/// What is wrong with a caller's certificate, with whose it is.
+fn certificate_reason(refusal: &Refusal, origin: &Origin<'_>) -> String {
+    let peer = match &origin.found {
+        Found::Unproven { peer, .. } => peer.policy.name.as_str(),
+        Found::Peer(_) | Found::Stranger => "-",
+    };
+    let address = origin.caller.shown_address();
+    let (Some(shown), Refusal::CertificateMismatch { fault, .. }) =
+        (origin.caller.certificate, refusal)
+    else {
+        return format!("{address} would be `{peer}`, and showed no certificate");
+    };
+    let certificate = shown.certificate;
+    let hint = match fault {
+        CertificateFault::NoAuthority => "; set client_ca in the listener's tls, or pin the key",
+        CertificateFault::NotOfPeer => "; the policy names none of its names, nor its key",
+        _ => "",
+    };
+    format!(
+        "{address} would be `{peer}`, but its certificate {fault}: {subject}, issued by {issuer}, \
+         valid from {from} until {until}, public key {key}{hint}",
+        fault = fault.as_str(),
+        subject = certificate.subject,
+        issuer = certificate.issuer,
+        from = certificate.not_before,
+        until = certificate.not_after,
+        key = hexadecimal(&certificate.spki_sha256),
+    )
+}
+
+/// Bytes as policies write them.
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The address that XiVO sees, as far as the configuration and the routing say.

@@ -35,6 +35,9 @@
 
 pub mod address;
 pub mod answer;
+pub mod arrival;
+pub mod caller;
+pub mod certificate;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -60,5 +63,8 @@ pub mod refusal;
 pub mod senders;
 pub mod server;
 pub mod snapshot;
+pub mod tls;
+pub mod transport;
 pub mod upstream;
+pub mod whoami;
 pub mod worker;

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
 
+use crate::caller::CertificateFault;
 use crate::limits::{Limit, RateLimited, TooMany};
 use crate::place::Place;
 
@@ -36,6 +37,18 @@ pub enum Refusal {
     /// Now is outside of the policy's `valid_from` and `valid_until`.
     PeerExpired {
         /// The date that decided.
+        place: Place,
+    },
+    /// The policy wants a certificate, and the caller showed none.
+    CertificateRequired {
+        /// The policy's `[certificate]`.
+        place: Place,
+    },
+    /// The caller's certificate is not one that the policy wants.
+    CertificateMismatch {
+        /// Why not.
+        fault: CertificateFault,
+        /// The policy's `[certificate]`.
         place: Place,
     },
     /// The peer's or the gateway's rate is used up.
@@ -145,6 +158,8 @@ impl Refusal {
             Self::UnknownPeer | Self::UnknownPeerLimited(_) => "unknown-peer",
             Self::PeerDisabled { .. } => "peer-disabled",
             Self::PeerExpired { .. } => "peer-expired",
+            Self::CertificateRequired { .. } => "certificate-required",
+            Self::CertificateMismatch { .. } => "certificate-mismatch",
             Self::RateLimited(_) => "rate-limited",
             Self::PrivatePath => "private-path",
             Self::UnknownPath => "unknown-path",
@@ -172,6 +187,8 @@ impl Refusal {
             Self::UnknownPeer
             | Self::PeerDisabled { .. }
             | Self::PeerExpired { .. }
+            | Self::CertificateRequired { .. }
+            | Self::CertificateMismatch { .. }
             | Self::PrivatePath
             | Self::ActionNotGranted(_) => 403,
             Self::UnknownPath => 404,
@@ -236,6 +253,8 @@ impl Refusal {
         match self {
             Self::PeerDisabled { place }
             | Self::PeerExpired { place }
+            | Self::CertificateRequired { place }
+            | Self::CertificateMismatch { place, .. }
             | Self::ActionNotGranted(
                 NotGranted::Action { place, .. } | NotGranted::TermTooShort { place, .. },
             ) => Some(place),
@@ -255,7 +274,10 @@ impl Refusal {
             Self::UnknownPeer | Self::UnknownPeerLimited(_) => "This address may not use the phonebook. Ask the administrator of this gateway for a policy with your address.".into(),
             Self::PeerDisabled { .. } => "Access is switched off for this peer. Ask the administrator of this gateway.".into(),
             Self::PeerExpired { .. } => "Access is limited to certain dates for this peer, and now is not within them. Ask the administrator of this gateway.".into(),
+            Self::CertificateRequired { .. } => "This peer is known by a certificate, and none was shown. Give the client its certificate and key.".into(),
+            Self::CertificateMismatch { fault, .. } => format!("The client's certificate {}.", fault.as_str()).into(),
             Self::RateLimited(RateLimited { limit: Limit::Gateway, retry_after_seconds }) => format!("The gateway is receiving more lookups than it takes. Try again in {retry_after_seconds} s.").into(),
+            Self::RateLimited(RateLimited { limit: Limit::Unknown, retry_after_seconds }) => format!("More questions who this is than are answered. Try again in {retry_after_seconds} s.").into(),
             Self::RateLimited(RateLimited { retry_after_seconds, .. }) => format!("More lookups than this peer's rate allows. Try again in {retry_after_seconds} s, or ask the administrator of this gateway for a higher rate.").into(),
             Self::PrivatePath => "The directory's URL must contain `restricted`, not `private`.".into(),
             Self::UnknownPath => "Only the phonebook is served here, at /service/ipbx/json.php/restricted/pbx_services/phonebook. Correct the directory's URL.".into(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::certificate;
 use super::complaint::{Complaint, nearest, shown};
 use super::environment::Variables;
 use super::hosts;
@@ -12,7 +13,7 @@ use super::problem::{Document, Mark, Problem};
 use super::rate;
 use super::reader::{self, Field, Section};
 use crate::place::{Place, Placed};
-use crate::policy::{Action, Actions, PeerName, Policy, Rate};
+use crate::policy::{Action, Actions, PeerName, Policy, Rate, Require};
 
 const RATE: Rate = rate::per_second(10, 20);
 const CONCURRENT: u32 = 8;
@@ -79,10 +80,15 @@ fn policy(
     surroundings: &Surroundings<'_>,
 ) -> (Policy, Vec<Range<usize>>) {
     let description = root.value("description", String::new(), Field::text);
-    let certificate = root.take("certificate");
-    let (hosts, spans) = hosts::read(&mut root, certificate.is_some());
-    if let Some(field) = certificate {
-        refuse_certificate(&field);
+    let section = root.take("certificate");
+    let certificate = section.as_ref().and_then(certificate::read);
+    let by_certificate_alone =
+        certificate.as_ref().is_some_and(|rule| rule.require == Require::Certificate);
+    let (hosts, spans) = hosts::read(&mut root, by_certificate_alone);
+    if let Some(field) = section.filter(|_| by_certificate_alone && !hosts.is_empty()) {
+        let message = "with require = \"certificate\" the hosts have no say";
+        let help = "remove `hosts`, or write require = \"both\" or \"either\"";
+        field.doubt(Complaint::new(message, "wherever the caller comes from").help(help));
     }
     let mut granted = Actions::default();
     granted.insert(Action::Search);
@@ -110,6 +116,7 @@ fn policy(
         enabled,
         valid_from: valid_from.map(|(from, _)| from),
         valid_until: valid_until.map(|(until, _)| until),
+        certificate,
     };
     (policy, spans)
 }
@@ -232,23 +239,5 @@ fn doubt_end(field: &Field<'_>, until: Timestamp, from: Option<Timestamp>, now: 
     } else if until <= now {
         let message = format!("expired at {until}: this peer is refused");
         field.doubt(Complaint::new(message, "in the past"));
-    }
-}
-
-/// `[certificate]` is checked and refused.
-fn refuse_certificate(field: &Field<'_>) {
-    let mut section = field.section("write it as a section: [certificate]");
-    for key in ["public_key_sha256", "san_dns", "san_uri", "common_name"] {
-        let entries = section.take(key).and_then(|field| field.list()).unwrap_or_default();
-        for entry in entries {
-            entry.text();
-        }
-    }
-    if let Some(field) = section.take("require") {
-        field.word(&["both", "certificate", "either"]);
-    }
-    section.finish();
-    if field.is_table() {
-        field.unavailable("knowing a peer by its certificate");
     }
 }

@@ -97,13 +97,12 @@ async fn take(worker: &Rc<Worker>, accepted: io::Result<(TcpStream, SocketAddr)>
 }
 
 fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: usize) {
-    let client = ClientAddress::new(address.ip());
-    let stranger = worker.shared.snapshot().peers.find(client).is_none();
-    match Counted::new(worker, stranger) {
-        None => worker.diagnostics.unheard(client),
+    let facts = ConnectionFacts::at_accept(&worker.shared.snapshot(), address, listener);
+    match Counted::new(worker, facts.stranger) {
+        None => worker.diagnostics.unheard(ClientAddress::new(address.ip())),
         Some((counted, over_ceiling)) => {
-            let facts = ConnectionFacts { client, listener, stranger, over_ceiling };
-            tokio::task::spawn_local(connection::serve(counted, stream, facts));
+            let facts = ConnectionFacts { over_ceiling, ..facts };
+            tokio::task::spawn_local(connection::begin(counted, stream, facts));
         }
     }
 }

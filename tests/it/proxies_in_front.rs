@@ -223,7 +223,11 @@ fn a_trusted_proxy_says_of_each_request_whose_it_is() {
         ("X-Forwarded-For: 127.0.0.12", "127.0.0.12 - -", 403),
         ("x-forwarded-FOR:\t127.0.0.1, 127.0.0.77 ", "127.0.0.77 - lyon", 200),
         ("X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-For: 127.0.0.12", "127.0.0.12 - -", 403),
-        ("X-Forwarded-For: 127.0.0.12\r\nA: b\r\nX-Forwarded-For: 127.0.0.77", "127.0.0.77 - lyon", 200),
+        (
+            "X-Forwarded-For: 127.0.0.12\r\nA: b\r\nX-Forwarded-For: 127.0.0.77",
+            "127.0.0.77 - lyon",
+            200,
+        ),
         ("X-Forwarded-For: 127.0.0.1, 127.0.0.77, 127.0.0.6", "127.0.0.77 - lyon", 200),
         ("X-Forwarded-For: 127.0.0.77:40000", "127.0.0.77 - lyon", 200),
         ("X-Forwarded-For: [::ffff:127.0.0.77]:40000", "127.0.0.77 - lyon", 200),
@@ -289,7 +293,11 @@ fn strangers_behind_a_proxy_are_counted_each_by_their_own_address() {
     let gateway = setup.start();
     let ask = |address: &str| {
         let mut client = gateway.client_from(PROXY);
-        let line = if address.is_empty() { String::new() } else { format!("X-Forwarded-For: {address}\r\n") };
+        let line = if address.is_empty() {
+            String::new()
+        } else {
+            format!("X-Forwarded-For: {address}\r\n")
+        };
         client.send(format!("GET {} HTTP/1.1\r\nHost: x\r\n{line}\r\n", target("doe")));
         client.answer().status
     };
@@ -371,7 +379,9 @@ fn announcing(gateway: &Live, version: &str) -> Result<HaProxy, Missing> {
 
 #[test]
 fn haproxy_says_who_connects_and_its_health_checks_are_nobody() {
-    for version in ["send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id"] {
+    for version in
+        ["send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id"]
+    {
         let recorder = Recorder::start();
         let gateway = setup(&recorder).start();
         let checks = format!(" mode tcp\n option httpchk GET {WHOAMI}");
@@ -518,11 +528,7 @@ impl Front {
         let mut client = if from == CLIENT {
             connect(self.address())
         } else {
-            let socket = socket2::Socket::new(
-                socket2::Domain::IPV4,
-                socket2::Type::STREAM,
-                None,
-            );
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
             let socket = socket.unwrap();
             socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
             socket.connect(&self.address().into()).unwrap();

@@ -34,7 +34,8 @@ impl HaProxy {
         server: &str,
     ) -> Result<Self, Missing> {
         let program = program("haproxy", "haproxy")?;
-        let directory = tempfile::Builder::new().prefix("phonebook-gateway-test-").tempdir().unwrap();
+        let directory =
+            tempfile::Builder::new().prefix("phonebook-gateway-test-").tempdir().unwrap();
         let file = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
         for _ in 0..PORT_RACES {
             let free = TcpListener::bind("127.0.0.1:0").unwrap();
