@@ -44,7 +44,7 @@ const WHOAMI: &str = "/.well-known/phonebook-gateway/whoami";
 /// A gateway behind both, for which strangers may ask a lot.
 fn setup(recorder: &Recorder) -> Setup {
     let mut setup = Setup::new(recorder.address())
-        .upstream("timeout = \"20s\"\nconnect_timeout = \"20s\"")
+        .upstream("host = \"localhost\"\ntimeout = \"20s\"\nconnect_timeout = \"20s\"")
         .limits("unknown_rate = { per_second = 100000, burst = 100000 }")
         .policy("lyon", policy(PEER, ""))
         .policy("forged", policy(&FORGED.join("\", \""), ""));
@@ -243,7 +243,7 @@ fn a_trusted_proxy_says_of_each_request_whose_it_is() {
     client.send("GET / HTTP/1.1\r\nX-Forwarded-For: 127.0.0.77\r\n\r\n");
     assert_eq!(client.answer().status, 400);
     assert_eq!(who(&gateway.log(lines + 1)[lines]), "127.0.0.6 - -");
-    assert_eq!(recorder.take().heads.len(), 6);
+    assert_eq!(recorder.take().heads.len(), 7);
 }
 
 #[test]
@@ -472,11 +472,11 @@ fn what_callers_say_of_themselves_changes_nothing_behind_any_proxy() {
     let mut formal = setup(&recorder);
     formal.listen.push_str("\nforwarded_header = \"Forwarded\"");
     let formal = formal.start();
-    let http = format!(" mode http\n option httpclose\n option forwardfor");
+    let http = " mode http\n option httpclose\n option forwardfor";
     let fronts = [
         announcing(&gateway, "send-proxy").map(Front::Transparent),
         announcing(&gateway, "send-proxy-v2").map(Front::Transparent),
-        HaProxy::before(gateway.address, &http, &format!("source {PROXY}")).map(Front::HaProxy),
+        HaProxy::before(gateway.address, http, &format!("source {PROXY}")).map(Front::HaProxy),
         forwarding(&gateway, APPENDED).map(Front::Nginx),
         forwarding(&formal, "proxy_set_header Forwarded \"$http_forwarded, for=$remote_addr\";")
             .map(Front::Nginx),
@@ -592,7 +592,7 @@ fn anybody_may_ask_who_he_is() {
 fn nobody_may_ask_who_he_is_where_that_is_switched_off() {
     let recorder = Recorder::start();
     let mut setup = setup(&recorder);
-    setup.limits.push_str("[whoami]\nenabled = false\n");
+    setup.upstream.push_str("[whoami]\nenabled = false\n");
     let gateway = setup.start();
     let ask = |from: &str| request(gateway.address, Some(from.parse().unwrap()), "GET", WHOAMI, "");
     assert_eq!(reason(&ask(PEER)), "unknown-path");
@@ -610,6 +610,55 @@ fn a_head_that_is_not_meant_for_the_gateway_is_told_nothing() {
     let mut client = gateway.client_from(PEER);
     client.send(format!("GET {WHOAMI} HTTP/1.1\r\n\r\n"));
     assert_eq!(reason(&client.answer()), "malformed-request");
+}
+
+#[test]
+fn explain_says_how_the_caller_was_found_and_which_line_let_it() {
+    let main = "[[listen]]\naddress = \"127.0.0.1:9480\"\nproxy_protocol_from = [\"10.0.0.2\"]\n\
+         trusted_proxies = [\n  \"192.0.2.9\",\n  \"10.0.0.0/24\",\n]\n\
+         [upstream]\nurl = \"http://192.0.2.80\"\nhost = \"localhost\"\nsource = \"192.0.2.81\"\n";
+    let site = Site::new(main, &[("lyon", "hosts = [\"198.51.100.3\"]\n")]);
+    let explain = |words: &[&str]| {
+        site.run(&[&["explain", "--config", "gateway.toml", "--from"], words].concat())
+    };
+    let url = target("doe");
+    let forwarded = "X-Forwarded-For: 203.0.113.1, 198.51.100.3";
+
+    let run = explain(&["10.0.0.7", "-H", forwarded, &url]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let found = "          198.51.100.3 found by X-Forwarded-For from 10.0.0.7, which is trusted [gateway.toml:6]\n\
+                 identify  198.51.100.3 is in 198.51.100.3/32: peer `lyon`";
+    assert!(run.stdout.contains(found), "{}", run.stdout);
+    assert!(run.stdout.starts_with("From 10.0.0.7 to 127.0.0.1:9480:"), "{}", run.stdout);
+
+    let run = explain(&["10.0.0.2", "--proxied-for", "192.0.2.9", "-H", forwarded, &url]);
+    let found = "          192.0.2.9 found by the PROXY header of 10.0.0.2, which is trusted [gateway.toml:3]\n          \
+                 198.51.100.3 found by X-Forwarded-For from 192.0.2.9, which is trusted [gateway.toml:5]\n";
+    assert!(run.code == Some(0) && run.stdout.contains(found), "{}", run.stdout);
+
+    for words in [&["10.0.0.7", &url][..], &["10.0.0.2", "-H", forwarded, &url]] {
+        let run = explain(words);
+        assert_eq!(run.code, Some(1));
+        for part in
+            ["no client found by ", "never a peer [gateway.toml:", "REFUSED: the proxy at 10.0.0."]
+        {
+            assert!(run.stdout.contains(part), "{part}: {}", run.stdout);
+        }
+    }
+    // Whoever is not listed is not believed, and cannot send that header at all.
+    let run = explain(&["192.0.2.10", "-H", forwarded, &url]);
+    assert!(run.code == Some(1) && !run.stdout.contains("found by"), "{}", run.stdout);
+    let run = explain(&["192.0.2.10", "--proxied-for", "198.51.100.3", &url]);
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("192.0.2.10 is not in proxy_protocol_from"), "{}", run.stderr);
+
+    let run = explain(&["198.51.100.3", "--json", WHOAMI]);
+    let told: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((run.code, &told["verdict"]), (Some(0), &json!("allowed")));
+    assert_eq!((&told["answer"]["peer"], &told["upstream"]), (&json!(true), &Value::Null));
+    assert_eq!(told["limits"][0]["limit"], "unknown");
+    let run = explain(&["203.0.113.5", WHOAMI]);
+    assert!(run.code == Some(0) && run.stdout.contains("\"address\":\"203.0.113.5\""), "{run:?}");
 }
 
 #[test]
