@@ -25,6 +25,7 @@ impl ConnectionFacts {
             socket: caller.socket,
             listener,
             tls: None,
+            plain_on_tls: false,
             stranger: false,
             over_ceiling: false,
         };
@@ -57,16 +58,12 @@ impl ConnectionFacts {
     }
 }
 
-/// Waits for what the sender of a connection has to say of its client; `None` ends the connection. A
-/// sender that has nothing to say is let through at once.
+/// Waits for what the sender of a connection has to say of its client; `None` ends the connection.
 pub async fn announce(
     counted: &mut Counted,
     stream: &TcpStream,
     facts: ConnectionFacts,
 ) -> Option<ConnectionFacts> {
-    if facts.source != ClientSource::ProxyProtocol {
-        return Some(facts);
-    }
     let snapshot = counted.worker().shared.snapshot();
     let deadline = Instant::now() + snapshot.config.limits.head_timeout;
     let header = tokio::select! {

@@ -4,22 +4,84 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use rustls::ServerConfig;
 use tokio::net::TcpStream;
+use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
 use crate::arrival;
+use crate::caller::ClientSource;
 use crate::client::{After, Client, Reading};
 use crate::config::Limits;
-use crate::gateway::{self, ConnectionFacts};
+use crate::gateway::{self, ConnectionFacts, Origin};
+use crate::http2;
+use crate::tls::{self, Opened};
 use crate::transport::Transport;
 use crate::worker::{Counted, Worker};
 
-/// Serves a connection that was just accepted to its end.
-pub async fn begin(mut counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
-    // In a box: it is over before the first request.
-    let announced = Box::pin(arrival::announce(&mut counted, &stream, facts)).await;
-    if let Some(facts) = announced {
-        serve(counted, Transport::Plain(stream), facts).await;
+/// Begins to serve `stream` in a task of its own.
+pub fn begin(counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
+    match facts.source {
+        ClientSource::ProxyProtocol => drop(spawn_local(wait_for_name(counted, stream, facts))),
+        _ => open(counted, stream, facts),
+    }
+}
+
+/// Waits until the sender has said for whom the connection is.
+async fn wait_for_name(mut counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
+    if let Some(facts) = arrival::announce(&mut counted, &stream, facts).await {
+        open(counted, stream, facts);
+    }
+}
+
+/// Goes on with HTTP, in TLS where the listener has it, in a task of its own.
+fn open(counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
+    let snapshot = counted.worker().shared.snapshot();
+    match snapshot.tls.get(facts.listener).and_then(Option::as_ref) {
+        None => drop(spawn_local(serve(counted, Transport::Plain(stream), facts))),
+        Some(tls) => {
+            let deadline = Instant::now() + snapshot.config.limits.head_timeout;
+            let config = Arc::clone(&tls.config);
+            drop(spawn_local(shake_hands(counted, stream, facts, (config, deadline))));
+        }
+    }
+}
+
+/// Shakes hands and serves what comes of it.
+async fn shake_hands(
+    mut counted: Counted,
+    stream: TcpStream,
+    mut facts: ConnectionFacts,
+    (config, deadline): (Arc<ServerConfig>, Instant),
+) {
+    // In a box, as what follows: only one of the two is held at a time, and both are large.
+    let transport = match Box::pin(tls::handshake(stream, &config, deadline)).await {
+        Ok(Opened::Tls(stream, shown)) => {
+            facts.tls = Some(Rc::new(shown));
+            Transport::Tls(stream)
+        }
+        Ok(Opened::Plain(stream)) => {
+            facts.plain_on_tls = true;
+            Transport::Plain(stream)
+        }
+        Err(fault) => {
+            return counted.worker().diagnostics.handshake_failed(facts.socket.ip(), &fault);
+        }
+    };
+    drop(config);
+    if facts.stranger && !facts.over_ceiling {
+        // Whom a certificate names is known only now.
+        let snapshot = counted.worker().shared.snapshot();
+        let found = Origin::of(&snapshot, &facts, |_| std::iter::empty(), Timestamp::now()).found;
+        if found.peer().is_some() {
+            facts.stranger = false;
+            counted.is_a_peers();
+        }
+    }
+    match facts.tls.as_ref().is_some_and(|tls| tls.http2) {
+        true => Box::pin(http2::serve(counted, transport, facts)).await,
+        false => Box::pin(serve(counted, transport, facts)).await,
     }
 }
 

@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 
 use crate::address::ClientAddress;
 use crate::caller::CertificateFault;
+use crate::certificate::Hex;
 use crate::gateway::{Found, Origin};
 use crate::limits::Limit;
 use crate::place::Place;
 use crate::refusal::{Refusal, UpstreamFault};
 use crate::snapshot::Snapshot;
+use crate::tls::HandshakeFault;
 
 /// One worker's diagnostics.
 #[derive(Debug, Default)]
@@ -24,6 +26,7 @@ pub struct Diagnostics {
     unheard: Throttle,
     unannounced: Throttle,
     faults: Throttle,
+    handshakes: Throttle,
     accept: Throttle,
 }
 
@@ -113,6 +116,16 @@ impl Diagnostics {
         }
     }
 
+    /// Tells of a TLS handshake that came to nothing, unless nobody began one.
+    pub fn handshake_failed(&self, client: IpAddr, fault: &HandshakeFault) {
+        if matches!(fault, HandshakeFault::Nothing) {
+            return;
+        }
+        if let Some(kept_back) = self.handshakes.pass(HANDSHAKES) {
+            tracing::info!(%client, kept_back, "a TLS handshake failed: {fault}");
+        }
+    }
+
     /// Tells that a connection could not be accepted.
     pub fn accept_failed(&self, error: &std::io::Error) {
         if let Some(kept_back) = self.accept.pass(1) {
@@ -191,13 +204,8 @@ fn certificate_reason(refusal: &Refusal, origin: &Origin<'_>) -> String {
         issuer = certificate.issuer,
         from = certificate.not_before,
         until = certificate.not_after,
-        key = hexadecimal(&certificate.spki_sha256),
+        key = Hex(&certificate.spki_sha256),
     )
-}
-
-/// Bytes as policies write them.
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The address that XiVO sees, as far as the configuration and the routing say.
@@ -247,6 +255,9 @@ const REFUSALS: u32 = 20;
 
 /// Faults of XiVO told of in ten seconds, per worker.
 const FAULTS: u32 = 5;
+
+/// Failed TLS handshakes told of in ten seconds, per worker.
+const HANDSHAKES: u32 = 10;
 
 #[cfg(test)]
 mod tests {

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use crate::address::ClientAddress;
 use crate::answer::problem::Audience;
 use crate::answer::relay::Relay;
-use crate::answer::{Manner, problem};
+use crate::answer::{Gone, Manner, Outlet, problem};
 use crate::caller::{Caller, ClientSource, Shown};
-use crate::client::{After, Client, Gone, Request};
+use crate::client::{After, Request};
 use crate::config::{Listener, Upstream};
 use crate::decide::{Permit, Verdict, decide};
 use crate::forwarded;
@@ -47,6 +47,8 @@ pub struct ConnectionFacts {
     pub listener: usize,
     /// What its TLS handshake brought.
     pub tls: Option<Rc<TlsFacts>>,
+    /// Whether its listener has TLS and the client did not begin with it.
+    pub plain_on_tls: bool,
     /// Whether nobody whom a policy names can be behind it.
     pub stranger: bool,
     /// Whether it is one more than `limits.max_connections`.
@@ -71,12 +73,13 @@ struct Exchange<'a> {
 pub async fn serve(
     worker: &Worker,
     facts: &ConnectionFacts,
-    client: &mut Client,
+    client: &mut impl Outlet,
     (request, bytes): (Request, &[u8]),
     last: bool,
 ) -> After {
     let snapshot = worker.shared.snapshot();
     let Request { head, seen, answerable } = request;
+    let head = if facts.plain_on_tls { Err(Refusal::PlainOnTls) } else { head };
     let field = |span: Option<Span>| span.map(|span| span.of(bytes));
     let (line, referer, agent) = (seen.line.of(bytes), field(seen.referer), field(seen.user_agent));
     let values = |name| head.iter().flat_map(move |head| head.values(bytes, name));
@@ -120,7 +123,7 @@ impl<'a> Exchange<'a> {
         &self,
         head: Result<RequestHead, Refusal>,
         manner: Manner,
-        client: &mut Client,
+        client: &mut impl Outlet,
         record: &mut Record<'a>,
     ) -> Result<After, Refusal> {
         let addressed = self.facts.addressed(self.snapshot);
@@ -136,8 +139,9 @@ impl<'a> Exchange<'a> {
         }
         let answer = tokio::select! {
             biased;
-            answer = self.ask(&permit, &head) => answer?,
+            // First: for a request that is taken back as it comes, XiVO is not asked.
             () = client.gone() => return Err(Refusal::ClientClosed),
+            answer = self.ask(&permit, &head) => answer?,
         };
         let upstream = &self.snapshot.config.upstream;
         let relay = Relay { worker: self.worker, upstream, manner, record };
@@ -150,7 +154,7 @@ impl<'a> Exchange<'a> {
     async fn introduce(
         &self,
         manner: &Manner,
-        client: &mut Client,
+        client: &mut impl Outlet,
         record: &mut Record<'_>,
     ) -> Result<After, Refusal> {
         if self.facts.over_ceiling {
@@ -159,13 +163,11 @@ impl<'a> Exchange<'a> {
         let Origin { caller, found } = &self.origin;
         let known = found.peer().is_some();
         let whoami = WhoAmI::new(caller, known, Timestamp::now(), self.request_id.as_str());
-        let mut out = self.worker.buffers.take();
-        let body = whoami.write(&mut out, manner, |out| self.worker.log.write_http_date(out));
-        record.set_status(200);
-        let sent = client.send(&out).await;
-        self.worker.buffers.put(out);
+        let (head, body) = whoami.answer(manner);
+        record.set_status(head.status());
+        let sent = client.begin(self.worker, &head, &body, true).await;
         sent.map_err(|Gone| Refusal::ClientClosed)?;
-        record.add_body_bytes(body);
+        record.add_body_bytes(body.len());
         Ok(if manner.keep_alive { After::KeepAlive } else { After::Close })
     }
 
@@ -194,16 +196,13 @@ impl<'a> Exchange<'a> {
         &self,
         refusal: &Refusal,
         manner: &Manner,
-        client: &mut Client,
+        client: &mut impl Outlet,
         record: &mut Record<'_>,
     ) -> Result<(), Gone> {
-        let audience = audience(&self.origin.found);
-        let mut out = self.worker.buffers.take();
-        let date = |out: &mut Vec<u8>| self.worker.log.write_http_date(out);
-        let body = problem::write(&mut out, refusal, audience, manner, date);
-        let sent = client.send(&out).await;
-        self.worker.buffers.put(out);
-        sent.inspect(|()| record.add_body_bytes(body))
+        let audience = audience(&self.origin.found, refusal);
+        let (head, body) = problem::answer(refusal, audience, manner);
+        let sent = client.begin(self.worker, &head, &body, true).await;
+        sent.inspect(|()| record.add_body_bytes(body.len()))
     }
 }
 
@@ -510,8 +509,10 @@ pub fn manner(
 
 /// Who reads a refusal: a peer is one whatever it is refused for, and who only lacks the right
 /// certificate is told so.
-pub fn audience(found: &Found<'_>) -> Audience {
+pub fn audience(found: &Found<'_>, refusal: &Refusal) -> Audience {
     match found {
+        // Whoever mistook the scheme may know it: it tells nothing of anybody.
+        _ if *refusal == Refusal::PlainOnTls => Audience::Peer,
         Found::Peer(_) | Found::Unproven { .. } => Audience::Peer,
         Found::Stranger => Audience::Stranger,
     }

@@ -11,7 +11,7 @@
 //! | step | yields | where |
 //! |---|---|---|
 //! | accept | what is known of a connection | [`listen`], [`server`], [`connection`] |
-//! | read | a head that is strictly HTTP/1 | [`client`], [`http1`] |
+//! | read | a head that is strictly HTTP/1, or came over HTTP/2 and reads the same | [`client`], [`http1`], [`http2`] |
 //! | identify | the peer with the longest prefix | [`address`], [`peers`] |
 //! | admit | a token of the peer and one of the gateway | [`limits`] |
 //! | parse | a [`lookup::Lookup`], which cannot say `private` | [`lookup`] |
@@ -29,9 +29,9 @@
 //! clients; no name is resolved while a request waits.
 //!
 //! # Layers
-//! [`address`], [`place`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`], [`refusal`],
-//! [`senders`], [`proxy_protocol`], [`forwarded`] and [`http1`] are pure: they do no I/O, read no clock and know no runtime. [`cli`] is the only module
-//! that prints.
+//! [`address`], [`certificate`], [`place`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`],
+//! [`refusal`], [`senders`], [`proxy_protocol`], [`forwarded`] and [`http1`] are pure: they do no I/O,
+//! read no clock and know no runtime. [`cli`] is the only module that prints.
 
 pub mod address;
 pub mod answer;
@@ -48,6 +48,7 @@ pub mod diagnostics;
 pub mod forwarded;
 pub mod gateway;
 pub mod http1;
+pub mod http2;
 pub mod limits;
 pub mod listen;
 pub mod lookup;

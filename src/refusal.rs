@@ -17,6 +17,8 @@ use crate::place::Place;
 pub enum Refusal {
     /// The head is not HTTP/1 as this gateway reads it; the text says why.
     MalformedRequest(&'static str),
+    /// HTTP without TLS came to a port that speaks TLS.
+    PlainOnTls,
     /// The request line is longer than `limits.max_uri`.
     UriTooLong,
     /// The head is longer than `limits.max_head` or has more fields than `limits.max_header_fields`.
@@ -150,7 +152,7 @@ impl Refusal {
     /// The stable word.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::MalformedRequest(_) => "malformed-request",
+            Self::MalformedRequest(_) | Self::PlainOnTls => "malformed-request",
             Self::UriTooLong => "uri-too-long",
             Self::HeadersTooLarge(_) => "headers-too-large",
             Self::RequestTimeout => "request-timeout",
@@ -183,7 +185,7 @@ impl Refusal {
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         match self {
-            Self::MalformedRequest(_) | Self::BadArgument(_) => 400,
+            Self::MalformedRequest(_) | Self::PlainOnTls | Self::BadArgument(_) => 400,
             Self::UnknownPeer
             | Self::PeerDisabled { .. }
             | Self::PeerExpired { .. }
@@ -219,6 +221,7 @@ impl Refusal {
         matches!(
             self,
             Self::MalformedRequest(_)
+                | Self::PlainOnTls
                 | Self::UriTooLong
                 | Self::HeadersTooLarge(_)
                 | Self::RequestTimeout
@@ -267,6 +270,7 @@ impl Refusal {
     pub fn advice(&self) -> Cow<'static, str> {
         match self {
             Self::MalformedRequest(why) => format!("The request is not well-formed HTTP/1: {why}.").into(),
+            Self::PlainOnTls => "This port speaks TLS, and the request came without it. Write https:// in the URL.".into(),
             Self::UriTooLong => "The request line is too long. A search term has up to 256 characters.".into(),
             Self::HeadersTooLarge(why) => format!("The request was not read: {why}.").into(),
             Self::RequestTimeout => "The request did not arrive completely in time.".into(),

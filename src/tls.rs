@@ -11,11 +11,13 @@
 
 mod authority;
 mod facts;
+mod handshake;
 mod listener;
 mod load;
 
 pub use authority::ClientAuthority;
 pub use facts::TlsFacts;
+pub use handshake::{HandshakeFault, Opened, handshake};
 pub use listener::{ListenerTls, Manners, Sessions};
 pub use load::{
     EXPIRY_NOTICE, KeyPair, LoadError, Loaded, Material, Stamp, TlsSettings, read_certificates,

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::answer::{HeadWriter, Manner};
+use crate::answer::{Head, Manner, Value};
 use crate::caller::Caller;
 use crate::gateway::{self, Addressed, Found, Gate};
 use crate::http1::request::RequestHead;
@@ -79,20 +79,18 @@ impl<'a> WhoAmI<'a> {
         Self { address, source: caller.source.as_str(), certificate, peer, request_id }
     }
 
-    /// Appends the whole answer to `out`; returns the length of its body.
-    pub fn write(
-        &self,
-        out: &mut Vec<u8>,
-        manner: &Manner,
-        date: impl FnOnce(&mut Vec<u8>),
-    ) -> usize {
+    /// The head of the answer, and its body.
+    pub fn answer(&self, manner: &Manner) -> (Head<'static>, Vec<u8>) {
         let mut body = serde_json::to_vec(self).unwrap_or_default();
         body.push(b'\n');
-        let mut head = HeadWriter::new(out, 200);
-        head.field("Content-Type", b"application/json");
-        head.field("Cache-Control", b"no-store");
-        head.number_field("Content-Length", body.len() as u64);
-        head.finish_with(manner, date, if manner.head_only { b"" } else { &body })
+        let head = Head::new(200, manner)
+            .with("Content-Type", Value::Text(b"application/json"))
+            .with("Content-Length", Value::Number(body.len() as u64))
+            .with("Cache-Control", Value::Text(b"no-store"));
+        if manner.head_only {
+            body.clear();
+        }
+        (head, body)
     }
 }
 

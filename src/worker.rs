@@ -256,6 +256,13 @@ impl Counted {
         true
     }
 
+    /// The connection turned out to be a peer's: it holds no stranger's place any longer.
+    pub fn is_a_peers(&mut self) {
+        if std::mem::take(&mut self.stranger) {
+            self.worker.shared.strangers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// Whose connection it is.
     pub fn worker(&self) -> &Rc<Worker> {
         &self.worker

@@ -288,17 +288,12 @@ impl Sender {
 fn introduction(origin: &Origin<'_>, manner: &Manner) -> Vec<u8> {
     let known = origin.found.peer().is_some();
     let whoami = WhoAmI::new(&origin.caller, known, Timestamp::now(), EXAMPLE_ID.as_str());
-    let mut out = Vec::new();
-    let length = whoami.write(&mut out, manner, |_| {});
-    out.split_off(out.len().saturating_sub(length))
+    whoami.answer(manner).1
 }
 
 /// The body that a refused client reads.
 fn answer(refusal: &Refusal, manner: &Manner, origin: &Origin<'_>) -> Vec<u8> {
-    let mut out = Vec::new();
-    let audience = gateway::audience(&origin.found);
-    let length = problem::write(&mut out, refusal, audience, manner, |_| {});
-    out.split_off(out.len().saturating_sub(length))
+    problem::answer(refusal, gateway::audience(&origin.found, refusal), manner).1
 }
 
 /// Stands for the id that each request gets.

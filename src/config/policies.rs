@@ -36,6 +36,8 @@ pub(super) struct Written {
     pub(super) document: Arc<Document>,
     /// The span of each of the policy's hosts.
     pub(super) spans: Vec<Range<usize>>,
+    /// The span of its `[certificate]`.
+    pub(super) certificate_span: Option<Range<usize>>,
 }
 
 /// Reads the policy in `document`. One whose file name is no peer's name, which is an error, is
@@ -50,8 +52,8 @@ pub(super) fn read(
     let (written, problems) = reader::read(document, surroundings.variables, |root| {
         // A policy without a name is read all the same, for its other problems.
         let stand_in = name.clone().or_else(|| PeerName::new("unnamed"))?;
-        let (policy, spans) = policy(root, stand_in, place, surroundings);
-        Some(Written { policy, document: Arc::clone(document), spans })
+        let (policy, spans, certificate_span) = policy(root, stand_in, place, surroundings);
+        Some(Written { policy, document: Arc::clone(document), spans, certificate_span })
     });
     found.extend(problems);
     written
@@ -78,13 +80,14 @@ fn policy(
     name: PeerName,
     place: Place,
     surroundings: &Surroundings<'_>,
-) -> (Policy, Vec<Range<usize>>) {
+) -> (Policy, Vec<Range<usize>>, Option<Range<usize>>) {
     let description = root.value("description", String::new(), Field::text);
     let section = root.take("certificate");
     let certificate = section.as_ref().and_then(certificate::read);
     let by_certificate_alone =
         certificate.as_ref().is_some_and(|rule| rule.require == Require::Certificate);
     let (hosts, spans) = hosts::read(&mut root, by_certificate_alone);
+    let certificate_span = section.as_ref().map(Field::span);
     if let Some(field) = section.filter(|_| by_certificate_alone && !hosts.is_empty()) {
         let message = "with require = \"certificate\" the hosts have no say";
         let help = "remove `hosts`, or write require = \"both\" or \"either\"";
@@ -118,7 +121,7 @@ fn policy(
         valid_until: valid_until.map(|(until, _)| until),
         certificate,
     };
-    (policy, spans)
+    (policy, spans, certificate_span)
 }
 
 fn actions(field: &Field<'_>) -> Option<Actions> {

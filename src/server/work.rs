@@ -102,7 +102,7 @@ fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: 
         None => worker.diagnostics.unheard(ClientAddress::new(address.ip())),
         Some((counted, over_ceiling)) => {
             let facts = ConnectionFacts { over_ceiling, ..facts };
-            tokio::task::spawn_local(connection::begin(counted, stream, facts));
+            connection::begin(counted, stream, facts);
         }
     }
 }

@@ -9,6 +9,7 @@ const CORE: &[&str] = &[
     "address.rs",
     "caller.rs",
     "certificate.rs",
+    "certificate",
     "decide.rs",
     "forwarded.rs",
     "forwarded",

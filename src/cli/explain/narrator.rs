@@ -114,6 +114,7 @@ impl<'s> Narrator<'s> {
         let version = match head.version() {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2",
         };
         let host = match head.host(self.bytes) {
             Some(host) => format!("host {}", String::from_utf8_lossy(host.name())),
