@@ -84,10 +84,10 @@ Options:
                       of the URL
       --http1.0       speak HTTP/1.0
       --json          the same as a JSON object: from, client (address, source),
-                      peer, steps (each with step, outcome, place, text), verdict,
-                      status, reason, limits (each with limit, place, text),
-                      answer, upstream (address, source, request), hint; null where
-                      there is none
+                      peer, steps (each with step, outcome, place, text),
+                      verdict, status, reason, limits (each with limit, place,
+                      text), answer, upstream (address, source, request), hint;
+                      null where there is none
 
 Exit codes: 0 allowed, 1 refused or the configuration is not valid, 2 the
 command line is wrong.

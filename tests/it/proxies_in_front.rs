@@ -4,6 +4,8 @@
 use std::{
     io::{Read, Write},
     net::{IpAddr, SocketAddr},
+    path::Path,
+    process::Command,
 };
 
 use serde_json::{Value, json};
@@ -18,7 +20,7 @@ use crate::{
         haproxy::HaProxy,
         http::{read_answers, request},
         live::{Live, Setup, policy},
-        needs::{Missing, or_left_out},
+        needs::{Missing, or_left_out, program},
         process::becomes_true,
         program::Site,
         raw::{Client, reason, search, target},
@@ -542,6 +544,108 @@ impl Front {
         let mut answers = Vec::new();
         let _ = client.read_to_end(&mut answers);
         Run { answers, upstream: recorder.take() }
+    }
+}
+
+/// A gateway that speaks TLS behind both, with the files of a small authority beside its configuration.
+fn tls_gateway(policies: &[(&str, &str)]) -> (Serving, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let root = authority.self_signed(&key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, key);
+    let write = |name: &str, text: String| {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    };
+    write("ca.pem", root.pem());
+    for name in ["gateway", "lyon"] {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        leaf.distinguished_name = rcgen::DistinguishedName::new();
+        leaf.distinguished_name.push(rcgen::DnType::CommonName, name);
+        leaf.extended_key_usages = vec![
+            rcgen::ExtendedKeyUsagePurpose::ClientAuth,
+            rcgen::ExtendedKeyUsagePurpose::ServerAuth,
+        ];
+        write(&format!("{name}.pem"), leaf.signed_by(&key, &issuer).unwrap().pem());
+        write(&format!("{name}.key"), key.serialize_pem());
+    }
+    let main = format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\nhttp2 = true\nproxy_protocol_from = [\"{BALANCER}\"]\n\
+         trusted_proxies = [\"{PROXY}\"]\n\
+         tls = {{ certificate = \"{files}/gateway.pem\", private_key = \"{files}/gateway.key\", client_ca = \"{files}/ca.pem\" }}\n\
+         [[access_log]]\npath = \"access.log\"\n[upstream]\nurl = \"http://127.0.0.1:9\"\n\
+         danger_loopback_source = true\n[limits]\nunknown_rate = {{ per_second = 1000, burst = 1000 }}\n",
+        files = directory.path().display(),
+    );
+    let gateway = Serving::start(&main, policies).unwrap_or_else(|why| panic!("{why:?}"));
+    (gateway, directory)
+}
+
+/// What the gateway tells curl of who it is.
+fn curl(curl: &Path, to: SocketAddr, from: &str, words: &[&str]) -> Value {
+    let output = Command::new(curl)
+        .args(["--silent", "--show-error", "--insecure", "--interface", from])
+        .args(words)
+        .arg(format!("https://localhost:{}{WHOAMI}", to.port()))
+        .args(["--resolve", &format!("localhost:{}:{}", to.port(), to.ip())])
+        .output()
+        .unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+#[test]
+fn a_header_may_stand_before_tls_and_a_proxys_certificate_is_not_its_clients() {
+    let Some(program) = or_left_out(program("curl", "curl")) else { return };
+    let certain = "[certificate]\ncommon_name = [\"lyon\"]\nrequire = \"certificate\"\n";
+    let (gateway, files) = tls_gateway(&[("lyon", certain)]);
+    let file = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
+    let (certificate, key) = (file("lyon.pem"), file("lyon.key"));
+    let shown = ["--cert", certificate.as_str(), "--key", key.as_str()];
+    let told = curl(&program, gateway.addr(), STRANGER, &shown);
+    assert_eq!((&told["peer"], &told["address"]), (&json!(true), &json!(STRANGER)));
+    assert_eq!(told["certificate"]["subject"], "CN=lyon");
+    assert!(told["certificate"]["days_left"].as_i64().unwrap() > 300, "{told}");
+    assert_eq!(told["certificate"].get("fault"), None);
+    assert_eq!(curl(&program, gateway.addr(), STRANGER, &[])["certificate"], Value::Null);
+
+    // Over both versions of HTTP, a proxy's own certificate says nothing of whom it speaks for.
+    let forwarded = ["-H", "X-Forwarded-For: 127.0.0.77"];
+    for version in ["--http1.1", "--http2"] {
+        let words = [&shown[..], &forwarded, &[version]].concat();
+        let told = curl(&program, gateway.addr(), PROXY, &words);
+        assert_eq!((&told["peer"], &told["address"]), (&json!(false), &json!(PEER)), "{version}");
+        assert_eq!(
+            (&told["source"], &told["certificate"]),
+            (&json!("x-forwarded-for"), &Value::Null)
+        );
+        let told = curl(&program, gateway.addr(), PROXY, &[&shown[..], &[version]].concat());
+        assert_eq!((&told["peer"], &told["address"]), (&json!(false), &Value::Null), "{version}");
+    }
+
+    // A balancer passes the handshake on: the certificate is its client's.
+    for version in ["send-proxy", "send-proxy-v2"] {
+        let server = format!("source {BALANCER} {version}");
+        let front = HaProxy::before(gateway.addr(), " mode tcp", &server);
+        let Some(front) = or_left_out(front) else { return };
+        for http in ["--http1.1", "--http2"] {
+            let told = curl(&program, front.address(), PEER, &[&shown[..], &[http]].concat());
+            assert_eq!((&told["peer"], &told["address"]), (&json!(true), &json!(PEER)), "{told}");
+            assert_eq!(told["source"], "proxy-protocol");
+            let told = curl(&program, front.address(), PEER, &[http]);
+            assert_eq!(told["peer"], json!(false), "{told}");
+        }
+    }
+    // Anybody else's header is no handshake, and no header of a listed sender is none.
+    for (from, bytes) in [(STRANGER, v2(PEER)), (BALANCER, b"\x16\x03\x01\0\x05hello".to_vec())] {
+        let mut client = Client::connect_from(gateway.addr(), Some(from.parse().unwrap()));
+        client.send(&bytes);
+        client.half_close();
+        match client.try_answer(true) {
+            Ok(answer) => assert_eq!((from, answer.status), (STRANGER, 400)),
+            Err(cut) => assert!(!cut.came.starts_with(b"\x16"), "{:?}", cut.came),
+        }
     }
 }
 
