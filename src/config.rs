@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::forwarded::ForwardedHeader;
 use crate::place::{Place, Placed};
 use crate::policy::{Policy, Rate};
 use crate::record::LogSettings;
+use crate::senders::Senders;
 use crate::tls::TlsSettings;
 
 mod address;
@@ -34,6 +36,7 @@ mod policies;
 mod problem;
 mod rate;
 mod reader;
+mod senders;
 mod tls;
 mod units;
 mod upstream;
@@ -80,6 +83,12 @@ pub struct Listener {
     /// The hosts that requests may name, in lower case and without a final dot; an IPv6 address has
     /// its brackets and its shortest form. Empty: any.
     pub server_names: Vec<String>,
+    /// Who must say at the beginning of a connection for whom it is; nobody else may.
+    pub proxy_protocol_from: Senders,
+    /// Whose header says for whom a request is.
+    pub trusted_proxies: Senders,
+    /// That header.
+    pub forwarded_header: ForwardedHeader,
     /// Its certificates, where it speaks TLS.
     pub tls: Option<TlsSettings>,
     /// Whether it offers HTTP/2, which needs TLS.
@@ -198,6 +207,7 @@ fn assemble(
         .filter_map(|document| policies::read(document, &surroundings, &mut found))
         .collect();
     found.extend(overlap::compare(&written));
+    found.extend(senders::compare(&draft.listeners, &written));
     // The main file comes first, and what was found by comparing files stands where it belongs.
     found.sort_by(|a, b| {
         let is_policy = |problem: &Problem| problem.file() != main.file();

@@ -24,6 +24,7 @@ pub struct Diagnostics {
     peers: Throttle,
     strangers: Throttle,
     unheard: Throttle,
+    unannounced: Throttle,
     faults: Throttle,
     handshakes: Throttle,
     accept: Throttle,
@@ -98,6 +99,19 @@ impl Diagnostics {
                 %client,
                 kept_back,
                 "a connection was closed unheard: there are limits.max_connections of them, or a quarter of that from callers in no policy"
+            );
+        }
+    }
+
+    /// Tells of a connection that was closed since its sender named no client.
+    pub fn unannounced(&self, sender: ClientAddress, why: &str, place: Option<&Place>) {
+        if let Some(kept_back) = self.unannounced.pass(1) {
+            let place = place.map(|place| format!(" [{place}]")).unwrap_or_default();
+            tracing::warn!(
+                %sender,
+                kept_back,
+                "a connection was closed: {why}; its sender is in proxy_protocol_from, so it has to \
+                 begin with one{place}"
             );
         }
     }

@@ -46,6 +46,8 @@ pub(super) struct CheckOptions {
 pub(super) struct ExplainOptions {
     pub(super) config: PathBuf,
     pub(super) from: IpAddr,
+    /// The client that a PROXY header of `from` names.
+    pub(super) proxied_for: Option<IpAddr>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) json: bool,
     pub(super) request: AskedRequest,
@@ -143,14 +145,18 @@ fn check(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error> 
 }
 
 fn explain(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error> {
-    const KNOWN: &[&str] = &["from", "config", "listen", "header", "http1.0", "json", "help"];
+    const KNOWN: &[&str] =
+        &["from", "proxied-for", "config", "listen", "header", "http1.0", "json", "help"];
     let mut config = config.unwrap_or_else(default);
     let (mut from, mut listen, mut json, mut http10) = (None, None, false, false);
-    let (mut headers, mut words) = (Vec::new(), Vec::new());
+    let (mut headers, mut words, mut proxied_for) = (Vec::new(), Vec::new(), None);
     while let Some(argument) = parser.next()? {
         match argument {
             Short('c') | Long("config") => config = parser.value()?.into(),
             Long("from") => from = Some(address("from", &parser.value()?.string()?)?),
+            Long("proxied-for") => {
+                proxied_for = Some(address("proxied-for", &parser.value()?.string()?)?);
+            }
             Long("listen") => listen = Some(socket(&parser.value()?.string()?)?),
             Short('H') | Long("header") => headers.push(header(parser.value()?)?),
             Long("http1.0") => http10 = true,
@@ -164,7 +170,7 @@ fn explain(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error
     let url = words.pop().ok_or("which request? A URL, or its path and query, is missing")?;
     let method = words.pop().unwrap_or_else(|| b"GET".to_vec());
     let request = AskedRequest { method, url, headers, http10 };
-    Ok(Command::Explain(ExplainOptions { config, from, listen, json, request }))
+    Ok(Command::Explain(ExplainOptions { config, from, proxied_for, listen, json, request }))
 }
 
 fn demo(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error> {

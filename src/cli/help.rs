@@ -71,7 +71,11 @@ Usage: phonebook-gateway explain --from ADDRESS [OPTIONS] [METHOD] URL
                       taken as it is written: nothing is encoded or normalized
 
 Options:
-      --from ADDRESS  whom the request comes from
+      --from ADDRESS  whom the connection comes from: a client, or a proxy that
+                      stands in front
+      --proxied-for ADDRESS
+                      the client that the PROXY header of a sender listed in
+                      proxy_protocol_from names; it names none unless given
   -c, --config FILE   the configuration
       --listen ADDRESS
                       the listener that it comes to, as [[listen]] has it; the
@@ -79,10 +83,11 @@ Options:
   -H, --header LINE   a further header line, `Name: value`; a Host replaces that
                       of the URL
       --http1.0       speak HTTP/1.0
-      --json          the same as a JSON object: from, peer, steps (each with
-                      step, outcome, place, text), verdict, status, reason,
-                      limits (each with limit, place, text), answer, upstream
-                      (address, source, request), hint; null where there is none
+      --json          the same as a JSON object: from, client (address, source),
+                      peer, steps (each with step, outcome, place, text),
+                      verdict, status, reason, limits (each with limit, place,
+                      text), answer, upstream (address, source, request), hint;
+                      null where there is none
 
 Exit codes: 0 allowed, 1 refused or the configuration is not valid, 2 the
 command line is wrong.

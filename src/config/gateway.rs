@@ -54,7 +54,6 @@ fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
         }
     }
     let mut whoami = root.section("whoami");
-    whoami.no_effect();
     let whoami_enabled = whoami.value("enabled", true, Field::boolean);
     whoami.finish();
     root.finish();

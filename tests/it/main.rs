@@ -29,6 +29,8 @@ mod nginx_log;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod proxies_in_front;
+#[cfg(test)]
 mod real_upstream;
 #[cfg(test)]
 mod standing_in_front;

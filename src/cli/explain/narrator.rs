@@ -39,6 +39,12 @@ pub(super) struct LimitShown {
     pub(super) note: Note,
 }
 
+impl LimitShown {
+    fn noted(&self) -> Note {
+        Note { text: self.note.text.clone(), place: self.note.place.clone() }
+    }
+}
+
 /// The gate at which nothing is spent and everything is noted.
 #[derive(Debug)]
 pub(super) struct Narrator<'s> {
@@ -46,6 +52,8 @@ pub(super) struct Narrator<'s> {
     origin: Origin<'s>,
     addressed: Addressed<'s>,
     bytes: &'s [u8],
+    /// How the caller was found, where a proxy stands in front.
+    via: Vec<Note>,
     steps: Vec<StepShown>,
     limits: Vec<LimitShown>,
     /// The step that the request has come to.
@@ -56,10 +64,11 @@ impl<'s> Narrator<'s> {
     pub(super) fn new(
         snapshot: &'s Snapshot,
         origin: Origin<'s>,
+        via: Vec<Note>,
         (addressed, bytes): (Addressed<'s>, &'s [u8]),
     ) -> Self {
         let (steps, limits) = (Vec::new(), Vec::new());
-        Self { snapshot, origin, addressed, bytes, steps, limits, at: "read" }
+        Self { snapshot, origin, addressed, bytes, via, steps, limits, at: "read" }
     }
 
     /// The request ends where it is.
@@ -112,7 +121,9 @@ impl<'s> Narrator<'s> {
             None => "no host".to_owned(),
         };
         let text = format!("{version}, {host}, {} bytes", head.len());
-        self.note(false, vec![Note { text, place: None }]);
+        let mut notes = vec![Note { text, place: None }];
+        notes.append(&mut self.via);
+        self.note(false, notes);
         self.at = "identify";
     }
 
@@ -191,11 +202,7 @@ impl<'s> Narrator<'s> {
                 ]
             }
         };
-        let note = |shown: &LimitShown| Note {
-            text: shown.note.text.clone(),
-            place: shown.note.place.clone(),
-        };
-        self.limits.iter().map(note).collect()
+        self.limits.iter().map(LimitShown::noted).collect()
     }
 }
 
@@ -213,6 +220,16 @@ impl Gate for &mut Narrator<'_> {
         let notes = self.limit_notes();
         self.note(false, notes);
         self.at = "parse";
+        Ok(())
+    }
+
+    fn introduce(&mut self, _found: Found<'_>) -> Result<(), Refusal> {
+        let rate = &self.snapshot.config.limits.unknown_rate;
+        self.limits = vec![shown_rate(Limit::Unknown.as_str(), "whoever asks who it is", rate)];
+        self.at = "admit";
+        let notes = self.limits.iter().map(LimitShown::noted).collect();
+        self.note(false, notes);
+        self.at = "answer";
         Ok(())
     }
 
