@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::BufMut;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::{Gone, Head, Outlet};
@@ -16,12 +15,13 @@ use crate::config::Limits;
 use crate::http1::request::{HeadError, HeadLimits, RequestHead, RequestReader, Seen};
 use crate::peek::{Waiting, waiting};
 use crate::refusal::Refusal;
+use crate::transport::Transport;
 use crate::worker::Worker;
 
 /// A connection to a client.
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
+    stream: Transport,
     write_timeout: Duration,
     /// A part of an answer has been sent, and the rest has not.
     unfinished: bool,
@@ -64,7 +64,7 @@ pub struct Request {
 
 impl Client {
     /// A client on `stream` that must take something of its answers every `write_timeout`.
-    pub fn new(stream: TcpStream, write_timeout: Duration) -> Self {
+    pub fn new(stream: Transport, write_timeout: Duration) -> Self {
         Self { stream, write_timeout, unfinished: false }
     }
 
@@ -73,7 +73,7 @@ impl Client {
     /// # Errors
     /// The connection failed.
     pub async fn readable(&self) -> io::Result<()> {
-        self.stream.readable().await
+        self.stream.tcp().readable().await
     }
 
     /// Reads what is there, `None` where nothing is: the runtime takes a connection that was just
@@ -97,7 +97,7 @@ impl Client {
 
     /// Whether the client has sent what nobody has read.
     pub fn has_unread(&self) -> bool {
-        waiting(&self.stream) == Waiting::Bytes
+        waiting(self.stream.tcp()) == Waiting::Bytes
     }
 
     /// Reads one head into `buffer`, which holds the first bytes of it already. When a head is yielded,
@@ -145,6 +145,11 @@ impl Client {
                 Ok(Ok(0) | Err(_)) | Err(_) => return Err(Gone),
             }
         }
+        // TLS may hold a record back that the socket had no room for.
+        match timeout(self.write_timeout, self.stream.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return Err(Gone),
+        }
         self.unfinished = !last;
         Ok(())
     }
@@ -152,6 +157,9 @@ impl Client {
     /// Ends the connection as `after` says.
     pub async fn end(mut self, after: After) {
         match after {
+            After::KeepAlive | After::Close if self.stream.has_farewell() => {
+                let _ = timeout(MAX_LINGER, self.stream.shutdown()).await;
+            }
             After::KeepAlive | After::Close => {}
             After::Reset => self.unfinished = true,
             After::Linger => {
@@ -200,7 +208,7 @@ impl Outlet for Client {
     /// Waits until the client has reset the connection. A half-close is no departure: who has sent
     /// a whole request may say that it will send no more, and still waits for the answer.
     async fn gone(&mut self) {
-        while let Ok(ready) = self.stream.ready(Interest::ERROR).await {
+        while let Ok(ready) = self.stream.tcp().ready(Interest::ERROR).await {
             if ready.is_error() {
                 return;
             }
@@ -212,7 +220,7 @@ impl Drop for Client {
     fn drop(&mut self) {
         if self.unfinished {
             // With a linger time of zero, closing sends a reset instead of an orderly end.
-            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(self.stream.tcp()).set_linger(Some(Duration::ZERO));
         }
     }
 }

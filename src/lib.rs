@@ -35,6 +35,8 @@
 
 pub mod address;
 pub mod answer;
+pub mod caller;
+pub mod certificate;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -56,5 +58,7 @@ pub mod record;
 pub mod refusal;
 pub mod server;
 pub mod snapshot;
+pub mod tls;
+pub mod transport;
 pub mod upstream;
 pub mod worker;

@@ -220,6 +220,17 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The entries of a list, or the one value that stands instead of a list.
+    pub(in crate::config) fn one_or_more(&self, expected: &str) -> Option<Vec<Self>> {
+        match self.value.get_ref() {
+            DeValue::String(_) => Some(vec![self.clone()]),
+            DeValue::Array(items) if !items.is_empty() => {
+                Some(items.iter().map(|item| self.with_value(item)).collect())
+            }
+            _ => self.wrong_type(expected),
+        }
+    }
+
     /// The table written here; without keys, where something else was.
     pub(in crate::config) fn section(&self, help: &str) -> Section<'a> {
         let table = match self.value.get_ref() {
