@@ -199,8 +199,7 @@ impl<'a> Exchange<'a> {
         client: &mut impl Outlet,
         record: &mut Record<'_>,
     ) -> Result<(), Gone> {
-        let audience = audience(&self.origin.found, refusal);
-        let (head, body) = problem::answer(refusal, audience, manner);
+        let (head, body) = problem::answer(refusal, audience(&self.origin.found, refusal), manner);
         let sent = client.begin(self.worker, &head, &body, true).await;
         sent.inspect(|()| record.add_body_bytes(body.len()))
     }

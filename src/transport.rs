@@ -53,6 +53,14 @@ impl Transport {
         }
     }
 
+    /// Whether both sides agreed on HTTP/2 (ALPN, RFC 9113, section 3.2).
+    pub fn speaks_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+
     /// Whether the far side was told, or is to be told, more than that the connection ends: the end
     /// of a TLS session is a message of its own (RFC 8446, section 6.1), without which the far side
     /// cannot tell it from an attacker's cut.

@@ -17,6 +17,8 @@ mod client_behaviour;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod lifecycle;

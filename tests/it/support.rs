@@ -4,6 +4,7 @@ pub(crate) mod binary;
 pub(crate) mod dird;
 pub(crate) mod haproxy;
 pub(crate) mod http;
+pub(crate) mod http2;
 pub(crate) mod live;
 pub(crate) mod needs;
 pub(crate) mod network;
