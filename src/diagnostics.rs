@@ -65,11 +65,16 @@ impl Diagnostics {
         let reason = Refusal::Upstream(fault).word();
         let upstream = &snapshot.config.upstream.url_text;
         let advice = fault.for_administrator();
-        let host = match fault {
+        let more = match fault {
             UpstreamFault::RefusedGateway(_) => format!(" for host {}", source(snapshot)),
+            UpstreamFault::Unreachable(why) => {
+                let tls = snapshot.config.upstream.tls.as_ref();
+                let seen = tls.and_then(|tls| tls.refused_certificate(why));
+                seen.map(|seen| format!(" (seen: {seen})")).unwrap_or_default()
+            }
             _ => String::new(),
         };
-        tracing::warn!(reason, upstream, request_id, kept_back, "{advice}{host}");
+        tracing::warn!(reason, upstream, request_id, kept_back, "{advice}{more}");
     }
 
     /// Tells of an answer that was begun and could not be completed.
@@ -141,6 +146,9 @@ pub fn reason<'r>(
 /// The address that XiVO sees, as far as the configuration and the routing say.
 pub fn source(snapshot: &Snapshot) -> String {
     match source_address(snapshot) {
+        _ if snapshot.config.upstream.send_proxy_protocol => {
+            "each peer's own address, which the PROXY protocol tells".to_owned()
+        }
         Some(source) => source.to_string(),
         None => "that the gateway has towards it".to_owned(),
     }
@@ -148,9 +156,9 @@ pub fn source(snapshot: &Snapshot) -> String {
 
 /// The same where it is known.
 pub fn source_address(snapshot: &Snapshot) -> Option<IpAddr> {
-    let route = snapshot.route();
-    let routed = || route.addresses.first().and_then(|&to| crate::upstream::routed_source(to));
-    route.source.or_else(routed)
+    let routed = || snapshot.upstream.first().and_then(|&to| crate::upstream::routed_source(to));
+    let configured = snapshot.config.upstream.source.as_ref().map(|source| source.value);
+    configured.or_else(routed)
 }
 
 /// Lets so many through in ten seconds, and counts the rest.

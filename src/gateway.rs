@@ -22,6 +22,7 @@ use crate::http1::{Span, Version};
 use crate::limits::{Admitted, PeerLimits};
 use crate::lookup::{Asked, Lookup};
 use crate::peers::{Match, Peer, check_in_force};
+use crate::proxy_protocol::write::Relayed;
 use crate::record::Record;
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
@@ -135,10 +136,17 @@ impl<'a> Exchange<'a> {
         let mut request = buffers.take();
         question.write(&mut request);
         let deadline = self.began + time_allowed(upstream, permit.lookup());
-        let route = self.snapshot.route();
+        let route = self.snapshot.route(self.relayed());
         let answer = self.worker.pool.ask(&route, &request, buffers.take(), deadline).await;
         buffers.put(request);
         answer.map_err(Refusal::Upstream)
+    }
+
+    /// Whom the PROXY protocol names to XiVO, where it is sent.
+    fn relayed(&self) -> Relayed {
+        let listener = self.snapshot.config.listeners.get(self.facts.listener);
+        let destination = listener.map_or(([0; 4], 0).into(), |listener| listener.address);
+        Relayed { client: self.facts.client, port: 0, destination }
     }
 
     /// Sends a refusal.

@@ -51,6 +51,7 @@ mod peek;
 pub mod peers;
 pub mod place;
 pub mod policy;
+pub mod proxy_protocol;
 pub mod record;
 pub mod refusal;
 pub mod server;

@@ -220,6 +220,14 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The entries of a list, or a string as the only one.
+    pub(in crate::config) fn one_or_more(&self) -> Option<Vec<Self>> {
+        match self.value.get_ref() {
+            DeValue::String(_) => Some(vec![self.clone()]),
+            _ => self.list(),
+        }
+    }
+
     /// The table written here; without keys, where something else was.
     pub(in crate::config) fn section(&self, help: &str) -> Section<'a> {
         let table = match self.value.get_ref() {
