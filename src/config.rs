@@ -39,6 +39,7 @@ mod upstream;
 
 pub use authority::UpstreamHost;
 pub use problem::{Problem, Problems, Severity};
+pub use upstream::read_https_url;
 
 use environment::Variables;
 use policies::{Surroundings, Written};

@@ -64,17 +64,8 @@ impl Diagnostics {
         };
         let reason = Refusal::Upstream(fault).word();
         let upstream = &snapshot.config.upstream.url_text;
-        let advice = fault.for_administrator();
-        let more = match fault {
-            UpstreamFault::RefusedGateway(_) => format!(" for host {}", source(snapshot)),
-            UpstreamFault::Unreachable(why) => {
-                let tls = snapshot.config.upstream.tls.as_ref();
-                let seen = tls.and_then(|tls| tls.refused_certificate(why));
-                seen.map(|seen| format!(" (seen: {seen})")).unwrap_or_default()
-            }
-            _ => String::new(),
-        };
-        tracing::warn!(reason, upstream, request_id, kept_back, "{advice}{more}");
+        let why = explain_fault(fault, snapshot);
+        tracing::warn!(reason, upstream, request_id, kept_back, "{why}");
     }
 
     /// Tells of an answer that was begun and could not be completed.
@@ -110,6 +101,22 @@ impl Diagnostics {
                 "a connection could not be accepted: {error}; if it says `too many open files`, raise LimitNOFILE"
             );
         }
+    }
+}
+
+/// What went wrong with XiVO and what to do about it, with what was seen of it.
+pub fn explain_fault(fault: UpstreamFault, snapshot: &Snapshot) -> String {
+    let advice = fault.for_administrator();
+    match fault {
+        UpstreamFault::RefusedGateway(_) => format!("{advice} for host {}", source(snapshot)),
+        UpstreamFault::Unreachable(why) => {
+            let tls = snapshot.config.upstream.tls.as_ref();
+            match tls.and_then(|tls| tls.refused_certificate(why)) {
+                Some(seen) => format!("{advice} (seen: {seen})"),
+                None => advice.into_owned(),
+            }
+        }
+        _ => advice.into_owned(),
     }
 }
 

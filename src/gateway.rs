@@ -145,7 +145,8 @@ impl<'a> Exchange<'a> {
     /// Whom the PROXY protocol names to XiVO, where it is sent.
     fn relayed(&self) -> Relayed {
         let listener = self.snapshot.config.listeners.get(self.facts.listener);
-        let destination = listener.map_or(([0; 4], 0).into(), |listener| listener.address);
+        let unknown = (std::net::Ipv4Addr::UNSPECIFIED, 0);
+        let destination = listener.map_or_else(|| unknown.into(), |listener| listener.address);
         Relayed { client: self.facts.client, port: 0, destination }
     }
 

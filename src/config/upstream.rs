@@ -13,6 +13,7 @@ mod tls;
 mod url;
 
 use url::Url;
+pub use url::read_https_url;
 
 /// xivo-dird's `phonebook_timeout`.
 const PATIENCE_OF_XIVO: Duration = Duration::from_secs(1);

@@ -1,6 +1,7 @@
 //! One worker's idle connections to XiVO.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -32,6 +33,11 @@ impl Connection {
 
     pub(super) fn stream(&mut self) -> &mut Transport {
         &mut self.transport
+    }
+
+    /// From where to where it goes; nothing for a unix socket.
+    pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.transport.ends()
     }
 
     /// What its TLS handshake came to, if it has one.

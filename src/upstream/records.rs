@@ -33,7 +33,7 @@ impl Records {
     }
 
     /// Sends what fits, without waiting.
-    pub(super) fn send_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         send(&self.stream, bytes, flags).map_err(io::Error::from)
     }

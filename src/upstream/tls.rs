@@ -55,6 +55,7 @@ pub enum TlsError {
 pub struct Tls {
     config: Arc<ClientConfig>,
     server_name: ServerName<'static>,
+    belief: &'static str,
     refused: Refused,
 }
 
@@ -69,6 +70,12 @@ impl Tls {
     pub fn new(trust: Trust, server_name: ServerName<'static>) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let refused = Refused::default();
+        let belief = match &trust {
+            Trust::System => "vouched for by an authority that this host believes",
+            Trust::Authorities(_) => "vouched for by upstream.ca",
+            Trust::Pins(_) => "pinned by upstream.pin_sha256",
+            Trust::Anyone => "NOT verified",
+        };
         let verifier = Arc::new(Verifier {
             judge: Judge::new(trust, &provider)?,
             algorithms: provider.signature_verification_algorithms,
@@ -81,7 +88,7 @@ impl Tls {
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), server_name, refused })
+        Ok(Self { config: Arc::new(config), server_name, belief, refused })
     }
 
     /// What a handshake is made with.
@@ -92,6 +99,21 @@ impl Tls {
     /// The name that is asked for.
     pub fn server_name(&self) -> String {
         self.server_name.to_str().into_owned()
+    }
+
+    /// Asks for this name and believes anyone: to see who is there, and not to ask anything.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn unverified(server_name: &str) -> Result<Self, TlsError> {
+        let name = ServerName::try_from(server_name.to_owned());
+        let name = name.map_err(|_| TlsError::Setup(format!("no server name: {server_name}")))?;
+        Self::new(Trust::Anyone, name)
+    }
+
+    /// Why a certificate that is believed is.
+    pub fn belief(&self) -> &'static str {
+        self.belief
     }
 
     /// The certificate that was refused last, if `why` is about a certificate.

@@ -1,6 +1,7 @@
 //! What the bytes to and from XiVO travel over.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -28,7 +29,7 @@ pub(super) struct Session(Box<TlsStream<Records>>);
 /// What a TLS handshake came to.
 #[derive(Clone, Debug)]
 pub struct TlsFacts {
-    /// Such as `TLSv1_3`.
+    /// Such as `TLSv1.3`.
     pub version: String,
     /// Such as `TLS13_AES_256_GCM_SHA384`.
     pub cipher: String,
@@ -48,7 +49,9 @@ impl Session {
         let certificate = session.peer_certificates().and_then(|chain| chain.first());
         let debugged = |named: Option<String>| named.unwrap_or_else(|| "unknown".to_owned());
         TlsFacts {
-            version: debugged(session.protocol_version().map(|version| format!("{version:?}"))),
+            version: debugged(
+                session.protocol_version().map(|version| format!("{version:?}").replace('_', ".")),
+            ),
             cipher: debugged(
                 session.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())),
             ),
@@ -93,6 +96,16 @@ impl Drop for Session {
 }
 
 impl Transport {
+    /// From where to where it goes; nothing for a unix socket.
+    pub(super) fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(session) => session.0.get_ref().0.stream(),
+            Self::Unix(_) => return None,
+        };
+        Some((stream.local_addr().ok()?, stream.peer_addr().ok()?))
+    }
+
     /// Whether XiVO has neither closed it nor sent what nobody asked for.
     ///
     /// The kernel is asked: what came since the runtime last looked would be taken for the answer to

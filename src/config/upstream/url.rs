@@ -32,6 +32,23 @@ pub(super) fn read(field: &Field<'_>) -> Option<Url> {
     field.accept(parse(&text))
 }
 
+/// The host and the port of an https URL, whose scheme may be left out.
+///
+/// # Errors
+/// What is wrong with it, as a sentence.
+pub fn read_https_url(text: &str) -> Result<(UpstreamHost, u16), String> {
+    let written = match text.contains("://") || text.starts_with("unix:") {
+        true => text.to_owned(),
+        false => format!("https://{text}"),
+    };
+    match parse(&written) {
+        Ok(url) if url.is_https => Ok((url.host, url.port)),
+        Ok(_) => Err(format!("{} is no https URL", shown(text))),
+        Err(Complaint { message, help: Some(help), .. }) => Err(format!("{message}; {help}")),
+        Err(Complaint { message, .. }) => Err(message),
+    }
+}
+
 fn parse(text: &str) -> Result<Url, Complaint> {
     let refusal = |what: &str| Complaint::new(format!("{} {what}", shown(text)), URL_FORM);
     if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.starts_with("//")) {
