@@ -29,7 +29,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 pub use certificate::CertificateFacts;
-pub use connect::{Route, connect, routed_source};
+pub use connect::{Route, check_relayed, connect, routed_source};
 pub use fingerprint::{Fingerprint, NoFingerprint};
 pub use pool::{Connection, Pool};
 pub use tls::{Tls, TlsError, Trust, check_authority};

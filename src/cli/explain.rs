@@ -20,9 +20,11 @@ use crate::client::read_whole;
 use crate::config::{Config, Listener};
 use crate::diagnostics::source_address;
 use crate::gateway::{self, Judged};
+use crate::proxy_protocol::write::Relayed;
 use crate::refusal::Refusal;
 use crate::server;
 use crate::snapshot::Snapshot;
+use crate::upstream::check_relayed;
 use crate::worker::{RequestId, Shared};
 use narrator::{LimitShown, Narrator, StepShown};
 
@@ -152,6 +154,8 @@ struct Explained {
 struct Asking {
     address: Option<SocketAddr>,
     source: Option<IpAddr>,
+    /// Whom the PROXY protocol names, and why it would not be named.
+    relayed: Option<(IpAddr, Result<(), &'static str>)>,
     request: Vec<u8>,
 }
 
@@ -204,10 +208,13 @@ impl Asking {
         let agent = judged.head.user_agent().map(|span| span.of(bytes));
         let upstream = &snapshot.config.upstream;
         let mut request = Vec::new();
+        let destination = (std::net::Ipv4Addr::UNSPECIFIED, 0).into();
+        let route = snapshot.route(Relayed { client, port: 0, destination });
         gateway::question(upstream, &judged.permit, client, agent, &EXAMPLE_ID).write(&mut request);
         Self {
             address: snapshot.upstream.first().copied(),
             source: source_address(snapshot),
+            relayed: route.relayed.map(|relayed| (relayed.client.ip(), check_relayed(&route))),
             request,
         }
     }

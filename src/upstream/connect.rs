@@ -73,7 +73,10 @@ pub async fn connect(route: &Route<'_>) -> Result<Connection, UpstreamFault> {
 
 /// XiVO takes a client that the PROXY protocol names for the sender: none may be a loopback address.
 /// Without the protocol a socket has no address at all.
-fn check_relayed(route: &Route<'_>) -> Result<(), &'static str> {
+///
+/// # Errors
+/// Why a request for this client is not asked.
+pub fn check_relayed(route: &Route<'_>) -> Result<(), &'static str> {
     match route.relayed {
         Some(relayed) if relayed.client.ip().is_loopback() && !route.danger_loopback_source => Err(
             "the client has a loopback address, and XiVO grants `private` to the one that the PROXY protocol names; it is asked for clients on the network only",

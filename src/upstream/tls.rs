@@ -208,6 +208,10 @@ impl ServerCertVerifier for Verifier {
             Judge::Authorities(authorities) => authorities
                 .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
                 .map_err(|error| match error {
+                    // Its issuer is called like a known authority and is another.
+                    Error::InvalidCertificate(CertificateError::BadSignature) => {
+                        CertificateError::UnknownIssuer.into()
+                    }
                     Error::InvalidCertificate(CertificateError::Other(_))
                         if CertificateFacts::of(end_entity).is_authority =>
                     {

@@ -34,3 +34,5 @@ mod standing_in_front;
 mod support;
 #[cfg(test)]
 mod upstream_faults;
+#[cfg(test)]
+mod upstream_tls;

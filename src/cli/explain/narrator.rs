@@ -95,7 +95,12 @@ impl<'s> Narrator<'s> {
         let from = asking.source.map(|source| format!(", from {source}")).unwrap_or_default();
         let tls = upstream.tls.as_ref();
         let tls = tls.map(|tls| format!(", in TLS with {}", tls.server_name())).unwrap_or_default();
-        let text = format!("{to}{from}{tls}, as host `{}`", upstream.host_header);
+        let relayed = match asking.relayed {
+            Some((client, Ok(()))) => format!(", naming {client} by the PROXY protocol"),
+            Some((_, Err(why))) => format!(" (answered 502: {why})"),
+            None => String::new(),
+        };
+        let text = format!("{to}{from}{tls}, as host `{}`{relayed}", upstream.host_header);
         self.note(false, vec![noted(text, &upstream.place)]);
     }
 

@@ -57,93 +57,29 @@ fn a_socket_is_taken_with_the_proxy_protocol_and_without_a_source() {
     assert_one(outcome, "gateway.toml:4:7", "is too long", "absolute path");
 }
 
+/// URL, lines with `@PIN@` for the pin's line, place, message, advice.
+#[rustfmt::skip]
+const WRONG: &[(&str, &str, &str, &str, &str)] = &[
+    ("http://xivo", "ca = \"xivo.pem\"", "5:6", "`upstream.ca`: \"http://xivo\" is not spoken with in TLS", "write url = \"https://xivo\""),
+    ("http://xivo", "@PIN@", "5:14", "`upstream.pin_sha256`", "or remove `pin_sha256`"),
+    ("http://xivo", "server_name = \"x\"", "5:15", "`upstream.server_name`", "https"),
+    ("http://xivo", "danger_accept_any_certificate = true", "5:33", "`upstream.danger_accept_any_certificate`", "https"),
+    ("unix:/run/x", "send_proxy_protocol = true\n@PIN@", "6:14", "not spoken with in TLS", "stays on this host"),
+    ("unix:/run/x", "send_proxy_protocol = true\nsource = \"192.168.1.125\"", "6:10", "comes from no address", "remove it"),
+    ("https://xivo", "ca = \"no such.pem\"", "5:6", "no such.pem cannot be read: No such file", "relative to this file"),
+    ("https://xivo", "ca = \"/\"", "5:6", "/ is no regular file", "a PEM file"),
+    ("https://xivo", "pin_sha256 = []", "5:14", "no pin is in the list", "at least one"),
+    ("https://xivo", "pin_sha256 = \"AB:CD\"", "5:14", "has 2 bytes, and not 32", "probe --pin"),
+    ("https://xivo", "pin_sha256 = [\"DA39A3EE5E6B4B0D3255BFEF95601890AFD80709\"]", "5:15", "as a SHA-1 has", "the SHA-256"),
+    ("https://xivo", "pin_sha256 = \"!\"", "5:14", "neither hexadecimal nor base64", ""),
+    ("https://xivo", "pin_sha256 = 5", "5:14", "found the number 5", ""),
+    ("https://xivo", "@PIN@\nserver_name = \"xivo:443\"", "6:15", "\"xivo:443\" is no server name", "without a port"),
+];
+
 #[test]
 fn what_contradicts_itself_or_cannot_be_read_is_one_error() {
-    let pin = format!("pin_sha256 = \"{PIN}\"\n");
-    let any = "danger_accept_any_certificate = true\n";
-    let proxied = "send_proxy_protocol = true\n";
-    for (url, lines, place, part, advice) in [
-        (
-            "http://xivo",
-            "ca = \"xivo.pem\"".to_owned(),
-            "5:6",
-            "`upstream.ca`: \"http://xivo\" is not spoken with in TLS",
-            "write url = \"https://xivo\"",
-        ),
-        ("http://xivo", pin.clone(), "5:14", "`upstream.pin_sha256`", "or remove `pin_sha256`"),
-        (
-            "http://xivo",
-            "server_name = \"x\"".to_owned(),
-            "5:15",
-            "`upstream.server_name`",
-            "https",
-        ),
-        (
-            "http://xivo",
-            any.to_owned(),
-            "5:33",
-            "`upstream.danger_accept_any_certificate`",
-            "https",
-        ),
-        (
-            "unix:/run/x",
-            format!("{proxied}{pin}"),
-            "6:14",
-            "not spoken with in TLS",
-            "stays on this host",
-        ),
-        (
-            "unix:/run/x",
-            format!("{proxied}source = \"192.168.1.125\""),
-            "6:10",
-            "comes from no address",
-            "remove it",
-        ),
-        (
-            "https://xivo",
-            "ca = \"no such.pem\"".to_owned(),
-            "5:6",
-            "no such.pem cannot be read: No such file",
-            "relative to this file",
-        ),
-        ("https://xivo", "ca = \"/\"".to_owned(), "5:6", "/ is no regular file", "a PEM file"),
-        (
-            "https://xivo",
-            "pin_sha256 = []".to_owned(),
-            "5:14",
-            "no pin is in the list",
-            "at least one",
-        ),
-        (
-            "https://xivo",
-            "pin_sha256 = \"AB:CD\"".to_owned(),
-            "5:14",
-            "has 2 bytes, and not 32",
-            "probe --pin",
-        ),
-        (
-            "https://xivo",
-            format!("pin_sha256 = [\"{PIN}\", \"{}\"]", &PIN[..59]),
-            "5:114",
-            "as a SHA-1 has",
-            "the SHA-256",
-        ),
-        (
-            "https://xivo",
-            "pin_sha256 = \"!\"".to_owned(),
-            "5:14",
-            "neither hexadecimal nor base64",
-            "",
-        ),
-        ("https://xivo", "pin_sha256 = 5".to_owned(), "5:14", "found the number 5", ""),
-        (
-            "https://xivo",
-            format!("{pin}server_name = \"xivo:443\""),
-            "6:15",
-            "\"xivo:443\" is no server name",
-            "without a port",
-        ),
-    ] {
+    for (url, lines, place, part, advice) in WRONG {
+        let lines = lines.replace("@PIN@", &format!("pin_sha256 = \"{PIN}\""));
         let outcome = texts(&main(url, &lines), &peer());
         assert!(outcome.is_err(), "{lines}");
         assert_one(outcome, &format!("gateway.toml:{place}"), part, advice);
@@ -196,7 +132,7 @@ fn an_authority_is_read_from_a_file_beside_the_main_file() {
             Some("certificate 1 of "),
         ),
     ] {
-        std::fs::write(directory.path().join("xivo.pem"), text).unwrap();
+        fs::write(directory.path().join("xivo.pem"), text).unwrap();
         let outcome = texts_at(&main_file, &main("https://xivo", "ca = \"xivo.pem\""));
         match wrong {
             None => drop(outcome.unwrap()),
