@@ -4,7 +4,7 @@ pub mod problem;
 pub mod relay;
 
 use crate::http1::Version;
-use crate::worker::RequestId;
+use crate::worker::{RequestId, Worker};
 
 /// What an answer's head depends on besides what it says.
 #[derive(Clone, Copy, Debug)]
@@ -19,83 +19,140 @@ pub struct Manner {
     pub request_id: RequestId,
 }
 
-/// Writes the head of an answer. nginx, too, answers HTTP/1.0 with the version that it speaks.
-pub(crate) struct HeadWriter<'a> {
-    out: &'a mut Vec<u8>,
+/// The client's side of one request: where its answer goes, in the version of HTTP that it speaks.
+#[expect(async_fn_in_trait, reason = "a worker is one thread; nothing here has to be Send")]
+pub trait Outlet {
+    /// Sends `head` and the first `data` of the body; `last` says that this is all of it.
+    ///
+    /// # Errors
+    /// [`Gone`] when the client can no longer be written to, or took nothing for `limits.write_timeout`.
+    async fn begin(
+        &mut self,
+        worker: &Worker,
+        head: &Head<'_>,
+        data: &[u8],
+        last: bool,
+    ) -> Result<(), Gone>;
+
+    /// Sends more of the body. An answer whose `last` part was not sent never looks like a whole
+    /// one, however it ends.
+    ///
+    /// # Errors
+    /// [`Gone`], as [`Self::begin`].
+    async fn send(&mut self, data: &[u8], last: bool) -> Result<(), Gone>;
+
+    /// Waits until the client has left. One that has said everything, and waits, has not.
+    async fn gone(&mut self);
 }
 
-impl<'a> HeadWriter<'a> {
-    /// Begins a head in `out`.
-    pub(crate) fn new(out: &'a mut Vec<u8>, status: u16) -> Self {
+/// The client can no longer be written to, or takes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// The head of an answer: what it says, before it is written as the client's version wants it.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    status: u16,
+    manner: Manner,
+    fields: [Option<Field<'a>>; MAX_FIELDS],
+}
+
+/// A field's name, and its value.
+pub type Field<'a> = (&'static str, Value<'a>);
+
+/// A field's value.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// As it is.
+    Text(&'a [u8]),
+    /// In decimal.
+    Number(u64),
+}
+
+impl<'a> Head<'a> {
+    /// A head without fields of its own.
+    pub fn new(status: u16, manner: &Manner) -> Self {
+        Self { status, manner: *manner, fields: [None; MAX_FIELDS] }
+    }
+
+    /// Adds a field behind the others. There is room for [`MAX_FIELDS`].
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: Value<'a>) -> Self {
+        debug_assert!(self.fields.iter().any(Option::is_none), "{name} is one field too many");
+        if let Some(free) = self.fields.iter_mut().find(|field| field.is_none()) {
+            *free = Some((name, value));
+        }
+        self
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// How the request is answered.
+    pub fn manner(&self) -> &Manner {
+        &self.manner
+    }
+
+    /// Its fields but for those that every answer has: `Date`, `X-Request-Id`, and HTTP/1's `Connection`.
+    pub fn fields(&self) -> impl Iterator<Item = &Field<'a>> {
+        self.fields.iter().flatten()
+    }
+
+    /// Appends the head as HTTP/1 writes it. nginx, too, answers HTTP/1.0 with the version that it
+    /// speaks.
+    pub fn write(&self, out: &mut Vec<u8>, date: impl FnOnce(&mut Vec<u8>)) {
         out.extend_from_slice(b"HTTP/1.1 ");
-        let mut head = Self { out };
-        head.number(u64::from(status));
-        head.out.push(b' ');
-        head.out.extend_from_slice(reason_phrase(status).as_bytes());
-        head.out.extend_from_slice(b"\r\n");
-        head
-    }
-
-    /// Adds a field.
-    pub(crate) fn field(&mut self, name: &str, value: &[u8]) {
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-            self.out.extend_from_slice(part);
+        write_number(out, u64::from(self.status));
+        out.push(b' ');
+        out.extend_from_slice(reason_phrase(self.status).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        for (name, value) in self.fields() {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b": ");
+            value.write(out);
+            out.extend_from_slice(b"\r\n");
         }
-    }
-
-    /// Adds a field whose value is a number.
-    pub(crate) fn number_field(&mut self, name: &str, value: u64) {
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b": ");
-        self.number(value);
-        self.out.extend_from_slice(b"\r\n");
-    }
-
-    /// Ends the head and appends `body`, whose length it returns.
-    pub(crate) fn finish_with(
-        self,
-        manner: &Manner,
-        date: impl FnOnce(&mut Vec<u8>),
-        body: &[u8],
-    ) -> usize {
-        self.finish(manner, date).extend_from_slice(body);
-        body.len()
-    }
-
-    /// Adds what every answer has, and ends the head.
-    pub(crate) fn finish(
-        mut self,
-        manner: &Manner,
-        date: impl FnOnce(&mut Vec<u8>),
-    ) -> &'a mut Vec<u8> {
-        self.out.extend_from_slice(b"Date: ");
-        date(self.out);
-        self.out.extend_from_slice(b"\r\n");
-        self.field("X-Request-Id", manner.request_id.as_str().as_bytes());
-        match (manner.keep_alive, manner.version) {
-            (false, _) => self.field("Connection", b"close"),
+        out.extend_from_slice(b"Date: ");
+        date(out);
+        out.extend_from_slice(b"\r\nX-Request-Id: ");
+        out.extend_from_slice(self.manner.request_id.as_str().as_bytes());
+        out.extend_from_slice(match (self.manner.keep_alive, self.manner.version) {
+            (false, _) => b"\r\nConnection: close\r\n\r\n",
             // HTTP/1.0 has to be told; HTTP/1.1 goes on unless told otherwise (RFC 9112, section 9.3).
-            (true, Version::Http10) => self.field("Connection", b"keep-alive"),
-            (true, Version::Http11) => {}
-        }
-        self.out.extend_from_slice(b"\r\n");
-        self.out
-    }
-
-    fn number(&mut self, mut value: u64) {
-        let mut digits = [0; 20];
-        let mut count = 0;
-        for slot in digits.iter_mut().rev() {
-            *slot = b'0' + u8::try_from(value % 10).unwrap_or_default();
-            count += 1;
-            value /= 10;
-            if value == 0 {
-                break;
-            }
-        }
-        self.out.extend_from_slice(digits.get(digits.len() - count..).unwrap_or_default());
+            (true, Version::Http10) => b"\r\nConnection: keep-alive\r\n\r\n",
+            (true, Version::Http11 | Version::Http2) => b"\r\n\r\n",
+        });
     }
 }
+
+impl Value<'_> {
+    /// Appends the value as text.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Text(text) => out.extend_from_slice(text),
+            Self::Number(number) => write_number(out, *number),
+        }
+    }
+}
+
+fn write_number(out: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [0; 20];
+    let mut count = 0;
+    for slot in digits.iter_mut().rev() {
+        *slot = b'0' + u8::try_from(value % 10).unwrap_or_default();
+        count += 1;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(digits.len() - count..).unwrap_or_default());
+}
+
+/// Fields that a head has room for besides those of every answer.
+pub const MAX_FIELDS: usize = 4;
 
 /// The words behind a status; for people, since no program may rely on them.
 pub(crate) fn reason_phrase(status: u16) -> &'static str {
@@ -128,7 +185,7 @@ mod tests {
     fn numbers_are_written_in_decimal() {
         for number in [0, 7, 10, 1500, u64::MAX] {
             let mut out = Vec::new();
-            HeadWriter { out: &mut out }.number(number);
+            write_number(&mut out, number);
             assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
         }
     }

@@ -8,26 +8,24 @@ use std::time::Duration;
 use bytes::BufMut;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::answer::{Gone, Head, Outlet};
 use crate::config::Limits;
 use crate::http1::request::{HeadError, HeadLimits, RequestHead, RequestReader, Seen};
 use crate::peek::{Waiting, waiting};
 use crate::refusal::Refusal;
+use crate::transport::Transport;
+use crate::worker::Worker;
 
 /// A connection to a client.
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
+    stream: Transport,
     write_timeout: Duration,
     /// A part of an answer has been sent, and the rest has not.
     unfinished: bool,
 }
-
-/// The client can no longer be written to, or takes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
 
 /// How a connection goes on after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +64,7 @@ pub struct Request {
 
 impl Client {
     /// A client on `stream` that must take something of its answers every `write_timeout`.
-    pub fn new(stream: TcpStream, write_timeout: Duration) -> Self {
+    pub fn new(stream: Transport, write_timeout: Duration) -> Self {
         Self { stream, write_timeout, unfinished: false }
     }
 
@@ -75,7 +73,7 @@ impl Client {
     /// # Errors
     /// The connection failed.
     pub async fn readable(&self) -> io::Result<()> {
-        self.stream.readable().await
+        self.stream.tcp().readable().await
     }
 
     /// Reads what is there, `None` where nothing is: the runtime takes a connection that was just
@@ -99,7 +97,7 @@ impl Client {
 
     /// Whether the client has sent what nobody has read.
     pub fn has_unread(&self) -> bool {
-        waiting(&self.stream) == Waiting::Bytes
+        waiting(self.stream.tcp()) == Waiting::Bytes
     }
 
     /// Reads one head into `buffer`, which holds the first bytes of it already. When a head is yielded,
@@ -137,27 +135,9 @@ impl Client {
         }
     }
 
-    /// Sends a whole answer.
-    ///
-    /// # Errors
-    /// [`Gone`] when the connection failed, or took nothing for `limits.write_timeout`.
-    pub async fn send(&mut self, answer: &[u8]) -> Result<(), Gone> {
-        self.send_part(answer).await?;
-        self.finish();
-        Ok(())
-    }
-
-    /// The answer whose parts were sent is complete.
-    pub fn finish(&mut self) {
-        self.unfinished = false;
-    }
-
-    /// Sends a part of an answer. Until [`Self::finish`] is called, the connection ends in a reset,
-    /// however it ends: an answer without its end must not look like a whole one.
-    ///
-    /// # Errors
-    /// [`Gone`] when the connection failed, or took nothing for `limits.write_timeout`.
-    pub async fn send_part(&mut self, mut bytes: &[u8]) -> Result<(), Gone> {
+    /// Sends what is a part of an answer, or the `last` one. Until that is sent, the connection ends
+    /// in a reset, however it ends: an answer without its end must not look like a whole one.
+    async fn send_part(&mut self, mut bytes: &[u8], last: bool) -> Result<(), Gone> {
         self.unfinished = true;
         while !bytes.is_empty() {
             match timeout(self.write_timeout, self.stream.write(bytes)).await {
@@ -165,22 +145,21 @@ impl Client {
                 Ok(Ok(0) | Err(_)) | Err(_) => return Err(Gone),
             }
         }
-        Ok(())
-    }
-
-    /// Waits until the client has reset the connection. A half-close is no departure: who has sent
-    /// a whole request may say that it will send no more, and still waits for the answer.
-    pub async fn gone(&self) {
-        while let Ok(ready) = self.stream.ready(Interest::ERROR).await {
-            if ready.is_error() {
-                return;
-            }
+        // TLS may hold a record back that the socket had no room for.
+        match timeout(self.write_timeout, self.stream.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return Err(Gone),
         }
+        self.unfinished = !last;
+        Ok(())
     }
 
     /// Ends the connection as `after` says.
     pub async fn end(mut self, after: After) {
         match after {
+            After::KeepAlive | After::Close if self.stream.has_farewell() => {
+                let _ = timeout(MAX_LINGER, self.stream.shutdown()).await;
+            }
             After::KeepAlive | After::Close => {}
             After::Reset => self.unfinished = true,
             After::Linger => {
@@ -205,11 +184,43 @@ impl Client {
     }
 }
 
+impl Outlet for Client {
+    /// Head and data go out in one write.
+    async fn begin(
+        &mut self,
+        worker: &Worker,
+        head: &Head<'_>,
+        data: &[u8],
+        last: bool,
+    ) -> Result<(), Gone> {
+        let mut out = worker.buffers.take();
+        head.write(&mut out, |out| worker.log.write_http_date(out));
+        out.extend_from_slice(data);
+        let sent = self.send_part(&out, last).await;
+        worker.buffers.put(out);
+        sent
+    }
+
+    async fn send(&mut self, data: &[u8], last: bool) -> Result<(), Gone> {
+        self.send_part(data, last).await
+    }
+
+    /// Waits until the client has reset the connection. A half-close is no departure: who has sent
+    /// a whole request may say that it will send no more, and still waits for the answer.
+    async fn gone(&mut self) {
+        while let Ok(ready) = self.stream.tcp().ready(Interest::ERROR).await {
+            if ready.is_error() {
+                return;
+            }
+        }
+    }
+}
+
 impl Drop for Client {
     fn drop(&mut self) {
         if self.unfinished {
             // With a linger time of zero, closing sends a reset instead of an orderly end.
-            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(self.stream.tcp()).set_linger(Some(Duration::ZERO));
         }
     }
 }

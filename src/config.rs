@@ -17,10 +17,12 @@ use jiff::Timestamp;
 use crate::place::{Place, Placed};
 use crate::policy::{Policy, Rate};
 use crate::record::LogSettings;
+use crate::tls::TlsSettings;
 use crate::upstream::Tls;
 
 mod address;
 mod authority;
+mod certificate;
 mod complaint;
 mod directory;
 mod environment;
@@ -34,6 +36,7 @@ mod policies;
 mod problem;
 mod rate;
 mod reader;
+mod tls;
 mod units;
 mod upstream;
 
@@ -80,6 +83,10 @@ pub struct Listener {
     /// The hosts that requests may name, in lower case and without a final dot; an IPv6 address has
     /// its brackets and its shortest form. Empty: any.
     pub server_names: Vec<String>,
+    /// Its certificates, where it speaks TLS.
+    pub tls: Option<TlsSettings>,
+    /// Whether it offers HTTP/2, which needs TLS.
+    pub http2: bool,
     /// The section.
     pub place: Place,
 }

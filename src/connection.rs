@@ -4,16 +4,72 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use rustls::ServerConfig;
 use tokio::net::TcpStream;
+use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::{After, Client, Reading};
 use crate::config::Limits;
-use crate::gateway::{self, ConnectionFacts};
+use crate::gateway::{self, ConnectionFacts, Origin};
+use crate::http2;
+use crate::tls::{self, Opened};
+use crate::transport::Transport;
 use crate::worker::{Counted, Worker};
 
+/// Begins to serve `stream`, in TLS where its listener has it, in a task of its own.
+pub fn begin(counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
+    let snapshot = counted.worker().shared.snapshot();
+    match snapshot.tls.get(facts.listener).and_then(Option::as_ref) {
+        None => drop(spawn_local(serve(counted, Transport::Plain(stream), facts))),
+        Some(tls) => {
+            let deadline = Instant::now() + snapshot.config.limits.head_timeout;
+            let config = Arc::clone(&tls.config);
+            drop(spawn_local(shake_hands(counted, stream, facts, (config, deadline))));
+        }
+    }
+}
+
+/// Shakes hands and serves what comes of it.
+async fn shake_hands(
+    mut counted: Counted,
+    stream: TcpStream,
+    mut facts: ConnectionFacts,
+    (config, deadline): (Arc<ServerConfig>, Instant),
+) {
+    // In a box, as what follows: only one of the two is held at a time, and both are large.
+    let transport = match Box::pin(tls::handshake(stream, &config, deadline)).await {
+        Ok(Opened::Tls(stream, shown)) => {
+            facts.tls = Some(Rc::new(shown));
+            Transport::Tls(stream)
+        }
+        Ok(Opened::Plain(stream)) => {
+            facts.plain_on_tls = true;
+            Transport::Plain(stream)
+        }
+        Err(fault) => {
+            return counted.worker().diagnostics.handshake_failed(facts.socket.ip(), &fault);
+        }
+    };
+    drop(config);
+    if facts.stranger && !facts.over_ceiling {
+        // Whom a certificate names is known only now.
+        let snapshot = counted.worker().shared.snapshot();
+        let found = Origin::of(&snapshot, &facts, Timestamp::now()).found;
+        if found.peer().is_some() {
+            facts.stranger = false;
+            counted.is_a_peers();
+        }
+    }
+    match facts.tls.as_ref().is_some_and(|tls| tls.http2) {
+        true => Box::pin(http2::serve(counted, transport, facts)).await,
+        false => Box::pin(serve(counted, transport, facts)).await,
+    }
+}
+
 /// Serves `stream` to its end.
-pub async fn serve(counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
+async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
     let worker = Rc::clone(counted.worker());
     let config = Arc::clone(&worker.shared.snapshot().config);
     let limits = &config.limits;
@@ -25,7 +81,7 @@ pub async fn serve(counted: Counted, stream: TcpStream, facts: ConnectionFacts) 
         let buffer = match pending.take() {
             Some(buffer) => Some(buffer),
             None => {
-                first_bytes(&worker, &mut client, limits, patience(limits, facts, served)).await
+                first_bytes(&worker, &mut client, limits, patience(limits, &facts, served)).await
             }
         };
         let Some(mut buffer) = buffer else {
@@ -42,7 +98,7 @@ pub async fn serve(counted: Counted, stream: TcpStream, facts: ConnectionFacts) 
             || served >= limits.max_requests_per_connection
             || opened.elapsed() >= limits.max_connection_age;
         // In a box, so that a connection is small while it waits for its next request.
-        let serving = gateway::serve(&worker, facts, &mut client, (request, &buffer), last);
+        let serving = gateway::serve(&worker, &facts, &mut client, (request, &buffer), last);
         let after = Box::pin(serving).await;
         let unread = has_body || buffer.len() > length;
         match after {
@@ -63,7 +119,7 @@ pub async fn serve(counted: Counted, stream: TcpStream, facts: ConnectionFacts) 
 
 /// How long a connection may be silent before a request. One that has said nothing yet is of less
 /// use than one that has, and a stranger's of none.
-fn patience(limits: &Limits, facts: ConnectionFacts, served: u32) -> Patience {
+fn patience(limits: &Limits, facts: &ConnectionFacts, served: u32) -> Patience {
     let fresh = served == 0;
     let silence = match fresh || facts.stranger {
         true => limits.head_timeout,
@@ -122,7 +178,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 mod tests {
     use super::*;
 
-    fn future_size<F>(_: impl Fn(Counted, TcpStream, ConnectionFacts) -> F) -> usize {
+    fn future_size<F>(_: impl Fn(Counted, Transport, ConnectionFacts) -> F) -> usize {
         size_of::<F>()
     }
 

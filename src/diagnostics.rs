@@ -9,10 +9,14 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::address::ClientAddress;
+use crate::caller::CertificateFault;
+use crate::certificate::Hex;
+use crate::gateway::{Found, Origin};
 use crate::limits::Limit;
 use crate::place::Place;
 use crate::refusal::{Refusal, UpstreamFault};
 use crate::snapshot::Snapshot;
+use crate::tls::HandshakeFault;
 
 /// One worker's diagnostics.
 #[derive(Debug, Default)]
@@ -21,6 +25,7 @@ pub struct Diagnostics {
     strangers: Throttle,
     unheard: Throttle,
     faults: Throttle,
+    handshakes: Throttle,
     accept: Throttle,
 }
 
@@ -30,7 +35,7 @@ impl Diagnostics {
         &self,
         refusal: &Refusal,
         snapshot: &Snapshot,
-        address: ClientAddress,
+        origin: &Origin<'_>,
         request_id: &str,
     ) {
         if let Refusal::Upstream(fault) = refusal {
@@ -40,13 +45,13 @@ impl Diagnostics {
             return;
         }
         // Strangers may not keep back what is said of peers.
-        let peer = snapshot.peers.find(address).map(|found| found.peer.policy.name.as_str());
+        let peer = origin.found.peer().map(|peer| peer.policy.name.as_str());
         let throttle = if peer.is_some() { &self.peers } else { &self.strangers };
         let Some(kept_back) = throttle.pass(REFUSALS) else {
             return;
         };
         tracing::info!(
-            client = %address,
+            client = %origin.caller.shown_address(),
             peer = peer.unwrap_or("-"),
             reason = refusal.word(),
             status = refusal.status(),
@@ -54,7 +59,7 @@ impl Diagnostics {
             request_id,
             kept_back,
             "{}",
-            explain(refusal, snapshot, address)
+            explain(refusal, snapshot, origin)
         );
     }
 
@@ -93,6 +98,16 @@ impl Diagnostics {
         }
     }
 
+    /// Tells of a TLS handshake that came to nothing, unless nobody began one.
+    pub fn handshake_failed(&self, client: IpAddr, fault: &HandshakeFault) {
+        if matches!(fault, HandshakeFault::Nothing) {
+            return;
+        }
+        if let Some(kept_back) = self.handshakes.pass(HANDSHAKES) {
+            tracing::info!(%client, kept_back, "a TLS handshake failed: {fault}");
+        }
+    }
+
     /// Tells that a connection could not be accepted.
     pub fn accept_failed(&self, error: &std::io::Error) {
         if let Some(kept_back) = self.accept.pass(1) {
@@ -122,8 +137,8 @@ pub fn explain_fault(fault: UpstreamFault, snapshot: &Snapshot) -> String {
 
 /// Why a request was refused, with the file and line that decided and, for an unknown caller, the
 /// entry that it missed by least.
-pub fn explain(refusal: &Refusal, snapshot: &Snapshot, address: ClientAddress) -> String {
-    match reason(refusal, snapshot, address) {
+pub fn explain(refusal: &Refusal, snapshot: &Snapshot, origin: &Origin<'_>) -> String {
+    match reason(refusal, snapshot, origin) {
         (text, Some(place)) => format!("{text} [{place}]"),
         (text, None) => text,
     }
@@ -133,21 +148,62 @@ pub fn explain(refusal: &Refusal, snapshot: &Snapshot, address: ClientAddress) -
 pub fn reason<'r>(
     refusal: &'r Refusal,
     snapshot: &Snapshot,
-    address: ClientAddress,
+    origin: &Origin<'_>,
 ) -> (String, Option<&'r Place>) {
     match refusal {
         Refusal::UnknownPeer | Refusal::UnknownPeerLimited(_) => {
-            let closest = match snapshot.peers.closest(address) {
-                None => "no policy has a host of its kind".to_owned(),
-                Some(closest) => format!(
-                    "the closest is `{}` at {}, {}",
-                    closest.peer.policy.name, closest.place, closest.prefix
-                ),
+            let Some(address) = origin.caller.address else {
+                let text = format!(
+                    "the proxy at {} says nothing of a client, and a caller without an address is no peer",
+                    origin.caller.socket.ip()
+                );
+                return (text, None);
             };
+            let closest =
+                match snapshot.peers.closest(address).and_then(|c| Some((c, c.by.prefix()?))) {
+                    None => "no policy has a host of its kind".to_owned(),
+                    Some((closest, prefix)) => format!(
+                        "the closest is `{}` at {}, {}",
+                        closest.peer.policy.name, closest.place, prefix
+                    ),
+                };
             (format!("no peer has {address}; {closest}"), None)
+        }
+        Refusal::CertificateRequired { place } | Refusal::CertificateMismatch { place, .. } => {
+            (certificate_reason(refusal, origin), Some(place))
         }
         refusal => (refusal.advice().into_owned(), refusal.place()),
     }
+}
+
+/// What is wrong with a caller's certificate, with whose it is.
+fn certificate_reason(refusal: &Refusal, origin: &Origin<'_>) -> String {
+    let peer = match &origin.found {
+        Found::Unproven { peer, .. } => peer.policy.name.as_str(),
+        Found::Peer(_) | Found::Stranger => "-",
+    };
+    let address = origin.caller.shown_address();
+    let (Some(shown), Refusal::CertificateMismatch { fault, .. }) =
+        (origin.caller.certificate, refusal)
+    else {
+        return format!("{address} would be `{peer}`, and showed no certificate");
+    };
+    let certificate = shown.certificate;
+    let hint = match fault {
+        CertificateFault::NoAuthority => "; set client_ca in the listener's tls, or pin the key",
+        CertificateFault::NotOfPeer => "; the policy names none of its names, nor its key",
+        _ => "",
+    };
+    format!(
+        "{address} would be `{peer}`, but its certificate {fault}: {subject}, issued by {issuer}, \
+         valid from {from} until {until}, public key {key}{hint}",
+        fault = fault.as_str(),
+        subject = certificate.subject,
+        issuer = certificate.issuer,
+        from = certificate.not_before,
+        until = certificate.not_after,
+        key = Hex(&certificate.spki_sha256),
+    )
 }
 
 /// The address that XiVO sees, as far as the configuration and the routing say.
@@ -200,6 +256,9 @@ const REFUSALS: u32 = 20;
 
 /// Faults of XiVO told of in ten seconds, per worker.
 const FAULTS: u32 = 5;
+
+/// Failed TLS handshakes told of in ten seconds, per worker.
+const HANDSHAKES: u32 = 10;
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,8 @@
 //! Each step consumes what the former yielded. A request that was not identified cannot be admitted,
 //! one that was not admitted is not parsed, and nothing is asked of XiVO without a [`Permit`].
 
+use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +14,9 @@ use tokio::time::Instant;
 use crate::address::ClientAddress;
 use crate::answer::problem::Audience;
 use crate::answer::relay::Relay;
-use crate::answer::{Manner, problem};
-use crate::client::{After, Client, Gone, Request};
+use crate::answer::{Gone, Manner, Outlet, problem};
+use crate::caller::{Caller, ClientSource};
+use crate::client::{After, Request};
 use crate::config::{Listener, Upstream};
 use crate::decide::{Permit, Verdict, decide};
 use crate::http1::host::Host;
@@ -21,22 +24,31 @@ use crate::http1::request::RequestHead;
 use crate::http1::{Span, Version};
 use crate::limits::{Admitted, PeerLimits};
 use crate::lookup::{Asked, Lookup};
-use crate::peers::{Match, Peer, check_in_force};
+use crate::peers::{self, Peer};
 use crate::proxy_protocol::write::Relayed;
 use crate::record::Record;
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
+use crate::tls::TlsFacts;
 use crate::upstream::{Answer, Question};
 use crate::worker::{RequestId, Worker};
 
-/// What is known of a connection before its first byte.
-#[derive(Clone, Copy, Debug)]
+/// What is known of a connection before its first request.
+#[derive(Clone, Debug)]
 pub struct ConnectionFacts {
-    /// Whom it comes from.
-    pub client: ClientAddress,
+    /// Whom it comes from, as far as the connection says.
+    pub client: Option<ClientAddress>,
+    /// How that was found.
+    pub source: ClientSource,
+    /// The other end; not IPv4-mapped.
+    pub socket: SocketAddr,
     /// Which of the configuration's listeners took it.
     pub listener: usize,
-    /// Whether that is in no policy.
+    /// What its TLS handshake brought.
+    pub tls: Option<Rc<TlsFacts>>,
+    /// Whether its listener has TLS and the client did not begin with it.
+    pub plain_on_tls: bool,
+    /// Whether nobody whom a policy names can be behind it.
     pub stranger: bool,
     /// Whether it is one more than `limits.max_connections`.
     pub over_ceiling: bool,
@@ -47,7 +59,8 @@ pub struct ConnectionFacts {
 struct Exchange<'a> {
     worker: &'a Worker,
     snapshot: &'a Snapshot,
-    facts: ConnectionFacts,
+    facts: &'a ConnectionFacts,
+    origin: Origin<'a>,
     began: Instant,
     request_id: RequestId,
     /// What the head was read from.
@@ -58,20 +71,26 @@ struct Exchange<'a> {
 /// ends after it, whatever the client would like.
 pub async fn serve(
     worker: &Worker,
-    facts: ConnectionFacts,
-    client: &mut Client,
+    facts: &ConnectionFacts,
+    client: &mut impl Outlet,
     (request, bytes): (Request, &[u8]),
     last: bool,
 ) -> After {
     let snapshot = worker.shared.snapshot();
     let Request { head, seen, answerable } = request;
+    let head = if facts.plain_on_tls { Err(Refusal::PlainOnTls) } else { head };
     let field = |span: Option<Span>| span.map(|span| span.of(bytes));
     let (line, referer, agent) = (seen.line.of(bytes), field(seen.referer), field(seen.user_agent));
-    let mut record = Record::open(&worker.log, facts.client, line, referer, agent);
+    let origin = Origin::of(&snapshot, facts, Timestamp::now());
+    let mut record = Record::open(&worker.log, &origin.caller, line, referer, agent);
+    if let Some(peer) = origin.found.peer() {
+        record.set_peer(peer.policy.name.as_str());
+    }
     worker.pulse.want();
     let began = Instant::now();
     let request_id = worker.request_id();
-    let exchange = Exchange { worker, snapshot: &snapshot, facts, began, request_id, bytes };
+    let exchange =
+        Exchange { worker, snapshot: &snapshot, facts, origin, began, request_id, bytes };
     let last = last || worker.is_draining();
     let mut manner = manner(head.as_ref().ok(), bytes, last, request_id);
     let refusal = match exchange.proxy(head, manner, client, &mut record).await {
@@ -80,7 +99,7 @@ pub async fn serve(
     };
     manner.keep_alive &= !refusal.closes() && !worker.is_draining();
     record.set_status(refusal.status());
-    worker.diagnostics.refused(&refusal, &snapshot, facts.client, request_id.as_str());
+    worker.diagnostics.refused(&refusal, &snapshot, &origin, request_id.as_str());
     if !answerable {
         return After::Close;
     }
@@ -102,23 +121,21 @@ impl<'a> Exchange<'a> {
         &self,
         head: Result<RequestHead, Refusal>,
         manner: Manner,
-        client: &mut Client,
+        client: &mut impl Outlet,
         record: &mut Record<'a>,
     ) -> Result<After, Refusal> {
-        let found = self.snapshot.peers.find(self.facts.client);
-        if let Some(found) = found {
-            record.set_peer(found.peer.policy.name.as_str());
-        }
-        let listener = self.snapshot.config.listeners.get(self.facts.listener);
-        let Judged { head, peer, permit, .. } = judge(self, found, listener, (head, self.bytes))?;
+        let addressed = self.facts.addressed(self.snapshot);
+        let head = (head, self.bytes);
+        let Judged { head, peer, permit, .. } = judge(self, self.origin.found, addressed, head)?;
         let slot = peer.state.slot().map_err(Refusal::TooManyConcurrent)?;
         if self.facts.over_ceiling {
             return Err(Refusal::Overloaded);
         }
         let answer = tokio::select! {
             biased;
-            answer = self.ask(&permit, &head) => answer?,
+            // First: for a request that is taken back as it comes, XiVO is not asked.
             () = client.gone() => return Err(Refusal::ClientClosed),
+            answer = self.ask(&permit, &head) => answer?,
         };
         let upstream = &self.snapshot.config.upstream;
         let relay = Relay { worker: self.worker, upstream, manner, record };
@@ -131,23 +148,21 @@ impl<'a> Exchange<'a> {
     async fn ask(&self, permit: &Permit, head: &RequestHead) -> Result<Answer, Refusal> {
         let upstream = &self.snapshot.config.upstream;
         let agent = head.user_agent().map(|span| span.of(self.bytes));
-        let question = question(upstream, permit, self.facts.client, agent, &self.request_id);
+        let client = ClientSide {
+            caller: &self.origin.caller,
+            scheme: self.facts.scheme(),
+            user_agent: agent,
+        };
+        let question = question(upstream, permit, client, &self.request_id);
         let buffers = &self.worker.buffers;
         let mut request = buffers.take();
         question.write(&mut request);
         let deadline = self.began + time_allowed(upstream, permit.lookup());
-        let route = self.snapshot.route(self.relayed());
+        let route =
+            self.snapshot.route(relayed(self.snapshot, &self.origin.caller, self.facts.listener));
         let answer = self.worker.pool.ask(&route, &request, buffers.take(), deadline).await;
         buffers.put(request);
         answer.map_err(Refusal::Upstream)
-    }
-
-    /// Whom the PROXY protocol names to XiVO, where it is sent.
-    fn relayed(&self) -> Relayed {
-        let listener = self.snapshot.config.listeners.get(self.facts.listener);
-        let unknown = (std::net::Ipv4Addr::UNSPECIFIED, 0);
-        let destination = listener.map_or_else(|| unknown.into(), |listener| listener.address);
-        Relayed { client: self.facts.client, port: 0, destination }
     }
 
     /// Sends a refusal.
@@ -155,16 +170,13 @@ impl<'a> Exchange<'a> {
         &self,
         refusal: &Refusal,
         manner: &Manner,
-        client: &mut Client,
+        client: &mut impl Outlet,
         record: &mut Record<'_>,
     ) -> Result<(), Gone> {
-        let audience = audience(self.snapshot, self.facts.client);
-        let mut out = self.worker.buffers.take();
-        let date = |out: &mut Vec<u8>| self.worker.log.write_http_date(out);
-        let body = problem::write(&mut out, refusal, audience, manner, date);
-        let sent = client.send(&out).await;
-        self.worker.buffers.put(out);
-        sent.inspect(|()| record.add_body_bytes(body))
+        let audience = audience(&self.origin.found, refusal);
+        let (head, body) = problem::answer(refusal, audience, manner);
+        let sent = client.begin(self.worker, &head, &body, true).await;
+        sent.inspect(|()| record.add_body_bytes(body.len()))
     }
 }
 
@@ -176,10 +188,10 @@ pub trait Gate {
 
     /// Counts a request that is refused before anybody asked whose it is, so that such requests
     /// are not free. The refusal stays what it is.
-    fn count_unheard(&mut self, found: Option<Found<'_>>);
+    fn count_unheard(&mut self, found: Found<'_>);
 
     /// Counts a caller that is refused for who it is; yields what it is told.
-    fn count_refused(&mut self, found: Option<Found<'_>>, refusal: Refusal) -> Refusal;
+    fn count_refused(&mut self, found: Found<'_>, refusal: Refusal) -> Refusal;
 
     /// Spends a token of the peer and one of the gateway, or neither.
     ///
@@ -191,8 +203,52 @@ pub trait Gate {
     fn passed(&mut self, _step: Step<'_>) {}
 }
 
-/// A caller that is a peer.
-pub type Found<'a> = Match<'a, Arc<PeerLimits>>;
+/// Who a caller is.
+pub type Found<'a> = peers::Found<'a, Arc<PeerLimits>>;
+
+/// Whom a request comes from, and who that is: found once.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// What the connection and the head say.
+    pub caller: Caller<'a>,
+    /// What the policies say.
+    pub found: Found<'a>,
+}
+
+impl<'a> Origin<'a> {
+    /// Who sends a request at `now` over a connection with these `facts`.
+    pub fn of(snapshot: &'a Snapshot, facts: &'a ConnectionFacts, now: Timestamp) -> Self {
+        let certificate = facts.tls.as_ref().and_then(|tls| {
+            let authority = snapshot.tls.get(facts.listener)?.as_ref().map(|tls| &tls.authority);
+            tls.shown(authority?, now)
+        });
+        let ConnectionFacts { client: address, source, socket, .. } = *facts;
+        let caller = Caller { address, source, socket, certificate };
+        Self { caller, found: snapshot.peers.find(&caller) }
+    }
+}
+
+/// What a request's Host has to agree with.
+#[derive(Clone, Copy, Debug)]
+pub struct Addressed<'a> {
+    /// The listener that took it.
+    pub listener: Option<&'a Listener>,
+    /// The name in its TLS handshake.
+    pub server_name: Option<&'a str>,
+}
+
+impl ConnectionFacts {
+    /// What the Host of its requests has to agree with.
+    pub fn addressed<'a>(&'a self, snapshot: &'a Snapshot) -> Addressed<'a> {
+        let server_name = self.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
+        Addressed { listener: snapshot.config.listeners.get(self.listener), server_name }
+    }
+
+    /// What its client spoke: `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
 
 /// What a step of [`judge`] yielded.
 #[derive(Debug)]
@@ -227,11 +283,11 @@ pub struct Judged<'s, A> {
 /// The first refusal.
 pub fn judge<'s, G: Gate>(
     mut gate: G,
-    found: Option<Found<'s>>,
-    listener: Option<&Listener>,
+    found: Found<'s>,
+    addressed: Addressed<'_>,
     (head, bytes): (Result<RequestHead, Refusal>, &[u8]),
 ) -> Result<Judged<'s, G::Admitted>, Refusal> {
-    let head = direct(head, bytes, listener).map_err(|refusal| match refusal {
+    let head = direct(head, bytes, addressed).map_err(|refusal| match refusal {
         // The connection would go on, so a stranger's rate has to end it.
         Refusal::Misdirected => gate.count_refused(found, refusal),
         refusal => {
@@ -240,7 +296,7 @@ pub fn judge<'s, G: Gate>(
         }
     })?;
     gate.passed(Step::Read(&head));
-    let peer = identify(found, Timestamp::now()).map_err(|why| gate.count_refused(found, why))?;
+    let peer = found.identify(Timestamp::now()).map_err(|why| gate.count_refused(found, why))?;
     gate.passed(Step::Identified(peer));
     let admitted = gate.admit(peer)?;
     let lookup = Lookup::parse(asked(&head, bytes))?;
@@ -254,23 +310,23 @@ pub fn judge<'s, G: Gate>(
 impl Gate for &Exchange<'_> {
     type Admitted = Admitted;
 
-    fn count_unheard(&mut self, found: Option<Found<'_>>) {
+    fn count_unheard(&mut self, found: Found<'_>) {
         let limits = &self.worker.shared.limits;
         let now = self.worker.moment(self.began.into_std());
-        let _ = match found {
-            Some(found) => limits.admit(&found.peer.state, now).map(drop),
-            None => limits.unknown(self.facts.client, now),
+        let _ = match found.peer() {
+            Some(peer) => limits.admit(&peer.state, now).map(drop),
+            None => limits.unknown(self.origin.caller.shown_address(), now),
         };
     }
 
     /// A stranger is heard as long as its rate lasts.
-    fn count_refused(&mut self, found: Option<Found<'_>>, refusal: Refusal) -> Refusal {
-        if found.is_some() {
+    fn count_refused(&mut self, found: Found<'_>, refusal: Refusal) -> Refusal {
+        if found.peer().is_some() {
             self.count_unheard(found);
             return refusal;
         }
         let now = self.worker.moment(self.began.into_std());
-        match self.worker.shared.limits.unknown(self.facts.client, now) {
+        match self.worker.shared.limits.unknown(self.origin.caller.shown_address(), now) {
             Ok(()) => refusal,
             Err(limited) => Refusal::UnknownPeerLimited(limited),
         }
@@ -286,10 +342,15 @@ impl Gate for &Exchange<'_> {
 fn direct(
     head: Result<RequestHead, Refusal>,
     bytes: &[u8],
-    listener: Option<&Listener>,
+    addressed: Addressed<'_>,
 ) -> Result<RequestHead, Refusal> {
     let head = head?;
-    match listener.is_none_or(|listener| is_served(listener, head.host(bytes))) {
+    let host = head.host(bytes);
+    // A client that asked for one name in the handshake and for another in the request would get
+    // what belongs to the second by what it showed to the first (RFC 9110, section 7.4).
+    let same_name =
+        addressed.server_name.is_none_or(|name| host.is_some_and(|host| host.is_named(name)));
+    match same_name && addressed.listener.is_none_or(|listener| is_served(listener, host)) {
         true => Ok(head),
         false => Err(Refusal::Misdirected),
     }
@@ -302,19 +363,6 @@ pub fn is_served(listener: &Listener, host: Option<Host<'_>>) -> bool {
     names.is_empty() || host.is_some_and(|host| names.iter().any(|name| host.is_named(name)))
 }
 
-/// The peer that a caller is, if its policy is in force.
-///
-/// # Errors
-/// [`Refusal::UnknownPeer`], [`Refusal::PeerDisabled`], [`Refusal::PeerExpired`].
-pub fn identify<'p, T>(
-    found: Option<Match<'p, T>>,
-    now: Timestamp,
-) -> Result<&'p Peer<T>, Refusal> {
-    let peer = found.ok_or(Refusal::UnknownPeer)?.peer;
-    check_in_force(&peer.policy, now)?;
-    Ok(peer)
-}
-
 /// The parts of a head that say what is asked.
 pub fn asked<'b>(head: &RequestHead, bytes: &'b [u8]) -> Asked<'b> {
     Asked {
@@ -323,6 +371,16 @@ pub fn asked<'b>(head: &RequestHead, bytes: &'b [u8]) -> Asked<'b> {
         query: head.query().map(|query| query.of(bytes)),
         has_body: head.has_body(),
     }
+}
+
+/// Whom the PROXY protocol names to XiVO, where it is sent. `listener` took the connection.
+pub fn relayed(snapshot: &Snapshot, caller: &Caller<'_>, listener: usize) -> Relayed {
+    let listener = snapshot.config.listeners.get(listener);
+    let unknown = (std::net::Ipv4Addr::UNSPECIFIED, 0);
+    let destination = listener.map_or_else(|| unknown.into(), |listener| listener.address);
+    // The port belongs to whom the connection comes from, which may be a proxy.
+    let port = if caller.source == ClientSource::Socket { caller.socket.port() } else { 0 };
+    Relayed { client: caller.shown_address(), port, destination }
 }
 
 /// How long XiVO may take until the head of its answer: it builds the whole list before the first
@@ -334,20 +392,30 @@ pub fn time_allowed(upstream: &Upstream, lookup: &Lookup) -> Duration {
     }
 }
 
+/// What XiVO is told of a client.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientSide<'a> {
+    /// Who it is.
+    pub caller: &'a Caller<'a>,
+    /// What it spoke: `http` or `https`.
+    pub scheme: &'static str,
+    /// Its `User-Agent`.
+    pub user_agent: Option<&'a [u8]>,
+}
+
 /// What XiVO is asked for a client that was given `permit`.
 pub fn question<'q>(
     upstream: &'q Upstream,
     permit: &'q Permit,
-    client: ClientAddress,
-    user_agent: Option<&'q [u8]>,
+    client: ClientSide<'q>,
     request_id: &'q RequestId,
 ) -> Question<'q> {
     Question {
         permit,
         host: &upstream.host_header,
-        client,
-        scheme: "http",
-        user_agent,
+        client: client.caller.shown_address(),
+        scheme: client.scheme,
+        user_agent: client.user_agent,
         request_id: request_id.as_str(),
     }
 }
@@ -368,10 +436,13 @@ pub fn manner(
     }
 }
 
-/// Who reads a refusal: a peer is one whatever it is refused for.
-pub fn audience(snapshot: &Snapshot, client: ClientAddress) -> Audience {
-    match snapshot.peers.find(client) {
-        Some(_) => Audience::Peer,
-        None => Audience::Stranger,
+/// Who reads a refusal: a peer is one whatever it is refused for, and who only lacks the right
+/// certificate is told so.
+pub fn audience(found: &Found<'_>, refusal: &Refusal) -> Audience {
+    match found {
+        // Whoever mistook the scheme may know it: it tells nothing of anybody.
+        _ if *refusal == Refusal::PlainOnTls => Audience::Peer,
+        Found::Peer(_) | Found::Unproven { .. } => Audience::Peer,
+        Found::Stranger => Audience::Stranger,
     }
 }

@@ -18,13 +18,16 @@ pub mod field;
 pub mod host;
 pub mod request;
 
-/// A message's version. Nothing else is spoken here.
+/// A message's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// HTTP/1.0: a connection ends after the answer unless both sides ask for more.
     Http10,
     /// HTTP/1.1: a connection goes on unless one side ends it.
     Http11,
+    /// HTTP/2: a head that came in frames, and was written as a head of HTTP/1 to be read by the same
+    /// rules. It goes on unless one side ends it, too.
+    Http2,
 }
 
 impl Version {
@@ -35,6 +38,11 @@ impl Version {
             b"HTTP/1.0" => Some(Self::Http10),
             _ => None,
         }
+    }
+
+    /// Reads `HTTP/2.0`, which stands only in heads that were written by this program.
+    fn read_http2(text: &[u8]) -> Option<Self> {
+        (text == b"HTTP/2.0").then_some(Self::Http2)
     }
 }
 
@@ -82,7 +90,7 @@ impl ConnectionOptions {
     /// Whether the sender of a message of `version` wants the connection to go on after it.
     fn persists(self, version: Version) -> bool {
         match version {
-            Version::Http11 => !self.close,
+            Version::Http11 | Version::Http2 => !self.close,
             Version::Http10 => self.keep_alive && !self.close,
         }
     }

@@ -11,7 +11,7 @@
 //! | step | yields | where |
 //! |---|---|---|
 //! | accept | what is known of a connection | [`listen`], [`server`], [`connection`] |
-//! | read | a head that is strictly HTTP/1 | [`client`], [`http1`] |
+//! | read | a head that is strictly HTTP/1, or came over HTTP/2 and reads the same | [`client`], [`http1`], [`http2`] |
 //! | identify | the peer with the longest prefix | [`address`], [`peers`] |
 //! | admit | a token of the peer and one of the gateway | [`limits`] |
 //! | parse | a [`lookup::Lookup`], which cannot say `private` | [`lookup`] |
@@ -29,12 +29,14 @@
 //! clients; no name is resolved while a request waits.
 //!
 //! # Layers
-//! [`address`], [`place`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`], [`refusal`] and
-//! [`http1`] are pure: they do no I/O, read no clock and know no runtime. [`cli`] is the only module
-//! that prints.
+//! [`address`], [`certificate`], [`place`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`],
+//! [`refusal`] and [`http1`] are pure: they do no I/O, read no clock and know no runtime. [`cli`] is
+//! the only module that prints.
 
 pub mod address;
 pub mod answer;
+pub mod caller;
+pub mod certificate;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -44,6 +46,7 @@ pub mod demo;
 pub mod diagnostics;
 pub mod gateway;
 pub mod http1;
+pub mod http2;
 pub mod limits;
 pub mod listen;
 pub mod lookup;
@@ -56,5 +59,7 @@ pub mod record;
 pub mod refusal;
 pub mod server;
 pub mod snapshot;
+pub mod tls;
+pub mod transport;
 pub mod upstream;
 pub mod worker;

@@ -1,8 +1,11 @@
 //! Which peer a caller is.
 //!
-//! The longest prefix that holds the caller's address names the peer. IPv4 and IPv6 are looked up in
-//! tries of their own; a mapped address has become an IPv4 one before it comes here.
+//! A certificate says more than an address, and both together say most: a policy that wants both and
+//! gets them wins over one that wants a certificate alone, and this one over the policy whose longest
+//! prefix holds the caller's address. IPv4 and IPv6 are looked up in tries of their own; a mapped
+//! address has become an IPv4 one before it comes here.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -10,16 +13,18 @@ use jiff::Timestamp;
 use prefix_trie::PrefixMap;
 
 use crate::address::ClientAddress;
+use crate::caller::{Caller, CertificateFault, Shown};
 use crate::place::{Place, Placed};
-use crate::policy::{Host, Policy};
+use crate::policy::{CertificateRule, Host, Policy, Require};
 use crate::refusal::Refusal;
 
 /// All peers of one revision of the policies, each with something kept beside its policy.
 #[derive(Debug)]
 pub struct Peers<T> {
     peers: Vec<Peer<T>>,
-    v4: PrefixMap<Ipv4Net, Entry>,
-    v6: PrefixMap<Ipv6Net, Entry>,
+    v4: PrefixMap<Ipv4Net, Holders>,
+    v6: PrefixMap<Ipv6Net, Holders>,
+    certificates: Certificates,
 }
 
 /// A peer: its policy, and what the gateway keeps for it.
@@ -38,15 +43,102 @@ struct Entry {
     host: u32,
 }
 
-/// A caller that is a peer, and the host entry that says so.
+/// The policies that hold one prefix: one, or several that a certificate tells apart.
+#[derive(Debug)]
+enum Holders {
+    One(Entry),
+    Several(Vec<Entry>),
+}
+
+impl Holders {
+    fn as_slice(&self) -> &[Entry] {
+        match self {
+            Self::One(entry) => std::slice::from_ref(entry),
+            Self::Several(entries) => entries,
+        }
+    }
+
+    fn add(&mut self, entry: Entry) {
+        let mut entries = self.as_slice().to_vec();
+        entries.push(entry);
+        *self = Self::Several(entries);
+    }
+}
+
+/// The peers that a certificate is enough for, by what is written of it.
+#[derive(Debug, Default)]
+struct Certificates {
+    keys: HashMap<[u8; 32], u32>,
+    uris: HashMap<String, u32>,
+    dns_names: HashMap<String, u32>,
+    common_names: HashMap<String, u32>,
+}
+
+impl Certificates {
+    fn add(&mut self, rule: &CertificateRule, peer: u32) {
+        for key in &rule.public_key_sha256 {
+            self.keys.entry(*key).or_insert(peer);
+        }
+        for (names, written) in [
+            (&mut self.uris, &rule.san_uri),
+            (&mut self.dns_names, &rule.san_dns),
+            (&mut self.common_names, &rule.common_name),
+        ] {
+            for name in written {
+                names.entry(name.clone()).or_insert(peer);
+            }
+        }
+    }
+
+    /// The peer that `shown` names: by its key, else by the most telling of its names.
+    fn find(&self, shown: &Shown<'_>) -> Option<u32> {
+        let certificate = shown.certificate;
+        let key = self.keys.get(&certificate.spki_sha256);
+        let uri = || certificate.uris.iter().find_map(|uri| self.uris.get(uri));
+        let dns = || certificate.dns_names.iter().find_map(|name| self.dns_names.get(name));
+        let common = || self.common_names.get(certificate.common_name.as_ref()?);
+        key.or_else(uri).or_else(dns).or_else(common).copied()
+    }
+}
+
+/// Who a caller is.
+#[derive(Debug)]
+pub enum Found<'a, T> {
+    /// A peer.
+    Peer(Match<'a, T>),
+    /// A caller that would be this peer, had it shown the certificate that the policy wants.
+    Unproven {
+        /// Whose address, or whose certificate's name, it has.
+        peer: &'a Peer<T>,
+        /// The policy's `[certificate]`.
+        rule: &'a CertificateRule,
+        /// What is wrong with its certificate; `None` where it showed none.
+        fault: Option<CertificateFault>,
+    },
+    /// Somebody whom no policy names.
+    Stranger,
+}
+
+/// A caller that is a peer, and what says so.
 #[derive(Debug)]
 pub struct Match<'a, T> {
     /// The peer.
     pub peer: &'a Peer<T>,
-    /// Where the entry stands that the address is in.
+    /// Where that stands which says so: a host entry, or the `[certificate]` section.
     pub place: &'a Place,
-    /// The entry.
-    pub prefix: IpNet,
+    /// What says so.
+    pub by: By,
+}
+
+/// What says who a caller is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Its address is in this prefix.
+    Address(IpNet),
+    /// The same, and its certificate is one that the policy names.
+    AddressAndCertificate(IpNet),
+    /// Its certificate.
+    Certificate,
 }
 
 impl<T> Clone for Match<'_, T> {
@@ -57,21 +149,75 @@ impl<T> Clone for Match<'_, T> {
 
 impl<T> Copy for Match<'_, T> {}
 
+impl<T> Clone for Found<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Found<'_, T> {}
+
+impl<'a, T> Found<'a, T> {
+    /// The peer, where the caller is one.
+    pub fn peer(&self) -> Option<&'a Peer<T>> {
+        match self {
+            Self::Peer(found) => Some(found.peer),
+            Self::Unproven { .. } | Self::Stranger => None,
+        }
+    }
+
+    /// The peer whose policy is in force at `now`.
+    ///
+    /// # Errors
+    /// Why the caller may not come in: [`Refusal::UnknownPeer`], [`Refusal::CertificateRequired`],
+    /// [`Refusal::CertificateMismatch`], [`Refusal::PeerDisabled`], [`Refusal::PeerExpired`].
+    pub fn identify(&self, now: Timestamp) -> Result<&'a Peer<T>, Refusal> {
+        match *self {
+            Self::Peer(found) => {
+                check_in_force(&found.peer.policy, now)?;
+                Ok(found.peer)
+            }
+            Self::Unproven { rule, fault, .. } => {
+                let place = rule.place.clone();
+                Err(match fault {
+                    Some(fault) => Refusal::CertificateMismatch { fault, place },
+                    None => Refusal::CertificateRequired { place },
+                })
+            }
+            Self::Stranger => Err(Refusal::UnknownPeer),
+        }
+    }
+}
+
 impl<T> Peers<T> {
     /// The peers of `policies`, with `state` made for each. Where two policies hold the same prefix
-    /// (the configuration reader refuses that) the first wins.
+    /// and no certificate tells them apart (the configuration reader refuses that) the first wins.
     pub fn new(policies: Vec<Policy>, state: impl Fn(&Policy) -> T) -> Self {
         let mut v4 = PrefixMap::new();
         let mut v6 = PrefixMap::new();
+        let mut certificates = Certificates::default();
         for (peer, policy) in (0..).zip(&policies) {
+            let rule = policy.certificate.as_ref();
+            if let Some(rule) = rule.filter(|rule| rule.require != Require::Both) {
+                certificates.add(rule, peer);
+            }
+            if rule.is_some_and(|rule| rule.require == Require::Certificate) {
+                continue;
+            }
             for (host, entry) in (0..).zip(&policy.hosts) {
                 let at = Entry { peer, host };
                 match entry.value {
                     Host::Prefix(IpNet::V4(net)) => {
-                        v4.entry(net).or_insert(at);
+                        let holders = v4.entry(net);
+                        holders
+                            .and_modify(|held: &mut Holders| held.add(at))
+                            .or_insert(Holders::One(at));
                     }
                     Host::Prefix(IpNet::V6(net)) => {
-                        v6.entry(net).or_insert(at);
+                        let holders = v6.entry(net);
+                        holders
+                            .and_modify(|held: &mut Holders| held.add(at))
+                            .or_insert(Holders::One(at));
                     }
                     // Names are not resolved in this version; they never match.
                     Host::Name(_) => {}
@@ -79,7 +225,8 @@ impl<T> Peers<T> {
             }
         }
         let peer = |policy| Peer { state: state(&policy), policy };
-        Self { peers: policies.into_iter().map(peer).collect(), v4, v6 }
+        let peers = policies.into_iter().map(peer).collect();
+        Self { peers, v4, v6, certificates }
     }
 
     /// All peers, in the order of their files.
@@ -97,34 +244,99 @@ impl<T> Peers<T> {
         self.peers.is_empty()
     }
 
-    /// The peer with the longest prefix that holds `address`.
-    pub fn find(&self, address: ClientAddress) -> Option<Match<'_, T>> {
-        let entry = match address.ip() {
-            IpAddr::V4(ip) => self.v4.get_lpm(&Ipv4Net::from(ip)).map(|(_, entry)| *entry),
-            IpAddr::V6(ip) => self.v6.get_lpm(&Ipv6Net::from(ip)).map(|(_, entry)| *entry),
-        };
-        self.host(entry?)
+    /// Who `caller` is. One without an address is nobody, whatever it shows.
+    pub fn find(&self, caller: &Caller<'_>) -> Found<'_, T> {
+        let Some(address) = caller.address else { return Found::Stranger };
+        let mut by_address = None;
+        let mut unproven = None;
+        for (peer, entry, prefix) in self.holders(address) {
+            let rule = peer.policy.certificate.as_ref();
+            let place = &entry.place;
+            match rule.filter(|rule| rule.require == Require::Both) {
+                None => {
+                    by_address = by_address.or(Some(Match { peer, place, by: By::Address(prefix) }))
+                }
+                Some(rule) => match caller.certificate.map(|shown| shown.satisfies(rule)) {
+                    Some(Ok(())) => {
+                        return Found::Peer(Match {
+                            peer,
+                            place,
+                            by: By::AddressAndCertificate(prefix),
+                        });
+                    }
+                    // Of several, the one whose certificate it is says most.
+                    Some(Err(fault)) if fault != CertificateFault::NotOfPeer => {
+                        unproven = Some(Found::Unproven { peer, rule, fault: Some(fault) });
+                    }
+                    failed => {
+                        let fault = failed.and_then(Result::err);
+                        unproven = unproven.or(Some(Found::Unproven { peer, rule, fault }));
+                    }
+                },
+            }
+        }
+        match self.by_certificate(caller) {
+            Some(Found::Peer(found)) => Found::Peer(found),
+            named => match by_address {
+                Some(found) => Found::Peer(found),
+                None => unproven.or(named).unwrap_or(Found::Stranger),
+            },
+        }
     }
 
-    fn host(&self, entry: Entry) -> Option<Match<'_, T>> {
-        let peer = self.peers.get(entry.peer as usize)?;
-        let Placed { value: Host::Prefix(prefix), place, .. } =
-            peer.policy.hosts.get(entry.host as usize)?
-        else {
-            return None;
+    /// The peer that the caller's certificate names, whether it proves it or not.
+    fn by_certificate(&self, caller: &Caller<'_>) -> Option<Found<'_, T>> {
+        let shown = caller.certificate?;
+        let peer = self.peers.get(self.certificates.find(&shown)? as usize)?;
+        let rule = peer.policy.certificate.as_ref()?;
+        Some(match shown.satisfies(rule) {
+            Ok(()) => Found::Peer(Match { peer, place: &rule.place, by: By::Certificate }),
+            Err(fault) => Found::Unproven { peer, rule, fault: Some(fault) },
+        })
+    }
+
+    /// The peers whose longest prefix holds `address`: one, or several that certificates tell apart.
+    fn holders(
+        &self,
+        address: ClientAddress,
+    ) -> impl Iterator<Item = (&Peer<T>, &Placed<Host>, IpNet)> {
+        let holders = match address.ip() {
+            IpAddr::V4(ip) => self.v4.get_lpm(&Ipv4Net::from(ip)).map(|(_, holders)| holders),
+            IpAddr::V6(ip) => self.v6.get_lpm(&Ipv6Net::from(ip)).map(|(_, holders)| holders),
         };
-        Some(Match { peer, place, prefix: *prefix })
+        let entries = holders.map(Holders::as_slice).unwrap_or_default();
+        entries.iter().filter_map(|entry| self.host(*entry))
+    }
+
+    fn host(&self, entry: Entry) -> Option<(&Peer<T>, &Placed<Host>, IpNet)> {
+        let peer = self.peers.get(entry.peer as usize)?;
+        let host = peer.policy.hosts.get(entry.host as usize)?;
+        let Host::Prefix(prefix) = host.value else { return None };
+        Some((peer, host, prefix))
     }
 
     /// The entry that `address` misses by the fewest bits: what an administrator probably meant.
     /// Looks at every prefix; for `explain` and the diagnostic log, not for every request.
     pub fn closest(&self, address: ClientAddress) -> Option<Match<'_, T>> {
-        let entries = self.v4.iter().map(|(net, entry)| (IpNet::V4(net), *entry));
-        let entries = entries.chain(self.v6.iter().map(|(net, entry)| (IpNet::V6(net), *entry)));
+        let first = |holders: &Holders| holders.as_slice().first().copied();
+        let entries = self.v4.iter().map(|(net, holders)| (IpNet::V4(net), first(holders)));
+        let entries =
+            entries.chain(self.v6.iter().map(|(net, holders)| (IpNet::V6(net), first(holders))));
         let (_, entry) = entries
-            .filter_map(|(net, entry)| Some((common_bits(address.ip(), net.addr())?, entry)))
+            .filter_map(|(net, entry)| Some((common_bits(address.ip(), net.addr())?, entry?)))
             .max_by_key(|(bits, _)| *bits)?;
-        self.host(entry)
+        let (peer, host, prefix) = self.host(entry)?;
+        Some(Match { peer, place: &host.place, by: By::Address(prefix) })
+    }
+}
+
+impl By {
+    /// The prefix that the caller's address is in, where that counted.
+    pub fn prefix(self) -> Option<IpNet> {
+        match self {
+            Self::Address(prefix) | Self::AddressAndCertificate(prefix) => Some(prefix),
+            Self::Certificate => None,
+        }
     }
 }
 
@@ -155,6 +367,8 @@ pub fn check_in_force(policy: &Policy, now: Timestamp) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::policy::tests::{policy, policy_with_hosts};
 
@@ -169,8 +383,14 @@ mod tests {
         ClientAddress::new(text.parse().unwrap())
     }
 
+    /// A caller from an address, with no certificate.
+    fn caller(address: IpAddr) -> Caller<'static> {
+        Caller::direct(SocketAddr::new(address, 40_000))
+    }
+
     fn found(peers: &Peers<()>, address: &str) -> Option<String> {
-        peers.find(client(address)).map(|found| found.peer.policy.name.to_string())
+        let found = peers.find(&caller(address.parse().unwrap()));
+        found.peer().map(|peer| peer.policy.name.to_string())
     }
 
     #[test]
@@ -201,7 +421,7 @@ mod tests {
         let peers = peers(&[("paris", &["203.0.113.0/24"]), ("lyon", &["198.51.100.0/29"])]);
         let closest = peers.closest(client("198.51.100.9")).unwrap();
         assert_eq!(closest.peer.policy.name.as_str(), "lyon");
-        assert_eq!(closest.prefix.to_string(), "198.51.100.0/29");
+        assert_eq!(closest.by.prefix().unwrap().to_string(), "198.51.100.0/29");
         assert!(peers.closest(client("2001:db8::1")).is_none());
     }
 
@@ -225,7 +445,10 @@ mod tests {
             let ip = IpAddr::V4(random.u32(0x0a00_0000..0x0aff_ffff).into());
             let linear =
                 nets.iter().filter(|net| net.contains(&ip)).max_by_key(|net| net.prefix_len());
-            let trie = peers.find(ClientAddress::new(ip)).map(|found| found.prefix);
+            let trie = match peers.find(&caller(ip)) {
+                Found::Peer(found) => found.by.prefix(),
+                _ => None,
+            };
             assert_eq!(trie, linear.copied(), "{ip}");
         }
     }

@@ -34,6 +34,47 @@ pub struct Policy {
     pub valid_from: Option<Placed<Timestamp>>,
     /// From this on the peer is refused.
     pub valid_until: Option<Placed<Timestamp>>,
+    /// Which certificates are this peer's.
+    pub certificate: Option<CertificateRule>,
+}
+
+/// The `[certificate]` section: which certificates are the peer's. Any of its entries names it.
+#[derive(Clone, Debug)]
+pub struct CertificateRule {
+    /// SHA-256 of a public key (the DER of its SubjectPublicKeyInfo). Needs no authority.
+    pub public_key_sha256: Vec<[u8; 32]>,
+    /// DNS names among the subject's alternative names, in lower case.
+    pub san_dns: Vec<String>,
+    /// URIs among them, compared byte by byte.
+    pub san_uri: Vec<String>,
+    /// The subject's common name, where it has exactly one.
+    pub common_name: Vec<String>,
+    /// What the certificate is worth beside the address.
+    pub require: Require,
+    /// The section.
+    pub place: Place,
+}
+
+/// What has to be right for a caller to be the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Require {
+    /// Its address and its certificate.
+    Both,
+    /// Its certificate, wherever it comes from.
+    Certificate,
+    /// One of the two.
+    Either,
+}
+
+impl Require {
+    /// The word in the policy.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Certificate => "certificate",
+            Self::Either => "either",
+        }
+    }
 }
 
 /// A peer's name, `[a-z0-9][a-z0-9._-]{0,63}`. It stands in the access log as `$remote_user`, so it
@@ -174,6 +215,7 @@ pub(crate) mod tests {
             enabled: Placed { value: true, place: place(1), written: false },
             valid_from: None,
             valid_until: None,
+            certificate: None,
         }
     }
 

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
 
+use crate::caller::CertificateFault;
 use crate::limits::{Limit, RateLimited, TooMany};
 use crate::place::Place;
 
@@ -16,6 +17,8 @@ use crate::place::Place;
 pub enum Refusal {
     /// The head is not HTTP/1 as this gateway reads it; the text says why.
     MalformedRequest(&'static str),
+    /// HTTP without TLS came to a port that speaks TLS.
+    PlainOnTls,
     /// The request line is longer than `limits.max_uri`.
     UriTooLong,
     /// The head is longer than `limits.max_head` or has more fields than `limits.max_header_fields`.
@@ -36,6 +39,18 @@ pub enum Refusal {
     /// Now is outside of the policy's `valid_from` and `valid_until`.
     PeerExpired {
         /// The date that decided.
+        place: Place,
+    },
+    /// The policy wants a certificate, and the caller showed none.
+    CertificateRequired {
+        /// The policy's `[certificate]`.
+        place: Place,
+    },
+    /// The caller's certificate is not one that the policy wants.
+    CertificateMismatch {
+        /// Why not.
+        fault: CertificateFault,
+        /// The policy's `[certificate]`.
         place: Place,
     },
     /// The peer's or the gateway's rate is used up.
@@ -137,7 +152,7 @@ impl Refusal {
     /// The stable word.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::MalformedRequest(_) => "malformed-request",
+            Self::MalformedRequest(_) | Self::PlainOnTls => "malformed-request",
             Self::UriTooLong => "uri-too-long",
             Self::HeadersTooLarge(_) => "headers-too-large",
             Self::RequestTimeout => "request-timeout",
@@ -145,6 +160,8 @@ impl Refusal {
             Self::UnknownPeer | Self::UnknownPeerLimited(_) => "unknown-peer",
             Self::PeerDisabled { .. } => "peer-disabled",
             Self::PeerExpired { .. } => "peer-expired",
+            Self::CertificateRequired { .. } => "certificate-required",
+            Self::CertificateMismatch { .. } => "certificate-mismatch",
             Self::RateLimited(_) => "rate-limited",
             Self::PrivatePath => "private-path",
             Self::UnknownPath => "unknown-path",
@@ -168,10 +185,12 @@ impl Refusal {
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         match self {
-            Self::MalformedRequest(_) | Self::BadArgument(_) => 400,
+            Self::MalformedRequest(_) | Self::PlainOnTls | Self::BadArgument(_) => 400,
             Self::UnknownPeer
             | Self::PeerDisabled { .. }
             | Self::PeerExpired { .. }
+            | Self::CertificateRequired { .. }
+            | Self::CertificateMismatch { .. }
             | Self::PrivatePath
             | Self::ActionNotGranted(_) => 403,
             Self::UnknownPath => 404,
@@ -202,6 +221,7 @@ impl Refusal {
         matches!(
             self,
             Self::MalformedRequest(_)
+                | Self::PlainOnTls
                 | Self::UriTooLong
                 | Self::HeadersTooLarge(_)
                 | Self::RequestTimeout
@@ -236,6 +256,8 @@ impl Refusal {
         match self {
             Self::PeerDisabled { place }
             | Self::PeerExpired { place }
+            | Self::CertificateRequired { place }
+            | Self::CertificateMismatch { place, .. }
             | Self::ActionNotGranted(
                 NotGranted::Action { place, .. } | NotGranted::TermTooShort { place, .. },
             ) => Some(place),
@@ -248,6 +270,7 @@ impl Refusal {
     pub fn advice(&self) -> Cow<'static, str> {
         match self {
             Self::MalformedRequest(why) => format!("The request is not well-formed HTTP/1: {why}.").into(),
+            Self::PlainOnTls => "This port speaks TLS, and the request came without it. Write https:// in the URL.".into(),
             Self::UriTooLong => "The request line is too long. A search term has up to 256 characters.".into(),
             Self::HeadersTooLarge(why) => format!("The request was not read: {why}.").into(),
             Self::RequestTimeout => "The request did not arrive completely in time.".into(),
@@ -255,6 +278,8 @@ impl Refusal {
             Self::UnknownPeer | Self::UnknownPeerLimited(_) => "This address may not use the phonebook. Ask the administrator of this gateway for a policy with your address.".into(),
             Self::PeerDisabled { .. } => "Access is switched off for this peer. Ask the administrator of this gateway.".into(),
             Self::PeerExpired { .. } => "Access is limited to certain dates for this peer, and now is not within them. Ask the administrator of this gateway.".into(),
+            Self::CertificateRequired { .. } => "This peer is known by a certificate, and none was shown. Give the client its certificate and key.".into(),
+            Self::CertificateMismatch { fault, .. } => format!("The client's certificate {}.", fault.as_str()).into(),
             Self::RateLimited(RateLimited { limit: Limit::Gateway, retry_after_seconds }) => format!("The gateway is receiving more lookups than it takes. Try again in {retry_after_seconds} s.").into(),
             Self::RateLimited(RateLimited { retry_after_seconds, .. }) => format!("More lookups than this peer's rate allows. Try again in {retry_after_seconds} s, or ask the administrator of this gateway for a higher rate.").into(),
             Self::PrivatePath => "The directory's URL must contain `restricted`, not `private`.".into(),

@@ -1,5 +1,6 @@
 //! A running gateway: its workers, from start to the last connection.
 
+mod certificates;
 mod resolver;
 mod source;
 mod work;
@@ -22,9 +23,11 @@ use crate::listen::{self, Bound, ListenError, Lock};
 use crate::record::{AccessLogs, LogCounters, OpenError, WorkerLog};
 use crate::worker::Shared;
 
+pub use certificates::load_certificates;
 pub use resolver::resolve;
 pub use source::{LoopbackSource, check_source, other_addresses};
 
+use certificates::watch_certificates;
 use resolver::{resolve_at_start, start_resolver};
 use work::work;
 
@@ -39,6 +42,8 @@ pub struct Server {
     logs: AccessLogs,
     /// Dropped to end the thread that resolves XiVO's name.
     resolver: Option<mpsc::Sender<()>>,
+    /// Dropped to end the thread that watches certificates.
+    certificates: Option<mpsc::Sender<()>>,
 }
 
 /// What the workers are told.
@@ -63,6 +68,12 @@ pub enum StartError {
     /// An access log could not be opened.
     #[error(transparent)]
     Log(#[from] OpenError),
+    /// A certificate, key, authority or revocation list is not what it was when it was checked.
+    #[error("cannot load certificates: {0}")]
+    Certificates(String),
+    /// rustls cannot be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[source] rustls::Error),
     /// A thread or its runtime could not be made.
     #[error("cannot start a worker: {0}")]
     Worker(#[source] io::Error),
@@ -82,11 +93,13 @@ impl Server {
             .collect::<Result<Vec<_>, _>>()?;
         let logs = AccessLogs::open(&config.access_logs)?;
         let shared = Arc::new(Shared::new(Arc::clone(&config), upstream, descriptors()));
+        let sessions = load_certificates(&config, &shared)?;
         let (phase, _) = watch::channel(Phase::Serving);
         let addresses = bound.iter().map(|bound| bound.address).collect();
         let (sockets, locks) = per_worker(bound, count);
         let mut server = Self {
             resolver: start_resolver(&shared),
+            certificates: watch_certificates(&shared, sessions),
             shared,
             addresses,
             phase,
@@ -178,6 +191,7 @@ impl Server {
             self.drain(grace);
         }
         self.resolver = None;
+        self.certificates = None;
         if grace.is_zero() {
             self.phase.send_replace(Phase::Ended);
         }

@@ -7,16 +7,19 @@ use crate::config::{Config, UpstreamHost};
 use crate::limits::PeerLimits;
 use crate::peers::Peers;
 use crate::proxy_protocol::write::Relayed;
+use crate::tls::ListenerTls;
 use crate::upstream::Route;
 
 /// Everything that a request is judged by, as of one moment. A request takes it once and sees one
 /// revision from end to end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The configuration.
     pub config: Arc<Config>,
     /// The peers, each with its limits.
     pub peers: Arc<Peers<Arc<PeerLimits>>>,
+    /// What each TLS listener has of certificates, in the listeners' order; `None` for the others.
+    pub tls: Arc<[Option<Arc<ListenerTls>>]>,
     /// XiVO's addresses; empty while its name has none, and for a socket.
     pub upstream: Vec<SocketAddr>,
 }

@@ -21,6 +21,7 @@ use crate::lookup::hex;
 use crate::peers::Peers;
 use crate::record::WorkerLog;
 use crate::snapshot::Snapshot;
+use crate::tls::ListenerTls;
 use crate::upstream::Pool;
 
 /// What all workers share.
@@ -52,7 +53,12 @@ impl Shared {
                 &limits.unknown_rate.value,
                 UNKNOWN_CALLERS,
             ),
-            snapshot: ArcSwap::from_pointee(Snapshot { config, peers: Arc::new(peers), upstream }),
+            snapshot: ArcSwap::from_pointee(Snapshot {
+                tls: config.listeners.iter().map(|_| None).collect(),
+                config,
+                peers: Arc::new(peers),
+                upstream,
+            }),
             ceiling,
             connections: AtomicUsize::new(0),
             strangers: AtomicUsize::new(0),
@@ -67,16 +73,28 @@ impl Shared {
 
     /// Puts other addresses of XiVO into the snapshot. Says whether they differ from the former.
     pub fn set_upstream(&self, upstream: Vec<SocketAddr>) -> bool {
-        let before = self.snapshot();
-        let differ = before.upstream != upstream;
+        let differ = self.snapshot().upstream != upstream;
         if differ {
-            self.snapshot.store(Arc::new(Snapshot {
-                config: Arc::clone(&before.config),
-                peers: Arc::clone(&before.peers),
-                upstream,
-            }));
+            self.replace(|before| Snapshot { upstream: upstream.clone(), ..before.clone() });
         }
         differ
+    }
+
+    /// Puts what a TLS listener has of certificates into the snapshot.
+    pub fn set_tls(&self, listener: usize, tls: &Arc<ListenerTls>) {
+        self.replace(|before| {
+            let mut all = before.tls.to_vec();
+            if let Some(slot) = all.get_mut(listener) {
+                *slot = Some(Arc::clone(tls));
+            }
+            Snapshot { tls: all.into(), ..before.clone() }
+        });
+    }
+
+    /// Puts another snapshot in the place of the present one; `change` may be called more than once
+    /// where two threads do so at the same time.
+    fn replace(&self, change: impl Fn(&Snapshot) -> Snapshot) {
+        self.snapshot.rcu(|before| change(before));
     }
 
     /// Client connections that are open now.
@@ -222,6 +240,13 @@ impl Counted {
             shared.strangers.fetch_add(1, Ordering::Relaxed);
         }
         Some((Self { worker: Rc::clone(worker), stranger }, all >= ceiling))
+    }
+
+    /// The connection turned out to be a peer's: it holds no stranger's place any longer.
+    pub fn is_a_peers(&mut self) {
+        if std::mem::take(&mut self.stranger) {
+            self.worker.shared.strangers.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Whose connection it is.

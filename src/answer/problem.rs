@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::{HeadWriter, Manner, reason_phrase};
+use super::{Head, Manner, Value, reason_phrase};
 use crate::refusal::Refusal;
 
 /// What went wrong, in RFC 9457's words and two of our own.
@@ -27,60 +27,50 @@ pub enum Audience {
     Stranger,
 }
 
-/// Appends the whole answer to a refused request to `out`; returns the length of its body.
-pub fn write(
-    out: &mut Vec<u8>,
-    refusal: &Refusal,
-    audience: Audience,
-    manner: &Manner,
-    date: impl FnOnce(&mut Vec<u8>),
-) -> usize {
-    let problem = Problem {
+/// The head of the answer to a refused request, and its body.
+pub fn answer(refusal: &Refusal, audience: Audience, manner: &Manner) -> (Head<'static>, Vec<u8>) {
+    let body = body(&Problem {
         title: reason_phrase(refusal.status()),
         status: refusal.status(),
         detail: (audience == Audience::Peer).then(|| refusal.advice()),
         reason: refusal.word(),
         request_id: manner.request_id.as_str(),
-    };
-    let mut head = HeadWriter::new(out, refusal.status());
+    });
+    let mut head = Head::new(refusal.status(), manner);
     if let Some(seconds) = refusal.retry_after() {
-        head.number_field("Retry-After", u64::from(seconds.get()));
+        head = head.with("Retry-After", Value::Number(u64::from(seconds.get())));
     }
     if matches!(refusal, Refusal::MethodNotAllowed) {
-        head.field("Allow", b"GET, HEAD");
+        head = head.with("Allow", Value::Text(b"GET, HEAD"));
     }
-    write_body(head, out_body(&problem), manner, date)
+    with_body(head, body)
 }
 
-/// Appends XiVO's answer to a view of a contact that is not there, with a body of ours.
-pub fn write_no_contact(
-    out: &mut Vec<u8>,
-    manner: &Manner,
-    date: impl FnOnce(&mut Vec<u8>),
-) -> usize {
-    let problem = Problem {
+/// XiVO's answer to a view of a contact that is not there, with a body of ours.
+pub fn no_contact(manner: &Manner) -> (Head<'static>, Vec<u8>) {
+    let body = body(&Problem {
         title: reason_phrase(404),
         status: 404,
         detail: Some("The phonebook has no contact with this id.".into()),
         reason: "no-contact",
         request_id: manner.request_id.as_str(),
-    };
-    write_body(HeadWriter::new(out, 404), out_body(&problem), manner, date)
+    });
+    with_body(Head::new(404, manner), body)
 }
 
-fn out_body(problem: &Problem<'_>) -> Vec<u8> {
+fn body(problem: &Problem<'_>) -> Vec<u8> {
     let mut body = serde_json::to_vec(problem).unwrap_or_default();
     body.push(b'\n');
     body
 }
 
-fn write_body(
-    mut head: HeadWriter<'_>,
-    body: Vec<u8>,
-    manner: &Manner,
-    date: impl FnOnce(&mut Vec<u8>),
-) -> usize {
-    head.field("Content-Type", b"application/problem+json");
-    head.number_field("Content-Length", body.len() as u64);
-    head.finish_with(manner, date, if manner.head_only { b"" } else { &body })
+/// A client that asked for the head alone is told the length of the body that it does not get.
+fn with_body(head: Head<'static>, mut body: Vec<u8>) -> (Head<'static>, Vec<u8>) {
+    let head = head
+        .with("Content-Type", Value::Text(b"application/problem+json"))
+        .with("Content-Length", Value::Number(body.len() as u64));
+    if head.manner().head_only {
+        body.clear();
+    }
+    (head, body)
 }

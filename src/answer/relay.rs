@@ -11,8 +11,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::{HeadWriter, Manner, problem};
-use crate::client::{After, Client};
+use super::{Head, Manner, Outlet, Value, problem};
+use crate::client::After;
 use crate::config::Upstream;
 use crate::http1::Version;
 use crate::http1::answer::{AnswerHead, Framing};
@@ -93,7 +93,7 @@ impl Relay<'_, '_> {
         mut self,
         lookup: &Lookup,
         answer: Answer,
-        client: &mut Client,
+        client: &mut impl Outlet,
     ) -> Result<After, Refusal> {
         let pass = match judge(lookup, &answer, self.upstream) {
             Ok(pass) => pass,
@@ -102,7 +102,9 @@ impl Relay<'_, '_> {
                 return Err(Refusal::Upstream(fault));
             }
             Err(fault) => {
-                self.discard_body(answer);
+                let Answer { head, buffer, connection } = answer;
+                self.discard_body(&head, &buffer, connection);
+                self.worker.buffers.put(buffer);
                 return Err(Refusal::Upstream(fault));
             }
         };
@@ -111,55 +113,54 @@ impl Relay<'_, '_> {
         match pass {
             Pass::Body if !self.manner.head_only => self.pass_body(answer, client).await,
             Pass::Body | Pass::Head => {
-                let out = self.head(&answer);
-                self.discard_body(answer);
-                self.send_whole(client, out, 0).await
+                let Answer { head, buffer, connection } = answer;
+                self.discard_body(&head, &buffer, connection);
+                self.record.set_status(head.status());
+                let out = self.head(&head, &buffer);
+                let passed = self.send_whole(client, &out, b"").await;
+                self.worker.buffers.put(buffer);
+                passed
             }
             Pass::NoContact => {
-                self.discard_body(answer);
+                let Answer { head, buffer, connection } = answer;
+                self.discard_body(&head, &buffer, connection);
+                self.worker.buffers.put(buffer);
                 self.record.set_status(404);
-                let mut out = self.worker.buffers.take();
-                let date = |out: &mut Vec<u8>| self.worker.log.write_http_date(out);
-                let body = problem::write_no_contact(&mut out, &self.manner, date);
-                self.send_whole(client, out, body).await
+                let (head, body) = problem::no_contact(&self.manner);
+                self.send_whole(client, &head, &body).await
             }
         }
     }
 
-    /// The head for the client, in a buffer of its own.
-    fn head(&mut self, answer: &Answer) -> Vec<u8> {
-        let mut out = self.worker.buffers.take();
-        let mut head = HeadWriter::new(&mut out, answer.head.status());
-        let buffer = answer.buffer.as_slice();
-        match answer.head.framing() {
-            Framing::Length(length) => head.number_field("Content-Length", length),
-            Framing::Chunked if self.manner.version == Version::Http11 => {
-                head.field("Transfer-Encoding", b"chunked");
+    /// The head for the client, of an answer whose head was read from `buffer`.
+    fn head<'b>(&self, answer: &AnswerHead, buffer: &'b [u8]) -> Head<'b> {
+        let mut head = Head::new(answer.status(), &self.manner);
+        match answer.framing() {
+            Framing::Length(length) => head = head.with("Content-Length", Value::Number(length)),
+            Framing::Chunked if has_chunks(self.manner.version) => {
+                head = head.with("Transfer-Encoding", Value::Text(b"chunked"));
             }
             Framing::Chunked | Framing::Empty | Framing::UntilClose => {}
         }
-        if answer.head.framing() != Framing::Empty {
-            head.field("Content-Type", b"application/json");
+        if answer.framing() != Framing::Empty {
+            head = head.with("Content-Type", Value::Text(b"application/json"));
         }
-        if let Some(version) = answer.head.ws_version() {
-            head.field("X-XIVO-WS-VERSION", version.of(buffer));
+        if let Some(version) = answer.ws_version() {
+            head = head.with("X-XIVO-WS-VERSION", Value::Text(version.of(buffer)));
         }
-        head.finish(&self.manner, |out| self.worker.log.write_http_date(out));
-        self.record.set_status(answer.head.status());
-        out
+        head
     }
 
-    /// Sends an answer that is complete in `out`, `body` bytes of which are its body.
+    /// Sends a whole answer.
     async fn send_whole(
         &mut self,
-        client: &mut Client,
-        out: Vec<u8>,
-        body: usize,
+        client: &mut impl Outlet,
+        head: &Head<'_>,
+        body: &[u8],
     ) -> Result<After, Refusal> {
-        let sent = client.send(&out).await;
-        self.worker.buffers.put(out);
+        let sent = client.begin(self.worker, head, body, true).await;
         sent.map_err(|_| Refusal::ClientClosed)?;
-        self.record.add_body_bytes(body);
+        self.record.add_body_bytes(body.len());
         Ok(self.after())
     }
 
@@ -168,22 +169,25 @@ impl Relay<'_, '_> {
     }
 
     /// Passes head and body on, in one write where the body has come already.
-    async fn pass_body(&mut self, answer: Answer, client: &mut Client) -> Result<After, Refusal> {
+    async fn pass_body(
+        &mut self,
+        answer: Answer,
+        client: &mut impl Outlet,
+    ) -> Result<After, Refusal> {
         if self.manner.version == Version::Http10 && answer.head.framing() == Framing::Chunked {
             // HTTP/1.0 knows no chunks: the end of the connection ends the answer.
             self.manner.keep_alive = false;
         }
         let mut body = Body::new(&answer.head, self.manner.version, self.upstream);
-        let mut out = self.head(&answer);
         let Answer { head, mut buffer, mut connection } = answer;
+        let out = self.head(&head, &buffer);
         let mut framed = self.worker.buffers.take();
+        self.record.set_status(head.status());
         let first = buffer.get(head.len()..).unwrap_or_default();
         let (mut ended, piece) = body.frame(first, &mut framed).map_err(Refusal::Upstream)?;
-        let piece_length = piece.len();
-        out.extend_from_slice(piece);
-        client.send_part(&out).await.map_err(|_| Refusal::ClientClosed)?;
-        self.record.add_body_bytes(piece_length);
-        self.worker.buffers.put(out);
+        let begun = client.begin(self.worker, &out, piece, ended).await;
+        begun.map_err(|_| Refusal::ClientClosed)?;
+        self.record.add_body_bytes(piece.len());
         buffer.reserve_exact(body.room().saturating_sub(buffer.len()));
         while !ended {
             buffer.clear();
@@ -198,12 +202,11 @@ impl Relay<'_, '_> {
                 Ok(framed) => framed,
                 Err(fault) => return Ok(self.cut(fault)),
             };
-            if client.send_part(piece).await.is_err() {
+            if client.send(piece, ended).await.is_err() {
                 return Ok(After::Reset);
             }
             self.record.add_body_bytes(piece.len());
         }
-        client.finish();
         self.worker.buffers.put(buffer);
         self.worker.buffers.put(framed);
         if head.persists() {
@@ -219,8 +222,7 @@ impl Relay<'_, '_> {
     }
 
     /// Gives a connection back whose answer's body, which nobody needs, has come with its head.
-    fn discard_body(&self, answer: Answer) {
-        let Answer { head, mut buffer, connection } = answer;
+    fn discard_body(&self, head: &AnswerHead, buffer: &[u8], connection: Connection) {
         let came = buffer.get(head.len()..).unwrap_or_default();
         let ended = match head.framing() {
             Framing::Empty => came.is_empty(),
@@ -231,8 +233,6 @@ impl Relay<'_, '_> {
         if ended && head.persists() {
             self.worker.pool.put(connection);
         }
-        buffer.clear();
-        self.worker.buffers.put(buffer);
     }
 }
 
@@ -318,7 +318,7 @@ impl Body {
                         Piece::More => return Ok((false, framed)),
                         Piece::End(end) if end < input.len() => return Err(AFTER_THE_END),
                         Piece::End(_) => {
-                            if *version == Version::Http11 {
+                            if has_chunks(*version) {
                                 framed.extend_from_slice(b"0\r\n\r\n");
                             }
                             return Ok((true, framed));
@@ -330,8 +330,14 @@ impl Body {
     }
 }
 
+/// Whether a body of unknown length is sent in chunks: HTTP/1.0 ends it with the connection, HTTP/2
+/// with a flag of its last frame.
+fn has_chunks(version: Version) -> bool {
+    version == Version::Http11
+}
+
 fn write_chunk(version: Version, data: &[u8], out: &mut Vec<u8>) {
-    if version == Version::Http10 {
+    if !has_chunks(version) {
         out.extend_from_slice(data);
         return;
     }

@@ -10,17 +10,18 @@ use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::args::{AskedRequest, ExplainOptions};
 use super::{Exit, check, complain, say, serve};
 use crate::address::ClientAddress;
 use crate::answer::{Manner, problem};
+use crate::caller::Caller;
 use crate::client::read_whole;
 use crate::config::{Config, Listener};
-use crate::diagnostics::source_address;
-use crate::gateway::{self, Judged};
-use crate::proxy_protocol::write::Relayed;
+use crate::diagnostics::{self, source_address};
+use crate::gateway::{self, ClientSide, ConnectionFacts, Judged, Origin};
 use crate::refusal::Refusal;
 use crate::server;
 use crate::snapshot::Snapshot;
@@ -137,7 +138,6 @@ fn default_host(listener: &Listener) -> String {
 /// All that there is to tell.
 #[derive(Debug)]
 struct Explained {
-    snapshot: Arc<Snapshot>,
     client: ClientAddress,
     /// What the client sends.
     head: Vec<u8>,
@@ -147,6 +147,8 @@ struct Explained {
     outcome: Result<Asking, Refusal>,
     /// The body of a refusal.
     answer: Vec<u8>,
+    /// Why it was refused, for the gateway's administrator.
+    why: String,
 }
 
 /// What would be asked of XiVO.
@@ -163,18 +165,20 @@ impl Explained {
     fn of(config: Config, client: ClientAddress, listener: usize, bytes: Vec<u8>) -> Self {
         let shared = Shared::new(Arc::new(config), Vec::new(), usize::MAX);
         let snapshot = shared.snapshot();
-        let found = snapshot.peers.find(client);
+        let facts = facts(client, listener);
+        let origin = Origin::of(&snapshot, &facts, Timestamp::now());
         let head = read_whole(&bytes, &snapshot.config.limits);
         let manner = gateway::manner(head.as_ref().ok(), &bytes, false, EXAMPLE_ID);
-        let listener = snapshot.config.listeners.get(listener);
-        let mut narrator = Narrator::new(&snapshot, client, found, (listener, &bytes));
-        let judged = gateway::judge(&mut narrator, found, listener, (head, &bytes));
+        let addressed = facts.addressed(&snapshot);
+        let mut narrator = Narrator::new(&snapshot, origin, (addressed, &bytes));
+        let judged = gateway::judge(&mut narrator, origin.found, addressed, (head, &bytes));
         let outcome = match judged {
             Ok(judged) => {
                 // Resolving a name takes time, and only what is asked of XiVO needs it.
                 let upstream = server::resolve(&snapshot.config.upstream);
                 shared.set_upstream(upstream.unwrap_or_default());
-                let asking = Asking::of(&judged, &shared.snapshot(), client, &bytes);
+                let asking =
+                    Asking::of(&judged, &shared.snapshot(), (&origin.caller, &facts), &bytes);
                 narrator.forwarded(&asking);
                 Ok(asking)
             }
@@ -183,13 +187,16 @@ impl Explained {
                 Err(refusal)
             }
         };
-        let answer = match &outcome {
-            Ok(_) => Vec::new(),
-            Err(refusal) => answer(refusal, &manner, &snapshot, client),
+        let (answer, why) = match &outcome {
+            Ok(_) => Default::default(),
+            Err(refusal) => (
+                answer(refusal, &manner, &origin),
+                diagnostics::explain(refusal, &snapshot, &origin),
+            ),
         };
-        let peer = found.map(|found| found.peer.policy.name.to_string());
+        let peer = origin.found.peer().map(|peer| peer.policy.name.to_string());
         let (steps, limits) = narrator.end();
-        Self { client, head: bytes, peer, steps, limits, outcome, answer, snapshot }
+        Self { client, head: bytes, peer, steps, limits, outcome, answer, why }
     }
 
     /// The body of a refusal as a program reads it; null where there is none.
@@ -202,15 +209,15 @@ impl Asking {
     fn of<A>(
         judged: &Judged<'_, A>,
         snapshot: &Snapshot,
-        client: ClientAddress,
+        (caller, facts): (&Caller<'_>, &ConnectionFacts),
         bytes: &[u8],
     ) -> Self {
-        let agent = judged.head.user_agent().map(|span| span.of(bytes));
+        let user_agent = judged.head.user_agent().map(|span| span.of(bytes));
+        let client = ClientSide { caller, scheme: facts.scheme(), user_agent };
         let upstream = &snapshot.config.upstream;
         let mut request = Vec::new();
-        let destination = (std::net::Ipv4Addr::UNSPECIFIED, 0).into();
-        let route = snapshot.route(Relayed { client, port: 0, destination });
-        gateway::question(upstream, &judged.permit, client, agent, &EXAMPLE_ID).write(&mut request);
+        let route = snapshot.route(gateway::relayed(snapshot, caller, facts.listener));
+        gateway::question(upstream, &judged.permit, client, &EXAMPLE_ID).write(&mut request);
         Self {
             address: snapshot.upstream.first().copied(),
             source: source_address(snapshot),
@@ -220,17 +227,24 @@ impl Asking {
     }
 }
 
+/// What would be known of a connection from `client`.
+fn facts(client: ClientAddress, listener: usize) -> ConnectionFacts {
+    let Caller { address, source, socket, .. } = Caller::direct(SocketAddr::new(client.ip(), 0));
+    ConnectionFacts {
+        client: address,
+        source,
+        socket,
+        listener,
+        tls: None,
+        plain_on_tls: false,
+        stranger: false,
+        over_ceiling: false,
+    }
+}
+
 /// The body that a refused client reads.
-fn answer(
-    refusal: &Refusal,
-    manner: &Manner,
-    snapshot: &Snapshot,
-    client: ClientAddress,
-) -> Vec<u8> {
-    let mut out = Vec::new();
-    let audience = gateway::audience(snapshot, client);
-    let length = problem::write(&mut out, refusal, audience, manner, |_| {});
-    out.split_off(out.len().saturating_sub(length))
+fn answer(refusal: &Refusal, manner: &Manner, origin: &Origin<'_>) -> Vec<u8> {
+    problem::answer(refusal, gateway::audience(&origin.found, refusal), manner).1
 }
 
 /// Stands for the id that each request gets.

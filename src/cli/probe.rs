@@ -15,10 +15,11 @@ use super::args::ProbeOptions;
 use super::{Exit, check, complain, say, serve};
 use crate::address::ClientAddress;
 use crate::answer::relay;
+use crate::caller::Caller;
 use crate::config::{Config, UpstreamHost};
 use crate::decide::Permit;
 use crate::diagnostics::{explain_fault, source_address};
-use crate::gateway;
+use crate::gateway::{self, ClientSide};
 use crate::proxy_protocol::write::Relayed;
 use crate::refusal::UpstreamFault;
 use crate::server::{check_source, other_addresses, resolve};
@@ -129,17 +130,8 @@ fn tell_connection(connection: &Connection, snapshot: &Snapshot) -> Result<(), E
 }
 
 /// A certificate in lines.
-fn described(certificate: &CertificateFacts) -> [String; 5] {
-    let CertificateFacts { subject, issuer, names, not_before, not_after, sha256, .. } =
-        certificate;
-    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    [
-        format!("  subject  {subject}"),
-        format!("  issuer   {issuer}"),
-        format!("  names    {names}"),
-        format!("  valid    {not_before} to {not_after}"),
-        format!("  SHA-256  {sha256}"),
-    ]
+fn described(certificate: &CertificateFacts) -> Vec<String> {
+    certificate.lines().iter().map(|(name, value)| format!("  {name:<9}{value}")).collect()
 }
 
 /// Asks the gateway's own question.
@@ -155,7 +147,9 @@ async fn ask(
     };
     let id = RequestId::new(fastrand::u128(..));
     let mut request = Vec::new();
-    gateway::question(upstream, &permit, client, Some(AGENT), &id).write(&mut request);
+    let caller = Caller::direct((client.ip(), 0).into());
+    let client = ClientSide { caller: &caller, scheme: "http", user_agent: Some(AGENT) };
+    gateway::question(upstream, &permit, client, &id).write(&mut request);
     let line = request.split(|&byte| byte == b'\r').next().unwrap_or_default();
     tell("ask", format!("{}, as host `{}`", String::from_utf8_lossy(line), upstream.host_header))?;
     let asked = timeout(upstream.timeout, connection.ask(&request, Vec::new())).await;

@@ -1,39 +1,38 @@
 //! `[[listen]]`: the addresses that the gateway listens on.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use super::Listener;
 use super::address;
 use super::authority;
 use super::complaint::Complaint;
 use super::reader::{Field, Section};
+use super::tls;
 use crate::place::Place;
 
 /// Reads all `[[listen]]` sections.
-pub(super) fn read(root: &mut Section<'_>) -> Vec<Listener> {
+pub(super) fn read(root: &mut Section<'_>, base: &Path) -> Vec<Listener> {
     let sections = root.sections("listen");
     if sections.is_empty() {
         root.missing("listen", "add a section [[listen]] with address = \"[::]:9480\"");
     }
     let mut seen = Vec::new();
-    sections.into_iter().filter_map(|section| listener(section, &mut seen)).collect()
+    sections.into_iter().filter_map(|section| listener(section, base, &mut seen)).collect()
 }
 
-fn listener(mut section: Section<'_>, seen: &mut Vec<(SocketAddr, Place)>) -> Option<Listener> {
+fn listener(
+    mut section: Section<'_>,
+    base: &Path,
+    seen: &mut Vec<(SocketAddr, Place)>,
+) -> Option<Listener> {
     let address = section.take("address");
     if address.is_none() {
         section.missing("address", "add address = \"[::]:9480\"");
     }
     let names = section.take("server_names").and_then(|field| field.list()).unwrap_or_default();
     let server_names = names.iter().filter_map(server_name).collect();
-    if let Some(tls) = section.take("tls") {
-        refuse_tls(&tls);
-    }
-    if let Some(field) = section.take("http2")
-        && field.boolean() == Some(true)
-    {
-        field.unavailable("HTTP/2");
-    }
+    let (tls, http2) = tls::read(&mut section, base);
     for (key, what) in [
         ("proxy_protocol_from", "the PROXY protocol"),
         ("trusted_proxies", "trust in a proxy's forwarding headers"),
@@ -63,7 +62,7 @@ fn listener(mut section: Section<'_>, seen: &mut Vec<(SocketAddr, Place)>) -> Op
         field.refuse(Complaint::new(message, "allowed: each address once").help(help.to_owned()));
     }
     seen.push((address, field.place()));
-    Some(Listener { address, server_names, place })
+    Some(Listener { address, server_names, tls, http2, place })
 }
 
 /// Whether the kernel would refuse one beside the other. Each port 0 becomes a port of its own.
@@ -86,19 +85,6 @@ fn server_name(field: &Field<'_>) -> Option<String> {
         field.refuse(complaint.help(format!("write \"{host}\": it holds for every port")));
     }
     Some(host.to_string())
-}
-
-fn refuse_tls(field: &Field<'_>) {
-    let mut tls = field.section("write { certificate = \"…\", private_key = \"…\" }");
-    for key in ["certificate", "private_key", "client_ca", "crl"] {
-        if let Some(field) = tls.take(key) {
-            field.text();
-        }
-    }
-    tls.finish();
-    if field.is_table() {
-        field.unavailable("TLS");
-    }
 }
 
 /// A list of addresses and prefixes that has to be empty yet.

@@ -1,4 +1,5 @@
-//! Policies compared with each other: hosts written twice, and prefixes inside other prefixes.
+//! Policies compared with each other: hosts and certificates written twice, and prefixes inside other
+//! prefixes.
 //!
 //! Prefix tries keep this linear in the number of hosts.
 
@@ -10,7 +11,7 @@ use prefix_trie::{Prefix, PrefixMap};
 use super::hosts::SHOWN_PER_POLICY;
 use super::policies::Written;
 use super::problem::{Mark, Problem};
-use crate::policy::Host;
+use crate::policy::{CertificateRule, Host, Policy, Require};
 
 /// A host of a policy: the policy's index, and the host's.
 #[derive(Clone, Copy)]
@@ -19,14 +20,22 @@ struct Entry {
     host: usize,
 }
 
-/// Reports each host that is written twice, in one policy or two, and warns of prefixes of one
-/// policy inside those of another.
+/// Reports each host that is written twice, in one policy or two, and each certificate; warns of
+/// prefixes of one policy inside those of another.
+///
+/// Policies may share a host where each of them wants a certificate beside the address: two XiVOs
+/// behind one NAT have one address, and each its own key.
 pub(super) fn compare(policies: &[Written]) -> Vec<Problem> {
-    let mut found = Vec::new();
+    let mut found = certificates(policies);
     let mut names: HashMap<&str, Entry> = HashMap::new();
     let mut v4: PrefixMap<Ipv4Net, Entry> = PrefixMap::new();
     let mut v6: PrefixMap<Ipv6Net, Entry> = PrefixMap::new();
     for (policy, written) in policies.iter().enumerate() {
+        let rule = written.policy.certificate.as_ref();
+        if rule.is_some_and(|rule| rule.require == Require::Certificate) {
+            // Its hosts have no say.
+            continue;
+        }
         for (host, placed) in written.policy.hosts.iter().enumerate() {
             let entry = Entry { policy, host };
             let first = match &placed.value {
@@ -40,6 +49,7 @@ pub(super) fn compare(policies: &[Written]) -> Vec<Problem> {
                     v6.insert(*net, entry);
                 }),
             };
+            let first = first.filter(|first| !told_apart(policies, *first, entry));
             found.extend(first.map(|first| repeated(policies, first, entry)));
         }
     }
@@ -67,6 +77,72 @@ pub(super) fn compare(policies: &[Written]) -> Vec<Problem> {
     found
 }
 
+/// Whether a host of two policies is each one's own, by the certificate that it wants beside it.
+fn told_apart(policies: &[Written], a: Entry, b: Entry) -> bool {
+    let wants_both = |entry: Entry| {
+        let rule = policies.get(entry.policy).and_then(|w| w.policy.certificate.as_ref());
+        rule.is_some_and(|rule| rule.require == Require::Both)
+    };
+    a.policy != b.policy && wants_both(a) && wants_both(b)
+}
+
+/// Reports each certificate that two policies name, unless their addresses tell them apart.
+fn certificates(policies: &[Written]) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut seen: HashMap<(&str, &[u8]), usize> = HashMap::new();
+    for (index, written) in policies.iter().enumerate() {
+        let Some(rule) = &written.policy.certificate else { continue };
+        for (key, value) in entries(rule) {
+            let first = *seen.entry((key, value)).or_insert(index);
+            let Some(other) = policies.get(first).filter(|_| first != index) else { continue };
+            if !by_address(&other.policy, &written.policy) {
+                found.push(repeated_certificate(other, written, key));
+                break;
+            }
+        }
+    }
+    found
+}
+
+/// What a rule names, each with its key.
+fn entries(rule: &CertificateRule) -> impl Iterator<Item = (&'static str, &[u8])> {
+    let keys = rule.public_key_sha256.iter().map(|key| ("public_key_sha256", key.as_slice()));
+    let names = [
+        ("san_dns", &rule.san_dns),
+        ("san_uri", &rule.san_uri),
+        ("common_name", &rule.common_name),
+    ];
+    let names = names
+        .into_iter()
+        .flat_map(|(key, names)| names.iter().map(move |name| (key, name.as_bytes())));
+    keys.chain(names)
+}
+
+/// Whether the addresses of two policies tell their peers apart, though their certificates do not.
+fn by_address(a: &Policy, b: &Policy) -> bool {
+    let wants_both = |policy: &Policy| {
+        policy.certificate.as_ref().is_some_and(|rule| rule.require == Require::Both)
+    };
+    let shared = a.hosts.iter().any(|host| b.hosts.iter().any(|other| other.value == host.value));
+    wants_both(a) && wants_both(b) && !shared
+}
+
+fn repeated_certificate(first: &Written, again: &Written, key: &str) -> Problem {
+    let mark = |written: &Written, label: &str| match &written.certificate_span {
+        Some(span) => Mark::new(&written.document, span.clone(), label.to_owned()),
+        None => Mark::whole_file(&written.document),
+    };
+    let place = first.policy.certificate.as_ref().map(|rule| rule.place.to_string());
+    let message = format!(
+        "`certificate.{key}`: an entry names a certificate of `{}` too, at {}",
+        first.policy.name,
+        place.unwrap_or_default()
+    );
+    Problem::error(message, mark(again, "repeated here"))
+        .with_related(mark(first, "first written here"))
+        .with_help(Some("a caller is one peer: remove it from one of the two policies".to_owned()))
+}
+
 /// `first` if there is one; otherwise remembers.
 fn first_of(first: Option<Entry>, remember: impl FnOnce()) -> Option<Entry> {
     if first.is_none() {
@@ -90,7 +166,11 @@ fn repeated(policies: &[Written], first: Entry, again: Entry) -> Problem {
     let (whose, help) = if first.policy == again.policy {
         ("in this policy".to_owned(), "remove one of the two")
     } else {
-        (format!("of `{name}`"), "a caller is one peer: remove it from one of the two policies")
+        (
+            format!("of `{name}`"),
+            "a caller is one peer: remove it from one of the two policies, or let both have a \
+             [certificate] with require = \"both\"",
+        )
     };
     let message = format!("`hosts`: {host} is already a host {whose} at {place}");
     Problem::error(message, mark(policies, again, "repeated here"))

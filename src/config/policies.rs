@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::certificate;
 use super::complaint::{Complaint, nearest, shown};
 use super::environment::Variables;
 use super::hosts;
@@ -12,7 +13,7 @@ use super::problem::{Document, Mark, Problem};
 use super::rate;
 use super::reader::{self, Field, Section};
 use crate::place::{Place, Placed};
-use crate::policy::{Action, Actions, PeerName, Policy, Rate};
+use crate::policy::{Action, Actions, PeerName, Policy, Rate, Require};
 
 const RATE: Rate = rate::per_second(10, 20);
 const CONCURRENT: u32 = 8;
@@ -35,6 +36,8 @@ pub(super) struct Written {
     pub(super) document: Arc<Document>,
     /// The span of each of the policy's hosts.
     pub(super) spans: Vec<Range<usize>>,
+    /// The span of its `[certificate]`.
+    pub(super) certificate_span: Option<Range<usize>>,
 }
 
 /// Reads the policy in `document`. One whose file name is no peer's name, which is an error, is
@@ -49,8 +52,8 @@ pub(super) fn read(
     let (written, problems) = reader::read(document, surroundings.variables, |root| {
         // A policy without a name is read all the same, for its other problems.
         let stand_in = name.clone().or_else(|| PeerName::new("unnamed"))?;
-        let (policy, spans) = policy(root, stand_in, place, surroundings);
-        Some(Written { policy, document: Arc::clone(document), spans })
+        let (policy, spans, certificate_span) = policy(root, stand_in, place, surroundings);
+        Some(Written { policy, document: Arc::clone(document), spans, certificate_span })
     });
     found.extend(problems);
     written
@@ -77,12 +80,18 @@ fn policy(
     name: PeerName,
     place: Place,
     surroundings: &Surroundings<'_>,
-) -> (Policy, Vec<Range<usize>>) {
+) -> (Policy, Vec<Range<usize>>, Option<Range<usize>>) {
     let description = root.value("description", String::new(), Field::text);
-    let certificate = root.take("certificate");
-    let (hosts, spans) = hosts::read(&mut root, certificate.is_some());
-    if let Some(field) = certificate {
-        refuse_certificate(&field);
+    let section = root.take("certificate");
+    let certificate = section.as_ref().and_then(certificate::read);
+    let by_certificate_alone =
+        certificate.as_ref().is_some_and(|rule| rule.require == Require::Certificate);
+    let (hosts, spans) = hosts::read(&mut root, by_certificate_alone);
+    let certificate_span = section.as_ref().map(Field::span);
+    if let Some(field) = section.filter(|_| by_certificate_alone && !hosts.is_empty()) {
+        let message = "with require = \"certificate\" the hosts have no say";
+        let help = "remove `hosts`, or write require = \"both\" or \"either\"";
+        field.doubt(Complaint::new(message, "wherever the caller comes from").help(help));
     }
     let mut granted = Actions::default();
     granted.insert(Action::Search);
@@ -110,8 +119,9 @@ fn policy(
         enabled,
         valid_from: valid_from.map(|(from, _)| from),
         valid_until: valid_until.map(|(until, _)| until),
+        certificate,
     };
-    (policy, spans)
+    (policy, spans, certificate_span)
 }
 
 fn actions(field: &Field<'_>) -> Option<Actions> {
@@ -232,23 +242,5 @@ fn doubt_end(field: &Field<'_>, until: Timestamp, from: Option<Timestamp>, now: 
     } else if until <= now {
         let message = format!("expired at {until}: this peer is refused");
         field.doubt(Complaint::new(message, "in the past"));
-    }
-}
-
-/// `[certificate]` is checked and refused.
-fn refuse_certificate(field: &Field<'_>) {
-    let mut section = field.section("write it as a section: [certificate]");
-    for key in ["public_key_sha256", "san_dns", "san_uri", "common_name"] {
-        let entries = section.take(key).and_then(|field| field.list()).unwrap_or_default();
-        for entry in entries {
-            entry.text();
-        }
-    }
-    if let Some(field) = section.take("require") {
-        field.word(&["both", "certificate", "either"]);
-    }
-    section.finish();
-    if field.is_table() {
-        field.unavailable("knowing a peer by its certificate");
     }
 }

@@ -245,8 +245,8 @@ const BAD_MAIN: &[(&str, &str, &str, &str)] = &[
     ("[names]\nresolver = [\"10.1\"]", "6:13", "`names.resolver`: \"10.1\" is abbreviated", ""),
     ("[names]\nrefresh = 60", "6:11", "60 has no unit", ""),
     // What this version cannot do.
-    ("[[listen]]\naddress = \"[::1]:80\"\ntls = { certificate = \"a\", private_key = \"b\" }", "7:7", "TLS is not available in this version", ""),
-    ("[[listen]]\naddress = \"[::1]:80\"\nhttp2 = true", "7:9", "HTTP/2 is not available in this version", ""),
+    ("[[listen]]\naddress = \"[::1]:80\"\ntls = { certificate = \"a\", private_key = \"b\" }", "7:23", "`listen.tls.certificate`: a: it cannot be read", ""),
+    ("[[listen]]\naddress = \"[::1]:80\"\nhttp2 = true", "7:9", "this listener has no TLS", "add tls to this [[listen]]"),
     ("[[listen]]\naddress = \"[::1]:80\"\nproxy_protocol_from = [\"10.0.0.1\"]", "7:23", "not available in this version", ""),
     ("[[listen]]\naddress = \"[::1]:80\"\ntrusted_proxies = [\"10.0.0.0/8\"]", "7:19", "not available in this version", ""),
     ("[[listen]]\naddress = \"[::1]:80\"\nforwarded_header = \"Forwarded\"", "7:20", "not available in this version", ""),
@@ -369,7 +369,15 @@ const BAD_POLICIES: &[(&str, &str, &str, &str)] = &[
     ("valid_from = 2026-02-30T00:00:00Z", "1:14: error", "invalid date", "day"),
     ("valid_from = 9000-01-02T00:00:00Z\nvalid_until = 9000-01-02T00:00:00Z", "2:15: error", "is not after `valid_from`", "later"),
     ("valid_until = 2001-01-01T00:00:00Z", "1:15: warning", "expired at 2001-01-01T00:00:00Z", "in the past"),
-    ("[certificate]\nsan_dns = [\"a\"]", "1:1: error", "by its certificate is not available in this version", ""),
+    ("hosts = [\"10.0.0.1\"]\n[certificate]", "2:1: error", "no certificate is named", "certs show"),
+    ("hosts = [\"10.0.0.1\"]\n[certificate]\nsan_dns = []", "3:11: error", "empty", ""),
+    ("hosts = [\"10.0.0.1\"]\n[certificate]\nsan_dns = [\"*.a\"]", "3:12: error", "is no host name", "wildcards"),
+    ("hosts = [\"10.0.0.1\"]\n[certificate]\npublic_key_sha256 = [\"12:+4\"]", "3:22: error", "is no SHA-256", "certs show"),
+    ("hosts = [\"10.0.0.1\"]\n[certificate]\nsan_uri = [\"lyon\"]", "3:12: error", "is no URI", ""),
+    ("hosts = [\"10.0.0.1\"]\n[certificate]\ncommon_name = [\" a\"]", "3:16: error", "is no common name", ""),
+    ("hosts = [\"10.0.0.1\"]\n[certificate]\ncommon_name = [\"a\"]\nrequire = \"any\"", "4:11: error", "\"any\" is unknown", ""),
+    ("[certificate]\ncommon_name = [\"a\"]", "1:1: error", "`hosts` is missing", ""),
+    ("hosts = [\"10.0.0.1\"]\n[certificate]\ncommon_name = [\"a\"]\nrequire = \"certificate\"", "2:1: warning", "the hosts have no say", "remove `hosts`"),
     ("description = [", "2:1", "not valid TOML", ""),
 ];
 

@@ -39,6 +39,8 @@ pub struct RequestReader {
     checked: usize,
     fields: usize,
     head: Draft,
+    /// The head came over HTTP/2.
+    http2: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,6 +94,12 @@ pub struct RequestHead {
 }
 
 impl RequestReader {
+    /// A reader of heads that came over HTTP/2 and were written as HTTP/1, with `HTTP/2.0` for their
+    /// version. Nothing else differs.
+    pub fn of_http2() -> Self {
+        Self { http2: true, ..Self::default() }
+    }
+
     /// Looks at what came since the last call; `buffer` begins with the first byte of the request
     /// line and has grown at its end only.
     ///
@@ -115,7 +123,7 @@ impl RequestReader {
                 return Err(HeadError::TooLarge("the head is too long"));
             }
             if self.head.line.is_none() {
-                self.head.line = Some(RequestLine::read(buffer, self.line, end, limits)?);
+                self.head.line = Some(self.read_line(buffer, end, limits)?);
             } else if end == self.line {
                 return self.head.finish(buffer, next).map(Some).map_err(HeadError::Malformed);
             } else {
@@ -130,6 +138,17 @@ impl RequestReader {
         }
         self.check_unfinished_line(buffer, limits)?;
         Ok(None)
+    }
+
+    /// The request line, whose version must be the one that is spoken.
+    fn read_line(
+        &self,
+        buffer: &[u8],
+        end: usize,
+        limits: &HeadLimits,
+    ) -> Result<RequestLine, HeadError> {
+        let version = if self.http2 { Version::read_http2 } else { Version::read };
+        RequestLine::read(buffer, (self.line, end), limits, version)
     }
 
     /// What the log can say of the request so far, as nginx does for a head that it refuses: the
@@ -186,9 +205,9 @@ impl RequestLine {
     /// Method, blank, target, blank, version (RFC 9112, section 3), each exactly once.
     fn read(
         buffer: &[u8],
-        start: usize,
-        end: usize,
+        (start, end): (usize, usize),
         limits: &HeadLimits,
+        read_version: impl Fn(&[u8]) -> Option<Version>,
     ) -> Result<Self, HeadError> {
         let malformed = HeadError::Malformed;
         let line = buffer.get(start..end).unwrap_or_default();
@@ -211,7 +230,7 @@ impl RequestLine {
         if target.contains(&b'#') {
             return Err(malformed("the request target holds a `#`: a fragment is never sent"));
         }
-        let Some(version) = version.strip_prefix(b" ").and_then(Version::read) else {
+        let Some(version) = version.strip_prefix(b" ").and_then(read_version) else {
             return Err(malformed("the request line does not end with HTTP/1.0 or HTTP/1.1"));
         };
         let target = Span::new(start + target_start, start + target_start + target_len);
@@ -277,7 +296,7 @@ impl Draft {
         if let Some(why) = self.bad_framing {
             return Err(why);
         }
-        if self.host.is_none() && line.version == Version::Http11 {
+        if self.host.is_none() && line.version != Version::Http10 {
             return Err("there is no Host");
         }
         if let (Some(host), Some(authority)) = (self.host, line.authority) {
@@ -371,6 +390,14 @@ impl RequestHead {
     /// Whether a body follows the head, in bytes that nobody here reads.
     pub fn has_body(&self) -> bool {
         self.content_length.is_some_and(|length| length > 0)
+    }
+
+    /// The same head where a body follows that no field told of, as HTTP/2 can have it.
+    #[must_use]
+    pub fn with_body(mut self) -> Self {
+        let told = self.content_length.unwrap_or_default();
+        self.content_length = Some(told.max(1));
+        self
     }
 
     /// Whether the client wants to go on after this request.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::address::ClientAddress;
+use crate::caller::Caller;
 use crate::refusal::Refusal;
 
 use super::{Entry, LineBuffer, LocalClock, UnixSeconds, write_combined};
@@ -89,12 +90,13 @@ impl<'a> Record<'a> {
     /// Opens the record of a request whose line, `Referer` and `User-Agent` are these.
     pub fn open(
         log: &'a WorkerLog,
-        address: ClientAddress,
+        caller: &Caller<'_>,
         request: &'a [u8],
         referer: Option<&'a [u8]>,
         user_agent: Option<&'a [u8]>,
     ) -> Self {
         let status = Refusal::ClientClosed.status();
+        let address = caller.shown_address();
         Self { log, address, request, referer, user_agent, peer: None, status, body_bytes: 0 }
     }
 

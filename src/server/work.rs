@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout_at};
 
 use super::Phase;
-use crate::address::ClientAddress;
+use crate::caller::Caller;
 use crate::connection;
-use crate::gateway::ConnectionFacts;
+use crate::gateway::{ConnectionFacts, Found};
 use crate::record::WorkerLog;
 use crate::worker::{Counted, Shared, Worker};
 
@@ -97,13 +97,23 @@ async fn take(worker: &Rc<Worker>, accepted: io::Result<(TcpStream, SocketAddr)>
 }
 
 fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: usize) {
-    let client = ClientAddress::new(address.ip());
-    let stranger = worker.shared.snapshot().peers.find(client).is_none();
+    let caller = Caller::direct(address);
+    let stranger = matches!(worker.shared.snapshot().peers.find(&caller), Found::Stranger);
     match Counted::new(worker, stranger) {
-        None => worker.diagnostics.unheard(client),
+        None => worker.diagnostics.unheard(caller.shown_address()),
         Some((counted, over_ceiling)) => {
-            let facts = ConnectionFacts { client, listener, stranger, over_ceiling };
-            tokio::task::spawn_local(connection::serve(counted, stream, facts));
+            let Caller { address: client, source, socket, .. } = caller;
+            let facts = ConnectionFacts {
+                client,
+                source,
+                socket,
+                listener,
+                tls: None,
+                plain_on_tls: false,
+                stranger,
+                over_ceiling,
+            };
+            connection::begin(counted, stream, facts);
         }
     }
 }

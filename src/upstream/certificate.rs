@@ -1,27 +1,15 @@
-//! What a certificate says, for people.
+//! What XiVO's certificate says, for people. Nothing in it has been verified.
 
 use std::fmt;
 
-use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer, X509Certificate};
-
 use super::fingerprint::Fingerprint;
+use crate::certificate::Certificate;
 
-/// What is shown of a certificate. Nothing in it has been verified.
+/// What is shown of a certificate.
 #[derive(Clone, Debug)]
 pub struct CertificateFacts {
-    /// Its own name, such as `CN=xivo`.
-    pub subject: String,
-    /// Who signed it.
-    pub issuer: String,
-    /// The DNS names and addresses that it is for.
-    pub names: Vec<String>,
-    /// From when on it is valid.
-    pub not_before: String,
-    /// Until when it is valid.
-    pub not_after: String,
-    /// Whether it is an authority's.
-    pub is_authority: bool,
+    /// What it says; `None` where it cannot be read.
+    pub read: Option<Certificate>,
     /// Of all of it.
     pub sha256: Fingerprint,
 }
@@ -29,67 +17,53 @@ pub struct CertificateFacts {
 impl CertificateFacts {
     /// Reads the certificate `der`; where it cannot be read, its fingerprint alone is known.
     pub fn of(der: &[u8]) -> Self {
-        let sha256 = Fingerprint::of(der);
-        let unknown = || "(unreadable)".to_owned();
-        let Ok((_, read)) = X509Certificate::from_der(der) else {
-            return Self {
-                subject: unknown(),
-                issuer: unknown(),
-                names: Vec::new(),
-                not_before: unknown(),
-                not_after: unknown(),
-                is_authority: false,
-                sha256,
-            };
+        Self { read: Certificate::read(der).ok(), sha256: Fingerprint::of(der) }
+    }
+
+    /// Whether it says that it is an authority's.
+    pub fn is_authority(&self) -> bool {
+        self.read.as_ref().is_some_and(|read| read.is_authority)
+    }
+
+    /// What there is to say, each with its name.
+    pub fn lines(&self) -> Vec<(&'static str, String)> {
+        let sha256 = ("SHA-256", self.sha256.to_string());
+        let Some(read) = &self.read else {
+            return vec![("subject", "(unreadable)".to_owned()), sha256];
         };
-        let names = read.subject_alternative_name().ok().flatten();
-        let names = names.iter().flat_map(|extension| &extension.value.general_names);
-        let date = |seconds| match jiff::Timestamp::from_second(seconds) {
-            Ok(time) => time.to_string(),
-            Err(_) => unknown(),
-        };
-        Self {
-            subject: printable(&read.subject().to_string()),
-            issuer: printable(&read.issuer().to_string()),
-            names: names.filter_map(name).collect(),
-            not_before: date(read.validity().not_before.timestamp()),
-            not_after: date(read.validity().not_after.timestamp()),
-            is_authority: read.is_ca(),
+        let addresses = read.ip_addresses.iter().map(ToString::to_string);
+        let names: Vec<String> = read.dns_names.iter().cloned().chain(addresses).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        vec![
+            ("subject", printable(&read.subject)),
+            ("issuer", printable(&read.issuer)),
+            ("names", printable(&names)),
+            ("valid", format!("{} to {}", read.not_before, read.not_after)),
             sha256,
-        }
+        ]
     }
 }
 
 /// One line, for a log.
 impl fmt::Display for CertificateFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { subject, issuer, names, not_before, not_after, sha256, .. } = self;
-        write!(f, "subject \"{subject}\", issuer \"{issuer}\", ")?;
-        match names.as_slice() {
-            [] => f.write_str("without names")?,
-            names => write!(f, "for {}", names.join(", "))?,
+        for (at, (name, value)) in self.lines().iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{name} {value}")?;
         }
-        write!(f, ", valid {not_before} to {not_after}, SHA-256 {sha256}")
-    }
-}
-
-fn name(name: &GeneralName<'_>) -> Option<String> {
-    match name {
-        GeneralName::DNSName(name) => Some(printable(name)),
-        GeneralName::IPAddress(bytes) => match **bytes {
-            [a, b, c, d] => Some(std::net::Ipv4Addr::new(a, b, c, d).to_string()),
-            ref bytes => {
-                let bytes: [u8; 16] = bytes.try_into().ok()?;
-                Some(std::net::Ipv6Addr::from(bytes).to_string())
-            }
-        },
-        _ => None,
+        Ok(())
     }
 }
 
 /// Text from the far side as a terminal shows it and does not obey it, and not without end.
 fn printable(text: &str) -> String {
-    text.chars().take(LONGEST).flat_map(char::escape_debug).collect()
+    text.chars().take(LONGEST).fold(String::new(), |mut out, char| {
+        match char.is_control() {
+            true => out.extend(char.escape_default()),
+            false => out.push(char),
+        }
+        out
+    })
 }
 
 const LONGEST: usize = 200;

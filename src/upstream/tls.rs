@@ -213,7 +213,7 @@ impl ServerCertVerifier for Verifier {
                         CertificateError::UnknownIssuer.into()
                     }
                     Error::InvalidCertificate(CertificateError::Other(_))
-                        if CertificateFacts::of(end_entity).is_authority =>
+                        if CertificateFacts::of(end_entity).is_authority() =>
                     {
                         CertificateError::Other(OtherError(Arc::new(AuthorityItself))).into()
                     }

@@ -601,8 +601,8 @@ fn a_flood_of_connections_that_come_and_go_leaves_nothing_behind() {
     let snapshot = gateway.server().shared().snapshot();
     let found = snapshot
         .peers
-        .find(phonebook_gateway::address::ClientAddress::new("127.0.0.1".parse().unwrap()));
-    assert_eq!(found.unwrap().peer.state.in_flight(), 0);
+        .find(&phonebook_gateway::caller::Caller::direct("127.0.0.1:40000".parse().unwrap()));
+    assert_eq!(found.peer().unwrap().state.in_flight(), 0);
 }
 
 /// The log's lines so far.

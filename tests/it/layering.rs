@@ -7,6 +7,9 @@ use std::path::Path;
 /// The core: single files, and directories with all that is in them.
 const CORE: &[&str] = &[
     "address.rs",
+    "caller.rs",
+    "certificate.rs",
+    "certificate",
     "decide.rs",
     "http1.rs",
     "http1",

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use super::Asking;
-use crate::address::ClientAddress;
-use crate::config::{Listener, UpstreamHost};
+use crate::config::UpstreamHost;
 use crate::decide::{Verdict, action};
 use crate::diagnostics;
-use crate::gateway::{Found, Gate, Step};
+use crate::gateway::{Addressed, Found, Gate, Origin, Step};
 use crate::http1::Version;
 use crate::http1::request::RequestHead;
 use crate::limits::{Limit, PeerLimits};
 use crate::lookup::Lookup;
-use crate::peers::Peer;
+use crate::peers::{By, Peer};
 use crate::place::{Place, Placed};
 use crate::policy::{Policy, Rate};
 use crate::refusal::Refusal;
@@ -45,9 +44,8 @@ pub(super) struct LimitShown {
 #[derive(Debug)]
 pub(super) struct Narrator<'s> {
     snapshot: &'s Snapshot,
-    client: ClientAddress,
-    found: Option<Found<'s>>,
-    listener: Option<&'s Listener>,
+    origin: Origin<'s>,
+    addressed: Addressed<'s>,
     bytes: &'s [u8],
     steps: Vec<StepShown>,
     limits: Vec<LimitShown>,
@@ -58,18 +56,17 @@ pub(super) struct Narrator<'s> {
 impl<'s> Narrator<'s> {
     pub(super) fn new(
         snapshot: &'s Snapshot,
-        client: ClientAddress,
-        found: Option<Found<'s>>,
-        (listener, bytes): (Option<&'s Listener>, &'s [u8]),
+        origin: Origin<'s>,
+        (addressed, bytes): (Addressed<'s>, &'s [u8]),
     ) -> Self {
         let (steps, limits) = (Vec::new(), Vec::new());
-        Self { snapshot, client, found, listener, bytes, steps, limits, at: "read" }
+        Self { snapshot, origin, addressed, bytes, steps, limits, at: "read" }
     }
 
     /// The request ends where it is.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
-        let (text, place) = diagnostics::reason(refusal, self.snapshot, self.client);
-        let names = self.listener.filter(|_| *refusal == Refusal::Misdirected);
+        let (text, place) = diagnostics::reason(refusal, self.snapshot, &self.origin);
+        let names = self.addressed.listener.filter(|_| *refusal == Refusal::Misdirected);
         let place = place.or_else(|| names.map(|listener| &listener.place));
         self.note(true, vec![Note { text, place: place.map(ToString::to_string) }]);
         // Those that are refused before a limit has been asked are counted all the same.
@@ -117,6 +114,7 @@ impl<'s> Narrator<'s> {
         let version = match head.version() {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2",
         };
         let host = match head.host(self.bytes) {
             Some(host) => format!("host {}", String::from_utf8_lossy(host.name())),
@@ -129,8 +127,18 @@ impl<'s> Narrator<'s> {
 
     fn identified(&mut self, policy: &Policy) {
         let mut notes = Vec::new();
-        if let Some(found) = self.found {
-            let text = format!("{} is in {}: peer `{}`", self.client, found.prefix, policy.name);
+        if let Found::Peer(found) = self.origin.found {
+            let address = self.origin.caller.shown_address();
+            let text = match found.by {
+                By::Address(prefix) => format!("{address} is in {prefix}: peer `{}`", policy.name),
+                By::AddressAndCertificate(prefix) => format!(
+                    "{address} is in {prefix}, and the certificate is one of the policy's: peer `{}`",
+                    policy.name
+                ),
+                By::Certificate => {
+                    format!("the certificate is one of the policy's: peer `{}`", policy.name)
+                }
+            };
             notes.push(noted(text, found.place));
         }
         notes.push(placed("switched on".to_owned(), &policy.enabled));
@@ -164,8 +172,8 @@ impl<'s> Narrator<'s> {
 
     /// A refusal is noted by [`Self::refused`], as at any other step.
     fn decided(&mut self, verdict: &Verdict) {
-        let (Ok(permit), Some(found)) = (&verdict.outcome, self.found) else { return };
-        let policy = &found.peer.policy;
+        let (Ok(permit), Some(peer)) = (&verdict.outcome, self.origin.found.peer()) else { return };
+        let policy = &peer.policy;
         let action = action(permit.lookup()).as_str();
         let granted = format!("the policy's actions have `{action}`");
         let mut notes = vec![placed(granted, &policy.actions)];
@@ -179,10 +187,10 @@ impl<'s> Narrator<'s> {
     /// Notes the limits that the request is counted by; yields them as lines of a step.
     fn limit_notes(&mut self) -> Vec<Note> {
         let limits = &self.snapshot.config.limits;
-        self.limits = match self.found {
+        self.limits = match self.origin.found.peer() {
             None => vec![shown_rate(Limit::Unknown.as_str(), "strangers", &limits.unknown_rate)],
-            Some(found) => {
-                let policy = &found.peer.policy;
+            Some(peer) => {
+                let policy = &peer.policy;
                 let concurrent = &policy.concurrent;
                 let text = format!("lookups on their way at once: {}", concurrent.value);
                 vec![
@@ -204,9 +212,9 @@ impl Gate for &mut Narrator<'_> {
     /// Nothing was spent.
     type Admitted = ();
 
-    fn count_unheard(&mut self, _found: Option<Found<'_>>) {}
+    fn count_unheard(&mut self, _found: Found<'_>) {}
 
-    fn count_refused(&mut self, _found: Option<Found<'_>>, refusal: Refusal) -> Refusal {
+    fn count_refused(&mut self, _found: Found<'_>, refusal: Refusal) -> Refusal {
         refusal
     }
 

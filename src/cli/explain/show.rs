@@ -22,8 +22,7 @@ impl Explained {
             Ok(asking) => self.put_allowed(&mut out, asking),
             Err(refusal) => {
                 put(&mut out, format_args!("refused: {} ({})\n", refusal.word(), refusal.status()));
-                let why = crate::diagnostics::explain(refusal, &self.snapshot, self.client);
-                put(&mut out, format_args!("{why}\n"));
+                put(&mut out, format_args!("{}\n", self.why));
                 let body = indented(&self.answer);
                 if !body.is_empty() {
                     put(&mut out, format_args!("\nThe client reads:\n\n{body}"));

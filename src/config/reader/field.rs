@@ -220,11 +220,14 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The entries of a list, or a string as the only one.
-    pub(in crate::config) fn one_or_more(&self) -> Option<Vec<Self>> {
+    /// The entries of a list, or the one value that stands instead of a list.
+    pub(in crate::config) fn one_or_more(&self, expected: &str) -> Option<Vec<Self>> {
         match self.value.get_ref() {
             DeValue::String(_) => Some(vec![self.clone()]),
-            _ => self.list(),
+            DeValue::Array(items) if !items.is_empty() => {
+                Some(items.iter().map(|item| self.with_value(item)).collect())
+            }
+            _ => self.wrong_type(expected),
         }
     }
 

@@ -66,9 +66,9 @@ const WRONG: &[(&str, &str, &str, &str, &str)] = &[
     ("http://xivo", "danger_accept_any_certificate = true", "5:33", "`upstream.danger_accept_any_certificate`", "https"),
     ("unix:/run/x", "send_proxy_protocol = true\n@PIN@", "6:14", "not spoken with in TLS", "stays on this host"),
     ("unix:/run/x", "send_proxy_protocol = true\nsource = \"192.168.1.125\"", "6:10", "comes from no address", "remove it"),
-    ("https://xivo", "ca = \"no such.pem\"", "5:6", "no such.pem cannot be read: No such file", "relative to this file"),
-    ("https://xivo", "ca = \"/\"", "5:6", "/ is no regular file", "a PEM file"),
-    ("https://xivo", "pin_sha256 = []", "5:14", "no pin is in the list", "at least one"),
+    ("https://xivo", "ca = \"no such.pem\"", "5:6", "no such.pem: it cannot be read: No such file", "relative to this file"),
+    ("https://xivo", "ca = \"/\"", "5:6", "/: it cannot be read: Is a directory", "a PEM file"),
+    ("https://xivo", "pin_sha256 = []", "5:14", "found a list", "a pin, or a list of pins"),
     ("https://xivo", "pin_sha256 = \"AB:CD\"", "5:14", "has 2 bytes, and not 32", "probe --pin"),
     ("https://xivo", "pin_sha256 = [\"DA39A3EE5E6B4B0D3255BFEF95601890AFD80709\"]", "5:15", "as a SHA-1 has", "the SHA-256"),
     ("https://xivo", "pin_sha256 = \"!\"", "5:14", "neither hexadecimal nor base64", ""),
@@ -124,12 +124,12 @@ fn an_authority_is_read_from_a_file_beside_the_main_file() {
     for (text, wrong) in [
         (pem.as_str(), None),
         (&pem.repeat(2), None),
-        (&key.serialize_pem(), Some("xivo.pem holds no certificate")),
-        ("", Some("xivo.pem holds no certificate")),
-        (&pem.replace("-----END", "----- END"), Some("xivo.pem is no PEM")),
+        (&key.serialize_pem(), Some("xivo.pem: it holds no certificate")),
+        ("", Some("xivo.pem: it holds no certificate")),
+        (&pem.replace("-----END", "----- END"), Some("xivo.pem: it is no PEM")),
         (
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-            Some("certificate 1 of "),
+            Some("xivo.pem: its certificate 1 cannot be used"),
         ),
     ] {
         fs::write(directory.path().join("xivo.pem"), text).unwrap();

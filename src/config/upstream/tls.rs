@@ -1,16 +1,15 @@
 //! The keys of `[upstream]` that are about TLS: whose certificate is believed.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::url::Url;
 use crate::config::complaint::{Complaint, shown};
 use crate::config::reader::{Field, Section};
 use crate::config::{UpstreamHost, gateway};
+use crate::tls::{LoadError, read_certificates};
 use crate::upstream::{Fingerprint, NoFingerprint, Tls, Trust, check_authority};
 
 /// Reads the keys; `None` if there is an error among them. `Some(None)` is without TLS.
@@ -95,52 +94,28 @@ fn refuse_without_tls(field: &Field<'_>, key: &str, url: &Url) {
 
 /// The certificates of a PEM file.
 fn authorities(field: &Field<'_>, base: &Path) -> Option<Vec<CertificateDer<'static>>> {
-    const LABEL: &str = "allowed: a PEM file with certificates of authorities";
     let path = gateway::path(field, base)?;
-    let refuse = |message: String, help: &str| {
-        field.refuse(Complaint::new(message, LABEL).help(help));
-        None
-    };
-    let is_file = fs::metadata(&path).map(|metadata| metadata.is_file());
-    let pem = match is_file.and_then(|is_file| is_file.then(|| fs::read(&path)).transpose()) {
-        Ok(Some(pem)) => pem,
-        Ok(None) => return refuse(format!("{} is no regular file", path.display()), FILE_HELP),
-        Err(error) => {
-            return refuse(format!("{} cannot be read: {error}", path.display()), FILE_HELP);
-        }
-    };
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let certificates = match read {
-        Ok(certificates) => certificates,
-        Err(error) => return refuse(format!("{} is no PEM: {error}", path.display()), PEM_HELP),
-    };
-    if certificates.is_empty() {
-        return refuse(format!("{} holds no certificate", path.display()), PEM_HELP);
-    }
-    for (at, certificate) in certificates.iter().enumerate() {
-        if let Err(error) = check_authority(certificate) {
-            let message =
-                format!("certificate {} of {} cannot be used: {error}", at + 1, path.display());
-            return refuse(message, PEM_HELP);
-        }
-    }
-    Some(certificates)
+    let certificates = read_certificates(&path).and_then(|certificates| {
+        let checked = certificates.iter().enumerate().try_for_each(|(at, certificate)| {
+            check_authority(certificate).map_err(|error| LoadError {
+                file: path.clone(),
+                why: format!("its certificate {} cannot be used: {error}", at + 1),
+            })
+        });
+        checked.map(|()| certificates)
+    });
+    field.accept(certificates.map_err(|error| {
+        let label = "allowed: a PEM file with certificates of authorities";
+        let help = "a relative path is relative to this file";
+        Complaint::new(error.to_string(), label).help(help)
+    }))
 }
-
-const FILE_HELP: &str =
-    "a relative path is relative to this file; the gateway's user must be able to read it";
-const PEM_HELP: &str =
-    "the file has parts from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----";
 
 /// One pin, or a list of them.
 fn fingerprints(field: &Field<'_>) -> Option<Vec<Fingerprint>> {
-    let fields = field.one_or_more()?;
-    if fields.is_empty() {
-        let help = "`phonebook-gateway probe --pin` prints the line";
-        field.refuse(Complaint::new("no pin is in the list", "allowed: at least one").help(help));
-    }
+    let fields = field.one_or_more("a pin, or a list of pins in brackets")?;
     let pins: Vec<_> = fields.iter().filter_map(fingerprint).collect();
-    (pins.len() == fields.len() && !pins.is_empty()).then_some(pins)
+    (pins.len() == fields.len()).then_some(pins)
 }
 
 fn fingerprint(field: &Field<'_>) -> Option<Fingerprint> {

@@ -1,0 +1,150 @@
+//! Who sent a request, as far as its connection and its head say: found once, and used by policy,
+//! limits, log and `explain` alike.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::address::ClientAddress;
+use crate::certificate::Certificate;
+use crate::policy::CertificateRule;
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'c> {
+    /// Whom it comes from. `None` where a trusted proxy says nothing of a client: such a caller is
+    /// never a peer.
+    pub address: Option<ClientAddress>,
+    /// How that was found.
+    pub source: ClientSource,
+    /// The other end of the connection, which is a proxy's where one stands in front; not IPv4-mapped.
+    pub socket: SocketAddr,
+    /// The certificate whose key it proved to hold, judged as of now.
+    pub certificate: Option<Shown<'c>>,
+}
+
+/// A client's certificate. That the client holds its key was proven in the TLS handshake; whether it
+/// is worth anything is judged for each request, since connections and sessions outlive certificates.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'c> {
+    /// What it says.
+    pub certificate: &'c Certificate,
+    /// Whether its names can be believed.
+    pub standing: Result<(), CertificateFault>,
+}
+
+/// Why a certificate is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateFault {
+    /// The listener has no `client_ca`, so nobody vouches for it.
+    NoAuthority,
+    /// Its issuer is not among `client_ca`, or did not sign it.
+    UnknownIssuer,
+    /// Now is after its last day.
+    Expired,
+    /// Now is before its first day.
+    NotYetValid,
+    /// It stands in the `crl`.
+    Revoked,
+    /// The `crl` says nothing of its issuer, or is too old to be believed.
+    RevocationUnknown,
+    /// It is not for TLS clients.
+    NotForClients,
+    /// It is believed, and none of the names or keys that the policy wants.
+    NotOfPeer,
+    /// It cannot be read, or is broken in another way.
+    Broken,
+}
+
+impl CertificateFault {
+    /// What the caller reads, as the end of "The certificate …".
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoAuthority => "is vouched for by nobody that this gateway believes",
+            Self::UnknownIssuer => "is not signed by an authority that this gateway believes",
+            Self::Expired => "has expired",
+            Self::NotYetValid => "is not valid yet",
+            Self::Revoked => "has been revoked",
+            Self::RevocationUnknown => "cannot be checked for revocation",
+            Self::NotForClients => "is not made for TLS clients",
+            Self::NotOfPeer => "is not this peer's",
+            Self::Broken => "cannot be read",
+        }
+    }
+
+    /// Whether it is a fault of who vouches for the certificate, and none of the certificate: a key
+    /// that a policy names itself needs nobody to vouch for it.
+    fn concerns_authority(self) -> bool {
+        matches!(
+            self,
+            Self::NoAuthority | Self::UnknownIssuer | Self::RevocationUnknown | Self::NotForClients
+        )
+    }
+}
+
+impl Shown<'_> {
+    /// Whether this certificate is one that `rule` names. A key that the rule names is believed
+    /// without an authority, yet not beyond its certificate's dates, nor once it is revoked.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn satisfies(&self, rule: &CertificateRule) -> Result<(), CertificateFault> {
+        let certificate = self.certificate;
+        if rule.public_key_sha256.contains(&certificate.spki_sha256) {
+            return match self.standing {
+                Err(fault) if !fault.concerns_authority() => Err(fault),
+                _ => Ok(()),
+            };
+        }
+        let any = |wanted: &[String], found: &[String]| wanted.iter().any(|w| found.contains(w));
+        let common_name = certificate.common_name.as_ref();
+        let named = any(&rule.san_dns, &certificate.dns_names)
+            || any(&rule.san_uri, &certificate.uris)
+            || common_name.is_some_and(|name| rule.common_name.contains(name));
+        self.standing?;
+        if named { Ok(()) } else { Err(CertificateFault::NotOfPeer) }
+    }
+}
+
+/// How a client's address was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientSource {
+    /// It is the connection's.
+    Socket,
+    /// A listed sender's PROXY header names it.
+    ProxyProtocol,
+    /// A trusted proxy's `X-Forwarded-For` names it.
+    XForwardedFor,
+    /// A trusted proxy's `Forwarded` (RFC 7239) names it.
+    Forwarded,
+}
+
+impl ClientSource {
+    /// The word for it, in the log as elsewhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Socket => "socket",
+            Self::ProxyProtocol => "proxy-protocol",
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::Forwarded => "forwarded",
+        }
+    }
+}
+
+impl Caller<'_> {
+    /// Who connects from `socket`, with no proxy between.
+    pub fn direct(socket: SocketAddr) -> Self {
+        let address = ClientAddress::new(socket.ip());
+        let socket = SocketAddr::new(address.ip(), socket.port());
+        Self { address: Some(address), source: ClientSource::Socket, socket, certificate: None }
+    }
+
+    /// The address that the log shows, and that a caller in no policy is counted by: the client's, or
+    /// where there is none the other end's, as nginx's `$remote_addr`.
+    pub fn shown_address(&self) -> ClientAddress {
+        self.address.unwrap_or_else(|| ClientAddress::new(self.socket.ip()))
+    }
+
+    /// The same as an address of the standard library.
+    pub fn ip(&self) -> IpAddr {
+        self.shown_address().ip()
+    }
+}

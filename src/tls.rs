@@ -1,0 +1,24 @@
+//! TLS on listeners: certificates for this gateway by server name, certificates of clients, and
+//! sessions that any worker resumes.
+//!
+//! # Guarantees
+//! * TLS 1.2 and 1.3 only, with rustls' suites: all of them give forward secrecy.
+//! * A client's certificate is asked for and never demanded. The handshake proves that the client
+//!   holds its key; chain, dates and revocation are judged for each request, by what is loaded then
+//!   ([`TlsFacts::shown`]), so resumed sessions and connections that are kept are judged like new ones.
+//! * Certificate, key, authority and revocation list are loaded as a whole or not at all
+//!   ([`Material`]); what was loaded last stays in use as long as the files have a fault.
+
+mod authority;
+mod facts;
+mod handshake;
+mod listener;
+mod load;
+
+pub use authority::ClientAuthority;
+pub use facts::TlsFacts;
+pub use handshake::{HandshakeFault, Opened, handshake};
+pub use listener::{ListenerTls, Manners, Sessions};
+pub use load::{
+    EXPIRY_NOTICE, KeyPair, LoadError, Loaded, Material, Stamp, TlsSettings, read_certificates,
+};

@@ -1,0 +1,172 @@
+//! Who vouches for clients' certificates.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+};
+
+use crate::caller::CertificateFault;
+use crate::certificate::Certificate;
+
+/// Judges clients' certificates by a listener's `client_ca` and `crl`.
+#[derive(Debug)]
+pub struct ClientAuthority {
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// Differs between any two authorities of this process.
+    revision: u64,
+}
+
+impl ClientAuthority {
+    /// An authority that believes the certificates in `roots`, and what `crls` revoke. Without
+    /// `roots` it believes none.
+    ///
+    /// Revocation is judged for the client's own certificate, and fails closed: with a list, one of
+    /// an issuer that the list is silent about, or when the list's next update is overdue, is not
+    /// believed (OpenSSL, and so nginx's `ssl_crl`, refuses these too).
+    ///
+    /// # Errors
+    /// Why these roots or lists cannot be used.
+    pub fn new(
+        roots: RootCertStore,
+        crls: Vec<CertificateRevocationListDer<'static>>,
+    ) -> Result<Self, String> {
+        let verifier = match roots.is_empty() {
+            true => None,
+            false => {
+                let provider = Arc::new(ring::default_provider());
+                let mut builder =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                if !crls.is_empty() {
+                    builder = builder
+                        .with_crls(crls)
+                        .only_check_end_entity_revocation()
+                        .enforce_revocation_expiration();
+                }
+                Some(builder.build().map_err(|error| error.to_string())?)
+            }
+        };
+        static REVISIONS: AtomicU64 = AtomicU64::new(0);
+        Ok(Self { verifier, revision: REVISIONS.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    /// A number that no other authority of this process has.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Whether the names in the first of `chain` can be believed at `now`; the others are the
+    /// intermediate certificates that came with it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn judge(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<(), CertificateFault> {
+        let verifier = self.verifier.as_ref().ok_or(CertificateFault::NoAuthority)?;
+        let [leaf, intermediates @ ..] = chain else { return Err(CertificateFault::Broken) };
+        let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        match verifier.verify_client_cert(leaf, intermediates, now) {
+            Ok(_) => Ok(()),
+            Err(Error::InvalidCertificate(error)) => Err(fault(&error)),
+            Err(_) => Err(CertificateFault::Broken),
+        }
+    }
+}
+
+fn fault(error: &CertificateError) -> CertificateFault {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            CertificateFault::Expired
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            CertificateFault::NotYetValid
+        }
+        CertificateError::Revoked => CertificateFault::Revoked,
+        CertificateError::UnknownRevocationStatus
+        | CertificateError::ExpiredRevocationList
+        | CertificateError::ExpiredRevocationListContext { .. } => {
+            CertificateFault::RevocationUnknown
+        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            CertificateFault::UnknownIssuer
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            CertificateFault::NotForClients
+        }
+        _ => CertificateFault::Broken,
+    }
+}
+
+/// What the handshake asks of a client's certificate: that it can be read, and that the client holds
+/// its key.
+#[derive(Debug)]
+pub(super) struct KeyHolder {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl KeyHolder {
+    pub(super) fn new() -> Self {
+        Self { algorithms: ring::default_provider().signature_verification_algorithms }
+    }
+}
+
+impl ClientCertVerifier for KeyHolder {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// None: clients whose key a policy pins need no authority, and would not show their certificates
+    /// to a server that names others.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        match Certificate::read(end_entity) {
+            Ok(_) => Ok(ClientCertVerified::assertion()),
+            Err(_) => Err(CertificateError::BadEncoding.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}

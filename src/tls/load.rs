@@ -1,0 +1,264 @@
+//! A listener's certificates, keys, authority and revocation list, as they are in files.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use rustls::RootCertStore;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::ClientAuthority;
+use crate::certificate::Certificate;
+use crate::place::Place;
+
+/// What `tls` of a `[[listen]]` says.
+#[derive(Clone, Debug)]
+pub struct TlsSettings {
+    /// This gateway's certificates; at least one.
+    pub certificates: Vec<KeyPair>,
+    /// The authorities that vouch for clients.
+    pub client_ca: Option<PathBuf>,
+    /// What they have revoked.
+    pub crl: Option<PathBuf>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl TlsSettings {
+    /// All files that are named.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let pairs =
+            self.certificates.iter().flat_map(|pair| [&pair.certificate, &pair.private_key]);
+        pairs.chain(&self.client_ca).chain(&self.crl).map(PathBuf::as_path)
+    }
+}
+
+/// The files of a certificate and its key, both PEM.
+#[derive(Clone, Debug)]
+pub struct KeyPair {
+    /// The certificate, and the intermediate ones that lead to its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub private_key: PathBuf,
+}
+
+/// A file of a listener's cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {why}", file.display())]
+pub struct LoadError {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it, and what it should be.
+    pub why: String,
+}
+
+/// All that a TLS listener needs of its files, read and found to fit together.
+#[derive(Debug)]
+pub struct Material {
+    /// This gateway's certificates, in the order written.
+    pub keys: Vec<(Loaded, Arc<CertifiedKey>)>,
+    /// Who vouches for clients.
+    pub authority: ClientAuthority,
+    /// The certificates in `client_ca`.
+    pub client_ca: Vec<Loaded>,
+}
+
+/// A certificate, and the file that it came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The file.
+    pub file: PathBuf,
+    /// What it says.
+    pub certificate: Certificate,
+}
+
+impl Loaded {
+    /// What to say of it at `now` where it has expired, or will within [`EXPIRY_NOTICE`].
+    pub fn expiry_warning(&self, now: Timestamp) -> Option<String> {
+        let Self { file, certificate } = self;
+        let left = certificate.not_after.duration_since(now);
+        if left > EXPIRY_NOTICE {
+            return None;
+        }
+        let (subject, until) = (&certificate.subject, certificate.not_after);
+        Some(match left.is_negative() {
+            true => {
+                format!("the certificate {subject} in {} has expired at {until}", file.display())
+            }
+            false => {
+                let days = left.as_hours() / 24;
+                format!(
+                    "the certificate {subject} in {} expires in {days} days, at {until}",
+                    file.display()
+                )
+            }
+        })
+    }
+}
+
+/// How long before its end a certificate is spoken of.
+pub const EXPIRY_NOTICE: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// By what a file's change is told: renaming another one over it changes its inode, and writing to
+/// it its time or length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// The file's stamp as of now; `None` where it cannot be looked at.
+    pub fn of(file: &Path) -> Option<Self> {
+        let metadata = fs::metadata(file).ok()?;
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+impl Material {
+    /// Reads the files that `settings` name.
+    ///
+    /// # Errors
+    /// Every file that has a fault, with the fault.
+    pub fn load(settings: &TlsSettings) -> Result<Self, Vec<LoadError>> {
+        let mut errors = Vec::new();
+        let mut keep = |error: LoadError| errors.push(error);
+        let keys: Vec<_> = settings
+            .certificates
+            .iter()
+            .filter_map(|pair| {
+                certified_key(&pair.certificate, &pair.private_key).map_err(&mut keep).ok()
+            })
+            .collect();
+        let authority = authority(settings);
+        match authority {
+            Ok((authority, client_ca)) if errors.is_empty() => {
+                Ok(Self { keys, authority, client_ca })
+            }
+            Ok(_) => Err(errors),
+            Err(error) => {
+                errors.push(error);
+                Err(errors)
+            }
+        }
+    }
+}
+
+fn certified_key(
+    certificate: &Path,
+    private_key: &Path,
+) -> Result<(Loaded, Arc<CertifiedKey>), LoadError> {
+    let fault = |file: &Path, why: String| LoadError { file: file.to_owned(), why };
+    let chain = read_certificates(certificate)?;
+    let leaf = leaf(certificate, &chain)?;
+    let key = read(private_key)?;
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| {
+        let why = match error {
+            pem::Error::NoItemsFound => no_key(&key),
+            error => format!("it is no PEM file: {error}"),
+        };
+        fault(private_key, why)
+    })?;
+    let provider = ring::default_provider();
+    let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            let why =
+                format!("this key is not that of the certificate in {}", certificate.display());
+            fault(private_key, why)
+        }
+        error => fault(private_key, format!("this key cannot be used: {error}")),
+    })?;
+    Ok((leaf, Arc::new(certified)))
+}
+
+fn leaf(file: &Path, chain: &[CertificateDer<'_>]) -> Result<Loaded, LoadError> {
+    let fault = |why: String| LoadError { file: file.to_owned(), why };
+    let first = chain.first().ok_or_else(|| fault("it holds no certificate".to_owned()))?;
+    let certificate = Certificate::read(first).map_err(|error| fault(error.to_string()))?;
+    Ok(Loaded { file: file.to_owned(), certificate })
+}
+
+/// What a PEM file without a usable key holds instead.
+fn no_key(pem: &[u8]) -> String {
+    const FORMS: &str = "needed is a PEM private key in PKCS#8, SEC1 or PKCS#1";
+    if memchr::memmem::find(pem, b"ENCRYPTED PRIVATE KEY").is_some() {
+        return format!(
+            "this key is encrypted, and nobody is there to type its passphrase; {FORMS} \
+             (`openssl pkey -in OLD -out NEW` takes the passphrase off)"
+        );
+    }
+    format!("it holds no private key; {FORMS}")
+}
+
+/// The certificates in a PEM file, in their order; at least one.
+///
+/// # Errors
+/// The file cannot be read, or is no such file.
+pub fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    let fault = |why: String| LoadError { file: file.to_owned(), why };
+    let text = read(file)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let certificates =
+        certificates.map_err(|error| fault(format!("it is no PEM file: {error}")))?;
+    if certificates.is_empty() {
+        let why = "it holds no certificate; needed is PEM, with -----BEGIN CERTIFICATE-----";
+        return Err(fault(why.to_owned()));
+    }
+    Ok(certificates)
+}
+
+fn authority(settings: &TlsSettings) -> Result<(ClientAuthority, Vec<Loaded>), LoadError> {
+    let mut roots = RootCertStore::empty();
+    let mut client_ca = Vec::new();
+    let mut crls: Vec<CertificateRevocationListDer<'static>> = Vec::new();
+    if let Some(file) = &settings.client_ca {
+        for der in read_certificates(file)? {
+            let fault = |why: String| LoadError { file: file.clone(), why };
+            let certificate = Certificate::read(&der).map_err(|error| fault(error.to_string()))?;
+            roots.add(der).map_err(|error| fault(format!("no authority: {error}")))?;
+            client_ca.push(Loaded { file: file.clone(), certificate });
+        }
+    }
+    if let Some(file) = &settings.crl {
+        let fault = |why: String| LoadError { file: file.clone(), why };
+        let text = read(file)?;
+        let lists: Result<_, _> = CertificateRevocationListDer::pem_slice_iter(&text).collect();
+        crls = lists.map_err(|error| fault(format!("it is no PEM file: {error}")))?;
+        if crls.is_empty() {
+            let why = "it holds no revocation list; needed is PEM, with -----BEGIN X509 CRL-----";
+            return Err(fault(why.to_owned()));
+        }
+    }
+    let named = settings.crl.as_ref().or(settings.client_ca.as_ref()).cloned();
+    let authority = ClientAuthority::new(roots, crls)
+        .map_err(|why| LoadError { file: named.unwrap_or_default(), why })?;
+    Ok((authority, client_ca))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, LoadError> {
+    fs::read(file).map_err(|error| {
+        let why = match error.kind() {
+            io::ErrorKind::PermissionDenied => format!(
+                "it cannot be read: {error}; let the gateway's user read it (a key may belong to \
+                 root with the gateway's group, mode 0640)"
+            ),
+            _ => format!("it cannot be read: {error}"),
+        };
+        LoadError { file: file.to_owned(), why }
+    })
+}
