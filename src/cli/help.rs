@@ -116,7 +116,7 @@ Usage: phonebook-gateway probe [--config FILE] [--from ADDRESS]
 
 Options:
   -c, --config FILE   the configuration
-      --from ADDRESS  the client that the PROXY protocol names, where it is sent;
+      --from ADDRESS  the client that the PROXY protocol names, if it is sent;
                       an address of this host unless given
       --pin           print the pin_sha256 line of the certificate that XiVO, or
                       whoever is at URL, shows; verify nothing and ask nothing
