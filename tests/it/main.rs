@@ -42,3 +42,5 @@ mod support;
 mod tls_listener;
 #[cfg(test)]
 mod upstream_faults;
+#[cfg(test)]
+mod upstream_tls;
