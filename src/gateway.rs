@@ -80,7 +80,7 @@ pub async fn serve(
 ) -> After {
     let snapshot = worker.shared.snapshot();
     let Request { head, seen, answerable } = request;
-    let head = if facts.plain_on_tls { Err(Refusal::PlainOnTls) } else { head };
+    let head = facts.heard(head);
     let field = |span: Option<Span>| span.map(|span| span.of(bytes));
     let (line, referer, agent) = (seen.line.of(bytes), field(seen.referer), field(seen.user_agent));
     let values = |name| head.iter().flat_map(move |head| head.values(bytes, name));
@@ -301,6 +301,14 @@ impl ConnectionFacts {
     fn shown_certificate(&self, snapshot: &Snapshot, now: Timestamp) -> Option<Shown<'_>> {
         let authority = &snapshot.tls.get(self.listener)?.as_ref()?.authority;
         self.tls.as_ref()?.shown(authority, now)
+    }
+
+    /// What was read of a request, unless it came without the TLS that its listener has.
+    ///
+    /// # Errors
+    /// [`Refusal::PlainOnTls`], or that of `head`.
+    pub fn heard(&self, head: Result<RequestHead, Refusal>) -> Result<RequestHead, Refusal> {
+        if self.plain_on_tls { Err(Refusal::PlainOnTls) } else { head }
     }
 
     /// What its client spoke: `http` or `https`.

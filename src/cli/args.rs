@@ -49,6 +49,8 @@ pub(super) struct ExplainOptions {
     pub(super) from: IpAddr,
     /// The client that a PROXY header of `from` names.
     pub(super) proxied_for: Option<IpAddr>,
+    /// The certificate that the client shows, a PEM file.
+    pub(super) certificate: Option<PathBuf>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) json: bool,
     pub(super) request: AskedRequest,
@@ -58,7 +60,7 @@ pub(super) struct ExplainOptions {
 #[derive(Debug)]
 pub(super) struct AskedRequest {
     pub(super) method: Vec<u8>,
-    /// An http URL, or its path and query alone.
+    /// A URL, or its path and query alone.
     pub(super) url: Vec<u8>,
     /// `Name: value`, each.
     pub(super) headers: Vec<Vec<u8>>,
@@ -159,11 +161,21 @@ fn check(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error> 
 }
 
 fn explain(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error> {
-    const KNOWN: &[&str] =
-        &["from", "proxied-for", "config", "listen", "header", "http1.0", "json", "help"];
+    const KNOWN: &[&str] = &[
+        "from",
+        "proxied-for",
+        "certificate",
+        "config",
+        "listen",
+        "header",
+        "http1.0",
+        "json",
+        "help",
+    ];
     let mut config = config.unwrap_or_else(default);
     let (mut from, mut listen, mut json, mut http10) = (None, None, false, false);
-    let (mut headers, mut words, mut proxied_for) = (Vec::new(), Vec::new(), None);
+    let (mut headers, mut words) = (Vec::new(), Vec::new());
+    let (mut proxied_for, mut certificate) = (None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Short('c') | Long("config") => config = parser.value()?.into(),
@@ -171,6 +183,7 @@ fn explain(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error
             Long("proxied-for") => {
                 proxied_for = Some(address("proxied-for", &parser.value()?.string()?)?);
             }
+            Long("certificate") => certificate = Some(parser.value()?.into()),
             Long("listen") => listen = Some(socket(&parser.value()?.string()?)?),
             Short('H') | Long("header") => headers.push(header(parser.value()?)?),
             Long("http1.0") => http10 = true,
@@ -184,7 +197,15 @@ fn explain(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error
     let url = words.pop().ok_or("which request? A URL, or its path and query, is missing")?;
     let method = words.pop().unwrap_or_else(|| b"GET".to_vec());
     let request = AskedRequest { method, url, headers, http10 };
-    Ok(Command::Explain(ExplainOptions { config, from, proxied_for, listen, json, request }))
+    Ok(Command::Explain(ExplainOptions {
+        config,
+        from,
+        proxied_for,
+        certificate,
+        listen,
+        json,
+        request,
+    }))
 }
 
 fn demo(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error> {

@@ -4,17 +4,20 @@
 //! to those that are served. Only the limits differ: they are named here and nothing is spent.
 
 mod narrator;
+mod request;
 mod show;
 mod via;
 
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
-use super::args::{AskedRequest, ExplainOptions};
+use super::args::ExplainOptions;
 use super::{Exit, check, complain, say, serve};
 use crate::address::ClientAddress;
 use crate::answer::{Manner, problem};
@@ -26,10 +29,12 @@ use crate::gateway::{self, ClientSide, ConnectionFacts, Judged, Origin};
 use crate::refusal::Refusal;
 use crate::server;
 use crate::snapshot::Snapshot;
+use crate::tls::{TlsFacts, read_certificates};
 use crate::upstream::check_relayed;
 use crate::whoami::{self, WhoAmI};
 use crate::worker::{RequestId, Shared};
 use narrator::{LimitShown, Narrator, StepShown};
+use request::{Asked, Spoken};
 
 /// Runs the command.
 pub(super) fn run(options: &ExplainOptions) -> Exit {
@@ -45,11 +50,11 @@ pub(super) fn run(options: &ExplainOptions) -> Exit {
     if let Some(loopback) = check::loopback_source(&config.upstream) {
         complain(&format!("`serve` does not start with this configuration. {loopback}"));
     }
-    let asked = listener(&config, options.listen).and_then(|index| {
-        let address = config.listeners.get(index).map(|listener| listener.address);
-        Ok((index, address, head(&options.request, config.listeners.get(index))?))
+    let asked = Asked::of(&config, options).and_then(|asked| {
+        let chain = options.certificate.as_deref().map(read_certificates).transpose();
+        Ok((asked, chain.map_err(|error| format!("--certificate: {error}"))?.unwrap_or_default()))
     });
-    let (listener, address, head) = match asked {
+    let (asked, chain) = match asked {
         Ok(asked) => asked,
         Err(error) => {
             complain(&error);
@@ -57,12 +62,20 @@ pub(super) fn run(options: &ExplainOptions) -> Exit {
         }
     };
     let from = ClientAddress::new(options.from);
-    if let Some(error) = vain_header(options, config.listeners.get(listener)) {
+    let to = config.listeners.get(asked.listener);
+    if let Some(error) = vain_header(options, to).or_else(|| vain_certificate(&asked, &chain)) {
         complain(&error);
         return Exit::Usage;
     }
-    let sender = Sender { from, proxied_for: options.proxied_for, listener };
-    let explained = Explained::of(config, sender, head);
+    let address = to.map(|listener| listener.address);
+    let sender = Sender { from, proxied_for: options.proxied_for, chain };
+    let explained = match Explained::of(config, &sender, asked) {
+        Ok(explained) => explained,
+        Err(error) => {
+            complain(&error);
+            return Exit::Findings;
+        }
+    };
     let said = match options.json {
         true => say(&format!("{:#}\n", explained.as_json())),
         false => say(&explained.as_text(address)),
@@ -86,72 +99,12 @@ fn vain_header(options: &ExplainOptions, listener: Option<&Listener>) -> Option<
     })
 }
 
-/// The listener that the request comes to.
-fn listener(config: &Config, wanted: Option<SocketAddr>) -> Result<usize, String> {
-    let Some(wanted) = wanted else { return Ok(0) };
-    let found = config.listeners.iter().position(|listener| listener.address == wanted);
-    found.ok_or_else(|| {
-        let addresses = config.listeners.iter().map(|listener| listener.address.to_string());
-        let addresses: Vec<String> = addresses.collect();
-        format!("--listen: no [[listen]] has {wanted}; there are {}", addresses.join(", "))
+/// Why `--certificate` cannot be: without TLS nobody shows one.
+fn vain_certificate(asked: &Asked, chain: &[CertificateDer<'_>]) -> Option<String> {
+    let shows = matches!(asked.spoken, Spoken::Tls { .. }) || chain.is_empty();
+    (!shows).then(|| {
+        "--certificate: the request comes without TLS; write https:// in the URL".to_owned()
     })
-}
-
-/// The head that a client sends for this request.
-fn head(request: &AskedRequest, listener: Option<&Listener>) -> Result<Vec<u8>, String> {
-    let (authority, target) = split_url(&request.url)?;
-    let is_host = |line: &Vec<u8>| {
-        let name = line.split(|&b| b == b':').next().unwrap_or_default();
-        name.eq_ignore_ascii_case(b"host")
-    };
-    let version: &[u8] = if request.http10 { b" HTTP/1.0\r\n" } else { b" HTTP/1.1\r\n" };
-    let mut head = [&request.method, b" ".as_slice(), &target, version].concat();
-    if !request.headers.iter().any(is_host) {
-        let host = match authority {
-            Some(authority) => authority.to_vec(),
-            None => listener.map(default_host).unwrap_or_default().into_bytes(),
-        };
-        head.extend_from_slice(&[b"Host: ", host.as_slice(), b"\r\n"].concat());
-    }
-    for line in &request.headers {
-        head.extend_from_slice(line);
-        head.extend_from_slice(b"\r\n");
-    }
-    head.extend_from_slice(b"\r\n");
-    Ok(head)
-}
-
-/// What of a URL goes into Host, where it has such a part, and what into the request line.
-fn split_url(url: &[u8]) -> Result<(Option<&[u8]>, Vec<u8>), String> {
-    if url.first() == Some(&b'/') {
-        return Ok((None, url.to_vec()));
-    }
-    let is_scheme = |scheme: &[u8]| {
-        url.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
-    };
-    if is_scheme(b"https://") {
-        return Err("the URL is https, which no listener of this version speaks".to_owned());
-    }
-    if !is_scheme(b"http://") {
-        return Err(format!(
-            "`{}` is no URL: it begins with http://, or with the / of a path",
-            show::line(url)
-        ));
-    }
-    let rest = url.get(b"http://".len()..).unwrap_or_default();
-    let end = rest.iter().position(|b| b"/?#".contains(b)).unwrap_or(rest.len());
-    let (authority, target) = rest.split_at(end);
-    let slash: &[u8] = if target.first() == Some(&b'/') { b"" } else { b"/" };
-    Ok((Some(authority), [slash, target].concat()))
-}
-
-/// The host of a request that names none: the listener's own.
-fn default_host(listener: &Listener) -> String {
-    match (listener.server_names.first(), listener.address) {
-        (Some(name), _) => name.clone(),
-        (None, address) if address.ip().is_unspecified() => format!("localhost:{}", address.port()),
-        (None, address) => address.to_string(),
-    }
 }
 
 /// All that there is to tell.
@@ -185,11 +138,14 @@ struct Asking {
 }
 
 impl Explained {
-    fn of(config: Config, sender: Sender, bytes: Vec<u8>) -> Self {
-        let shared = Shared::new(Arc::new(config), Vec::new(), usize::MAX);
+    fn of(config: Config, sender: &Sender, asked: Asked) -> Result<Self, String> {
+        let config = Arc::new(config);
+        let shared = Shared::new(Arc::clone(&config), Vec::new(), usize::MAX);
+        server::load_certificates(&config, &shared).map_err(|error| error.to_string())?;
         let snapshot = shared.snapshot();
-        let facts = sender.facts(&snapshot);
-        let head = read_whole(&bytes, &snapshot.config.limits);
+        let facts = sender.facts(&snapshot, &asked)?;
+        let bytes = asked.head;
+        let head = facts.heard(read_whole(&bytes, &snapshot.config.limits));
         let sent = bytes.as_slice();
         let values = |name| head.iter().flat_map(move |head| head.values(sent, name));
         let origin = Origin::of(&snapshot, &facts, values, Timestamp::now());
@@ -230,7 +186,8 @@ impl Explained {
         let peer = origin.found.peer().map(|peer| peer.policy.name.to_string());
         let (steps, limits) = narrator.end();
         let client = (origin.caller.address, origin.caller.source);
-        Self { from: sender.from, client, head: bytes, peer, steps, limits, outcome, answer, why }
+        let from = sender.from;
+        Ok(Self { from, client, head: bytes, peer, steps, limits, outcome, answer, why })
     }
 
     /// The body of an answer as a program reads it; null where there is none.
@@ -261,27 +218,35 @@ impl Asking {
     }
 }
 
-/// Where the connection comes from and goes to.
-#[derive(Clone, Copy, Debug)]
+/// Who connects.
+#[derive(Clone, Debug)]
 struct Sender {
     from: ClientAddress,
     /// Whom it names in its PROXY header, if it sends one.
     proxied_for: Option<IpAddr>,
-    listener: usize,
+    /// Its certificate, and the intermediate ones behind it.
+    chain: Vec<CertificateDer<'static>>,
 }
 
 impl Sender {
     /// What would be known of the connection.
-    fn facts(self, snapshot: &Snapshot) -> ConnectionFacts {
+    fn facts(&self, snapshot: &Snapshot, asked: &Asked) -> Result<ConnectionFacts, String> {
         let socket = SocketAddr::new(self.from.ip(), 0);
-        let facts = ConnectionFacts::at_accept(snapshot, socket, self.listener);
-        match facts.source {
-            ClientSource::ProxyProtocol => {
-                let named = self.proxied_for.map(|client| SocketAddr::new(client, 0));
-                facts.announced(snapshot, named)
-            }
-            _ => facts,
+        let mut facts = ConnectionFacts::at_accept(snapshot, socket, asked.listener);
+        if facts.source == ClientSource::ProxyProtocol {
+            let named = self.proxied_for.map(|client| SocketAddr::new(client, 0));
+            facts = facts.announced(snapshot, named);
         }
+        match &asked.spoken {
+            Spoken::Plain => {}
+            Spoken::PlainOnTls => facts.plain_on_tls = true,
+            Spoken::Tls { server_name } => {
+                let tls = TlsFacts::assumed(&self.chain, server_name.clone());
+                let tls = tls.map_err(|error| format!("--certificate: {error}"))?;
+                facts.tls = Some(Rc::new(tls));
+            }
+        }
+        Ok(facts)
     }
 }
 
@@ -299,25 +264,3 @@ fn answer(refusal: &Refusal, manner: &Manner, origin: &Origin<'_>) -> Vec<u8> {
 
 /// Stands for the id that each request gets.
 const EXAMPLE_ID: RequestId = RequestId::ZERO;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_is_cut_and_not_normalized() {
-        for (url, authority, target) in [
-            ("http://gw:9480/a/../b?c=d", Some("gw:9480"), "/a/../b?c=d"),
-            ("HTTP://gw", Some("gw"), "/"),
-            ("http://gw?act=list", Some("gw"), "/?act=list"),
-            ("//a//b", None, "//a//b"),
-        ] {
-            let (host, path) = split_url(url.as_bytes()).unwrap();
-            assert_eq!(host, authority.map(str::as_bytes), "{url}");
-            assert_eq!(path, target.as_bytes(), "{url}");
-        }
-        for url in ["https://gw/", "gw:9480/x", ""] {
-            assert!(split_url(url.as_bytes()).is_err(), "{url}");
-        }
-    }
-}

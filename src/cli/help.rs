@@ -68,8 +68,9 @@ Nothing is sent, and no rate is used up.
 Usage: phonebook-gateway explain --from ADDRESS [OPTIONS] [METHOD] URL
 
   METHOD              GET unless given
-  URL                 http://host:port/path?query, or the path and query alone;
-                      taken as it is written: nothing is encoded or normalized
+  URL                 http:// or https://host:port/path?query, or the path and
+                      query alone; taken as it is written: nothing is encoded or
+                      normalized
 
 Options:
       --from ADDRESS  whom the connection comes from: a client, or a proxy that
@@ -77,10 +78,14 @@ Options:
       --proxied-for ADDRESS
                       the client that the PROXY header of a sender listed in
                       proxy_protocol_from names; it names none unless given
+      --certificate FILE
+                      the certificate that the client shows, and behind it those
+                      that lead to its authority, as PEM; its key is taken for
+                      proven
   -c, --config FILE   the configuration
       --listen ADDRESS
                       the listener that it comes to, as [[listen]] has it; the
-                      first unless given
+                      first that speaks as the URL does unless given
   -H, --header LINE   a further header line, `Name: value`; a Host replaces that
                       of the URL
       --http1.0       speak HTTP/1.0
