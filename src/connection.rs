@@ -79,7 +79,7 @@ async fn shake_hands(
             counted.is_a_peers();
         }
     }
-    match facts.tls.as_ref().is_some_and(|tls| tls.http2) {
+    match transport.speaks_http2() {
         true => Box::pin(http2::serve(counted, transport, facts)).await,
         false => Box::pin(serve(counted, transport, facts)).await,
     }

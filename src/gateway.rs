@@ -26,6 +26,7 @@ use crate::http1::{Span, Version};
 use crate::limits::{Admitted, PeerLimits};
 use crate::lookup::{Asked, Lookup};
 use crate::peers::{self, Peer};
+use crate::proxy_protocol::write::Relayed;
 use crate::record::Record;
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
@@ -185,7 +186,8 @@ impl<'a> Exchange<'a> {
         let mut request = buffers.take();
         question.write(&mut request);
         let deadline = self.began + time_allowed(upstream, permit.lookup());
-        let route = self.snapshot.route();
+        let route =
+            self.snapshot.route(relayed(self.snapshot, &self.origin.caller, self.facts.listener));
         let answer = self.worker.pool.ask(&route, &request, buffers.take(), deadline).await;
         buffers.put(request);
         answer.map_err(Refusal::Upstream)
@@ -199,8 +201,7 @@ impl<'a> Exchange<'a> {
         client: &mut impl Outlet,
         record: &mut Record<'_>,
     ) -> Result<(), Gone> {
-        let audience = audience(&self.origin.found, refusal);
-        let (head, body) = problem::answer(refusal, audience, manner);
+        let (head, body) = problem::answer(refusal, audience(&self.origin.found, refusal), manner);
         let sent = client.begin(self.worker, &head, &body, true).await;
         sent.inspect(|()| record.add_body_bytes(body.len()))
     }
@@ -452,6 +453,16 @@ pub fn asked<'b>(head: &RequestHead, bytes: &'b [u8]) -> Asked<'b> {
         query: head.query().map(|query| query.of(bytes)),
         has_body: head.has_body(),
     }
+}
+
+/// Whom the PROXY protocol names to XiVO, where it is sent. `listener` took the connection.
+pub fn relayed(snapshot: &Snapshot, caller: &Caller<'_>, listener: usize) -> Relayed {
+    let listener = snapshot.config.listeners.get(listener);
+    let unknown = (std::net::Ipv4Addr::UNSPECIFIED, 0);
+    let destination = listener.map_or_else(|| unknown.into(), |listener| listener.address);
+    // The port belongs to whom the connection comes from, which may be a proxy.
+    let port = if caller.source == ClientSource::Socket { caller.socket.port() } else { 0 };
+    Relayed { client: caller.shown_address(), port, destination }
 }
 
 /// How long XiVO may take until the head of its answer: it builds the whole list before the first

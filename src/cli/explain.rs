@@ -26,6 +26,7 @@ use crate::gateway::{self, ClientSide, ConnectionFacts, Judged, Origin};
 use crate::refusal::Refusal;
 use crate::server;
 use crate::snapshot::Snapshot;
+use crate::upstream::check_relayed;
 use crate::whoami::{self, WhoAmI};
 use crate::worker::{RequestId, Shared};
 use narrator::{LimitShown, Narrator, StepShown};
@@ -178,6 +179,8 @@ struct Explained {
 struct Asking {
     address: Option<SocketAddr>,
     source: Option<IpAddr>,
+    /// Whom the PROXY protocol names, and why it would not be named.
+    relayed: Option<(IpAddr, Result<(), &'static str>)>,
     request: Vec<u8>,
 }
 
@@ -206,12 +209,8 @@ impl Explained {
                 // Resolving a name takes time, and only what is asked of XiVO needs it.
                 let upstream = server::resolve(&snapshot.config.upstream);
                 shared.set_upstream(upstream.unwrap_or_default());
-                let asking = Asking::of(
-                    &judged,
-                    &shared.snapshot(),
-                    (&origin.caller, facts.scheme()),
-                    &bytes,
-                );
+                let asking =
+                    Asking::of(&judged, &shared.snapshot(), (&origin.caller, &facts), &bytes);
                 narrator.forwarded(&asking);
                 Ok(Some(asking))
             }
@@ -244,17 +243,19 @@ impl Asking {
     fn of<A>(
         judged: &Judged<'_, A>,
         snapshot: &Snapshot,
-        (caller, scheme): (&Caller<'_>, &'static str),
+        (caller, facts): (&Caller<'_>, &ConnectionFacts),
         bytes: &[u8],
     ) -> Self {
         let user_agent = judged.head.user_agent().map(|span| span.of(bytes));
-        let client = ClientSide { caller, scheme, user_agent };
+        let client = ClientSide { caller, scheme: facts.scheme(), user_agent };
         let upstream = &snapshot.config.upstream;
         let mut request = Vec::new();
+        let route = snapshot.route(gateway::relayed(snapshot, caller, facts.listener));
         gateway::question(upstream, &judged.permit, client, &EXAMPLE_ID).write(&mut request);
         Self {
             address: snapshot.upstream.first().copied(),
             source: source_address(snapshot),
+            relayed: route.relayed.map(|relayed| (relayed.client.ip(), check_relayed(&route))),
             request,
         }
     }

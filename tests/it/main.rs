@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod behind_the_gateway;
 #[cfg(test)]
+mod certificate_names;
+#[cfg(test)]
 mod cli_agreement;
 #[cfg(test)]
 mod cli_check;
@@ -14,6 +16,8 @@ mod cli_explain;
 mod client_behaviour;
 #[cfg(test)]
 mod corpus;
+#[cfg(test)]
+mod http2;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
@@ -35,4 +39,8 @@ mod standing_in_front;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tls_listener;
+#[cfg(test)]
 mod upstream_faults;
+#[cfg(test)]
+mod upstream_tls;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Asking;
+use crate::config::UpstreamHost;
 use crate::decide::{Verdict, action};
 use crate::diagnostics;
 use crate::gateway::{Addressed, Found, Gate, Origin, Step};
@@ -90,14 +91,22 @@ impl<'s> Narrator<'s> {
     pub(super) fn forwarded(&mut self, asking: &Asking) {
         self.at = "forward";
         let upstream = &self.snapshot.config.upstream;
-        let to = match asking.address {
-            Some(address) => format!("to {address}"),
-            None => {
+        let to = match (&upstream.host, asking.address) {
+            (UpstreamHost::Socket(path), _) => format!("to unix:{}", path.display()),
+            (_, Some(address)) => format!("to {address}"),
+            (_, None) => {
                 format!("{} has no address now: answered 502 as long as that is so", upstream.host)
             }
         };
         let from = asking.source.map(|source| format!(", from {source}")).unwrap_or_default();
-        let text = format!("{to}{from}, as host `{}`", upstream.host_header);
+        let tls = upstream.tls.as_ref();
+        let tls = tls.map(|tls| format!(", in TLS with {}", tls.server_name())).unwrap_or_default();
+        let relayed = match asking.relayed {
+            Some((client, Ok(()))) => format!(", naming {client} by the PROXY protocol"),
+            Some((_, Err(why))) => format!(" (answered 502: {why})"),
+            None => String::new(),
+        };
+        let text = format!("{to}{from}{tls}, as host `{}`{relayed}", upstream.host_header);
         self.note(false, vec![noted(text, &upstream.place)]);
     }
 

@@ -103,7 +103,8 @@ fn put_step(out: &mut String, step: &StepShown) {
 
 /// What to do about the fault that a new gateway meets first.
 fn hint(asking: &Asking) -> String {
-    let host = match asking.source {
+    let named = asking.relayed.map(|(client, _)| client);
+    let host = match named.or(asking.source) {
         Some(source) => format!("for host {source}"),
         None => "for the gateway's address".to_owned(),
     };
