@@ -10,9 +10,9 @@
 //!
 //! | step | yields | where |
 //! |---|---|---|
-//! | accept | what is known of a connection | [`listen`], [`server`], [`connection`] |
+//! | accept | what is known of a connection | [`listen`], [`server`], [`connection`], [`arrival`] |
 //! | read | a head that is strictly HTTP/1, or came over HTTP/2 and reads the same | [`client`], [`http1`], [`http2`] |
-//! | identify | the peer with the longest prefix | [`address`], [`peers`] |
+//! | identify | whom it comes from, and the peer with the longest prefix | [`origin`], [`peers`] |
 //! | admit | a token of the peer and one of the gateway | [`limits`] |
 //! | parse | a [`lookup::Lookup`], which cannot say `private` | [`lookup`] |
 //! | decide | a [`decide::Permit`], and the line that granted it | [`decide`], [`policy`] |
@@ -21,8 +21,9 @@
 //! | record | exactly one line of the access log | [`record`] |
 //!
 //! # What is trusted
-//! The configuration, the kernel's word on whom a connection comes from, and nothing that a client
-//! says. XiVO is believed to be XiVO, but its answers are read as strictly as requests are.
+//! The configuration, the kernel's word on whom a connection comes from, the word of the proxies that
+//! the configuration lists, and nothing that a client says. XiVO is believed to be XiVO, but its answers
+//! are read as strictly as requests are.
 //!
 //! # What is not done here
 //! Nothing is cached, rewritten, redirected or retried beyond one replay; no body is read from
@@ -52,6 +53,7 @@ pub mod http2;
 pub mod limits;
 pub mod listen;
 pub mod lookup;
+pub mod origin;
 mod peek;
 pub mod peers;
 pub mod place;

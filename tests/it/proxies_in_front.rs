@@ -476,6 +476,7 @@ fn what_callers_say_of_themselves_changes_nothing_behind_any_proxy() {
     let formal = formal.start();
     let http = " mode http\n option httpclose\n option forwardfor";
     let fronts = [
+        Ok(Front::None(gateway.address)),
         announcing(&gateway, "send-proxy").map(Front::Transparent),
         announcing(&gateway, "send-proxy-v2").map(Front::Transparent),
         HaProxy::before(gateway.address, http, &format!("source {PROXY}")).map(Front::HaProxy),
@@ -494,7 +495,7 @@ fn what_callers_say_of_themselves_changes_nothing_behind_any_proxy() {
 /// A case from the peer and from a stranger: neither becomes anybody else, least of all `forged`.
 fn spoof(front: &Front, case: &Case, recorder: &Recorder) {
     let run = front.run(case, CLIENT, recorder);
-    if let Front::Transparent(_) = front {
+    if let Front::None(_) | Front::Transparent(_) = front {
         judge(case, &run).unwrap_or_else(|why| panic!("{}: {why}", case.id));
     }
     assert!(run.upstream.rest.is_empty());
@@ -512,6 +513,8 @@ fn spoof(front: &Front, case: &Case, recorder: &Recorder) {
 }
 
 enum Front {
+    /// Callers come by themselves.
+    None(SocketAddr),
     /// Passes bytes on.
     Transparent(HaProxy),
     HaProxy(HaProxy),
@@ -521,6 +524,7 @@ enum Front {
 impl Front {
     fn address(&self) -> SocketAddr {
         match self {
+            Self::None(gateway) => *gateway,
             Self::Transparent(front) | Self::HaProxy(front) => front.address(),
             Self::Nginx(front) => front.addr(),
         }
@@ -538,7 +542,7 @@ impl Front {
         };
         client.write_all(&case.raw).unwrap();
         // The proxies that read HTTP take the end of a client's words for its departure.
-        if let Self::Transparent(_) = self {
+        if let Self::None(_) | Self::Transparent(_) = self {
             let _ = client.shutdown(std::net::Shutdown::Write);
         }
         let mut answers = Vec::new();
