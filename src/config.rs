@@ -33,6 +33,7 @@ mod hosts;
 mod limits;
 mod listen;
 mod logs;
+mod names;
 mod overlap;
 mod policies;
 mod problem;
@@ -75,6 +76,8 @@ pub struct Config {
     pub policies: Vec<Policy>,
     /// Whether callers may ask who they are.
     pub whoami: bool,
+    /// How names in policies are resolved.
+    pub names: crate::names::Settings,
 }
 
 /// A `[[listen]]` section.
@@ -235,6 +238,7 @@ fn assemble(
                 policies_directory: draft.policies_directory,
                 policies: written.into_iter().map(|written| written.policy).collect(),
                 whoami: draft.whoami,
+                names: draft.names,
             };
             Ok((config, found))
         }

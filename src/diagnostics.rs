@@ -173,6 +173,10 @@ pub fn reason<'r>(
                 );
                 return (text, None);
             };
+            let lost = snapshot.lost.iter().find(|lost| lost.address == address.ip());
+            if let Some(lost) = lost {
+                return (format!("no peer has {address}; {lost}"), None);
+            }
             let closest =
                 match snapshot.peers.closest(address).and_then(|c| Some((c, c.by.prefix()?))) {
                     None => "no policy has a host of its kind".to_owned(),

@@ -53,6 +53,7 @@ pub mod http2;
 pub mod limits;
 pub mod listen;
 pub mod lookup;
+pub mod names;
 pub mod origin;
 mod peek;
 pub mod peers;

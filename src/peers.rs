@@ -14,8 +14,9 @@ use prefix_trie::PrefixMap;
 
 use crate::address::ClientAddress;
 use crate::caller::{Caller, CertificateFault, Shown};
-use crate::place::{Place, Placed};
-use crate::policy::{CertificateRule, Host, Policy, Require};
+use crate::names::Resolved;
+use crate::place::Place;
+use crate::policy::{self, CertificateRule, Policy, Require};
 use crate::refusal::Refusal;
 
 /// All peers of one revision of the policies, each with something kept beside its policy.
@@ -25,6 +26,7 @@ pub struct Peers<T> {
     v4: PrefixMap<Ipv4Net, Holders>,
     v6: PrefixMap<Ipv6Net, Holders>,
     certificates: Certificates,
+    resolved: Vec<Resolved>,
 }
 
 /// A peer: its policy, and what the gateway keeps for it.
@@ -36,11 +38,17 @@ pub struct Peer<T> {
     pub state: T,
 }
 
-/// A host of a policy, by indexes.
+/// A host of a policy, by indexes: one that is written there, or an address that a name there has.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     peer: u32,
-    host: u32,
+    host: Host,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Host {
+    Written(u32),
+    Resolved(u32),
 }
 
 /// The policies that hold one prefix: one, or several that a certificate tells apart.
@@ -128,6 +136,8 @@ pub struct Match<'a, T> {
     pub place: &'a Place,
     /// What says so.
     pub by: By,
+    /// The name that has the address, where the policy does not write the address itself.
+    pub name: Option<&'a Resolved>,
 }
 
 /// What says who a caller is.
@@ -190,12 +200,18 @@ impl<'a, T> Found<'a, T> {
 }
 
 impl<T> Peers<T> {
-    /// The peers of `policies`, with `state` made for each. Where two policies hold the same prefix
-    /// and no certificate tells them apart (the configuration reader refuses that) the first wins.
-    pub fn new(policies: Vec<Policy>, state: impl Fn(&Policy) -> T) -> Self {
+    /// The peers of `policies`, whose names have the addresses `resolved`, with `state` made for each.
+    /// Where two policies hold the same prefix and no certificate tells them apart (the configuration
+    /// reader refuses that) the first wins, and what is written wins over what a name has.
+    pub fn new(policies: Vec<Policy>, resolved: &[Resolved], state: impl Fn(&Policy) -> T) -> Self {
         let mut v4 = PrefixMap::new();
         let mut v6 = PrefixMap::new();
+        let mut hold = |prefix, at| match prefix {
+            IpNet::V4(net) => hold(&mut v4, net, at),
+            IpNet::V6(net) => hold(&mut v6, net, at),
+        };
         let mut certificates = Certificates::default();
+        let mut indexes = HashMap::new();
         for (peer, policy) in (0..).zip(&policies) {
             let rule = policy.certificate.as_ref();
             if let Some(rule) = rule.filter(|rule| rule.require != Require::Both) {
@@ -204,29 +220,27 @@ impl<T> Peers<T> {
             if rule.is_some_and(|rule| rule.require == Require::Certificate) {
                 continue;
             }
+            indexes.insert(policy.name.clone(), peer);
             for (host, entry) in (0..).zip(&policy.hosts) {
-                let at = Entry { peer, host };
-                match entry.value {
-                    Host::Prefix(IpNet::V4(net)) => {
-                        let holders = v4.entry(net);
-                        holders
-                            .and_modify(|held: &mut Holders| held.add(at))
-                            .or_insert(Holders::One(at));
-                    }
-                    Host::Prefix(IpNet::V6(net)) => {
-                        let holders = v6.entry(net);
-                        holders
-                            .and_modify(|held: &mut Holders| held.add(at))
-                            .or_insert(Holders::One(at));
-                    }
-                    // Names are not resolved in this version; they never match.
-                    Host::Name(_) => {}
+                if let policy::Host::Prefix(prefix) = entry.value {
+                    hold(prefix, Entry { peer, host: Host::Written(host) });
                 }
+            }
+        }
+        for (host, entry) in (0..).zip(resolved) {
+            if let Some(&peer) = indexes.get(&entry.peer) {
+                hold(entry.address.into(), Entry { peer, host: Host::Resolved(host) });
             }
         }
         let peer = |policy| Peer { state: state(&policy), policy };
         let peers = policies.into_iter().map(peer).collect();
-        Self { peers, v4, v6, certificates }
+        Self { peers, v4, v6, certificates, resolved: resolved.to_vec() }
+    }
+
+    /// The policies that write the longest prefix around `address`, and where.
+    pub fn written(&self, address: ClientAddress) -> impl Iterator<Item = (&Policy, &Place)> {
+        let written = |held: &HostOf<'_, T>| held.name.is_none();
+        self.holders(address).filter(written).map(|held| (&held.peer.policy, held.place))
     }
 
     /// All peers, in the order of their files.
@@ -249,12 +263,12 @@ impl<T> Peers<T> {
         let Some(address) = caller.address else { return Found::Stranger };
         let mut by_address = None;
         let mut unproven = None;
-        for (peer, entry, prefix) in self.holders(address) {
+        for HostOf { peer, place, prefix, name } in self.holders(address) {
             let rule = peer.policy.certificate.as_ref();
-            let place = &entry.place;
             match rule.filter(|rule| rule.require == Require::Both) {
                 None => {
-                    by_address = by_address.or(Some(Match { peer, place, by: By::Address(prefix) }))
+                    by_address =
+                        by_address.or(Some(Match { peer, place, by: By::Address(prefix), name }))
                 }
                 Some(rule) => match caller.certificate.map(|shown| shown.satisfies(rule)) {
                     Some(Ok(())) => {
@@ -262,6 +276,7 @@ impl<T> Peers<T> {
                             peer,
                             place,
                             by: By::AddressAndCertificate(prefix),
+                            name,
                         });
                     }
                     // Of several, the one whose certificate it is says most.
@@ -290,16 +305,15 @@ impl<T> Peers<T> {
         let peer = self.peers.get(self.certificates.find(&shown)? as usize)?;
         let rule = peer.policy.certificate.as_ref()?;
         Some(match shown.satisfies(rule) {
-            Ok(()) => Found::Peer(Match { peer, place: &rule.place, by: By::Certificate }),
+            Ok(()) => {
+                Found::Peer(Match { peer, place: &rule.place, by: By::Certificate, name: None })
+            }
             Err(fault) => Found::Unproven { peer, rule, fault: Some(fault) },
         })
     }
 
     /// The peers whose longest prefix holds `address`: one, or several that certificates tell apart.
-    fn holders(
-        &self,
-        address: ClientAddress,
-    ) -> impl Iterator<Item = (&Peer<T>, &Placed<Host>, IpNet)> {
+    fn holders(&self, address: ClientAddress) -> impl Iterator<Item = HostOf<'_, T>> {
         let holders = match address.ip() {
             IpAddr::V4(ip) => self.v4.get_lpm(&Ipv4Net::from(ip)).map(|(_, holders)| holders),
             IpAddr::V6(ip) => self.v6.get_lpm(&Ipv6Net::from(ip)).map(|(_, holders)| holders),
@@ -308,11 +322,20 @@ impl<T> Peers<T> {
         entries.iter().filter_map(|entry| self.host(*entry))
     }
 
-    fn host(&self, entry: Entry) -> Option<(&Peer<T>, &Placed<Host>, IpNet)> {
+    fn host(&self, entry: Entry) -> Option<HostOf<'_, T>> {
         let peer = self.peers.get(entry.peer as usize)?;
-        let host = peer.policy.hosts.get(entry.host as usize)?;
-        let Host::Prefix(prefix) = host.value else { return None };
-        Some((peer, host, prefix))
+        match entry.host {
+            Host::Written(index) => {
+                let host = peer.policy.hosts.get(index as usize)?;
+                let policy::Host::Prefix(prefix) = host.value else { return None };
+                Some(HostOf { peer, place: &host.place, prefix, name: None })
+            }
+            Host::Resolved(index) => {
+                let name = self.resolved.get(index as usize)?;
+                let prefix = name.address.into();
+                Some(HostOf { peer, place: &name.place, prefix, name: Some(name) })
+            }
+        }
     }
 
     /// The entry that `address` misses by the fewest bits: what an administrator probably meant.
@@ -325,8 +348,8 @@ impl<T> Peers<T> {
         let (_, entry) = entries
             .filter_map(|(net, entry)| Some((common_bits(address.ip(), net.addr())?, entry?)))
             .max_by_key(|(bits, _)| *bits)?;
-        let (peer, host, prefix) = self.host(entry)?;
-        Some(Match { peer, place: &host.place, by: By::Address(prefix) })
+        let HostOf { peer, place, prefix, name } = self.host(entry)?;
+        Some(Match { peer, place, by: By::Address(prefix), name })
     }
 }
 
@@ -338,6 +361,19 @@ impl By {
             Self::Certificate => None,
         }
     }
+}
+
+/// A host, and whose it is.
+struct HostOf<'a, T> {
+    peer: &'a Peer<T>,
+    place: &'a Place,
+    prefix: IpNet,
+    name: Option<&'a Resolved>,
+}
+
+/// Adds a holder of a prefix behind those that it has.
+fn hold<P: prefix_trie::Prefix>(map: &mut PrefixMap<P, Holders>, prefix: P, at: Entry) {
+    map.entry(prefix).and_modify(|held| held.add(at)).or_insert(Holders::One(at));
 }
 
 /// How many leading bits two addresses of one family share.
@@ -370,11 +406,13 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
+    use crate::place::Placed;
     use crate::policy::tests::{policy, policy_with_hosts};
 
     fn peers(policies: &[(&str, &[&str])]) -> Peers<()> {
         Peers::new(
             policies.iter().map(|(name, hosts)| policy_with_hosts(name, hosts)).collect(),
+            &[],
             |_| (),
         )
     }

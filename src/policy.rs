@@ -111,7 +111,7 @@ pub enum Host {
     /// An address or a prefix, host bits zero, never inside `::ffff:0:0/96` (such a prefix is turned
     /// into the IPv4 prefix that it stands for).
     Prefix(IpNet),
-    /// A host name, lower-case, without a final dot. Not resolved in this version: it never matches.
+    /// A host name, lower-case, without a final dot; resolved beside the requests.
     Name(String),
 }
 

@@ -1,6 +1,7 @@
 //! A running gateway: its workers, from start to the last connection.
 
 mod certificates;
+mod names;
 mod resolver;
 mod source;
 mod work;
@@ -24,10 +25,12 @@ use crate::record::{AccessLogs, LogCounters, OpenError, WorkerLog};
 use crate::worker::Shared;
 
 pub use certificates::load_certificates;
+pub use names::{NameKeeper, NamesFrom, resolve_names};
 pub use resolver::resolve;
 pub use source::{LoopbackSource, check_source, other_addresses};
 
 use certificates::watch_certificates;
+use names::start_name_keeper;
 use resolver::{resolve_at_start, start_resolver};
 use work::work;
 
@@ -42,6 +45,8 @@ pub struct Server {
     logs: AccessLogs,
     /// Dropped to end the thread that resolves XiVO's name.
     resolver: Option<mpsc::Sender<()>>,
+    /// Dropped to end the thread that keeps names resolved.
+    names: Option<mpsc::Sender<()>>,
     /// Dropped to end the thread that watches certificates.
     certificates: Option<mpsc::Sender<()>>,
 }
@@ -99,6 +104,7 @@ impl Server {
         let (sockets, locks) = per_worker(bound, count);
         let mut server = Self {
             resolver: start_resolver(&shared),
+            names: start_name_keeper(&shared),
             certificates: watch_certificates(&shared, sessions),
             shared,
             addresses,
@@ -192,6 +198,7 @@ impl Server {
         }
         self.resolver = None;
         self.certificates = None;
+        self.names = None;
         if grace.is_zero() {
             self.phase.send_replace(Phase::Ended);
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, UpstreamHost};
 use crate::limits::PeerLimits;
+use crate::names::Lost;
 use crate::peers::Peers;
 use crate::proxy_protocol::write::Relayed;
 use crate::tls::ListenerTls;
@@ -18,6 +19,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// The peers, each with its limits.
     pub peers: Arc<Peers<Arc<PeerLimits>>>,
+    /// Addresses that names had, and that are no peer's now.
+    pub lost: Arc<[Lost]>,
     /// What each TLS listener has of certificates, in the listeners' order; `None` for the others.
     pub tls: Arc<[Option<Arc<ListenerTls>>]>,
     /// XiVO's addresses; empty while its name has none, and for a socket.

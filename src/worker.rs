@@ -5,6 +5,7 @@
 //! snapshot of the configuration, swapped as a whole, and the atomics of the limits.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +19,9 @@ use crate::config::Config;
 use crate::diagnostics::Diagnostics;
 use crate::limits::{GatewayLimits, Moment, PeerLimits, UNKNOWN_CALLERS};
 use crate::lookup::hex;
+use crate::names::{Lost, Resolved};
 use crate::peers::Peers;
+use crate::policy::Policy;
 use crate::record::WorkerLog;
 use crate::snapshot::Snapshot;
 use crate::tls::ListenerTls;
@@ -42,9 +45,7 @@ impl Shared {
     /// What is shared by the workers of a gateway with this configuration.
     /// `descriptors` is how many this process may have open; each connection may need two.
     pub fn new(config: Arc<Config>, upstream: Vec<SocketAddr>, descriptors: usize) -> Self {
-        let peers = Peers::new(config.policies.clone(), |policy| {
-            Arc::new(PeerLimits::new(&policy.rate.value, policy.concurrent.value))
-        });
+        let peers = Peers::new(config.policies.clone(), &[], |policy| Arc::new(limits_of(policy)));
         let limits = &config.limits;
         let ceiling = ceiling(limits.max_connections, descriptors);
         Self {
@@ -57,6 +58,7 @@ impl Shared {
                 tls: config.listeners.iter().map(|_| None).collect(),
                 config,
                 peers: Arc::new(peers),
+                lost: Arc::new([]),
                 upstream,
             }),
             ceiling,
@@ -80,6 +82,21 @@ impl Shared {
         differ
     }
 
+    /// Puts the addresses that names have into the snapshot, and those that they have no more. The
+    /// peers' limits stay what they are.
+    pub fn set_names(&self, resolved: &[Resolved], lost: &[Lost]) {
+        self.replace(|before| {
+            let known: HashMap<_, _> =
+                before.peers.iter().map(|peer| (&peer.policy.name, &peer.state)).collect();
+            let state = |policy: &Policy| match known.get(&policy.name) {
+                Some(state) => Arc::clone(state),
+                None => Arc::new(limits_of(policy)),
+            };
+            let peers = Peers::new(before.config.policies.clone(), resolved, state);
+            Snapshot { peers: Arc::new(peers), lost: lost.into(), ..before.clone() }
+        });
+    }
+
     /// Puts what a TLS listener has of certificates into the snapshot.
     pub fn set_tls(&self, listener: usize, tls: &Arc<ListenerTls>) {
         self.replace(|before| {
@@ -101,6 +118,10 @@ impl Shared {
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
+}
+
+fn limits_of(policy: &Policy) -> PeerLimits {
+    PeerLimits::new(&policy.rate.value, policy.concurrent.value)
 }
 
 /// How many client connections there may be where each may need two descriptors.

@@ -12,6 +12,7 @@ use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
@@ -142,6 +143,8 @@ impl Explained {
         let config = Arc::new(config);
         let shared = Shared::new(Arc::clone(&config), Vec::new(), usize::MAX);
         server::load_certificates(&config, &shared).map_err(|error| error.to_string())?;
+        let shared = Arc::new(shared);
+        let names = server::resolve_names(&shared, NAMES_PATIENCE);
         let snapshot = shared.snapshot();
         let facts = sender.facts(&snapshot, &asked)?;
         let bytes = asked.head;
@@ -151,7 +154,8 @@ impl Explained {
         let origin = Origin::of(&snapshot, &facts, values, Timestamp::now());
         let manner = gateway::manner(head.as_ref().ok(), &bytes, false, EXAMPLE_ID);
         let addressed = facts.addressed(&snapshot);
-        let via = via::notes(&snapshot, &facts, &origin);
+        let mut via = via::notes(&snapshot, &facts, &origin);
+        via.extend(via::names(names.as_ref(), &origin));
         let mut narrator = Narrator::new(&snapshot, origin, via, (addressed, &bytes));
         let found = origin.found;
         let judged = if snapshot.config.whoami && whoami::is_asked(&head, &bytes) {
@@ -261,6 +265,9 @@ fn introduction(origin: &Origin<'_>, manner: &Manner) -> Vec<u8> {
 fn answer(refusal: &Refusal, manner: &Manner, origin: &Origin<'_>) -> Vec<u8> {
     problem::answer(refusal, gateway::audience(&origin.found, refusal), manner).1
 }
+
+/// How long names are waited for, where no running gateway has left what they have.
+const NAMES_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Stands for the id that each request gets.
 const EXAMPLE_ID: RequestId = RequestId::ZERO;

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::complaint::{Complaint, shown};
 use super::environment::Variables;
 use super::problem::{Document, Mark, Problem};
 use super::reader::{self, Field, Section};
-use super::{Limits, Listener, Upstream, address, limits, listen, logs, upstream};
+use super::{Limits, Listener, Upstream, limits, listen, logs, names, upstream};
+use crate::names::Settings;
 use crate::record::LogSettings;
 
 const STATE_DIRECTORY: &str = "/var/lib/phonebook-gateway";
@@ -27,6 +27,7 @@ pub(super) struct Draft {
     /// Where the policies' directory is written.
     pub(super) policies_mark: Mark,
     pub(super) whoami: bool,
+    pub(super) names: Settings,
 }
 
 /// Reads the main file.
@@ -45,7 +46,7 @@ fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
     let directory = policies.take("directory");
     policies.finish();
     let policies_directory = directory.as_ref().and_then(|field| path(field, base));
-    names(root.section("names"));
+    let names = names::read(root.section("names"));
     let limits = limits::read(root.section("limits"));
     let access_logs = logs::read(&mut root, base);
     for format in root.section("log_format").take_all() {
@@ -68,6 +69,7 @@ fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
         policies_mark: directory
             .map_or_else(|| Mark::whole_file(document), |field| field.mark("this directory")),
         whoami: whoami_enabled,
+        names,
     }
 }
 
@@ -80,22 +82,4 @@ pub(super) fn path(field: &Field<'_>, base: &Path) -> Option<PathBuf> {
         return None;
     }
     Some(base.join(text))
-}
-
-/// `[names]` is checked; names are not resolved yet.
-fn names(mut section: Section<'_>) {
-    const DAY: Duration = Duration::from_secs(86_400);
-    section.no_effect();
-    for resolver in section.take("resolver").and_then(|f| f.list()).unwrap_or_default() {
-        let Some(text) = resolver.text() else { continue };
-        if text.parse::<std::net::SocketAddr>().is_err() {
-            resolver.accept(address::ip(&text));
-        }
-    }
-    section.value("refresh", DAY, |f| f.duration(Duration::from_secs(1), DAY));
-    for key in ["hold_nx", "hold_timeout", "hold_error", "hold_obsolete"] {
-        section.value(key, DAY, |f| f.duration(Duration::ZERO, 365 * DAY));
-    }
-    section.value("danger_loopback_names", false, Field::boolean);
-    section.finish();
 }

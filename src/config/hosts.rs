@@ -38,33 +38,16 @@ pub(super) fn read(
             Complaint::new("empty: nobody is this peer", "allowed: one host or more").help(HELP),
         );
     }
-    let mut names = 0;
-    let mut read = |entry: Field<'_>| {
+    let read = |entry: Field<'_>| {
         let text = entry.text()?;
         let host = entry.accept(address::host(&text))?;
-        match &host {
-            Host::Prefix(net) => doubt_prefix(&entry, *net),
-            Host::Name(name) => {
-                names += 1;
-                doubt_name(&entry, name, names);
-            }
+        if let Host::Prefix(net) = &host {
+            doubt_prefix(&entry, *net);
         }
         Some((Placed { value: host, place: entry.place(), written: true }, entry.span()))
     };
-    let read: Vec<_> = entries.unwrap_or_default().into_iter().filter_map(&mut read).collect();
-    if names > SHOWN_PER_POLICY {
-        let message = format!("{} more host names never match", names - SHOWN_PER_POLICY);
-        field.doubt(Complaint::new(message, "not resolved in this version"));
-    }
+    let read: Vec<_> = entries.unwrap_or_default().into_iter().filter_map(read).collect();
     read.into_iter().unzip()
-}
-
-fn doubt_name(entry: &Field<'_>, name: &str, seen: usize) {
-    if seen <= SHOWN_PER_POLICY {
-        let message = format!("not resolved in this version: {name} never matches");
-        let label = "a host name";
-        entry.doubt(Complaint::new(message, label).help("write its addresses for the time being"));
-    }
 }
 
 fn doubt_prefix(entry: &Field<'_>, net: IpNet) {

@@ -214,14 +214,6 @@ impl<'a> Section<'a> {
         self.reading.push(problem, self.span.as_ref());
     }
 
-    /// Warns, where the section is written, that it is read and nothing obeys it yet.
-    pub(super) fn no_effect(&self) {
-        if self.span.is_some() {
-            let label = "this version reads it, and does nothing with it";
-            self.doubt(Complaint::new("this section has no effect yet", label));
-        }
-    }
-
     /// Reports every key that was never asked for.
     pub(super) fn finish(self) {
         for (key, value) in self.table {

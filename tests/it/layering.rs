@@ -17,6 +17,8 @@ const CORE: &[&str] = &[
     "http1",
     "limits.rs",
     "limits",
+    "names.rs",
+    "names/table.rs",
     "lookup.rs",
     "lookup",
     "peers.rs",

@@ -4,7 +4,11 @@ use super::narrator::Note;
 use crate::address::ClientAddress;
 use crate::caller::ClientSource;
 use crate::gateway::{ConnectionFacts, Origin};
+use crate::names::Resolved;
+use crate::peers::{Found, Match};
+use crate::server::NamesFrom;
 use crate::snapshot::Snapshot;
+use jiff::Timestamp;
 
 /// A note for each proxy that was believed; none for a client that calls by itself.
 pub(super) fn notes(
@@ -27,6 +31,36 @@ pub(super) fn notes(
         notes.push(note(origin.caller.address, &what, place));
     }
     notes
+}
+
+/// Which name makes the caller a peer, since when and until when; and where that is known from, where
+/// names have a say in who it is.
+pub(super) fn names(from: Option<&NamesFrom>, origin: &Origin<'_>) -> Option<Note> {
+    let now = Timestamp::now();
+    let source = match from? {
+        NamesFrom::File(file) => format!("as the running gateway wrote into {}", file.display()),
+        NamesFrom::Resolver(None) => {
+            "resolved now, since no gateway has written its names".to_owned()
+        }
+        NamesFrom::Resolver(Some(why)) => format!("resolved now: {why}"),
+    };
+    match origin.found {
+        Found::Peer(Match { name: Some(resolved), .. }) => {
+            let Resolved { name, address, at, next, place, .. } = resolved;
+            let ago = now.duration_since(*at).as_secs().max(0);
+            let next = match next.duration_since(now).as_secs() {
+                seconds @ 0.. => format!("is asked for again in {seconds} s"),
+                late => {
+                    format!("should have been asked for {} s ago: does the gateway run?", -late)
+                }
+            };
+            let text =
+                format!("{name} has {address} since {ago} s at the latest, and {next}; {source}");
+            Some(Note { text, place: Some(place.to_string()) })
+        }
+        Found::Stranger => Some(Note { text: format!("host names are {source}"), place: None }),
+        Found::Peer(_) | Found::Unproven { .. } => None,
+    }
 }
 
 fn note(client: Option<ClientAddress>, what: &str, place: Option<String>) -> Note {

@@ -1,0 +1,122 @@
+//! What names had when the gateway ran last, in a file: a restart while no name server answers lets
+//! the known peers in.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Remembered, Table};
+
+/// The file, `names.json` in the state directory.
+#[derive(Clone, Debug)]
+pub struct State {
+    file: PathBuf,
+}
+
+/// Why the file is not what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// It cannot be read or written.
+    #[error("{}: {source}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not what this program writes.
+    #[error("{}: this is no list of names as phonebook-gateway writes it: {why}", file.display())]
+    Broken {
+        /// The file.
+        file: PathBuf,
+        /// Where, and what is wrong.
+        why: String,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Written {
+    version: u32,
+    names: Vec<WrittenName>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WrittenName {
+    name: String,
+    addresses: Vec<IpAddr>,
+    /// When it resolved last, and when it is asked for again: RFC 3339.
+    resolved: Timestamp,
+    next: Timestamp,
+}
+
+const VERSION: u32 = 1;
+
+impl State {
+    /// The file in this directory.
+    pub fn in_directory(directory: &Path) -> Self {
+        Self { file: directory.join("names.json") }
+    }
+
+    /// Where it is.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Lets `table` take over what the file has; says whether there is one.
+    ///
+    /// # Errors
+    /// [`StateError`]; then nothing was taken over.
+    pub fn restore(&self, table: &mut Table) -> Result<bool, StateError> {
+        let text = match fs::read(&self.file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(StateError::Io { file: self.file.clone(), source }),
+        };
+        let broken = |why: String| StateError::Broken { file: self.file.clone(), why };
+        let written: Written =
+            serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
+        if written.version != VERSION {
+            return Err(broken(format!(
+                "its version is {}, and known is {VERSION}",
+                written.version
+            )));
+        }
+        for WrittenName { name, addresses, resolved, next } in written.names {
+            // A clock that was wrong must not make an address good for ever.
+            let at = resolved.min(Timestamp::now());
+            table.restore(&Remembered { name: &name, addresses, at, next });
+        }
+        Ok(true)
+    }
+
+    /// Replaces the file by what `table` knows, in one step and readable by the gateway's user alone.
+    ///
+    /// # Errors
+    /// [`StateError::Io`]; the file is then as it was.
+    pub fn save(&self, table: &Table) -> Result<(), StateError> {
+        let name = |known: Remembered<'_>| WrittenName {
+            name: known.name.to_owned(),
+            addresses: known.addresses,
+            resolved: known.at,
+            next: known.next,
+        };
+        let written = Written { version: VERSION, names: table.remembered().map(name).collect() };
+        let text = serde_json::to_vec_pretty(&written).unwrap_or_default();
+        let new = self.file.with_extension("json.new");
+        let write = || {
+            let mut options = OpenOptions::new();
+            let mut file: File =
+                options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            file.write_all(&text)?;
+            file.write_all(b"\n")?;
+            file.sync_all()?;
+            fs::rename(&new, &self.file)
+        };
+        write().map_err(|source| StateError::Io { file: self.file.clone(), source })
+    }
+}

@@ -1,0 +1,534 @@
+//! What is known of each name, and what becomes of answers and time.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Failure, Lost, LostBecause, Outcome, Resolved, Settings, Unusable};
+use crate::address::ClientAddress;
+use crate::peers::Peers;
+use crate::place::Place;
+use crate::policy::{Host, PeerName, Policy, Require};
+
+/// More addresses than this are no host's, and all of them are refused.
+const MOST_ADDRESSES: usize = 16;
+
+/// What an answer's time to live is raised to, and cut to.
+const SHORTEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How long it is known whose an address was, for whoever still calls from there, and of how many.
+const REMEMBERED: Duration = Duration::from_secs(86_400);
+const MOST_REMEMBERED: usize = 64;
+
+/// When a name that failed is asked for again; each time twice as late, up to `refresh`.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// All names of all policies.
+#[derive(Debug)]
+pub struct Table {
+    settings: Settings,
+    /// The policies by what they write.
+    written: Peers<()>,
+    names: Vec<Name>,
+    /// Whose name has an address: who has it keeps it.
+    owners: HashMap<IpAddr, usize>,
+}
+
+/// A name, and whose it is.
+#[derive(Debug)]
+struct Name {
+    name: String,
+    peer: PeerName,
+    place: Place,
+    /// Whether the peer is told from others by its certificate too.
+    with_certificate: bool,
+    /// What it has, and what it had a while ago.
+    addresses: Vec<Held>,
+    /// When it resolved last.
+    good: Option<Timestamp>,
+    failing: Option<(Timestamp, Failure)>,
+    failures: u32,
+    next: Timestamp,
+    /// When it would have been asked for, had the gateway not been restarted.
+    next_shown: Timestamp,
+    asked: bool,
+    /// What is refused of it, and has been reported.
+    reported: BTreeSet<IpAddr>,
+    /// Whether its hold is over, and that has been reported.
+    dropped: bool,
+}
+
+/// What is to outlive a restart of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// What it has.
+    pub addresses: Vec<IpAddr>,
+    /// When it resolved last.
+    pub at: Timestamp,
+    /// When it is asked for again.
+    pub next: Timestamp,
+}
+
+/// An address of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Held {
+    address: IpAddr,
+    /// Since when the answer has it no more.
+    left: Option<Timestamp>,
+}
+
+/// Something that the administrator is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A name has other addresses.
+    Moved {
+        /// Whose.
+        peer: PeerName,
+        /// Which.
+        name: String,
+        /// Before.
+        from: Vec<IpAddr>,
+        /// Now.
+        to: Vec<IpAddr>,
+    },
+    /// A name begins to fail.
+    Failing {
+        /// Whose.
+        peer: PeerName,
+        /// Which.
+        name: String,
+        /// Where.
+        place: Place,
+        /// Why.
+        why: Failure,
+        /// How long its addresses are used all the same; none where it has none.
+        held: Option<Duration>,
+    },
+    /// A name that failed resolves again.
+    Recovered {
+        /// Whose.
+        peer: PeerName,
+        /// Which.
+        name: String,
+    },
+    /// A name's hold is over: it has no address any longer.
+    Dropped {
+        /// Whose.
+        peer: PeerName,
+        /// Which.
+        name: String,
+        /// Since when it fails.
+        since: Timestamp,
+    },
+    /// An address of a name is not believed.
+    Refused {
+        /// Whose.
+        peer: PeerName,
+        /// Which.
+        name: String,
+        /// Where.
+        place: Place,
+        /// The address.
+        address: IpAddr,
+        /// Why.
+        why: Unusable,
+    },
+}
+
+impl Table {
+    /// The names of `policies`, none of them resolved. Those of a policy that is known by its
+    /// certificate alone are none, since its hosts have no say.
+    pub fn new(policies: &[Policy], settings: Settings) -> Self {
+        let mut names = Vec::new();
+        for policy in policies {
+            let require = policy.certificate.as_ref().map(|rule| rule.require);
+            if require == Some(Require::Certificate) {
+                continue;
+            }
+            for host in &policy.hosts {
+                let Host::Name(name) = &host.value else { continue };
+                names.push(Name {
+                    name: name.clone(),
+                    peer: policy.name.clone(),
+                    place: host.place.clone(),
+                    with_certificate: require == Some(Require::Both),
+                    addresses: Vec::new(),
+                    good: None,
+                    failing: None,
+                    failures: 0,
+                    next: Timestamp::MIN,
+                    next_shown: Timestamp::MIN,
+                    asked: false,
+                    reported: BTreeSet::new(),
+                    dropped: false,
+                });
+            }
+        }
+        let written = Peers::new(policies.to_vec(), &[], |_| ());
+        Self { settings, written, names, owners: HashMap::new() }
+    }
+
+    /// Whether no policy has a name.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Takes over what was known when the gateway ran last. Later answers have newer times, so that
+    /// holds count from when a name resolved and not from the start.
+    pub fn restore(&mut self, remembered: &Remembered<'_>) {
+        for known in self.names.iter_mut().filter(|known| known.name == remembered.name) {
+            let held = |&address| Held { address, left: None };
+            known.addresses = remembered.addresses.iter().take(MOST_ADDRESSES).map(held).collect();
+            known.good = Some(remembered.at);
+            known.next_shown = remembered.next;
+        }
+    }
+
+    /// What is to be remembered of each name that has resolved: it, its addresses, and when.
+    pub fn remembered(&self) -> impl Iterator<Item = Remembered<'_>> {
+        self.names.iter().filter_map(|known| {
+            let current = known.addresses.iter().filter(|held| held.left.is_none());
+            Some(Remembered {
+                name: &known.name,
+                addresses: current.map(|held| held.address).collect(),
+                at: known.good?,
+                next: known.next,
+            })
+        })
+    }
+
+    /// The next name that is due at `now` and is not being asked for; it is, from now on.
+    pub fn take_due(&mut self, now: Timestamp) -> Option<String> {
+        let due = |known: &&Name| !known.asked && known.next <= now;
+        let name = self.names.iter().filter(due).min_by_key(|known| known.next)?.name.clone();
+        for known in self.names.iter_mut().filter(|known| known.name == name) {
+            known.asked = true;
+        }
+        Some(name)
+    }
+
+    /// Takes an answer for `name` over; yields what it changed. `spread`, from 0 to 1, keeps names
+    /// that were asked for at one time from being asked for together ever after.
+    pub fn answer(
+        &mut self,
+        name: &str,
+        outcome: &Outcome,
+        now: Timestamp,
+        spread: f64,
+    ) -> Vec<Event> {
+        let settings = &self.settings;
+        let names = self.names.iter_mut().filter(|known| known.name == name);
+        names.flat_map(|known| known.answer(outcome, settings, now, spread)).collect()
+    }
+
+    /// The addresses that names have at `now`, with what was lost, and what changed by time alone.
+    pub fn resolved(&mut self, now: Timestamp) -> (Vec<Resolved>, Vec<Lost>, Vec<Event>) {
+        let mut events = Vec::new();
+        for known in &mut self.names {
+            events.extend(known.age(&self.settings, now));
+        }
+        let has = |owner: usize, address| {
+            let known: Option<&Name> = self.names.get(owner);
+            known.is_some_and(|known| {
+                let held = known.addresses.iter().find(|held| held.address == address);
+                held.is_some_and(|held| !held.has_left(&self.settings, now))
+            })
+        };
+        let mut owners = std::mem::take(&mut self.owners);
+        owners.retain(|address, owner| has(*owner, *address));
+        let (mut resolved, mut lost) = (Vec::new(), Vec::new());
+        for index in 0..self.names.len() {
+            let Some(known) = self.names.get(index) else { continue };
+            let mut refused = BTreeSet::new();
+            for held in &known.addresses {
+                let Some(good) = known.good else { continue };
+                if let Some(left) = held.left.filter(|_| held.has_left(&self.settings, now)) {
+                    lost.push(known.lost(held.address, left, LostBecause::Moved));
+                    continue;
+                }
+                let why = if known.is_over(&self.settings, now) {
+                    known.failing.clone().map(|(since, why)| LostBecause::Failing(since, why))
+                } else {
+                    let unusable = self.unusable(index, held.address, &owners);
+                    if let Some(why) = &unusable {
+                        refused.insert(held.address);
+                        if !known.reported.contains(&held.address) {
+                            events.push(known.refused(held.address, why.clone()));
+                        }
+                    }
+                    unusable.map(LostBecause::Unusable)
+                };
+                match why {
+                    None => {
+                        owners.entry(held.address).or_insert(index);
+                        resolved.push(known.resolved(held.address, good));
+                    }
+                    Some(why) => lost.push(known.lost(held.address, good, why)),
+                }
+            }
+            if let Some(known) = self.names.get_mut(index) {
+                known.reported = refused;
+            }
+        }
+        self.owners = owners;
+        (resolved, lost, events)
+    }
+
+    /// Why the name at `index` may not have `address`.
+    fn unusable(
+        &self,
+        index: usize,
+        address: IpAddr,
+        owners: &HashMap<IpAddr, usize>,
+    ) -> Option<Unusable> {
+        let known = self.names.get(index)?;
+        if address.is_loopback() {
+            return (!self.settings.danger_loopback_names).then_some(Unusable::Loopback);
+        }
+        if has_no_callers(address) {
+            return Some(Unusable::NoCallers);
+        }
+        let mut written = None;
+        for (policy, place) in self.written.written(ClientAddress::new(address)) {
+            let told_apart = known.with_certificate
+                && policy.certificate.as_ref().is_some_and(|rule| rule.require == Require::Both);
+            if policy.name == known.peer {
+                written = None;
+                break;
+            }
+            if !told_apart {
+                written = Some(Unusable::Written(policy.name.clone(), place.clone()));
+            }
+        }
+        if written.is_some() {
+            return written;
+        }
+        let owner = self.names.get(*owners.get(&address)?)?;
+        let told_apart = known.with_certificate && owner.with_certificate;
+        (owner.peer != known.peer && !told_apart)
+            .then(|| Unusable::Taken(owner.peer.clone(), owner.place.clone()))
+    }
+}
+
+/// Addresses that no connection can come from but from this very link, or from nobody.
+fn has_no_callers(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() || v4.is_link_local()
+        }
+        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local(),
+    }
+}
+
+impl Held {
+    /// Whether the name has it no more at `now`, and its hold is over.
+    fn has_left(&self, settings: &Settings, now: Timestamp) -> bool {
+        self.left.is_some_and(|left| now >= after(left, settings.hold_obsolete))
+    }
+}
+
+impl Name {
+    fn answer(
+        &mut self,
+        outcome: &Outcome,
+        settings: &Settings,
+        now: Timestamp,
+        spread: f64,
+    ) -> Vec<Event> {
+        self.asked = false;
+        let mut events = Vec::new();
+        match outcome {
+            Outcome::Addresses { addresses, .. } if addresses.len() > MOST_ADDRESSES => {
+                let count = addresses.len();
+                let why =
+                    format!("it has {count} addresses, and a host has at most {MOST_ADDRESSES}");
+                events.extend(self.fail(Failure::Error(why), settings, now));
+            }
+            Outcome::Addresses { addresses, ttl, missing } => {
+                let mut to: Vec<IpAddr> = addresses.iter().map(IpAddr::to_canonical).collect();
+                let before = self.current();
+                // Nothing is known of the family that could not be asked for, but what was known.
+                let kept = |address: &IpAddr| missing.is_some_and(|family| family.has(*address));
+                to.extend(before.iter().copied().filter(kept));
+                to.sort_unstable();
+                to.dedup();
+                self.take_over(&to, now);
+                if self.failing.take().is_some() {
+                    let (peer, name) = (self.peer.clone(), self.name.clone());
+                    events.push(Event::Recovered { peer, name });
+                }
+                if before != to {
+                    let (peer, name) = (self.peer.clone(), self.name.clone());
+                    events.push(Event::Moved { peer, name, from: before, to });
+                }
+                self.good = Some(now);
+                self.failures = 0;
+                let good_for = ttl.map_or(settings.refresh, |ttl| ttl.clamp(SHORTEST, LONGEST));
+                // A tenth earlier at most, and never later than the answer allows.
+                self.next = after(now, good_for.mul_f64(1.0 - spread.clamp(0.0, 1.0) / 10.0));
+            }
+            Outcome::Failed(why) => events.extend(self.fail(why.clone(), settings, now)),
+        }
+        events
+    }
+
+    fn current(&self) -> Vec<IpAddr> {
+        let current = self.addresses.iter().filter(|held| held.left.is_none());
+        let mut current: Vec<IpAddr> = current.map(|held| held.address).collect();
+        current.sort_unstable();
+        current
+    }
+
+    fn take_over(&mut self, to: &[IpAddr], now: Timestamp) {
+        for held in &mut self.addresses {
+            held.left = match to.contains(&held.address) {
+                true => None,
+                false => held.left.or(Some(now)),
+            };
+        }
+        for &address in to {
+            if self.addresses.iter().all(|held| held.address != address) {
+                self.addresses.push(Held { address, left: None });
+            }
+        }
+    }
+
+    fn fail(&mut self, why: Failure, settings: &Settings, now: Timestamp) -> Option<Event> {
+        let wait = RETRY.saturating_mul(1 << self.failures.min(10)).min(settings.refresh);
+        self.next = after(now, wait);
+        self.failures = self.failures.saturating_add(1);
+        let first = self.failing.is_none();
+        let since = self.failing.take().map_or(now, |(since, _)| since);
+        self.failing = Some((since, why.clone()));
+        first.then(|| {
+            let held = self.good.filter(|_| !self.current().is_empty()).and_then(|good| {
+                let over = after(good, hold(settings, &why));
+                Duration::try_from(over.duration_since(now)).ok().filter(|left| !left.is_zero())
+            });
+            let (peer, name, place) = (self.peer.clone(), self.name.clone(), self.place.clone());
+            Event::Failing { peer, name, place, why, held }
+        })
+    }
+
+    /// Whether the hold of a name that fails is over at `now`.
+    fn is_over(&self, settings: &Settings, now: Timestamp) -> bool {
+        match (&self.failing, self.good) {
+            (Some((_, why)), Some(good)) => now >= after(good, hold(settings, why)),
+            _ => false,
+        }
+    }
+
+    /// Forgets what left long ago, and tells once of a hold that is over.
+    fn age(&mut self, settings: &Settings, now: Timestamp) -> Option<Event> {
+        let told_of = settings.hold_obsolete.max(REMEMBERED);
+        self.addresses.retain(|held| held.left.is_none_or(|left| now < after(left, told_of)));
+        let excess = self.addresses.len().saturating_sub(MOST_REMEMBERED);
+        let mut left: Vec<_> = self.addresses.iter().filter_map(|held| held.left).collect();
+        left.sort_unstable();
+        if let Some(&bound) = excess.checked_sub(1).and_then(|last| left.get(last)) {
+            self.addresses.retain(|held| held.left.is_none_or(|left| left > bound));
+        }
+        let over = self.is_over(settings, now) && !self.current().is_empty();
+        let first = over && !std::mem::replace(&mut self.dropped, over);
+        let (since, _) = self.failing.as_ref().filter(|_| first)?;
+        Some(Event::Dropped { peer: self.peer.clone(), name: self.name.clone(), since: *since })
+    }
+
+    fn resolved(&self, address: IpAddr, at: Timestamp) -> Resolved {
+        Resolved {
+            peer: self.peer.clone(),
+            name: self.name.clone(),
+            place: self.place.clone(),
+            address,
+            at,
+            next: self.next.max(self.next_shown),
+        }
+    }
+
+    fn lost(&self, address: IpAddr, at: Timestamp, why: LostBecause) -> Lost {
+        Lost {
+            peer: self.peer.clone(),
+            name: self.name.clone(),
+            place: self.place.clone(),
+            address,
+            at,
+            why,
+        }
+    }
+
+    fn refused(&self, address: IpAddr, why: Unusable) -> Event {
+        Event::Refused {
+            peer: self.peer.clone(),
+            name: self.name.clone(),
+            place: self.place.clone(),
+            address,
+            why,
+        }
+    }
+}
+
+fn hold(settings: &Settings, why: &Failure) -> Duration {
+    match why {
+        Failure::NoSuchName => settings.hold_nx,
+        Failure::Timeout => settings.hold_timeout,
+        Failure::Error(_) => settings.hold_error,
+    }
+}
+
+fn after(moment: Timestamp, time: Duration) -> Timestamp {
+    let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+    moment.checked_add(time).unwrap_or(Timestamp::MAX)
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Moved { peer, name, from, to } if from.is_empty() => {
+                write!(f, "{peer} was found: {name} {}", Listed(to))
+            }
+            Self::Moved { peer, name, from, to } => {
+                write!(f, "{peer} moved: {name} {} → {}", Listed(from), Listed(to))
+            }
+            Self::Failing { peer, name, place, why, held } => {
+                write!(f, "{name} of `{peer}` at {place} does not resolve: {why}; ")?;
+                match held {
+                    Some(held) => {
+                        write!(f, "its last addresses are used for {} s more", held.as_secs())
+                    }
+                    None => write!(f, "it has no address, and the peer is not let in by it"),
+                }
+            }
+            Self::Recovered { peer, name } => write!(f, "{name} of `{peer}` resolves again"),
+            Self::Dropped { peer, name, since } => write!(
+                f,
+                "{name} of `{peer}` has not resolved since {since}, and its hold is over: the peer is not let in by it"
+            ),
+            Self::Refused { peer, name, place, address, why } => {
+                write!(
+                    f,
+                    "{address}, which {name} of `{peer}` at {place} has, is not believed: {why}"
+                )
+            }
+        }
+    }
+}
+
+struct Listed<'a>(&'a [IpAddr]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, address) in self.0.iter().enumerate() {
+            write!(f, "{}{address}", if at == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,275 @@
+//! Keeps the peers' names resolved, in a thread of its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::config::Config;
+use crate::names::{Event, Failure, Lost, Outcome, Resolved, Source, State, Table};
+use crate::worker::Shared;
+
+/// Asks for names when they are due, and puts what they have into the snapshot.
+#[derive(Debug)]
+pub struct NameKeeper {
+    shared: Arc<Shared>,
+    table: Table,
+    source: Source,
+    state: State,
+    /// How long one lookup is waited for.
+    patience: Duration,
+    asked: HashMap<u64, Asked>,
+    next_number: u64,
+    /// Lookups that have not come back, also those that nobody waits for any longer.
+    threads: Arc<AtomicUsize>,
+    answers: (mpsc::Sender<Answer>, mpsc::Receiver<Answer>),
+    published: (Vec<Resolved>, Vec<Lost>),
+    saved: Option<Instant>,
+    unsaved: bool,
+    unwritable: bool,
+}
+
+/// A lookup under way.
+#[derive(Debug)]
+struct Asked {
+    name: String,
+    since: Instant,
+}
+
+/// What came of the lookup with this number.
+type Answer = (u64, Outcome);
+
+impl NameKeeper {
+    /// A keeper of the names in the configuration of `shared`, with what they had when the gateway
+    /// ran last; `None` where no policy has a name.
+    pub fn new(shared: &Arc<Shared>) -> Option<Self> {
+        let config = Arc::clone(&shared.snapshot().config);
+        let mut table = Table::new(&config.policies, config.names.clone());
+        if table.is_empty() {
+            return None;
+        }
+        let state = State::in_directory(&config.state_directory);
+        if let Err(error) = state.restore(&mut table) {
+            tracing::warn!("{error}; names are resolved anew, and the file will be replaced");
+        }
+        let source = source(&config);
+        let patience = match &source {
+            Source::System => SYSTEM_PATIENCE,
+            Source::Servers(servers) => {
+                let servers = u32::try_from(servers.len()).unwrap_or(u32::MAX);
+                SERVER_PATIENCE.saturating_mul(servers.max(1))
+            }
+        };
+        let mut keeper = Self {
+            shared: Arc::clone(shared),
+            table,
+            source,
+            state,
+            patience,
+            asked: HashMap::new(),
+            next_number: 0,
+            threads: Arc::new(AtomicUsize::new(0)),
+            answers: mpsc::channel(),
+            published: (Vec::new(), Vec::new()),
+            saved: None,
+            unsaved: false,
+            unwritable: false,
+        };
+        keeper.publish(Timestamp::now());
+        Some(keeper)
+    }
+
+    /// Asks for what is due at `now`, takes over what has come, waiting `wait` at most for the first
+    /// of it, and puts what names have into the snapshot.
+    pub fn step(&mut self, now: Timestamp, wait: Duration) {
+        while self.asked.len() < MOST_ASKED && self.threads.load(Ordering::Relaxed) < MOST_THREADS {
+            let Some(name) = self.table.take_due(now) else { break };
+            self.ask(name);
+        }
+        let mut came = self.answers.1.recv_timeout(wait).ok();
+        while let Some((number, outcome)) = came {
+            if let Some(Asked { name, .. }) = self.asked.remove(&number) {
+                self.answered(&name, &outcome, now);
+            }
+            came = self.answers.1.try_recv().ok();
+        }
+        let over: Vec<u64> = self
+            .asked
+            .iter()
+            .filter(|(_, asked)| asked.since.elapsed() >= self.patience)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in over {
+            if let Some(Asked { name, .. }) = self.asked.remove(&number) {
+                self.answered(&name, &Outcome::Failed(Failure::Timeout), now);
+            }
+        }
+        self.publish(now);
+        self.save();
+    }
+
+    /// Whether a lookup is under way.
+    pub fn is_asking(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    fn ask(&mut self, name: String) {
+        let number = self.next_number;
+        self.next_number += 1;
+        let (source, answers) = (self.source.clone(), self.answers.0.clone());
+        let threads = Arc::clone(&self.threads);
+        let asked = name.clone();
+        let ask = move || {
+            let outcome = source.ask(&asked);
+            threads.fetch_sub(1, Ordering::Relaxed);
+            // Nobody waits for it once the gateway has ended.
+            let _ = answers.send((number, outcome));
+        };
+        self.threads.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = thread::Builder::new().name("name".to_owned()).spawn(ask) {
+            self.threads.fetch_sub(1, Ordering::Relaxed);
+            let failure = Failure::Error(format!("no thread could be started: {error}"));
+            let _ = self.answers.0.send((number, Outcome::Failed(failure)));
+        }
+        self.asked.insert(number, Asked { name, since: Instant::now() });
+    }
+
+    fn answered(&mut self, name: &str, outcome: &Outcome, now: Timestamp) {
+        let events = self.table.answer(name, outcome, now, fastrand::f64());
+        self.unsaved |= matches!(outcome, Outcome::Addresses { .. });
+        events.iter().for_each(tell);
+    }
+
+    /// Puts what names have at `now` into the snapshot, where it is not there already.
+    fn publish(&mut self, now: Timestamp) {
+        let (resolved, lost, events) = self.table.resolved(now);
+        events.iter().for_each(tell);
+        let same = |a: &Resolved, b: &Resolved| (&a.name, a.address) == (&b.name, b.address);
+        let same_lost =
+            |a: &Lost, b: &Lost| (&a.name, a.address, &a.why) == (&b.name, b.address, &b.why);
+        let (before, lost_before) = &self.published;
+        let unchanged = before.len() == resolved.len()
+            && before.iter().zip(&resolved).all(|(a, b)| same(a, b))
+            && lost_before.len() == lost.len()
+            && lost_before.iter().zip(&lost).all(|(a, b)| same_lost(a, b));
+        if !unchanged {
+            self.shared.set_names(&resolved, &lost);
+            self.published = (resolved, lost);
+            // What changed is remembered at once, the rest now and then.
+            self.saved = None;
+        }
+    }
+
+    fn save(&mut self) {
+        if !self.unsaved || self.saved.is_some_and(|saved| saved.elapsed() < SAVE_EVERY) {
+            return;
+        }
+        self.saved = Some(Instant::now());
+        match self.state.save(&self.table) {
+            Ok(()) => {
+                self.unsaved = false;
+                self.unwritable = false;
+            }
+            Err(error) if !self.unwritable => {
+                self.unwritable = true;
+                tracing::warn!(
+                    "{error}; after a restart while names do not resolve, their peers are not known"
+                );
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn source(config: &Config) -> Source {
+    match config.names.resolver.as_slice() {
+        [] => Source::System,
+        servers => Source::Servers(servers.to_vec()),
+    }
+}
+
+/// What names have, for a command that serves nothing: as the file of the state directory says, else
+/// as they resolve now, within `patience`. Says where it comes from.
+pub fn resolve_names(shared: &Arc<Shared>, patience: Duration) -> Option<NamesFrom> {
+    let config = Arc::clone(&shared.snapshot().config);
+    let mut table = Table::new(&config.policies, config.names.clone());
+    if table.is_empty() {
+        return None;
+    }
+    let state = State::in_directory(&config.state_directory);
+    let why = match state.restore(&mut table) {
+        Ok(true) => {
+            let (resolved, lost, _) = table.resolved(Timestamp::now());
+            shared.set_names(&resolved, &lost);
+            return Some(NamesFrom::File(state.file().to_owned()));
+        }
+        Ok(false) => None,
+        Err(error) => Some(error.to_string()),
+    };
+    let until = Instant::now() + patience;
+    let mut keeper = NameKeeper::new(shared)?;
+    keeper.unwritable = true;
+    keeper.saved = Some(Instant::now());
+    let now = Timestamp::now();
+    while Instant::now() < until {
+        keeper.step(now, Duration::from_millis(50));
+        keeper.saved = Some(Instant::now());
+        if !keeper.is_asking() {
+            break;
+        }
+    }
+    Some(NamesFrom::Resolver(why))
+}
+
+/// Where what names have was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamesFrom {
+    /// In the file that the running gateway writes.
+    File(std::path::PathBuf),
+    /// By asking now; with what is wrong with the file where there is one.
+    Resolver(Option<String>),
+}
+
+/// Keeps names in a thread, until the sender that it returns is dropped.
+pub(super) fn start_name_keeper(shared: &Arc<Shared>) -> Option<mpsc::Sender<()>> {
+    let mut keeper = NameKeeper::new(shared)?;
+    let (stop, stopped) = mpsc::channel();
+    let keep = move || {
+        while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+            keeper.step(Timestamp::now(), TICK);
+        }
+    };
+    thread::Builder::new().name("names".to_owned()).spawn(keep).ok()?;
+    Some(stop)
+}
+
+fn tell(event: &Event) {
+    match event {
+        Event::Moved { .. } | Event::Recovered { .. } => tracing::info!("{event}"),
+        Event::Failing { .. } | Event::Dropped { .. } | Event::Refused { .. } => {
+            tracing::warn!("{event}");
+        }
+    }
+}
+
+/// How long the system's resolver is waited for.
+const SYSTEM_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a listed name server is waited for: two questions over UDP, and perhaps again over TCP.
+const SERVER_PATIENCE: Duration = Duration::from_secs(9);
+
+/// Lookups at one time.
+const MOST_ASKED: usize = 16;
+
+/// Lookups that hang in the system's resolver cannot be ended; beyond so many no further one begins.
+const MOST_THREADS: usize = 64;
+
+/// How often holds are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How often what has not changed is written again, so that its age is known after a restart.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
