@@ -38,6 +38,7 @@ mod tls;
 mod units;
 mod upstream;
 
+pub(crate) use address::written_host;
 pub use authority::UpstreamHost;
 pub use problem::{Problem, Problems, Severity};
 

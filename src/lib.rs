@@ -37,6 +37,7 @@ pub mod address;
 pub mod answer;
 pub mod caller;
 pub mod certificate;
+pub mod certs;
 pub mod cli;
 pub mod client;
 pub mod config;
