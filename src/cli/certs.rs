@@ -91,10 +91,13 @@ fn issue(place: &Place<'_>, what: &For, days: u32) -> Result<String, CertsError>
         For::Peer(name) => name.to_string(),
     };
     let written = write_pair(place.directory, &name, &pair)?;
+    let whose = match what {
+        For::Server(_) => show::names(&pair.certificate),
+        For::Peer(name) => format!("the peer {name}"),
+    };
     let made = format!(
-        "{} is the new certificate, {}, valid until {}.\n{} is its key.\n",
+        "{} is the new certificate, for {whose}, valid until {}.\n{} is its key.\n",
         written.certificate.display(),
-        show::names(&pair.certificate),
         pair.certificate.not_after,
         written.private_key.display()
     );

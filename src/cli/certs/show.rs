@@ -61,15 +61,11 @@ fn configured(config: &Path, directory: &Path) -> (Vec<Row>, bool) {
     }
 }
 
-/// The names of a certificate as a list; its subject where it has none.
+/// The alternative names of a certificate as a list.
 pub(super) fn names(certificate: &Certificate) -> String {
     let addresses = certificate.ip_addresses.iter().map(ToString::to_string);
     let names = certificate.dns_names.iter().chain(&certificate.uris).cloned().chain(addresses);
-    let names: Vec<String> = names.collect();
-    match names.is_empty() {
-        true => certificate.subject.clone(),
-        false => format!("for {}", names.join(", ")),
-    }
+    names.collect::<Vec<String>>().join(", ")
 }
 
 fn as_text(row: &Row, now: Timestamp) -> String {
@@ -86,7 +82,10 @@ fn as_text(row: &Row, now: Timestamp) -> String {
         Holding::Broken(why) => line("BROKEN", why),
         Holding::Certificate { certificate, .. } => {
             line("subject", &certificate.subject);
-            line("names", &names(certificate));
+            match names(certificate) {
+                none if none.is_empty() => {}
+                names => line("names", &names),
+            }
             line("issuer", &certificate.issuer);
             line("until", &until(certificate, now));
             line("SHA-256", &Hex(&certificate.sha256).to_string());
