@@ -57,7 +57,7 @@ where
     let handshake = builder(&config.limits).handshake::<_, Bytes>(io);
     // In a box: its buffers come and go with the connection.
     let shaken = timeout(config.limits.head_timeout, Box::pin(handshake)).await;
-    let caller = Caller { worker, config, facts };
+    let caller = Rc::new(Served { worker, config, facts });
     match shaken {
         Ok(Ok(framed)) => Box::pin(Connection::new(caller, framed, watch).run()).await,
         // Nothing came: no request was begun.
@@ -89,14 +89,13 @@ fn list_size(limits: &Limits) -> usize {
 }
 
 /// Who is served, by whom, and by which rules.
-#[derive(Clone)]
-struct Caller {
+struct Served {
     worker: Rc<Worker>,
     config: Arc<Config>,
     facts: ConnectionFacts,
 }
 
-impl Caller {
+impl Served {
     /// Records a request that never became one, and counts it as all others.
     async fn unheard(&self, why: Refusal) {
         let request = Request { head: Err(why), seen: Seen::default(), answerable: false };
@@ -105,7 +104,7 @@ impl Caller {
 
     /// Answers one request on its stream.
     async fn answer(
-        self,
+        self: Rc<Self>,
         request: http::Request<RecvStream>,
         respond: SendResponse<Bytes>,
     ) -> After {
@@ -113,7 +112,7 @@ impl Caller {
         let (parts, body) = request.into_parts();
         let has_body = !body.is_end_stream();
         let mut bytes = self.worker.buffers.take();
-        let request = head::read(&parts, has_body, limits, &mut bytes);
+        let request = head::read(&parts, self.facts.scheme(), has_body, &mut bytes, limits);
         drop(parts);
         let mut stream = Stream::new(respond, limits.write_timeout);
         let last = self.facts.over_ceiling;
@@ -130,7 +129,7 @@ impl Caller {
 
 /// A connection after its preface.
 struct Connection<S: AsyncRead + AsyncWrite + Unpin> {
-    caller: Caller,
+    caller: Rc<Served>,
     framed: Framed<Watched<S>, Bytes>,
     watch: Rc<Watch>,
     streams: JoinSet<After>,
@@ -160,7 +159,7 @@ enum Event {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    fn new(caller: Caller, framed: Framed<Watched<S>, Bytes>, watch: Rc<Watch>) -> Self {
+    fn new(caller: Rc<Served>, framed: Framed<Watched<S>, Bytes>, watch: Rc<Watch>) -> Self {
         let now = Instant::now();
         Self {
             caller,
@@ -273,7 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.accepted >= max.saturating_add(2 * MAX_STREAMS) {
             self.watch.set_flood("the client goes on asking after it was told to stop (GOAWAY)");
         }
-        self.streams.spawn_local(self.caller.clone().answer(request, respond));
+        self.streams.spawn_local(Rc::clone(&self.caller).answer(request, respond));
     }
 
     async fn tell_unheard(&mut self, count: u32, why: &'static str) {

@@ -14,16 +14,22 @@ use crate::http1::host::Host;
 use crate::http1::request::{HeadLimits, RequestHead, RequestReader};
 use crate::refusal::Refusal;
 
-/// Writes the head that `parts` are into `bytes`, and reads it. `has_body` says that the stream goes
-/// on after it.
-pub(super) fn read(parts: &Parts, has_body: bool, limits: &Limits, bytes: &mut Vec<u8>) -> Request {
+/// Writes the head that `parts` are into `bytes`, and reads it. The connection speaks `scheme`;
+/// `has_body` says that the stream goes on after the head.
+pub(super) fn read(
+    parts: &Parts,
+    scheme: &str,
+    has_body: bool,
+    bytes: &mut Vec<u8>,
+    limits: &Limits,
+) -> Request {
     let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
     write(parts, authority, bytes);
     let limits = HeadLimits::from(limits);
     let mut reader = RequestReader::of_http2();
     let read = reader.advance(bytes, &limits);
     let seen = reader.seen(bytes, &limits);
-    let head = match check(parts, authority) {
+    let head = match check(parts, scheme, authority) {
         Err(why) => Err(Refusal::MalformedRequest(why)),
         Ok(()) => whole(read.map_err(Refusal::from), bytes.len()),
     };
@@ -66,9 +72,10 @@ fn whole(
 }
 
 /// What only HTTP/2 can get wrong (RFC 9113, sections 8.2 and 8.3.1).
-fn check(parts: &Parts, authority: Option<&[u8]>) -> Result<(), &'static str> {
-    if parts.uri.scheme_str().is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
-        return Err("its :scheme is neither http nor https");
+fn check(parts: &Parts, scheme: &str, authority: Option<&[u8]>) -> Result<(), &'static str> {
+    // The HTTP/2 layer keeps it only beside an :authority.
+    if parts.uri.scheme_str().is_some_and(|asked| asked != scheme) {
+        return Err("its :scheme is not the one that the connection speaks");
     }
     if authority.is_some_and(|authority| Host::read(authority).is_none()) {
         return Err("its :authority is not a valid host");

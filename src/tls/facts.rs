@@ -21,8 +21,6 @@ pub struct TlsFacts {
     pub server_name: Option<String>,
     /// Whether a former session was resumed.
     pub resumed: bool,
-    /// Whether HTTP/2 was agreed upon (ALPN, RFC 7301).
-    pub http2: bool,
     presented: Option<Presented>,
 }
 
@@ -56,7 +54,6 @@ impl TlsFacts {
                 .map_or("", |suite| cipher_name(suite.suite())),
             server_name: connection.server_name().map(str::to_ascii_lowercase),
             resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
-            http2: connection.alpn_protocol() == Some(b"h2".as_slice()),
             presented: Presented::of(chain)?,
         })
     }
@@ -71,14 +68,7 @@ impl TlsFacts {
         server_name: Option<String>,
     ) -> Result<Self, UnreadableCertificate> {
         let presented = Presented::of(chain)?;
-        Ok(Self {
-            version: "TLSv1.3",
-            cipher: "",
-            server_name,
-            resumed: false,
-            http2: false,
-            presented,
-        })
+        Ok(Self { version: "TLSv1.3", cipher: "", server_name, resumed: false, presented })
     }
 
     /// The client's certificate as it stands at `now` by what `authority` believes.

@@ -19,6 +19,8 @@ mod client_behaviour;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod lifecycle;
@@ -31,10 +33,16 @@ mod nginx_log;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod proxies_in_front;
+#[cfg(test)]
 mod real_upstream;
 #[cfg(test)]
 mod standing_in_front;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tls_listener;
+#[cfg(test)]
 mod upstream_faults;
+#[cfg(test)]
+mod upstream_tls;

@@ -31,7 +31,7 @@ fn parts(method: &str, authority: Option<&str>, path: &[u8], fields: &[(&str, &[
 
 fn read_one(parts: &Parts) -> (Result<RequestHead, Refusal>, Vec<u8>) {
     let mut bytes = Vec::new();
-    let request = read(parts, false, &limits(), &mut bytes);
+    let request = read(parts, "https", false, &mut bytes, &limits());
     (request.head, bytes)
 }
 
@@ -159,7 +159,7 @@ fn the_log_sees_the_request_line_of_http_2() {
         &[("user-agent", b"one"), ("user-agent", b"two"), ("referer", b"r")];
     let parts = parts("HEAD", Some("gw"), b"/a?b", fields);
     let mut bytes = Vec::new();
-    let Request { seen, .. } = read(&parts, false, &limits(), &mut bytes);
+    let Request { seen, .. } = read(&parts, "https", false, &mut bytes, &limits());
     assert_eq!(seen.line.of(&bytes), b"HEAD /a?b HTTP/2.0");
     assert_eq!(seen.user_agent.unwrap().of(&bytes), b"one");
     assert_eq!(seen.referer.unwrap().of(&bytes), b"r");

@@ -8,7 +8,10 @@ use phonebook_gateway::{
 };
 use tempfile::TempDir;
 
-use super::{process::becomes_true, raw::Client};
+use super::{
+    process::{PATIENCE, becomes_true},
+    raw::Client,
+};
 
 /// What a test changes of the configuration.
 #[derive(Clone, Debug)]
@@ -143,6 +146,11 @@ impl Live {
 
     pub(crate) fn server(&self) -> &Server {
         self.server.as_ref().unwrap()
+    }
+
+    /// Lets it drain for as long as a test has patience.
+    pub(crate) fn drain(&mut self) {
+        self.server.as_mut().unwrap().drain(PATIENCE);
     }
 
     /// Waits until the log has so many lines, and says them.
