@@ -15,6 +15,7 @@ use crate::caller::Shown;
 use crate::certificate::{Certificate, RevocationList};
 use crate::config::Config;
 use crate::place::Place;
+use crate::policy::{CertificateRule, Policy};
 use crate::tls::{self, EXPIRY_NOTICE, Material, TlsSettings};
 
 /// A certificate or revocation list in a file, or what is wrong with the file.
@@ -44,6 +45,13 @@ pub enum Holding {
     },
     /// A revocation list.
     Revocations(RevocationList),
+    /// Nothing but a SHA-256 in the configuration; the certificate is elsewhere.
+    Pin {
+        /// Whether it is that of a public key, and not of a certificate.
+        of_key: bool,
+        /// The SHA-256.
+        sha256: [u8; 32],
+    },
     /// Nothing that can be used, and why.
     Broken(String),
 }
@@ -112,6 +120,7 @@ impl Row {
         };
         let dates = match &self.holding {
             Holding::Broken(_) => State::Broken,
+            Holding::Pin { .. } => State::Valid,
             Holding::Certificate { certificate, .. } => match certificate.is_in_date(now) {
                 true => soon(certificate.not_after),
                 false if now < certificate.not_before => State::NotYetValid,
@@ -186,7 +195,15 @@ pub fn of_config(config: &Config, directory: &Path) -> Vec<Row> {
             }
         }
     }
-    let others = files_in(directory).unwrap_or_default();
+    let upstream = &config.upstream;
+    let xivo = format!("of XiVO ({})", upstream.place);
+    if let Some(file) = &upstream.ca {
+        used.entry(file).or_default().purposes.push(format!("authority {xivo}"));
+    }
+    // A file may be named in two ways.
+    let known: Vec<PathBuf> = used.keys().filter_map(|file| file.canonicalize().ok()).collect();
+    let mut others = files_in(directory).unwrap_or_default();
+    others.retain(|file| file.canonicalize().is_ok_and(|file| !known.contains(&file)));
     for file in &others {
         used.entry(file).or_default();
     }
@@ -201,9 +218,44 @@ pub fn of_config(config: &Config, directory: &Path) -> Vec<Row> {
             all.push(row);
         }
     }
+    for pin in &upstream.pins {
+        add_pin(&mut all, &upstream.place, false, pin.bytes(), format!("certificate {xivo}"));
+    }
+    for policy in &config.policies {
+        let Some(rule) = &policy.certificate else { continue };
+        for &pin in &rule.public_key_sha256 {
+            add_pin(&mut all, &rule.place, true, pin, peer(policy, rule));
+        }
+    }
     // What is in use comes first.
     all.sort_by_key(|row| row.purposes.is_empty());
     all
+}
+
+/// Adds a row for a pin whose certificate is in none of the files, and its purpose to that of one
+/// which is.
+fn add_pin(all: &mut Vec<Row>, place: &Place, of_key: bool, sha256: [u8; 32], purpose: String) {
+    let is_it = |row: &Row| {
+        row.certificate().is_some_and(|certificate| match of_key {
+            true => certificate.spki_sha256 == sha256,
+            false => certificate.sha256 == sha256,
+        })
+    };
+    match all.iter_mut().find(|row| is_it(row)) {
+        Some(row) if row.purposes.contains(&purpose) => {}
+        Some(row) => row.purposes.push(purpose),
+        None => all.push(Row {
+            file: place.file().to_owned(),
+            purposes: vec![purpose],
+            holding: Holding::Pin { of_key, sha256 },
+            key: None,
+        }),
+    }
+}
+
+/// How a peer is named whose policy names a certificate.
+fn peer(policy: &Policy, rule: &CertificateRule) -> String {
+    format!("peer {} ({})", policy.name, rule.place)
 }
 
 /// What the configuration says of a file.
@@ -221,7 +273,7 @@ fn peers(config: &Config, row: &Row) -> Vec<String> {
     policies
         .filter_map(|policy| Some((policy, policy.certificate.as_ref()?)))
         .filter(|(_, rule)| shown.satisfies(rule).is_ok())
-        .map(|(policy, rule)| format!("peer {} ({})", policy.name, rule.place))
+        .map(|(policy, rule)| peer(policy, rule))
         .collect()
 }
 

@@ -202,6 +202,45 @@ fn what_is_printed_can_be_pasted() {
 }
 
 #[test]
+fn xivos_authority_and_pins_without_a_file_are_shown() {
+    let (site, [_, _, peer]) = whole();
+    let pin = peer.lines().find(|line| line.starts_with("public_key_sha256")).unwrap();
+    let policies = site.main_file().with_file_name("policies");
+    let policy = |name: &str, host: &str, pin: &str| {
+        let text = format!("hosts = [\"{host}\"]\n[certificate]\n{pin}\n");
+        fs::write(policies.join(format!("{name}.toml")), text).unwrap();
+    };
+    let unknown = "5c".repeat(32);
+    policy("lyon", "192.0.2.7", pin);
+    policy("paris", "192.0.2.8", &format!("public_key_sha256 = [\"{unknown}\"]"));
+    let upstream = |line: &str| {
+        let main = MAIN.replace("http://192.0.2.80:80\"", &format!("https://192.0.2.80\"\n{line}"));
+        fs::write(site.main_file(), main).unwrap();
+        made(&site, &["show"])
+    };
+    let shown = upstream("ca = \"certs/ca.pem\"");
+    assert!(
+        shown.contains("certs/ca.pem\n    used by   authority of XiVO (gateway.toml:4)\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("certs/lyon.pem\n    used by   peer lyon (policies/lyon.toml:2)\n"),
+        "{shown}"
+    );
+    let line = format!(
+        "policies/paris.toml\n    used by   peer paris (policies/paris.toml:2)\n    pins      public key {unknown}; its"
+    );
+    assert!(shown.contains(&line), "{shown}");
+    let shown = upstream(&format!("pin_sha256 = \"{unknown}\""));
+    assert!(
+        shown.contains(&format!(
+            "    used by   certificate of XiVO (gateway.toml:4)\n    pins      SHA-256 {unknown};"
+        )),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_directory_elsewhere_is_named_in_full() {
     let site = Site::new(MAIN, &[]);
     let elsewhere = tempfile::tempdir().unwrap();

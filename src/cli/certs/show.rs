@@ -91,6 +91,10 @@ fn as_text(row: &Row, now: Timestamp) -> String {
             line("SHA-256", &Hex(&certificate.sha256).to_string());
             line("key", &format!("public_key_sha256 = [\"{}\"]", Hex(&certificate.spki_sha256)));
         }
+        Holding::Pin { of_key, sha256 } => {
+            let what = if *of_key { "public key" } else { "SHA-256" };
+            line("pins", &format!("{what} {}; its certificate is in no file here", Hex(sha256)));
+        }
         Holding::Revocations(list) => {
             line("issuer", &list.issuer);
             line("revokes", &list.revoked.to_string());
@@ -142,6 +146,7 @@ fn as_json(row: &Row, now: Timestamp) -> Value {
         "state": row.state(now).as_str(),
         "certificate": null,
         "revocation_list": null,
+        "pin": null,
         "error": null,
         "private_key": null,
     });
@@ -165,6 +170,10 @@ fn as_json(row: &Row, now: Timestamp) -> Value {
                 "sha256": Hex(&certificate.sha256).to_string(),
                 "public_key_sha256": Hex(&certificate.spki_sha256).to_string(),
             });
+        }
+        Holding::Pin { of_key, sha256 } => {
+            let key = if *of_key { "public_key_sha256" } else { "sha256" };
+            object["pin"] = json!({ key: Hex(sha256).to_string() });
         }
         Holding::Revocations(list) => {
             object["revocation_list"] = json!({
