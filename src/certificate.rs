@@ -21,6 +21,9 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 mod distinguished_name;
+mod revocations;
+
+pub use revocations::RevocationList;
 
 use distinguished_name::{bmp, rfc2253};
 

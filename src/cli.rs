@@ -1,6 +1,7 @@
 //! The commands. Only this module and those below it print.
 
 mod args;
+mod certs;
 mod check;
 mod demo;
 mod explain;
@@ -58,6 +59,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
         Command::Check(options) => check::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Demo(options) => demo::run(&options),
+        Command::Certs(options) => certs::run(&options),
         Command::Probe(options) => probe::run(&options),
     }
 }

@@ -20,7 +20,7 @@ use crate::policy::{Policy, Rate};
 use crate::record::LogSettings;
 use crate::senders::Senders;
 use crate::tls::TlsSettings;
-use crate::upstream::Tls;
+use crate::upstream::{Fingerprint, Tls};
 
 mod address;
 mod authority;
@@ -44,6 +44,7 @@ mod tls;
 mod units;
 mod upstream;
 
+pub(crate) use address::written_host;
 pub use authority::UpstreamHost;
 pub use problem::{Problem, Problems, Severity};
 pub use upstream::read_https_url;
@@ -132,6 +133,10 @@ pub struct Upstream {
     pub max_answer: u64,
     /// How TLS is spoken, with an https URL.
     pub tls: Option<Arc<Tls>>,
+    /// The file of the authorities that vouch for XiVO.
+    pub ca: Option<PathBuf>,
+    /// The certificates of which XiVO's has to be one.
+    pub pins: Vec<Fingerprint>,
     /// Whether the PROXY protocol tells XiVO's nginx whom a connection is made for.
     pub send_proxy_protocol: bool,
     /// The section.

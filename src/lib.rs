@@ -39,6 +39,7 @@ pub mod answer;
 pub mod arrival;
 pub mod caller;
 pub mod certificate;
+pub mod certs;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -13,6 +13,10 @@ use lexopt::{Arg, Error, Parser};
 
 use super::help;
 
+mod certs;
+
+pub(super) use certs::{CertsAct, CertsOptions};
+
 /// What to do.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -22,6 +26,7 @@ pub(super) enum Command {
     Check(CheckOptions),
     Explain(ExplainOptions),
     Demo(DemoOptions),
+    Certs(CertsOptions),
     Probe(ProbeOptions),
 }
 
@@ -117,6 +122,7 @@ fn named(name: &str, parser: Parser, config: Option<PathBuf>) -> Result<Command,
         "check" => check(parser, config),
         "explain" => explain(parser, config),
         "demo" => demo(parser, config),
+        "certs" => certs::certs(parser, config),
         "probe" => probe(parser, config),
         name if LATER.contains(&name) => {
             Err(format!("`{name}` is not available in this version").into())
@@ -335,10 +341,10 @@ const DEFAULT_CONFIG: &str = "/etc/phonebook-gateway/gateway.toml";
 /// Where the demo listens unless told otherwise.
 const DEMO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9480);
 
-const AVAILABLE: &[&str] = &["serve", "check", "explain", "demo", "probe"];
+const AVAILABLE: &[&str] = &["serve", "check", "explain", "demo", "certs", "probe"];
 
 /// Words that are reserved for commands to come.
-const LATER: &[&str] = &["report", "certs", "ctl"];
+const LATER: &[&str] = &["report", "ctl"];
 
 #[cfg(test)]
 mod tests {
@@ -362,9 +368,17 @@ mod tests {
 
     #[test]
     fn every_command_has_help() {
-        for line in
-            ["--help", "-h", "serve -h", "check --help", "explain --help", "demo -h", "probe -h"]
-        {
+        for line in [
+            "--help",
+            "-h",
+            "serve -h",
+            "check --help",
+            "explain --help",
+            "demo -h",
+            "certs -h",
+            "certs peer --help",
+            "probe -h",
+        ] {
             let Ok(Command::Help(text)) = parse(line) else { panic!("{line}") };
             assert!(text.contains("Usage: phonebook-gateway") && text.contains("Exit codes"));
             assert!(text.lines().all(|line| line.chars().count() <= 80), "{line}");
@@ -377,7 +391,7 @@ mod tests {
         for (line, part) in [
             ("chekc", "did you mean `check`?"),
             ("Serve", "did you mean `serve`?"),
-            ("frobnicate", "known are `serve`, `check`, `explain`, `demo` and `probe`"),
+            ("frobnicate", "known are `serve`, `check`, `explain`, `demo`, `certs` and `probe`"),
             ("check --srtict", "did you mean `--strict`?"),
             ("serve --colour", "known are `--config`, `--log-format` and `--help`"),
             ("demo -x", "unknown option `-x`"),
@@ -394,6 +408,26 @@ mod tests {
             ("explain --from 192.0.2.1 GET /x y", "\"y\""),
             ("demo --listen 0.0.0.0:9480", "loopback"),
             ("--config a demo", "brings its own"),
+            ("certs", "Known are `init`, `server`, `peer` and `show`"),
+            ("certs shwo", "did you mean `certs show`?"),
+            ("certs init lyon", "\"lyon\""),
+            ("certs init --days 0", "from 1 to 36500"),
+            ("certs init --days +5", "from 1 to 36500"),
+            ("certs init --json", "unknown option `--json`; known are"),
+            ("certs peer --name x lyon", "unknown option `--name`"),
+            ("certs server", "for which listener?"),
+            ("certs server *.example.org", "no wildcards"),
+            ("certs server 10.1", "abbreviated"),
+            ("certs server 192.0.2.0/24", "no host name and no address"),
+            ("certs server https://a.example.org", "no host name and no address"),
+            ("certs server ../a", "no host name"),
+            ("certs server CA", "the authority's own name"),
+            ("certs peer", "for which peer?"),
+            ("certs peer a b", "for which peer?"),
+            ("certs peer Lyon", "no peer's name"),
+            ("certs peer ../lyon", "no peer's name"),
+            ("certs peer ca", "the authority's own name"),
+            ("certs show --directory x a.pem", "not both"),
         ] {
             let error = parse(line).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");

@@ -12,6 +12,7 @@ Commands:
   check     look for mistakes in the configuration (-t is the same, as in nginx)
   explain   show step by step what would become of a request
   demo      try it out against a sample XiVO; needs no configuration
+  certs     make certificates for the gateway and its peers, and show them
   probe     connect to XiVO and say step by step what is there
 
 Options:
@@ -114,6 +115,41 @@ Options:
 
 Exit codes: 0 ended by a signal, 2 the command line is wrong, 3 failed at run
 time (the address is taken, say).
+";
+
+/// Of `certs`.
+pub(super) const CERTS: &str = "\
+Makes certificates for the gateway and its peers with a private authority, and
+shows which there are. Nothing is ever overwritten; keys have mode 0600.
+
+Usage: phonebook-gateway certs init [--name TEXT] [OPTIONS]
+       phonebook-gateway certs server NAME... [OPTIONS]
+       phonebook-gateway certs peer NAME [OPTIONS]
+       phonebook-gateway certs show [--json] [OPTIONS] [FILE...]
+
+  init                make the authority: ca.pem and ca.key
+  server NAME...      make NAME.pem and NAME.key for a listener that callers
+                      know by these host names and addresses; the first names
+                      the files
+  peer NAME           make NAME.pem and NAME.key for the peer whose policy is
+                      NAME.toml
+  show                list what the configuration uses, and what else is in the
+                      directory: for whom, until when, and the SHA-256 to pin;
+                      with FILE... or --directory what is there alone
+
+Options:
+      --directory DIR where the files are, `certs` beside the configuration
+                      unless given
+      --days N        how long it is valid: 3650 for the authority and 825 for
+                      others unless given, and no longer than the authority
+      --name TEXT     what the authority is called
+      --json          as a JSON array: file, used_by, state (valid,
+                      expires-soon, expired, not-yet-valid, broken), and what
+                      the file holds
+  -c, --config FILE   the configuration
+
+Exit codes: 0 well, 1 something shown is expired or broken, 2 the command line
+is wrong, 3 nothing was made (a file exists, say).
 ";
 
 /// Of `probe`.

@@ -43,6 +43,13 @@ pub(super) fn host(text: &str) -> Result<Host, Complaint> {
     name(text, NameRule::Dns).map(Host::Name)
 }
 
+/// The same for a command line, with what is wrong in one sentence.
+pub(crate) fn written_host(text: &str) -> Result<Host, String> {
+    host(text).map_err(|Complaint { message, label, help }| {
+        format!("{message}: {}", help.unwrap_or(label))
+    })
+}
+
 /// Whether `text` cannot be anything but an address, though perhaps a wrong one.
 pub(super) fn looks_like_address(text: &str) -> bool {
     // One colon after a name is a port.

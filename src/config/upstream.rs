@@ -74,7 +74,9 @@ pub(super) fn read(mut section: Section<'_>, base: &Path) -> Option<Upstream> {
         list_timeout,
         stall_timeout,
         max_answer,
-        tls,
+        tls: tls.tls,
+        ca: tls.ca,
+        pins: tls.pins,
         send_proxy_protocol,
         place,
     })

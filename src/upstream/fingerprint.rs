@@ -18,6 +18,11 @@ impl Fingerprint {
         Self(bytes)
     }
 
+    /// The digest itself.
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
     /// Reads 64 hexadecimal digits, with or without colons between the bytes, or base64 (RFC 4648,
     /// section 4; its final `=` may be left out).
     ///

@@ -7,6 +7,8 @@ mod certificate_names;
 #[cfg(test)]
 mod cli_agreement;
 #[cfg(test)]
+mod cli_certs;
+#[cfg(test)]
 mod cli_check;
 #[cfg(test)]
 mod cli_demo;

@@ -1,6 +1,6 @@
 //! The keys of `[upstream]` that are about TLS: whose certificate is believed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -12,12 +12,20 @@ use crate::config::{UpstreamHost, gateway};
 use crate::tls::{LoadError, read_certificates};
 use crate::upstream::{Fingerprint, NoFingerprint, Tls, Trust, check_authority};
 
-/// Reads the keys; `None` if there is an error among them. `Some(None)` is without TLS.
+/// How TLS is spoken with XiVO, and what was written of whom to believe.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) pins: Vec<Fingerprint>,
+}
+
+/// Reads the keys; `None` if there is an error among them.
 pub(super) fn read(
     section: &mut Section<'_>,
     base: &Path,
     url: Option<(&Field<'_>, &Url)>,
-) -> Option<Option<Arc<Tls>>> {
+) -> Option<Read> {
     let ca = section.take("ca");
     let pins = section.take("pin_sha256");
     let server_name = section.take("server_name");
@@ -29,7 +37,7 @@ pub(super) fn read(
         for (key, field) in written.into_iter().chain([(DANGER, &danger)]) {
             field.iter().for_each(|field| refuse_without_tls(field, key, url));
         }
-        return Some(None);
+        return Some(Read::default());
     }
     exclude([("ca", ca.as_ref()), ("pin_sha256", pins.as_ref()), (DANGER, danger.as_ref())]);
     // Read even where the URL cannot be, so that all mistakes are found at once.
@@ -44,6 +52,7 @@ pub(super) fn read(
             "pin XiVO's certificate instead: `phonebook-gateway probe --pin` prints the line";
         field.doubt(Complaint::new(message, "no certificate is verified").help(help));
     }
+    let pinned = fingerprints.clone().flatten().unwrap_or_default();
     let trust = match (authorities, fingerprints) {
         _ if anyone => Trust::Anyone,
         (Some(authorities), _) => Trust::Authorities(authorities?),
@@ -60,7 +69,9 @@ pub(super) fn read(
                     pin_sha256 (`phonebook-gateway probe --pin` prints it)";
         Complaint::new(error.to_string(), "https needs to know whom to believe").help(help)
     });
-    Some(Some(Arc::new(place.accept(tls)?)))
+    let tls = Some(Arc::new(place.accept(tls)?));
+    let file = ca.as_ref().and_then(|field| gateway::path(field, base));
+    Some(Read { tls, ca: file, pins: pinned })
 }
 
 /// Refuses the second of two that say whom to believe.
