@@ -1,7 +1,7 @@
 //! The wall, proven: each request of the corpus gets the verdict that its label demands, however it is cut into
 //! segments, and nothing reaches the upstream but requests as the gateway itself writes them.
 
-mod case;
+pub(crate) mod case;
 pub(crate) mod verdict;
 
 use std::{
@@ -22,7 +22,7 @@ use crate::support::{
 };
 
 /// The corpus. Its README says what the keys mean.
-const CORPUS: &str =
+pub(crate) const CORPUS: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/requests.jsonl"));
 
 /// Gateways that run cases at the same time.

