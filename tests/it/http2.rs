@@ -34,7 +34,7 @@ fn field<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
 fn a_search_is_answered_and_logged() {
     let upstream = Scripted::well();
     let live = before(&upstream);
-    let mut client = Sound::connect(live.address);
+    let client = Sound::connect(live.address);
     let asked = Request::get(format!("https://gateway{}", target("doe")))
         .header("user-agent", "tests/1")
         .header("referer", "http://a/")
@@ -85,7 +85,7 @@ fn heads_without_bodies_and_bodies_of_unknown_length_end_as_they_should() {
         }
     });
     let live = before(&upstream);
-    let mut client = Sound::connect(live.address);
+    let client = Sound::connect(live.address);
     let chunked = client.get(&list());
     assert_eq!((chunked.status.as_u16(), chunked.text().as_str()), (200, "[1,2]"));
     assert_eq!(field(&chunked, "transfer-encoding"), None);
@@ -106,7 +106,7 @@ fn requests_of_one_connection_are_on_their_way_at_once() {
     let door = Door::default();
     let upstream = Scripted::slow(&door);
     let live = before(&upstream);
-    let mut client = Sound::connect(live.address);
+    let client = Sound::connect(live.address);
     let mut slow = ByHand::connect(live.address, &[]);
     assert!(slow.send(&[request(1, &target("slow")), request(3, &target("quick"))].concat()));
     let first = slow.until(HEADERS).unwrap();
@@ -128,7 +128,7 @@ fn refusals_are_those_of_http_1() {
         .start();
     let ask = |method: &str, target: &str| {
         let request = Request::builder().method(method).uri(format!("https://gateway{target}"));
-        let mut client = Sound::connect(live.address);
+        let client = Sound::connect(live.address);
         client.ask(request.body(()).unwrap()).unwrap()
     };
     for (method, target, status, reason) in [
@@ -152,7 +152,7 @@ fn refusals_are_those_of_http_1() {
         assert_eq!(field(&answer, "allow"), allow);
     }
     assert!(upstream.requests().is_empty());
-    let mut stranger = Sound::connect_from(live.address, Some("127.0.0.9"));
+    let stranger = Sound::connect_from(live.address, Some("127.0.0.9"));
     for _ in 0..5 {
         let answer = stranger.get(&list());
         assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (403, "unknown-peer"));
@@ -233,7 +233,7 @@ fn a_body_is_refused_whether_it_was_told_of_or_not() {
     let upstream = Scripted::well();
     let live = before(&upstream);
     for told in [true, false] {
-        let mut client = Sound::connect(live.address);
+        let client = Sound::connect(live.address);
         let mut request = Request::get(format!("https://gateway{}", target("doe")));
         if told {
             request = request.header("content-length", "3");
@@ -282,7 +282,7 @@ fn what_http_2_itself_refuses_leaves_its_line_and_its_token() {
     for line in live.short_log(count) {
         assert_eq!(line, "127.0.0.1 - lyon [-] \"\" 400 0 \"-\" \"-\"");
     }
-    let mut client = Sound::connect(live.address);
+    let client = Sound::connect(live.address);
     assert_eq!(client.get(&target).reason(), "rate-limited");
     assert!(upstream.requests().is_empty());
 }
@@ -322,11 +322,10 @@ fn a_connection_that_breaks_the_rules_ends_and_leaves_a_line() {
 #[test]
 fn a_cut_answer_is_reset_and_never_ends() {
     let upstream = Scripted::start(|connection| {
-        while connection.request().is_some() {
+        if connection.request().is_some() {
             let head =
                 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n";
             connection.send(format!("{head}[1,").as_bytes());
-            return;
         }
     });
     let live = before(&upstream);
@@ -429,7 +428,7 @@ fn who_does_not_read_at_all_loses_the_connection() {
 fn a_connection_ends_after_so_many_requests_and_answers_them_all() {
     let upstream = Scripted::well();
     let live = setup(upstream.address()).limits("max_requests_per_connection = 3").start();
-    let mut client = Sound::connect(live.address);
+    let client = Sound::connect(live.address);
     for term in ["a1", "a2", "a3"] {
         assert_eq!(client.get(&target(term)).text(), found_body(term));
     }
@@ -452,7 +451,7 @@ fn idle_old_and_silent_connections_end() {
     let live = setup(upstream.address())
         .limits("head_timeout = \"300ms\"\nidle_timeout = \"300ms\"")
         .start();
-    let mut idle = Sound::connect(live.address);
+    let idle = Sound::connect(live.address);
     assert_eq!(idle.get(&target("doe")).status, 200);
     idle.is_left();
     let mut silent = ByHand::silent(live.address);
@@ -466,7 +465,7 @@ fn idle_old_and_silent_connections_end() {
     let lines = live.short_log(2);
     assert!(lines[1].ends_with("\"\" 408 0 \"-\" \"-\""), "{lines:?}");
     let old = setup(upstream.address()).limits("max_connection_age = \"300ms\"").start();
-    let mut client = Sound::connect(old.address);
+    let client = Sound::connect(old.address);
     assert_eq!(client.get(&target("doe")).status, 200);
     client.is_left();
 }
@@ -489,8 +488,11 @@ fn a_gateway_that_drains_answers_what_was_asked_and_takes_leave() {
     assert!(live.comes_to_rest());
 }
 
-/// What a flooder sends, and whether GOAWAY must say `ENHANCE_YOUR_CALM`.
-fn floods() -> Vec<(&'static str, Box<dyn Fn(u32) -> Vec<u8>>)> {
+/// What a flooder sends the nth time.
+type Flood = Box<dyn Fn(u32) -> Vec<u8>>;
+
+/// Floods by name.
+fn floods() -> Vec<(&'static str, Flood)> {
     let head = || frame(HEADERS, END_HEADERS, 1, &block(&pseudo("GET", "/nothing")));
     vec![
         (
@@ -555,7 +557,7 @@ fn floods() -> Vec<(&'static str, Box<dyn Fn(u32) -> Vec<u8>>)> {
 fn floods_end_their_connection_and_nobody_elses() {
     let upstream = Scripted::well();
     let live = setup(upstream.address()).start();
-    let mut honest = Sound::connect(live.address);
+    let honest = Sound::connect(live.address);
     for (what, flood) in floods() {
         let mut client = ByHand::connect(live.address, &[]);
         let mut sent = 0;
@@ -623,7 +625,7 @@ fn each_request_of_a_rapid_reset_is_logged_and_spends_its_token() {
         assert!(line.contains(&target("doe")), "{line}");
     }
     assert!(upstream.requests().is_empty(), "{:?}", upstream.requests());
-    let mut other = Sound::connect(live.address);
+    let other = Sound::connect(live.address);
     assert_eq!(other.get(&target("doe")).reason(), "rate-limited");
 }
 

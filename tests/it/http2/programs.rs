@@ -61,7 +61,7 @@ fn memory_is_flat_over_floods() {
     let flooded: Setup = setup(upstream.address()).workers(2);
     let mut gateway = Binary::serve(&flooded);
     let address = gateway.address();
-    let mut honest = Sound::connect(address);
+    let honest = Sound::connect(address);
     let mut before = 0;
     for round in 0..6 {
         for (what, flood) in floods() {

@@ -127,17 +127,17 @@ impl Sound {
     }
 
     /// A request without a body.
-    pub(crate) fn ask(&mut self, request: Request<()>) -> Result<Answer, h2::Error> {
+    pub(crate) fn ask(&self, request: Request<()>) -> Result<Answer, h2::Error> {
         self.ask_all(vec![request]).remove(0)
     }
 
     /// GET of a target.
-    pub(crate) fn get(&mut self, target: &str) -> Answer {
+    pub(crate) fn get(&self, target: &str) -> Answer {
         self.ask(get(target)).unwrap()
     }
 
     /// Requests that are all on their way at once.
-    pub(crate) fn ask_all(&mut self, requests: Vec<Request<()>>) -> Vec<Result<Answer, h2::Error>> {
+    pub(crate) fn ask_all(&self, requests: Vec<Request<()>>) -> Vec<Result<Answer, h2::Error>> {
         let send = self.send.clone();
         let asked = async move {
             let mut tasks = Vec::new();
@@ -154,7 +154,7 @@ impl Sound {
     }
 
     /// A request whose body follows.
-    pub(crate) fn post(&mut self, request: Request<()>, body: &'static [u8]) -> Answer {
+    pub(crate) fn post(&self, request: Request<()>, body: &'static [u8]) -> Answer {
         let send = self.send.clone();
         let asked = async move {
             let mut send = send.ready().await.unwrap();
@@ -166,10 +166,12 @@ impl Sound {
     }
 
     /// Waits until the gateway has ended the connection.
-    pub(crate) fn is_left(&mut self) {
-        let connection = &mut self.connection;
+    pub(crate) fn is_left(self) {
+        let Self { runtime, send, connection } = self;
         let ended = async { tokio::time::timeout(PATIENCE, connection).await.unwrap() };
-        let _ = self.runtime.block_on(ended);
+        let _ = runtime.block_on(ended);
+        // Only now: without it the client itself would leave.
+        drop(send);
     }
 }
 
