@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::address::ClientAddress;
 use crate::certificate::Certificate;
+use crate::forwarded::ForwardedHeader;
 use crate::policy::CertificateRule;
 
 /// Who sent a request.
@@ -125,6 +126,15 @@ impl ClientSource {
             Self::ProxyProtocol => "proxy-protocol",
             Self::XForwardedFor => "x-forwarded-for",
             Self::Forwarded => "forwarded",
+        }
+    }
+}
+
+impl From<ForwardedHeader> for ClientSource {
+    fn from(header: ForwardedHeader) -> Self {
+        match header {
+            ForwardedHeader::XForwardedFor => Self::XForwardedFor,
+            ForwardedHeader::Forwarded => Self::Forwarded,
         }
     }
 }

@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod explain;
 mod help;
+mod probe;
 mod serve;
 
 use std::ffi::OsString;
@@ -17,7 +18,8 @@ use args::Command;
 pub enum Exit {
     /// 0: well.
     Well,
-    /// 1: findings: an invalid configuration in `check`, a denied request in `explain`.
+    /// 1: findings: an invalid configuration in `check`, a denied request in `explain`, a failed
+    /// `probe`.
     Findings,
     /// 2: the command line is wrong.
     Usage,
@@ -56,6 +58,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
         Command::Check(options) => check::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Demo(options) => demo::run(&options),
+        Command::Probe(options) => probe::run(&options),
     }
 }
 

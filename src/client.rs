@@ -13,7 +13,6 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::answer::{Gone, Head, Outlet};
 use crate::config::Limits;
 use crate::http1::request::{HeadError, HeadLimits, RequestHead, RequestReader, Seen};
-use crate::peek::{Waiting, waiting};
 use crate::refusal::Refusal;
 use crate::transport::Transport;
 use crate::worker::Worker;
@@ -73,7 +72,7 @@ impl Client {
     /// # Errors
     /// The connection failed.
     pub async fn readable(&self) -> io::Result<()> {
-        self.stream.tcp().readable().await
+        self.stream.readable().await
     }
 
     /// Reads what is there, `None` where nothing is: the runtime takes a connection that was just
@@ -97,7 +96,7 @@ impl Client {
 
     /// Whether the client has sent what nobody has read.
     pub fn has_unread(&self) -> bool {
-        waiting(self.stream.tcp()) == Waiting::Bytes
+        self.stream.has_unread()
     }
 
     /// Reads one head into `buffer`, which holds the first bytes of it already. When a head is yielded,

@@ -9,14 +9,18 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::forwarded::ForwardedHeader;
 use crate::place::{Place, Placed};
 use crate::policy::{Policy, Rate};
 use crate::record::LogSettings;
+use crate::senders::Senders;
 use crate::tls::TlsSettings;
+use crate::upstream::Tls;
 
 mod address;
 mod authority;
@@ -34,12 +38,14 @@ mod policies;
 mod problem;
 mod rate;
 mod reader;
+mod senders;
 mod tls;
 mod units;
 mod upstream;
 
 pub use authority::UpstreamHost;
 pub use problem::{Problem, Problems, Severity};
+pub use upstream::read_https_url;
 
 use environment::Variables;
 use policies::{Surroundings, Written};
@@ -80,6 +86,12 @@ pub struct Listener {
     /// The hosts that requests may name, in lower case and without a final dot; an IPv6 address has
     /// its brackets and its shortest form. Empty: any.
     pub server_names: Vec<String>,
+    /// Who must say at the beginning of a connection for whom it is; nobody else may.
+    pub proxy_protocol_from: Senders,
+    /// Whose header says for whom a request is.
+    pub trusted_proxies: Senders,
+    /// That header.
+    pub forwarded_header: ForwardedHeader,
     /// Its certificates, where it speaks TLS.
     pub tls: Option<TlsSettings>,
     /// Whether it offers HTTP/2, which needs TLS.
@@ -94,11 +106,12 @@ pub struct Listener {
 pub struct Upstream {
     /// The URL's host.
     pub host: UpstreamHost,
-    /// The URL's port, or 80; never 0.
+    /// The URL's port, or 80, or 443 with https; 0 for a socket and never else.
     pub port: u16,
     /// The URL as it was written.
     pub url_text: String,
-    /// What the Host field says to XiVO: `host`, or the URL's host with a port other than 80.
+    /// What the Host field says to XiVO: `host`, or the URL's host with a port other than its
+    /// scheme's, or `localhost` for a socket.
     pub host_header: String,
     /// The local address of connections to XiVO.
     pub source: Option<Placed<IpAddr>>,
@@ -114,6 +127,10 @@ pub struct Upstream {
     pub stall_timeout: Duration,
     /// The largest body that is passed on, in bytes.
     pub max_answer: u64,
+    /// How TLS is spoken, with an https URL.
+    pub tls: Option<Arc<Tls>>,
+    /// Whether the PROXY protocol tells XiVO's nginx whom a connection is made for.
+    pub send_proxy_protocol: bool,
     /// The section.
     pub place: Place,
 }
@@ -185,9 +202,9 @@ fn read_texts(
 
 /// Reads the policies, compares them, and makes the configuration if there was no error.
 fn assemble(
-    main: &std::sync::Arc<Document>,
+    main: &Arc<Document>,
     draft: gateway::Draft,
-    documents: &[std::sync::Arc<Document>],
+    documents: &[Arc<Document>],
     variables: Variables<'_>,
     mut found: Vec<Problem>,
 ) -> Result<(Config, Vec<Problem>), Problems> {
@@ -198,6 +215,7 @@ fn assemble(
         .filter_map(|document| policies::read(document, &surroundings, &mut found))
         .collect();
     found.extend(overlap::compare(&written));
+    found.extend(senders::compare(&draft.listeners, &written));
     // The main file comes first, and what was found by comparing files stands where it belongs.
     found.sort_by(|a, b| {
         let is_policy = |problem: &Problem| problem.file() != main.file();

@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
+use crate::arrival;
+use crate::caller::ClientSource;
 use crate::client::{After, Client, Reading};
 use crate::config::Limits;
 use crate::gateway::{self, ConnectionFacts, Origin};
@@ -18,8 +20,23 @@ use crate::tls::{self, Opened};
 use crate::transport::Transport;
 use crate::worker::{Counted, Worker};
 
-/// Begins to serve `stream`, in TLS where its listener has it, in a task of its own.
+/// Begins to serve `stream` in a task of its own.
 pub fn begin(counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
+    match facts.source {
+        ClientSource::ProxyProtocol => drop(spawn_local(wait_for_name(counted, stream, facts))),
+        _ => open(counted, stream, facts),
+    }
+}
+
+/// Waits until the sender has said for whom the connection is.
+async fn wait_for_name(mut counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
+    if let Some(facts) = arrival::announce(&mut counted, &stream, facts).await {
+        open(counted, stream, facts);
+    }
+}
+
+/// Goes on with HTTP, in TLS where the listener has it, in a task of its own.
+fn open(counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
     let snapshot = counted.worker().shared.snapshot();
     match snapshot.tls.get(facts.listener).and_then(Option::as_ref) {
         None => drop(spawn_local(serve(counted, Transport::Plain(stream), facts))),
@@ -56,7 +73,7 @@ async fn shake_hands(
     if facts.stranger && !facts.over_ceiling {
         // Whom a certificate names is known only now.
         let snapshot = counted.worker().shared.snapshot();
-        let found = Origin::of(&snapshot, &facts, Timestamp::now()).found;
+        let found = Origin::of(&snapshot, &facts, |_| std::iter::empty(), Timestamp::now()).found;
         if found.peer().is_some() {
             facts.stranger = false;
             counted.is_a_peers();
@@ -172,7 +189,7 @@ async fn first_bytes(
 }
 
 /// How long a worker that drains still waits for the first request of a connection.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {

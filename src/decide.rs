@@ -1,7 +1,7 @@
 //! Whether a policy grants a lookup: pure and total, without a clock and without I/O. What no line
 //! of the policy grants is refused.
 
-use crate::lookup::Lookup;
+use crate::lookup::{Asked, Lookup, PATH};
 use crate::place::Place;
 use crate::policy::{Action, Policy};
 use crate::refusal::{NotGranted, Refusal};
@@ -15,12 +15,27 @@ pub struct Verdict {
     pub rule: Place,
 }
 
-/// A lookup that a policy grants. Only [`decide`] makes one, and only for a permit is anything sent
-/// to XiVO.
+/// A lookup that a policy grants. Only [`decide`] makes one, but for [`Permit::trial`], and only for a
+/// permit is anything sent to XiVO.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permit(Lookup);
 
 impl Permit {
+    /// The gateway's own question, which needs no policy: a search for what no contact is called.
+    /// Its answer tells nobody anything but that XiVO answers.
+    ///
+    /// # Errors
+    /// None in earnest: the question is a constant.
+    pub fn trial() -> Result<Self, Refusal> {
+        let asked = Asked {
+            method: b"GET",
+            path: PATH.as_bytes(),
+            query: Some(b"act=search&search=phonebook-gateway-probe"),
+            has_body: false,
+        };
+        Lookup::parse(asked).map(Self)
+    }
+
     /// What may be asked.
     pub fn lookup(&self) -> &Lookup {
         &self.0
@@ -58,7 +73,6 @@ pub fn action(lookup: &Lookup) -> Action {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lookup::{Asked, PATH};
     use crate::policy::Actions;
     use crate::policy::tests::policy;
 
@@ -78,6 +92,12 @@ mod tests {
             Err(Refusal::ActionNotGranted(not)) => Some(not),
             Err(other) => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn the_trial_is_a_search_that_finds_nobody() {
+        let Lookup::Search { term, known: None } = Permit::trial().unwrap().0 else { panic!() };
+        assert_eq!(term.length(), "phonebook-gateway-probe".len());
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub struct Diagnostics {
     peers: Throttle,
     strangers: Throttle,
     unheard: Throttle,
+    unannounced: Throttle,
     faults: Throttle,
     handshakes: Throttle,
     accept: Throttle,
@@ -69,12 +70,8 @@ impl Diagnostics {
         };
         let reason = Refusal::Upstream(fault).word();
         let upstream = &snapshot.config.upstream.url_text;
-        let advice = fault.for_administrator();
-        let host = match fault {
-            UpstreamFault::RefusedGateway(_) => format!(" for host {}", source(snapshot)),
-            _ => String::new(),
-        };
-        tracing::warn!(reason, upstream, request_id, kept_back, "{advice}{host}");
+        let why = explain_fault(fault, snapshot);
+        tracing::warn!(reason, upstream, request_id, kept_back, "{why}");
     }
 
     /// Tells of an answer that was begun and could not be completed.
@@ -102,6 +99,19 @@ impl Diagnostics {
         }
     }
 
+    /// Tells of a connection that was closed since its sender named no client.
+    pub fn unannounced(&self, sender: ClientAddress, why: &str, place: Option<&Place>) {
+        if let Some(kept_back) = self.unannounced.pass(1) {
+            let place = place.map(|place| format!(" [{place}]")).unwrap_or_default();
+            tracing::warn!(
+                %sender,
+                kept_back,
+                "a connection was closed: {why}; its sender is in proxy_protocol_from, so it has to \
+                 begin with one{place}"
+            );
+        }
+    }
+
     /// Tells of a TLS handshake that came to nothing, unless nobody began one.
     pub fn handshake_failed(&self, client: IpAddr, fault: &HandshakeFault) {
         if matches!(fault, HandshakeFault::Nothing) {
@@ -120,6 +130,22 @@ impl Diagnostics {
                 "a connection could not be accepted: {error}; if it says `too many open files`, raise LimitNOFILE"
             );
         }
+    }
+}
+
+/// What went wrong with XiVO and what to do about it, with what was seen of it.
+pub fn explain_fault(fault: UpstreamFault, snapshot: &Snapshot) -> String {
+    let advice = fault.for_administrator();
+    match fault {
+        UpstreamFault::RefusedGateway(_) => format!("{advice} for host {}", source(snapshot)),
+        UpstreamFault::Unreachable(why) => {
+            let tls = snapshot.config.upstream.tls.as_ref();
+            match tls.and_then(|tls| tls.refused_certificate(why)) {
+                Some(seen) => format!("{advice} (seen: {seen})"),
+                None => advice.into_owned(),
+            }
+        }
+        _ => advice.into_owned(),
     }
 }
 
@@ -197,6 +223,9 @@ fn certificate_reason(refusal: &Refusal, origin: &Origin<'_>) -> String {
 /// The address that XiVO sees, as far as the configuration and the routing say.
 pub fn source(snapshot: &Snapshot) -> String {
     match source_address(snapshot) {
+        _ if snapshot.config.upstream.send_proxy_protocol => {
+            "each peer's own address, which the PROXY protocol tells".to_owned()
+        }
         Some(source) => source.to_string(),
         None => "that the gateway has towards it".to_owned(),
     }
@@ -204,9 +233,9 @@ pub fn source(snapshot: &Snapshot) -> String {
 
 /// The same where it is known.
 pub fn source_address(snapshot: &Snapshot) -> Option<IpAddr> {
-    let route = snapshot.route();
-    let routed = || route.addresses.first().and_then(|&to| crate::upstream::routed_source(to));
-    route.source.or_else(routed)
+    let routed = || snapshot.upstream.first().and_then(|&to| crate::upstream::routed_source(to));
+    let configured = snapshot.config.upstream.source.as_ref().map(|source| source.value);
+    configured.or_else(routed)
 }
 
 /// Lets so many through in ten seconds, and counts the rest.

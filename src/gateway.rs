@@ -15,21 +15,24 @@ use crate::address::ClientAddress;
 use crate::answer::problem::Audience;
 use crate::answer::relay::Relay;
 use crate::answer::{Gone, Manner, Outlet, problem};
-use crate::caller::{Caller, ClientSource};
+use crate::caller::{Caller, ClientSource, Shown};
 use crate::client::{After, Request};
 use crate::config::{Listener, Upstream};
 use crate::decide::{Permit, Verdict, decide};
+use crate::forwarded;
 use crate::http1::host::Host;
 use crate::http1::request::RequestHead;
 use crate::http1::{Span, Version};
 use crate::limits::{Admitted, PeerLimits};
 use crate::lookup::{Asked, Lookup};
 use crate::peers::{self, Peer};
+use crate::proxy_protocol::write::Relayed;
 use crate::record::Record;
 use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::tls::TlsFacts;
 use crate::upstream::{Answer, Question};
+use crate::whoami::{self, WhoAmI};
 use crate::worker::{RequestId, Worker};
 
 /// What is known of a connection before its first request.
@@ -80,7 +83,8 @@ pub async fn serve(
     let head = if facts.plain_on_tls { Err(Refusal::PlainOnTls) } else { head };
     let field = |span: Option<Span>| span.map(|span| span.of(bytes));
     let (line, referer, agent) = (seen.line.of(bytes), field(seen.referer), field(seen.user_agent));
-    let origin = Origin::of(&snapshot, facts, Timestamp::now());
+    let values = |name| head.iter().flat_map(move |head| head.values(bytes, name));
+    let origin = Origin::of(&snapshot, facts, values, Timestamp::now());
     let mut record = Record::open(&worker.log, &origin.caller, line, referer, agent);
     if let Some(peer) = origin.found.peer() {
         record.set_peer(peer.policy.name.as_str());
@@ -124,6 +128,10 @@ impl<'a> Exchange<'a> {
         record: &mut Record<'a>,
     ) -> Result<After, Refusal> {
         let addressed = self.facts.addressed(self.snapshot);
+        if self.snapshot.config.whoami && whoami::is_asked(&head, self.bytes) {
+            whoami::judge(self, self.origin.found, addressed, (head, self.bytes))?;
+            return self.introduce(&manner, client, record).await;
+        }
         let head = (head, self.bytes);
         let Judged { head, peer, permit, .. } = judge(self, self.origin.found, addressed, head)?;
         let slot = peer.state.slot().map_err(Refusal::TooManyConcurrent)?;
@@ -143,6 +151,27 @@ impl<'a> Exchange<'a> {
         after
     }
 
+    /// Tells a caller who it is.
+    async fn introduce(
+        &self,
+        manner: &Manner,
+        client: &mut impl Outlet,
+        record: &mut Record<'_>,
+    ) -> Result<After, Refusal> {
+        if self.facts.over_ceiling {
+            return Err(Refusal::Overloaded);
+        }
+        let Origin { caller, found } = &self.origin;
+        let known = found.peer().is_some();
+        let whoami = WhoAmI::new(caller, known, Timestamp::now(), self.request_id.as_str());
+        let (head, body) = whoami.answer(manner);
+        record.set_status(head.status());
+        let sent = client.begin(self.worker, &head, &body, true).await;
+        sent.map_err(|Gone| Refusal::ClientClosed)?;
+        record.add_body_bytes(body.len());
+        Ok(if manner.keep_alive { After::KeepAlive } else { After::Close })
+    }
+
     /// Asks XiVO what was permitted.
     async fn ask(&self, permit: &Permit, head: &RequestHead) -> Result<Answer, Refusal> {
         let upstream = &self.snapshot.config.upstream;
@@ -157,7 +186,8 @@ impl<'a> Exchange<'a> {
         let mut request = buffers.take();
         question.write(&mut request);
         let deadline = self.began + time_allowed(upstream, permit.lookup());
-        let route = self.snapshot.route();
+        let route =
+            self.snapshot.route(relayed(self.snapshot, &self.origin.caller, self.facts.listener));
         let answer = self.worker.pool.ask(&route, &request, buffers.take(), deadline).await;
         buffers.put(request);
         answer.map_err(Refusal::Upstream)
@@ -196,6 +226,12 @@ pub trait Gate {
     /// What is used up.
     fn admit(&mut self, peer: &Peer<Arc<PeerLimits>>) -> Result<Self::Admitted, Refusal>;
 
+    /// Counts a caller that asks who it is, as one that is in no policy.
+    ///
+    /// # Errors
+    /// It has asked too often.
+    fn introduce(&mut self, found: Found<'_>) -> Result<(), Refusal>;
+
     /// A request has come this far.
     fn passed(&mut self, _step: Step<'_>) {}
 }
@@ -214,13 +250,28 @@ pub struct Origin<'a> {
 
 impl<'a> Origin<'a> {
     /// Who sends a request at `now` over a connection with these `facts`.
-    pub fn of(snapshot: &'a Snapshot, facts: &'a ConnectionFacts, now: Timestamp) -> Self {
-        let certificate = facts.tls.as_ref().and_then(|tls| {
-            let authority = snapshot.tls.get(facts.listener)?.as_ref().map(|tls| &tls.authority);
-            tls.shown(authority?, now)
-        });
-        let ConnectionFacts { client: address, source, socket, .. } = *facts;
-        let caller = Caller { address, source, socket, certificate };
+    /// `values` yields what the head says in all fields of a name; it is asked only where a trusted
+    /// proxy sends the request.
+    pub fn of<'b, V: DoubleEndedIterator<Item = &'b [u8]>>(
+        snapshot: &'a Snapshot,
+        facts: &'a ConnectionFacts,
+        values: impl FnOnce(&'static str) -> V,
+        now: Timestamp,
+    ) -> Self {
+        let ConnectionFacts { client, source, socket, .. } = *facts;
+        let caller = match facts.trusting(snapshot) {
+            // The certificate that such a proxy shows is its own, and nothing of its client's.
+            Some(listener) => {
+                let header = listener.forwarded_header;
+                let is_trusted = |address| listener.trusted_proxies.contain(address);
+                let found = forwarded::client(header, values(header.name()), is_trusted);
+                Caller { address: found.ok(), source: header.into(), socket, certificate: None }
+            }
+            None => {
+                let certificate = facts.shown_certificate(snapshot, now);
+                Caller { address: client, source, socket, certificate }
+            }
+        };
         Self { caller, found: snapshot.peers.find(&caller) }
     }
 }
@@ -239,6 +290,17 @@ impl ConnectionFacts {
     pub fn addressed<'a>(&'a self, snapshot: &'a Snapshot) -> Addressed<'a> {
         let server_name = self.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
         Addressed { listener: snapshot.config.listeners.get(self.listener), server_name }
+    }
+
+    /// The listener, where it trusts the far end to say whose each request is.
+    pub(crate) fn trusting<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Listener> {
+        let listener = snapshot.config.listeners.get(self.listener)?;
+        listener.trusted_proxies.contain(self.client?).then_some(listener)
+    }
+
+    fn shown_certificate(&self, snapshot: &Snapshot, now: Timestamp) -> Option<Shown<'_>> {
+        let authority = &snapshot.tls.get(self.listener)?.as_ref()?.authority;
+        self.tls.as_ref()?.shown(authority, now)
     }
 
     /// What its client spoke: `http` or `https`.
@@ -284,6 +346,27 @@ pub fn judge<'s, G: Gate>(
     addressed: Addressed<'_>,
     (head, bytes): (Result<RequestHead, Refusal>, &[u8]),
 ) -> Result<Judged<'s, G::Admitted>, Refusal> {
+    let head = heard(&mut gate, found, addressed, (head, bytes))?;
+    let peer = found.identify(Timestamp::now()).map_err(|why| gate.count_refused(found, why))?;
+    gate.passed(Step::Identified(peer));
+    let admitted = gate.admit(peer)?;
+    let lookup = Lookup::parse(asked(&head, bytes))?;
+    gate.passed(Step::Parsed(&lookup));
+    let verdict = decide(&peer.policy, lookup);
+    gate.passed(Step::Decided(&verdict));
+    Ok(Judged { head, peer, admitted, permit: verdict.outcome? })
+}
+
+/// The first step of it: a head that is HTTP, and meant for this gateway.
+///
+/// # Errors
+/// It is not.
+pub fn heard<G: Gate>(
+    gate: &mut G,
+    found: Found<'_>,
+    addressed: Addressed<'_>,
+    (head, bytes): (Result<RequestHead, Refusal>, &[u8]),
+) -> Result<RequestHead, Refusal> {
     let head = direct(head, bytes, addressed).map_err(|refusal| match refusal {
         // The connection would go on, so a stranger's rate has to end it.
         Refusal::Misdirected => gate.count_refused(found, refusal),
@@ -293,14 +376,7 @@ pub fn judge<'s, G: Gate>(
         }
     })?;
     gate.passed(Step::Read(&head));
-    let peer = found.identify(Timestamp::now()).map_err(|why| gate.count_refused(found, why))?;
-    gate.passed(Step::Identified(peer));
-    let admitted = gate.admit(peer)?;
-    let lookup = Lookup::parse(asked(&head, bytes))?;
-    gate.passed(Step::Parsed(&lookup));
-    let verdict = decide(&peer.policy, lookup);
-    gate.passed(Step::Decided(&verdict));
-    Ok(Judged { head, peer, admitted, permit: verdict.outcome? })
+    Ok(head)
 }
 
 /// The limits as they are when a request is served.
@@ -327,6 +403,15 @@ impl Gate for &Exchange<'_> {
             Ok(()) => refusal,
             Err(limited) => Refusal::UnknownPeerLimited(limited),
         }
+    }
+
+    fn introduce(&mut self, found: Found<'_>) -> Result<(), Refusal> {
+        let now = self.worker.moment(self.began.into_std());
+        let counted = self.worker.shared.limits.unknown(self.origin.caller.shown_address(), now);
+        counted.map_err(|limited| match found.peer() {
+            Some(_) => Refusal::RateLimited(limited),
+            None => Refusal::UnknownPeerLimited(limited),
+        })
     }
 
     fn admit(&mut self, peer: &Peer<Arc<PeerLimits>>) -> Result<Admitted, Refusal> {
@@ -368,6 +453,16 @@ pub fn asked<'b>(head: &RequestHead, bytes: &'b [u8]) -> Asked<'b> {
         query: head.query().map(|query| query.of(bytes)),
         has_body: head.has_body(),
     }
+}
+
+/// Whom the PROXY protocol names to XiVO, where it is sent. `listener` took the connection.
+pub fn relayed(snapshot: &Snapshot, caller: &Caller<'_>, listener: usize) -> Relayed {
+    let listener = snapshot.config.listeners.get(listener);
+    let unknown = (std::net::Ipv4Addr::UNSPECIFIED, 0);
+    let destination = listener.map_or_else(|| unknown.into(), |listener| listener.address);
+    // The port belongs to whom the connection comes from, which may be a proxy.
+    let port = if caller.source == ClientSource::Socket { caller.socket.port() } else { 0 };
+    Relayed { client: caller.shown_address(), port, destination }
 }
 
 /// How long XiVO may take until the head of its answer: it builds the whole list before the first

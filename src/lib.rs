@@ -29,12 +29,13 @@
 //! clients; no name is resolved while a request waits.
 //!
 //! # Layers
-//! [`address`], [`place`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`], [`refusal`] and
-//! [`http1`] are pure: they do no I/O, read no clock and know no runtime. [`cli`] is the only module
-//! that prints.
+//! [`address`], [`certificate`], [`place`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`],
+//! [`refusal`], [`senders`], [`proxy_protocol`], [`forwarded`] and [`http1`] are pure: they do no I/O,
+//! read no clock and know no runtime. [`cli`] is the only module that prints.
 
 pub mod address;
 pub mod answer;
+pub mod arrival;
 pub mod caller;
 pub mod certificate;
 pub mod cli;
@@ -44,6 +45,7 @@ pub mod connection;
 pub mod decide;
 pub mod demo;
 pub mod diagnostics;
+pub mod forwarded;
 pub mod gateway;
 pub mod http1;
 pub mod http2;
@@ -54,11 +56,16 @@ mod peek;
 pub mod peers;
 pub mod place;
 pub mod policy;
+pub mod preamble;
+pub mod proxy_protocol;
+
 pub mod record;
 pub mod refusal;
+pub mod senders;
 pub mod server;
 pub mod snapshot;
 pub mod tls;
 pub mod transport;
 pub mod upstream;
+pub mod whoami;
 pub mod worker;

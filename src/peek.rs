@@ -1,8 +1,9 @@
 //! What the kernel holds for a connection, without taking it.
 
+use std::os::fd::AsFd;
+
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
-use tokio::net::TcpStream;
 
 /// What a read would yield now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub(crate) enum Waiting {
 
 /// Asks the kernel, with one system call. The runtime knows only what had happened when it last
 /// looked, which on a busy worker may be many requests ago.
-pub(crate) fn waiting(stream: &TcpStream) -> Waiting {
+pub(crate) fn waiting(stream: impl AsFd) -> Waiting {
     match recv(stream, &mut [0_u8], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
         Ok((0, _)) => Waiting::End,
         Ok(_) => Waiting::Bytes,

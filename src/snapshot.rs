@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, UpstreamHost};
 use crate::limits::PeerLimits;
 use crate::peers::Peers;
+use crate::proxy_protocol::write::Relayed;
 use crate::tls::ListenerTls;
 use crate::upstream::Route;
 
@@ -19,19 +20,25 @@ pub struct Snapshot {
     pub peers: Arc<Peers<Arc<PeerLimits>>>,
     /// What each TLS listener has of certificates, in the listeners' order; `None` for the others.
     pub tls: Arc<[Option<Arc<ListenerTls>>]>,
-    /// XiVO's addresses; empty while its name has none.
+    /// XiVO's addresses; empty while its name has none, and for a socket.
     pub upstream: Vec<SocketAddr>,
 }
 
 impl Snapshot {
-    /// How XiVO is reached.
-    pub fn route(&self) -> Route<'_> {
+    /// How XiVO is reached for a client.
+    pub fn route(&self, client: Relayed) -> Route<'_> {
         let upstream = &self.config.upstream;
         Route {
             addresses: &self.upstream,
+            socket: match &upstream.host {
+                UpstreamHost::Socket(path) => Some(path),
+                UpstreamHost::Ip(_) | UpstreamHost::Name(_) => None,
+            },
             source: upstream.source.as_ref().map(|source| source.value),
             danger_loopback_source: upstream.danger_loopback_source,
             connect_timeout: upstream.connect_timeout,
+            tls: upstream.tls.as_deref(),
+            relayed: upstream.send_proxy_protocol.then_some(client),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::peek::{Waiting, waiting};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -23,6 +24,32 @@ impl Transport {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Waits until there may be something to read, or the connection has ended.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub async fn readable(&self) -> io::Result<()> {
+        if self.holds_bytes() {
+            return Ok(());
+        }
+        self.tcp().readable().await
+    }
+
+    /// Whether bytes have come, or the end, that nobody has read.
+    pub fn has_unread(&self) -> bool {
+        self.holds_bytes() || waiting(self.tcp()) == Waiting::Bytes
+    }
+
+    /// Whether TLS has taken bytes off the socket, or the end of its session, and nobody has read
+    /// them: a client may send its request together with the end of its handshake, and then the
+    /// socket is never readable again.
+    fn holds_bytes(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => !stream.get_ref().1.wants_read(),
         }
     }
 

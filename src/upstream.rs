@@ -4,15 +4,22 @@
 //! * What is sent is a fresh head, written from a [`Permit`] and the connection's facts; of the
 //!   client's bytes only its `User-Agent` goes along.
 //! * No byte is sent over a connection that comes from a loopback address, unless
-//!   `upstream.danger_loopback_source` says so: XiVO grants `private` to those.
+//!   `upstream.danger_loopback_source` says so: XiVO grants `private` to those. Nor is a client with
+//!   such an address named to it by the PROXY protocol. TLS changes nothing about it.
+//! * A connection on which the PROXY protocol named a client carries that client's one question.
 //! * A question is asked a second time only when a *reused* connection ended before the first byte
 //!   of an answer (nginx closes idle connections when it likes), once, over a fresh connection, and
 //!   within the same deadline. Lookups only read, so asking twice does no harm.
 //! * An answer that is not HTTP/1 as [`crate::http1`] reads it is a fault, and so is everything that
 //!   comes before its question or after its end; such a connection is not used again.
 
+mod certificate;
 mod connect;
+mod fingerprint;
 mod pool;
+mod records;
+mod tls;
+mod transport;
 
 use std::io;
 use std::time::Duration;
@@ -21,8 +28,12 @@ use bytes::BufMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
-pub use connect::{Route, routed_source};
+pub use certificate::CertificateFacts;
+pub use connect::{Route, check_relayed, connect, routed_source};
+pub use fingerprint::{Fingerprint, NoFingerprint};
 pub use pool::{Connection, Pool};
+pub use tls::{Tls, TlsError, Trust, check_authority};
+pub use transport::TlsFacts;
 
 use crate::address::ClientAddress;
 use crate::decide::Permit;
@@ -114,19 +125,17 @@ impl Pool {
         request: &[u8],
         mut buffer: Vec<u8>,
     ) -> Result<Answer, UpstreamFault> {
-        if let Some(mut connection) = self.take() {
+        // Another client's connection is in no pool, and this one's would not be looked for.
+        if route.relayed.is_none()
+            && let Some(mut connection) = self.take()
+        {
             match exchange(&mut connection, request, &mut buffer).await {
                 Ok(head) => return Ok(Answer { head, buffer, connection }),
                 Err(Failed::BeforeFirstByte(_)) => buffer.clear(),
                 Err(Failed::Fault(fault)) => return Err(fault),
             }
         }
-        let mut connection = Connection::new(connect::connect(route).await?);
-        match exchange(&mut connection, request, &mut buffer).await {
-            Ok(head) => Ok(Answer { head, buffer, connection }),
-            Err(Failed::BeforeFirstByte(why)) => Err(UpstreamFault::Unreachable(why)),
-            Err(Failed::Fault(fault)) => Err(fault),
-        }
+        connect(route).await?.ask(request, buffer).await
     }
 }
 
@@ -142,7 +151,9 @@ async fn exchange(
     buffer: &mut Vec<u8>,
 ) -> Result<AnswerHead, Failed> {
     connection.count();
-    if connection.stream().write_all(request).await.is_err() {
+    // TLS may hold the last record back until it is flushed.
+    let stream = connection.stream();
+    if stream.write_all(request).await.is_err() || stream.flush().await.is_err() {
         return Err(Failed::BeforeFirstByte(
             "XiVO closed the connection before it read the request",
         ));
@@ -194,6 +205,23 @@ fn invalid<T>(why: &'static str) -> Result<T, Failed> {
 }
 
 impl Connection {
+    /// Sends `request` over this connection, which was just opened, and waits for the head of the
+    /// answer.
+    ///
+    /// # Errors
+    /// [`UpstreamFault`]; the connection is then gone.
+    pub async fn ask(
+        mut self,
+        request: &[u8],
+        mut buffer: Vec<u8>,
+    ) -> Result<Answer, UpstreamFault> {
+        match exchange(&mut self, request, &mut buffer).await {
+            Ok(head) => Ok(Answer { head, buffer, connection: self }),
+            Err(Failed::BeforeFirstByte(why)) => Err(UpstreamFault::Unreachable(why)),
+            Err(Failed::Fault(fault)) => Err(fault),
+        }
+    }
+
     /// Reads more of a body into `buffer`, at most `room` bytes, waiting at most `stall` for the
     /// first of them. `Ok(0)` is the end of the connection.
     ///

@@ -242,6 +242,20 @@ impl Counted {
         Some((Self { worker: Rc::clone(worker), stranger }, all >= ceiling))
     }
 
+    /// Counts it among the strangers' from now on, unless those are too many.
+    pub fn turns_out_strange(&mut self) -> bool {
+        let shared = &self.worker.shared;
+        if self.stranger {
+            return true;
+        }
+        if shared.strangers.load(Ordering::Relaxed) >= shared.ceiling.div_ceil(4) {
+            return false;
+        }
+        shared.strangers.fetch_add(1, Ordering::Relaxed);
+        self.stranger = true;
+        true
+    }
+
     /// The connection turned out to be a peer's: it holds no stranger's place any longer.
     pub fn is_a_peers(&mut self) {
         if std::mem::take(&mut self.stranger) {

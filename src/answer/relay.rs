@@ -34,7 +34,7 @@ enum Pass {
     NoContact,
 }
 
-/// Whether an answer is one that a phonebook gives to `lookup`.
+/// What is passed on of an answer, if it is one that a phonebook gives to `lookup`.
 fn judge(lookup: &Lookup, answer: &Answer, upstream: &Upstream) -> Result<Pass, UpstreamFault> {
     let head = &answer.head;
     if head.framing() == Framing::Empty && answer.buffer.len() > head.len() {
@@ -61,6 +61,14 @@ fn judge(lookup: &Lookup, answer: &Answer, upstream: &Upstream) -> Result<Pass, 
         (status @ (300..=303 | 305..=399), _) => Err(UpstreamFault::Redirect(status)),
         (status, _) => Err(UpstreamFault::Error(status)),
     }
+}
+
+/// Whether an answer is one that a phonebook gives to `lookup`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(lookup: &Lookup, answer: &Answer, upstream: &Upstream) -> Result<(), UpstreamFault> {
+    judge(lookup, answer, upstream).map(drop)
 }
 
 /// The places that an answer passes on its way.

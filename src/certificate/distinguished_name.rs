@@ -4,7 +4,7 @@
 //! within one; types have OpenSSL's short names; every byte of a character beyond ASCII is escaped as
 //! `\C3`. A type without a short name is written as numbers, with its value's encoding behind `#`.
 
-use x509_parser::asn1_rs::{Any, Tag, ToDer};
+use x509_parser::asn1_rs::{Any, Oid, Tag, ToDer};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use super::Hex;
@@ -28,7 +28,7 @@ pub(super) fn rfc2253(name: &X509Name<'_>) -> String {
 
 fn push_attribute(attribute: &AttributeTypeAndValue<'_>, out: &mut String) {
     let value = attribute.attr_value();
-    let oid = attribute.attr_type().to_id_string();
+    let oid = dotted(attribute.attr_type());
     match short_name(&oid) {
         Some(name) => {
             out.push_str(name);
@@ -44,6 +44,29 @@ fn push_attribute(attribute: &AttributeTypeAndValue<'_>, out: &mut String) {
             push_encoding(value, out);
         }
     }
+}
+
+/// The type as numbers. Those below 2 reach beyond 39 (X.690, section 8.19.4), as in 2.999.
+fn dotted(oid: &Oid<'_>) -> String {
+    let mut numbers = Vec::new();
+    let mut number: u128 = 0;
+    for byte in oid.as_bytes() {
+        let Some(more) = number.checked_mul(128) else {
+            // Nobody has been given a number of this length.
+            return oid.to_id_string();
+        };
+        number = more | u128::from(byte & 0x7f);
+        if byte & 0x80 == 0 {
+            if numbers.is_empty() {
+                let first = (number / 40).min(2);
+                numbers.push(first.to_string());
+                number -= first * 40;
+            }
+            numbers.push(number.to_string());
+            number = 0;
+        }
+    }
+    numbers.join(".")
 }
 
 /// The value as the bytes of its UTF-8 form, or `None` if it is not one of the types that OpenSSL
@@ -110,7 +133,7 @@ fn push_encoding(value: &Any<'_>, out: &mut String) {
     out.push_str(&Hex(&encoding).to_string().to_ascii_uppercase());
 }
 
-/// OpenSSL's short name of an attribute type: those of X.520, RFC 4519, PKCS #9 and the CA/Browser
+/// OpenSSL's short name of an attribute type: those of X.520, RFC 4524, PKCS #9 and the CA/Browser
 /// Forum.
 fn short_name(oid: &str) -> Option<&'static str> {
     if let Some(arc) = oid.strip_prefix("2.5.4.") {
@@ -159,19 +182,32 @@ fn x520(arc: &str) -> Option<&'static str> {
         "25" => "internationaliSDNNumber",
         "26" => "registeredAddress",
         "27" => "destinationIndicator",
+        "28" => "preferredDeliveryMethod",
+        "29" => "presentationAddress",
+        "30" => "supportedApplicationContext",
         "31" => "member",
         "32" => "owner",
         "33" => "roleOccupant",
         "34" => "seeAlso",
+        "35" => "userPassword",
+        "36" => "userCertificate",
+        "37" => "cACertificate",
+        "38" => "authorityRevocationList",
+        "39" => "certificateRevocationList",
+        "40" => "crossCertificatePair",
         "41" => "name",
         "42" => "GN",
         "43" => "initials",
         "44" => "generationQualifier",
         "45" => "x500UniqueIdentifier",
         "46" => "dnQualifier",
+        "47" => "enhancedSearchGuide",
+        "48" => "protocolInformation",
         "49" => "distinguishedName",
         "50" => "uniqueMember",
         "51" => "houseIdentifier",
+        "52" => "supportedAlgorithms",
+        "53" => "deltaRevocationList",
         "54" => "dmdName",
         "65" => "pseudonym",
         "72" => "role",
@@ -186,24 +222,52 @@ fn x520(arc: &str) -> Option<&'static str> {
 fn pilot(arc: &str) -> Option<&'static str> {
     Some(match arc {
         "1" => "UID",
+        "2" => "textEncodedORAddress",
         "3" => "mail",
         "4" => "info",
+        "5" => "favouriteDrink",
         "6" => "roomNumber",
+        "7" => "photo",
         "8" => "userClass",
         "9" => "host",
         "10" => "manager",
+        "11" => "documentIdentifier",
+        "12" => "documentTitle",
+        "13" => "documentVersion",
+        "14" => "documentAuthor",
+        "15" => "documentLocation",
         "20" => "homeTelephoneNumber",
         "21" => "secretary",
+        "22" => "otherMailbox",
+        "23" => "lastModifiedTime",
+        "24" => "lastModifiedBy",
         "25" => "DC",
+        "26" => "aRecord",
+        "27" => "pilotAttributeType27",
+        "28" => "mXRecord",
+        "29" => "nSRecord",
+        "30" => "sOARecord",
+        "31" => "cNAMERecord",
         "37" => "associatedDomain",
         "38" => "associatedName",
+        "39" => "homePostalAddress",
         "40" => "personalTitle",
         "41" => "mobileTelephoneNumber",
         "42" => "pagerTelephoneNumber",
         "43" => "friendlyCountryName",
         "44" => "uid",
         "45" => "organizationalStatus",
+        "46" => "janetMailbox",
+        "47" => "mailPreferenceOption",
         "48" => "buildingName",
+        "49" => "dSAQuality",
+        "50" => "singleLevelQuality",
+        "51" => "subtreeMinimumQuality",
+        "52" => "subtreeMaximumQuality",
+        "53" => "personalSignature",
+        "54" => "dITRedirect",
+        "55" => "audio",
+        "56" => "documentPublisher",
         _ => return None,
     })
 }

@@ -22,6 +22,7 @@ pub(super) enum Command {
     Check(CheckOptions),
     Explain(ExplainOptions),
     Demo(DemoOptions),
+    Probe(ProbeOptions),
 }
 
 /// `serve`.
@@ -46,6 +47,8 @@ pub(super) struct CheckOptions {
 pub(super) struct ExplainOptions {
     pub(super) config: PathBuf,
     pub(super) from: IpAddr,
+    /// The client that a PROXY header of `from` names.
+    pub(super) proxied_for: Option<IpAddr>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) json: bool,
     pub(super) request: AskedRequest,
@@ -60,6 +63,18 @@ pub(super) struct AskedRequest {
     /// `Name: value`, each.
     pub(super) headers: Vec<Vec<u8>>,
     pub(super) http10: bool,
+}
+
+/// `probe`.
+#[derive(Debug)]
+pub(super) struct ProbeOptions {
+    pub(super) config: PathBuf,
+    /// The client that the PROXY protocol names.
+    pub(super) from: Option<IpAddr>,
+    /// Show the certificate's pin, and ask nothing.
+    pub(super) pin: bool,
+    /// Whose, where it is not the configuration's.
+    pub(super) url: Option<String>,
 }
 
 /// `demo`.
@@ -100,6 +115,7 @@ fn named(name: &str, parser: Parser, config: Option<PathBuf>) -> Result<Command,
         "check" => check(parser, config),
         "explain" => explain(parser, config),
         "demo" => demo(parser, config),
+        "probe" => probe(parser, config),
         name if LATER.contains(&name) => {
             Err(format!("`{name}` is not available in this version").into())
         }
@@ -143,14 +159,18 @@ fn check(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error> 
 }
 
 fn explain(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error> {
-    const KNOWN: &[&str] = &["from", "config", "listen", "header", "http1.0", "json", "help"];
+    const KNOWN: &[&str] =
+        &["from", "proxied-for", "config", "listen", "header", "http1.0", "json", "help"];
     let mut config = config.unwrap_or_else(default);
     let (mut from, mut listen, mut json, mut http10) = (None, None, false, false);
-    let (mut headers, mut words) = (Vec::new(), Vec::new());
+    let (mut headers, mut words, mut proxied_for) = (Vec::new(), Vec::new(), None);
     while let Some(argument) = parser.next()? {
         match argument {
             Short('c') | Long("config") => config = parser.value()?.into(),
             Long("from") => from = Some(address("from", &parser.value()?.string()?)?),
+            Long("proxied-for") => {
+                proxied_for = Some(address("proxied-for", &parser.value()?.string()?)?);
+            }
             Long("listen") => listen = Some(socket(&parser.value()?.string()?)?),
             Short('H') | Long("header") => headers.push(header(parser.value()?)?),
             Long("http1.0") => http10 = true,
@@ -164,7 +184,7 @@ fn explain(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error
     let url = words.pop().ok_or("which request? A URL, or its path and query, is missing")?;
     let method = words.pop().unwrap_or_else(|| b"GET".to_vec());
     let request = AskedRequest { method, url, headers, http10 };
-    Ok(Command::Explain(ExplainOptions { config, from, listen, json, request }))
+    Ok(Command::Explain(ExplainOptions { config, from, proxied_for, listen, json, request }))
 }
 
 fn demo(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error> {
@@ -186,6 +206,25 @@ fn demo(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error> {
         }
     }
     Ok(Command::Demo(options))
+}
+
+fn probe(mut parser: Parser, config: Option<PathBuf>) -> Result<Command, Error> {
+    let config = config.unwrap_or_else(default);
+    let mut options = ProbeOptions { config, from: None, pin: false, url: None };
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('c') | Long("config") => options.config = parser.value()?.into(),
+            Long("from") => options.from = Some(address("from", &parser.value()?.string()?)?),
+            Long("pin") => options.pin = true,
+            Short('h') | Long("help") => return Ok(Command::Help(help::PROBE)),
+            Value(url) if options.url.is_none() => options.url = Some(url.string()?),
+            other => return Err(unknown(other, &["config", "from", "pin", "help"])),
+        }
+    }
+    if options.url.is_some() && !options.pin {
+        return Err("`probe` asks the XiVO of the configuration; a URL goes with --pin".into());
+    }
+    Ok(Command::Probe(options))
 }
 
 /// An argument that is not known here, and the nearest of the `known` long flags.
@@ -275,10 +314,10 @@ const DEFAULT_CONFIG: &str = "/etc/phonebook-gateway/gateway.toml";
 /// Where the demo listens unless told otherwise.
 const DEMO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9480);
 
-const AVAILABLE: &[&str] = &["serve", "check", "explain", "demo"];
+const AVAILABLE: &[&str] = &["serve", "check", "explain", "demo", "probe"];
 
 /// Words that are reserved for commands to come.
-const LATER: &[&str] = &["report", "certs", "probe", "ctl"];
+const LATER: &[&str] = &["report", "certs", "ctl"];
 
 #[cfg(test)]
 mod tests {
@@ -302,7 +341,9 @@ mod tests {
 
     #[test]
     fn every_command_has_help() {
-        for line in ["--help", "-h", "serve -h", "check --help", "explain --help", "demo -h"] {
+        for line in
+            ["--help", "-h", "serve -h", "check --help", "explain --help", "demo -h", "probe -h"]
+        {
             let Ok(Command::Help(text)) = parse(line) else { panic!("{line}") };
             assert!(text.contains("Usage: phonebook-gateway") && text.contains("Exit codes"));
             assert!(text.lines().all(|line| line.chars().count() <= 80), "{line}");
@@ -315,13 +356,16 @@ mod tests {
         for (line, part) in [
             ("chekc", "did you mean `check`?"),
             ("Serve", "did you mean `serve`?"),
-            ("frobnicate", "known are `serve`, `check`, `explain` and `demo`"),
+            ("frobnicate", "known are `serve`, `check`, `explain`, `demo` and `probe`"),
             ("check --srtict", "did you mean `--strict`?"),
             ("serve --colour", "known are `--config`, `--log-format` and `--help`"),
             ("demo -x", "unknown option `-x`"),
             ("check more", "more"),
             ("", "which command?"),
-            ("probe", "`probe` is not available in this version"),
+            ("report", "`report` is not available in this version"),
+            ("probe https://xivo", "--pin"),
+            ("probe --from lyon", "takes an IPv4 or IPv6 address"),
+            ("probe --pni", "did you mean `--pin`?"),
             ("explain --from 192.0.2.1", "which request?"),
             ("explain /x", "`--from ADDRESS` is missing"),
             ("explain --from lyon /x", "takes an IPv4 or IPv6 address"),

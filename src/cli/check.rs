@@ -123,7 +123,7 @@ impl Findings {
 /// What the start would refuse, as far as it can be known without resolving a name.
 pub(super) fn loopback_source(upstream: &Upstream) -> Option<LoopbackSource> {
     match upstream.host {
-        UpstreamHost::Name(_) => None,
+        UpstreamHost::Name(_) | UpstreamHost::Socket(_) => None,
         UpstreamHost::Ip(_) => check_source(upstream, &resolve(upstream).ok()?).err(),
     }
 }

@@ -5,6 +5,7 @@
 
 mod narrator;
 mod show;
+mod via;
 
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +18,7 @@ use super::args::{AskedRequest, ExplainOptions};
 use super::{Exit, check, complain, say, serve};
 use crate::address::ClientAddress;
 use crate::answer::{Manner, problem};
-use crate::caller::Caller;
+use crate::caller::{Caller, ClientSource};
 use crate::client::read_whole;
 use crate::config::{Config, Listener};
 use crate::diagnostics::{self, source_address};
@@ -25,6 +26,8 @@ use crate::gateway::{self, ClientSide, ConnectionFacts, Judged, Origin};
 use crate::refusal::Refusal;
 use crate::server;
 use crate::snapshot::Snapshot;
+use crate::upstream::check_relayed;
+use crate::whoami::{self, WhoAmI};
 use crate::worker::{RequestId, Shared};
 use narrator::{LimitShown, Narrator, StepShown};
 
@@ -53,8 +56,13 @@ pub(super) fn run(options: &ExplainOptions) -> Exit {
             return Exit::Usage;
         }
     };
-    let client = ClientAddress::new(options.from);
-    let explained = Explained::of(config, client, listener, head);
+    let from = ClientAddress::new(options.from);
+    if let Some(error) = vain_header(options, config.listeners.get(listener)) {
+        complain(&error);
+        return Exit::Usage;
+    }
+    let sender = Sender { from, proxied_for: options.proxied_for, listener };
+    let explained = Explained::of(config, sender, head);
     let said = match options.json {
         true => say(&format!("{:#}\n", explained.as_json())),
         false => say(&explained.as_text(address)),
@@ -64,6 +72,18 @@ pub(super) fn run(options: &ExplainOptions) -> Exit {
         (Exit::Well, Err(_)) => Exit::Findings,
         (failed, _) => failed,
     }
+}
+
+/// Why `--proxied-for` cannot be: nobody else may send a PROXY header.
+fn vain_header(options: &ExplainOptions, listener: Option<&Listener>) -> Option<String> {
+    let listener = listener.filter(|_| options.proxied_for.is_some())?;
+    let from = ClientAddress::new(options.from);
+    (!listener.proxy_protocol_from.contain(from)).then(|| {
+        format!(
+            "--proxied-for: {from} is not in proxy_protocol_from of the [[listen]] at {}, so a PROXY header of it is no request and ends the connection",
+            listener.place
+        )
+    })
 }
 
 /// The listener that the request comes to.
@@ -137,14 +157,18 @@ fn default_host(listener: &Listener) -> String {
 /// All that there is to tell.
 #[derive(Debug)]
 struct Explained {
-    client: ClientAddress,
+    /// Whom the connection comes from.
+    from: ClientAddress,
+    /// Whom the request comes from, and how that was found.
+    client: (Option<ClientAddress>, ClientSource),
     /// What the client sends.
     head: Vec<u8>,
     peer: Option<String>,
     steps: Vec<StepShown>,
     limits: Vec<LimitShown>,
-    outcome: Result<Asking, Refusal>,
-    /// The body of a refusal.
+    /// What XiVO is asked; nothing where the gateway answers by itself.
+    outcome: Result<Option<Asking>, Refusal>,
+    /// The body that the gateway answers with by itself.
     answer: Vec<u8>,
     /// Why it was refused, for the gateway's administrator.
     why: String,
@@ -155,33 +179,40 @@ struct Explained {
 struct Asking {
     address: Option<SocketAddr>,
     source: Option<IpAddr>,
+    /// Whom the PROXY protocol names, and why it would not be named.
+    relayed: Option<(IpAddr, Result<(), &'static str>)>,
     request: Vec<u8>,
 }
 
 impl Explained {
-    fn of(config: Config, client: ClientAddress, listener: usize, bytes: Vec<u8>) -> Self {
+    fn of(config: Config, sender: Sender, bytes: Vec<u8>) -> Self {
         let shared = Shared::new(Arc::new(config), Vec::new(), usize::MAX);
         let snapshot = shared.snapshot();
-        let facts = facts(client, listener);
-        let origin = Origin::of(&snapshot, &facts, Timestamp::now());
+        let facts = sender.facts(&snapshot);
         let head = read_whole(&bytes, &snapshot.config.limits);
+        let sent = bytes.as_slice();
+        let values = |name| head.iter().flat_map(move |head| head.values(sent, name));
+        let origin = Origin::of(&snapshot, &facts, values, Timestamp::now());
         let manner = gateway::manner(head.as_ref().ok(), &bytes, false, EXAMPLE_ID);
         let addressed = facts.addressed(&snapshot);
-        let mut narrator = Narrator::new(&snapshot, origin, (addressed, &bytes));
-        let judged = gateway::judge(&mut narrator, origin.found, addressed, (head, &bytes));
+        let via = via::notes(&snapshot, &facts, &origin);
+        let mut narrator = Narrator::new(&snapshot, origin, via, (addressed, &bytes));
+        let found = origin.found;
+        let judged = if snapshot.config.whoami && whoami::is_asked(&head, &bytes) {
+            whoami::judge(&mut narrator, found, addressed, (head, &bytes)).map(|_| None)
+        } else {
+            gateway::judge(&mut narrator, found, addressed, (head, &bytes)).map(Some)
+        };
         let outcome = match judged {
-            Ok(judged) => {
+            Ok(None) => Ok(None),
+            Ok(Some(judged)) => {
                 // Resolving a name takes time, and only what is asked of XiVO needs it.
                 let upstream = server::resolve(&snapshot.config.upstream);
                 shared.set_upstream(upstream.unwrap_or_default());
-                let asking = Asking::of(
-                    &judged,
-                    &shared.snapshot(),
-                    (&origin.caller, facts.scheme()),
-                    &bytes,
-                );
+                let asking =
+                    Asking::of(&judged, &shared.snapshot(), (&origin.caller, &facts), &bytes);
                 narrator.forwarded(&asking);
-                Ok(asking)
+                Ok(Some(asking))
             }
             Err(refusal) => {
                 narrator.refused(&refusal);
@@ -189,7 +220,8 @@ impl Explained {
             }
         };
         let (answer, why) = match &outcome {
-            Ok(_) => Default::default(),
+            Ok(Some(_)) => Default::default(),
+            Ok(None) => (introduction(&origin, &manner), String::new()),
             Err(refusal) => (
                 answer(refusal, &manner, &origin),
                 diagnostics::explain(refusal, &snapshot, &origin),
@@ -197,10 +229,11 @@ impl Explained {
         };
         let peer = origin.found.peer().map(|peer| peer.policy.name.to_string());
         let (steps, limits) = narrator.end();
-        Self { client, head: bytes, peer, steps, limits, outcome, answer, why }
+        let client = (origin.caller.address, origin.caller.source);
+        Self { from: sender.from, client, head: bytes, peer, steps, limits, outcome, answer, why }
     }
 
-    /// The body of a refusal as a program reads it; null where there is none.
+    /// The body of an answer as a program reads it; null where there is none.
     fn answer_value(&self) -> Value {
         serde_json::from_slice(&self.answer).unwrap_or_default()
     }
@@ -210,35 +243,53 @@ impl Asking {
     fn of<A>(
         judged: &Judged<'_, A>,
         snapshot: &Snapshot,
-        (caller, scheme): (&Caller<'_>, &'static str),
+        (caller, facts): (&Caller<'_>, &ConnectionFacts),
         bytes: &[u8],
     ) -> Self {
         let user_agent = judged.head.user_agent().map(|span| span.of(bytes));
-        let client = ClientSide { caller, scheme, user_agent };
+        let client = ClientSide { caller, scheme: facts.scheme(), user_agent };
         let upstream = &snapshot.config.upstream;
         let mut request = Vec::new();
+        let route = snapshot.route(gateway::relayed(snapshot, caller, facts.listener));
         gateway::question(upstream, &judged.permit, client, &EXAMPLE_ID).write(&mut request);
         Self {
             address: snapshot.upstream.first().copied(),
             source: source_address(snapshot),
+            relayed: route.relayed.map(|relayed| (relayed.client.ip(), check_relayed(&route))),
             request,
         }
     }
 }
 
-/// What would be known of a connection from `client`.
-fn facts(client: ClientAddress, listener: usize) -> ConnectionFacts {
-    let Caller { address, source, socket, .. } = Caller::direct(SocketAddr::new(client.ip(), 0));
-    ConnectionFacts {
-        client: address,
-        source,
-        socket,
-        listener,
-        tls: None,
-        plain_on_tls: false,
-        stranger: false,
-        over_ceiling: false,
+/// Where the connection comes from and goes to.
+#[derive(Clone, Copy, Debug)]
+struct Sender {
+    from: ClientAddress,
+    /// Whom it names in its PROXY header, if it sends one.
+    proxied_for: Option<IpAddr>,
+    listener: usize,
+}
+
+impl Sender {
+    /// What would be known of the connection.
+    fn facts(self, snapshot: &Snapshot) -> ConnectionFacts {
+        let socket = SocketAddr::new(self.from.ip(), 0);
+        let facts = ConnectionFacts::at_accept(snapshot, socket, self.listener);
+        match facts.source {
+            ClientSource::ProxyProtocol => {
+                let named = self.proxied_for.map(|client| SocketAddr::new(client, 0));
+                facts.announced(snapshot, named)
+            }
+            _ => facts,
+        }
     }
+}
+
+/// The body that a caller reads who asks who it is.
+fn introduction(origin: &Origin<'_>, manner: &Manner) -> Vec<u8> {
+    let known = origin.found.peer().is_some();
+    let whoami = WhoAmI::new(&origin.caller, known, Timestamp::now(), EXAMPLE_ID.as_str());
+    whoami.answer(manner).1
 }
 
 /// The body that a refused client reads.

@@ -12,6 +12,7 @@ Commands:
   check     look for mistakes in the configuration (-t is the same, as in nginx)
   explain   show step by step what would become of a request
   demo      try it out against a sample XiVO; needs no configuration
+  probe     connect to XiVO and say step by step what is there
 
 Options:
   -c, --config FILE   the configuration, /etc/phonebook-gateway/gateway.toml
@@ -71,7 +72,11 @@ Usage: phonebook-gateway explain --from ADDRESS [OPTIONS] [METHOD] URL
                       taken as it is written: nothing is encoded or normalized
 
 Options:
-      --from ADDRESS  whom the request comes from
+      --from ADDRESS  whom the connection comes from: a client, or a proxy that
+                      stands in front
+      --proxied-for ADDRESS
+                      the client that the PROXY header of a sender listed in
+                      proxy_protocol_from names; it names none unless given
   -c, --config FILE   the configuration
       --listen ADDRESS
                       the listener that it comes to, as [[listen]] has it; the
@@ -79,10 +84,11 @@ Options:
   -H, --header LINE   a further header line, `Name: value`; a Host replaces that
                       of the URL
       --http1.0       speak HTTP/1.0
-      --json          the same as a JSON object: from, peer, steps (each with
-                      step, outcome, place, text), verdict, status, reason,
-                      limits (each with limit, place, text), answer, upstream
-                      (address, source, request), hint; null where there is none
+      --json          the same as a JSON object: from, client (address, source),
+                      peer, steps (each with step, outcome, place, text),
+                      verdict, status, reason, limits (each with limit, place,
+                      text), answer, upstream (address, source, request), hint;
+                      null where there is none
 
 Exit codes: 0 allowed, 1 refused or the configuration is not valid, 2 the
 command line is wrong.
@@ -103,4 +109,23 @@ Options:
 
 Exit codes: 0 ended by a signal, 2 the command line is wrong, 3 failed at run
 time (the address is taken, say).
+";
+
+/// Of `probe`.
+pub(super) const PROBE: &str = "\
+Connects to the configured XiVO as the gateway would, says step by step what is
+there, and asks one question: a search for what no contact is called.
+
+Usage: phonebook-gateway probe [--config FILE] [--from ADDRESS]
+       phonebook-gateway probe --pin [--config FILE | URL]
+
+Options:
+  -c, --config FILE   the configuration
+      --from ADDRESS  the client that the PROXY protocol names, if it is sent;
+                      an address of this host unless given
+      --pin           print the pin_sha256 line of the certificate that XiVO, or
+                      whoever is at URL, shows; verify nothing and ask nothing
+
+Exit codes: 0 XiVO answers as a phonebook does, 1 it does not or the
+configuration is not valid, 2 the command line is wrong, 3 failed at run time.
 ";

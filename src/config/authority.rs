@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 use super::address::{NameRule, digits_and_dots, ip, ipv4, looks_like_address, name};
 use super::complaint::{Complaint, shown};
@@ -34,13 +35,15 @@ pub(super) fn socket(text: &str) -> Result<SocketAddr, Complaint> {
     }
 }
 
-/// The host of a URL or of a Host field.
+/// The host of a URL or of a Host field, or the socket that stands in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpstreamHost {
     /// An address, never an IPv4-mapped one.
     Ip(IpAddr),
     /// A name in lower case, without a final dot.
     Name(String),
+    /// The absolute path of a unix socket; only `upstream.url` may name one.
+    Socket(PathBuf),
 }
 
 impl fmt::Display for UpstreamHost {
@@ -49,6 +52,7 @@ impl fmt::Display for UpstreamHost {
             Self::Ip(IpAddr::V4(address)) => address.fmt(f),
             Self::Ip(IpAddr::V6(address)) => write!(f, "[{address}]"),
             Self::Name(name) => f.write_str(name),
+            Self::Socket(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }

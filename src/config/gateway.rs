@@ -40,7 +40,7 @@ fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
         root.value("state_directory", base.join(STATE_DIRECTORY), |f| path(f, base));
     let workers = root.value("workers", 0, |f| f.whole(0, MOST_WORKERS));
     let listeners = listen::read(&mut root, base);
-    let upstream = upstream::read(root.section("upstream"));
+    let upstream = upstream::read(root.section("upstream"), base);
     let mut policies = root.section("policies");
     let directory = policies.take("directory");
     policies.finish();
@@ -54,7 +54,6 @@ fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
         }
     }
     let mut whoami = root.section("whoami");
-    whoami.no_effect();
     let whoami_enabled = whoami.value("enabled", true, Field::boolean);
     whoami.finish();
     root.finish();

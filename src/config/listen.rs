@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use super::Listener;
-use super::address;
 use super::authority;
 use super::complaint::Complaint;
 use super::reader::{Field, Section};
+use super::senders;
 use super::tls;
 use crate::place::Place;
 
@@ -33,17 +33,7 @@ fn listener(
     let names = section.take("server_names").and_then(|field| field.list()).unwrap_or_default();
     let server_names = names.iter().filter_map(server_name).collect();
     let (tls, http2) = tls::read(&mut section, base);
-    for (key, what) in [
-        ("proxy_protocol_from", "the PROXY protocol"),
-        ("trusted_proxies", "trust in a proxy's forwarding headers"),
-    ] {
-        refuse_senders(section.take(key), what);
-    }
-    if let Some(field) = section.take("forwarded_header")
-        && field.word(&["X-Forwarded-For", "Forwarded"]) == Some("Forwarded")
-    {
-        field.unavailable("the header Forwarded");
-    }
+    let (proxy_protocol_from, trusted_proxies, forwarded_header) = senders::read(&mut section);
     let place = section.place();
     section.finish();
     let field = address?;
@@ -62,7 +52,16 @@ fn listener(
         field.refuse(Complaint::new(message, "allowed: each address once").help(help.to_owned()));
     }
     seen.push((address, field.place()));
-    Some(Listener { address, server_names, tls, http2, place })
+    Some(Listener {
+        address,
+        server_names,
+        proxy_protocol_from,
+        trusted_proxies,
+        forwarded_header,
+        tls,
+        http2,
+        place,
+    })
 }
 
 /// Whether the kernel would refuse one beside the other. Each port 0 becomes a port of its own.
@@ -85,18 +84,4 @@ fn server_name(field: &Field<'_>) -> Option<String> {
         field.refuse(complaint.help(format!("write \"{host}\": it holds for every port")));
     }
     Some(host.to_string())
-}
-
-/// A list of addresses and prefixes that has to be empty yet.
-fn refuse_senders(field: Option<Field<'_>>, what: &str) {
-    let Some(field) = field else { return };
-    let Some(senders) = field.list() else { return };
-    for sender in &senders {
-        if let Some(text) = sender.text() {
-            sender.accept(address::host(&text));
-        }
-    }
-    if !senders.is_empty() {
-        field.unavailable(what);
-    }
 }

@@ -279,6 +279,11 @@ const HOMES: [(&str, &[&str]); 8] = [
             "list_timeout",
             "stall_timeout",
             "max_answer",
+            "ca",
+            "pin_sha256",
+            "server_name",
+            "danger_accept_any_certificate",
+            "send_proxy_protocol",
         ],
     ),
     (

@@ -1,6 +1,7 @@
 //! `[upstream]`: XiVO's web server, and how long it may take.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use super::complaint::{Complaint, shown};
@@ -8,19 +9,25 @@ use super::reader::{Field, Section};
 use super::{Upstream, UpstreamHost, address, authority};
 use crate::place::Placed;
 
+mod tls;
+mod url;
+
+use url::Url;
+pub use url::read_https_url;
+
 /// xivo-dird's `phonebook_timeout`.
 const PATIENCE_OF_XIVO: Duration = Duration::from_secs(1);
 const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
 const MOST_TIMEOUT: Duration = Duration::from_secs(3600);
-const URL_FORM: &str = "allowed: http, a host and perhaps a port, such as \"http://127.0.0.1:80\"";
 
-/// Reads `[upstream]`; `None` if it has no usable URL, which is an error.
-pub(super) fn read(mut section: Section<'_>) -> Option<Upstream> {
+/// Reads `[upstream]`, whose relative paths are relative to `base`; `None` if it has no usable URL,
+/// or cannot speak TLS, which is an error.
+pub(super) fn read(mut section: Section<'_>, base: &Path) -> Option<Upstream> {
     let url_field = section.take("url");
     if url_field.is_none() {
         section.missing("url", "add url = \"http://127.0.0.1:80\" to [upstream]");
     }
-    let url = url_field.and_then(|field| url(&field));
+    let url = url_field.as_ref().and_then(url::read);
     let host_header = section.take("host").and_then(|field| host_field(&field));
     let danger_loopback_source = danger(&mut section);
     let source = section.take("source").and_then(|field| {
@@ -50,10 +57,11 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Upstream> {
     });
     let stall_timeout = timeout("stall_timeout", 5000, &|_| None);
     let max_answer = section.value("max_answer", 64 << 20, |f| f.size(1 << 10, 64 << 30));
-    refuse_unavailable(&mut section);
+    let send_proxy_protocol = send_proxy_protocol(&mut section, url_field.as_ref(), url.as_ref());
+    let tls = tls::read(&mut section, base, url_field.as_ref().zip(url.as_ref()));
     let place = section.place();
     section.finish();
-    let url = url?;
+    let (url, tls) = (url?, tls?);
     Some(Upstream {
         host_header: host_header.unwrap_or_else(|| url.default_host_header()),
         host: url.host,
@@ -66,78 +74,10 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Upstream> {
         list_timeout,
         stall_timeout,
         max_answer,
+        tls,
+        send_proxy_protocol,
         place,
     })
-}
-
-/// A URL that names a host and a port and nothing else.
-struct Url {
-    text: String,
-    host: UpstreamHost,
-    port: u16,
-}
-
-impl Url {
-    fn default_host_header(&self) -> String {
-        match self.port {
-            80 => self.host.to_string(),
-            port => format!("{}:{port}", self.host),
-        }
-    }
-}
-
-fn url(field: &Field<'_>) -> Option<Url> {
-    let text = field.text()?;
-    let refusal = |what: &str| Complaint::new(format!("{} {what}", shown(&text)), URL_FORM);
-    let Some((scheme, rest)) = text.split_once("://") else {
-        if text.to_ascii_lowercase().starts_with("unix:") || text.starts_with('/') {
-            field.unavailable("an upstream on a unix socket");
-            return None;
-        }
-        let complaint = match authority::authority(text.trim_end_matches('/')) {
-            Ok(_) => {
-                refusal("has no scheme").help(format!("write {}", shown(&format!("http://{text}"))))
-            }
-            Err(_) => refusal("is no URL"),
-        };
-        field.refuse(complaint);
-        return None;
-    };
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" => {}
-        "https" => {
-            field.unavailable("an https upstream");
-            return None;
-        }
-        "unix" | "http+unix" => {
-            field.unavailable("an upstream on a unix socket");
-            return None;
-        }
-        _ => {
-            field.refuse(refusal("has an unknown scheme"));
-            return None;
-        }
-    }
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let bare = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let write = format!("write {}", shown(&format!("{scheme}://{bare}")));
-    if bare != authority {
-        let what = "has a user name: XiVO's phonebook takes no login";
-        field.refuse(refusal(what).help(write));
-        return None;
-    }
-    if !matches!(path, "" | "/") {
-        let what = "has a path: the gateway knows the phonebook's path";
-        field.refuse(refusal(what).help(write));
-        return None;
-    }
-    let (host, port) = field.accept(authority::authority(authority))?;
-    if port == Some(0) {
-        field.refuse(refusal("has port 0, which cannot be connected to"));
-        return None;
-    }
-    Some(Url { text, host, port: port.unwrap_or(80) })
 }
 
 /// The value of `host`, which is sent as it was written.
@@ -178,6 +118,11 @@ fn source(
                     understood, danger_loopback_source = true";
         field.refuse(Complaint::new(message, label).help(help));
     }
+    if let Some(UpstreamHost::Socket(_)) = host {
+        let message = "a connection to a unix socket comes from no address";
+        let label = "allowed: nothing, with a url that is a socket";
+        field.refuse(Complaint::new(message, label).help("remove it"));
+    }
     if let Some(UpstreamHost::Ip(host)) = host
         && host.is_ipv4() != address.is_ipv4()
     {
@@ -187,25 +132,22 @@ fn source(
     Some(Placed { value: address, place: field.place(), written: true })
 }
 
-/// What needs https or the PROXY protocol.
-fn refuse_unavailable(section: &mut Section<'_>) {
-    for (key, what) in [
-        ("ca", "a certificate authority for XiVO"),
-        ("pin_sha256", "a pinned key of XiVO"),
-        ("server_name", "a TLS server name"),
-    ] {
-        let Some(field) = section.take(key) else { continue };
-        if field.text().is_some() {
-            field.unavailable(what);
-        }
+/// Whether XiVO's nginx is told each client's address. A unix socket has no other.
+fn send_proxy_protocol(
+    section: &mut Section<'_>,
+    url_field: Option<&Field<'_>>,
+    url: Option<&Url>,
+) -> bool {
+    let sent = section.value("send_proxy_protocol", false, Field::boolean);
+    if let (Some(field), Some(UpstreamHost::Socket(_))) = (url_field, url.map(|url| &url.host))
+        && !sent
+    {
+        let message = "a unix socket tells XiVO no address, and XiVO's host check refuses what has \
+                       none";
+        let help = "add send_proxy_protocol = true, and on XiVO's side `listen unix:… \
+                    proxy_protocol`; or write an http URL";
+        let label = "allowed: with send_proxy_protocol = true";
+        field.refuse(Complaint::new(message, label).help(help));
     }
-    for (key, what) in [
-        ("danger_accept_any_certificate", "https towards XiVO"),
-        ("send_proxy_protocol", "the PROXY protocol"),
-    ] {
-        let Some(field) = section.take(key) else { continue };
-        if field.boolean() == Some(true) {
-            field.unavailable(what);
-        }
-    }
+    sent
 }

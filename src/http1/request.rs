@@ -389,6 +389,23 @@ impl RequestHead {
         self.user_agent
     }
 
+    /// The values of all fields of this name, in their order. The lines are looked for when the values
+    /// are, so that a head of which nobody asks this costs nothing.
+    pub fn values<'b>(
+        &self,
+        buffer: &'b [u8],
+        name: &'static str,
+    ) -> impl DoubleEndedIterator<Item = &'b [u8]> {
+        let start = self.line.whole.end as usize;
+        let fields = buffer.get(start..self.len).unwrap_or_default();
+        // No line of an accepted head holds a line feed but at its end.
+        fields.split(|&b| b == b'\n').filter_map(move |line| {
+            let (found, value) = line.split_at_checked(name.len())?;
+            let value = value.strip_prefix(b":")?.strip_suffix(b"\r")?;
+            found.eq_ignore_ascii_case(name.as_bytes()).then(|| field::trim(value))
+        })
+    }
+
     /// Whether a body follows the head, in bytes that nobody here reads.
     pub fn has_body(&self) -> bool {
         self.content_length.is_some_and(|length| length > 0)

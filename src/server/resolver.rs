@@ -11,10 +11,11 @@ use std::time::Duration;
 use crate::config::{Upstream, UpstreamHost};
 use crate::worker::Shared;
 
-/// XiVO's addresses as they are now. Blocks as long as the system's resolver does.
+/// XiVO's addresses as they are now; a socket has none. Blocks as long as the system's resolver does.
 pub fn resolve(upstream: &Upstream) -> io::Result<Vec<SocketAddr>> {
     match &upstream.host {
         UpstreamHost::Ip(ip) => Ok(vec![SocketAddr::new(*ip, upstream.port)]),
+        UpstreamHost::Socket(_) => Ok(Vec::new()),
         UpstreamHost::Name(name) => {
             let mut addresses: Vec<SocketAddr> =
                 (name.as_str(), upstream.port).to_socket_addrs()?.collect();
@@ -29,8 +30,10 @@ pub fn resolve(upstream: &Upstream) -> io::Result<Vec<SocketAddr>> {
 /// The same with patience: a name that does not resolve delays the start a little and does not
 /// prevent it.
 pub(super) fn resolve_at_start(upstream: &Upstream) -> Vec<SocketAddr> {
-    if let UpstreamHost::Ip(ip) = upstream.host {
-        return vec![SocketAddr::new(ip, upstream.port)];
+    match &upstream.host {
+        UpstreamHost::Ip(ip) => return vec![SocketAddr::new(*ip, upstream.port)],
+        UpstreamHost::Socket(_) => return Vec::new(),
+        UpstreamHost::Name(_) => {}
     }
     let (answer, answered) = mpsc::channel();
     let asked = upstream.clone();

@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout_at};
 
 use super::Phase;
-use crate::caller::Caller;
+use crate::address::ClientAddress;
 use crate::connection;
-use crate::gateway::{ConnectionFacts, Found};
+use crate::gateway::ConnectionFacts;
 use crate::record::WorkerLog;
 use crate::worker::{Counted, Shared, Worker};
 
@@ -97,22 +97,11 @@ async fn take(worker: &Rc<Worker>, accepted: io::Result<(TcpStream, SocketAddr)>
 }
 
 fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: usize) {
-    let caller = Caller::direct(address);
-    let stranger = matches!(worker.shared.snapshot().peers.find(&caller), Found::Stranger);
-    match Counted::new(worker, stranger) {
-        None => worker.diagnostics.unheard(caller.shown_address()),
+    let facts = ConnectionFacts::at_accept(&worker.shared.snapshot(), address, listener);
+    match Counted::new(worker, facts.stranger) {
+        None => worker.diagnostics.unheard(ClientAddress::new(address.ip())),
         Some((counted, over_ceiling)) => {
-            let Caller { address: client, source, socket, .. } = caller;
-            let facts = ConnectionFacts {
-                client,
-                source,
-                socket,
-                listener,
-                tls: None,
-                plain_on_tls: false,
-                stranger,
-                over_ceiling,
-            };
+            let facts = ConnectionFacts { over_ceiling, ..facts };
             connection::begin(counted, stream, facts);
         }
     }

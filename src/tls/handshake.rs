@@ -96,7 +96,9 @@ fn why(error: &rustls::Error) -> String {
         }
         Error::PeerIncompatible(
             PeerIncompatible::Tls12NotOfferedOrEnabled
-            | PeerIncompatible::SupportedVersionsExtensionRequired,
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+            // Older versions have no such extension, and it is looked for first.
+            | PeerIncompatible::SignatureAlgorithmsExtensionRequired,
         ) => "the client speaks no TLS 1.2 or 1.3",
         Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => {
             "the client has no cipher suite in common with this gateway"

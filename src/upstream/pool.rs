@@ -1,12 +1,12 @@
 //! One worker's idle connections to XiVO.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::peek::{Waiting, waiting};
+use super::transport::{TlsFacts, Transport};
 
 /// Idle connections, the one used last on top: under light load the others age and are closed.
 #[derive(Debug, Default)]
@@ -17,32 +17,39 @@ pub struct Pool {
 /// A connection to XiVO.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    transport: Transport,
+    /// Whether it may carry further questions: one that was opened for a client may not.
+    reusable: bool,
     opened: Instant,
     idle_since: Instant,
     exchanges: u32,
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(transport: Transport, reusable: bool) -> Self {
         let now = Instant::now();
-        Self { stream, opened: now, idle_since: now, exchanges: 0 }
+        Self { transport, reusable, opened: now, idle_since: now, exchanges: 0 }
     }
 
-    pub(super) fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
+    pub(super) fn stream(&mut self) -> &mut Transport {
+        &mut self.transport
+    }
+
+    /// From where to where it goes; nothing for a unix socket.
+    pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.transport.ends()
+    }
+
+    /// What its TLS handshake came to, if it has one.
+    pub fn tls(&self) -> Option<TlsFacts> {
+        match &self.transport {
+            Transport::Tls(session) => Some(session.facts()),
+            Transport::Plain(_) | Transport::Unix(_) => None,
+        }
     }
 
     pub(super) fn count(&mut self) {
         self.exchanges += 1;
-    }
-
-    /// Whether XiVO has neither closed it nor sent what nobody asked for.
-    ///
-    /// The kernel is asked: what came since the runtime last looked would be taken for the answer to
-    /// the next question. What is still on its way then cannot be told from an answer by anybody.
-    fn is_quiet(&self) -> bool {
-        waiting(&self.stream) == Waiting::Nothing
     }
 }
 
@@ -50,8 +57,8 @@ impl Pool {
     /// The connection that was used last and is still good.
     pub(super) fn take(&self) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(connection) = idle.pop() {
-            if connection.idle_since.elapsed() < MAX_IDLE && connection.is_quiet() {
+        while let Some(mut connection) = idle.pop() {
+            if connection.idle_since.elapsed() < MAX_IDLE && connection.transport.is_quiet() {
                 return Some(connection);
             }
         }
@@ -63,7 +70,11 @@ impl Pool {
         let now = Instant::now();
         let young = now.duration_since(connection.opened) < MAX_AGE;
         let mut idle = self.idle.borrow_mut();
-        if young && connection.exchanges < MAX_EXCHANGES && idle.len() < MAX_IDLE_CONNECTIONS {
+        if connection.reusable
+            && young
+            && connection.exchanges < MAX_EXCHANGES
+            && idle.len() < MAX_IDLE_CONNECTIONS
+        {
             connection.idle_since = now;
             idle.push(connection);
         }
@@ -73,8 +84,8 @@ impl Pool {
     /// the lowest connections may never be taken again.
     pub fn sweep(&self) {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|connection| {
-            connection.idle_since.elapsed() < MAX_IDLE && connection.is_quiet()
+        idle.retain_mut(|connection| {
+            connection.idle_since.elapsed() < MAX_IDLE && connection.transport.is_quiet()
         });
     }
 
@@ -111,6 +122,7 @@ mod tests {
     use std::net::TcpListener;
 
     use tokio::io::AsyncReadExt;
+    use tokio::net::TcpStream;
 
     use super::*;
 
@@ -119,7 +131,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut far, _) = listener.accept().unwrap();
-        let mut connection = Connection::new(stream);
+        let mut connection = Connection::new(Transport::Plain(stream), true);
         far.write_all(b"answer").unwrap();
         let mut answer = [0; 6];
         connection.stream().read_exact(&mut answer).await.unwrap();

@@ -161,7 +161,6 @@ fn a_missing_configuration_is_a_finding_and_a_wrong_command_line_is_usage() {
         (&["check", "--srtict"], "did you mean `--strict`?"),
         (&["report"], "`report` is not available in this version"),
         (&["certs", "new"], "`certs` is not available in this version"),
-        (&["probe"], "`probe` is not available in this version"),
         (&["ctl", "--help"], "`ctl` is not available in this version"),
         (&[], "which command?"),
     ] {

@@ -201,6 +201,7 @@ fn programs_read_the_same() {
         value,
         json!({
             "from": "203.0.113.3",
+            "client": { "address": "203.0.113.3", "source": "socket" },
             "peer": "viewer",
             "steps": [
                 step("read", Value::Null, "HTTP/1.1, host localhost, 110 bytes"),

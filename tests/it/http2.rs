@@ -162,7 +162,7 @@ fn refusals_are_those_of_http_1() {
     assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (429, "unknown-peer"));
     assert!(field(&answer, "retry-after").is_some());
     // A stranger whose rate is used up loses the connection.
-    stranger.is_left();
+    stranger.until_left();
 }
 
 #[test]
@@ -432,7 +432,7 @@ fn a_connection_ends_after_so_many_requests_and_answers_them_all() {
     for term in ["a1", "a2", "a3"] {
         assert_eq!(client.get(&target(term)).text(), found_body(term));
     }
-    client.is_left();
+    client.until_left();
     // One that does not listen is not served for ever.
     let mut deaf = ByHand::connect(live.address, &[]);
     let mut stream = 1;
@@ -453,7 +453,7 @@ fn idle_old_and_silent_connections_end() {
         .start();
     let idle = Sound::connect(live.address);
     assert_eq!(idle.get(&target("doe")).status, 200);
-    idle.is_left();
+    idle.until_left();
     let mut silent = ByHand::silent(live.address);
     silent.rest();
     let mut fresh = ByHand::connect(live.address, &[]);
@@ -467,7 +467,7 @@ fn idle_old_and_silent_connections_end() {
     let old = setup(upstream.address()).limits("max_connection_age = \"300ms\"").start();
     let client = Sound::connect(old.address);
     assert_eq!(client.get(&target("doe")).status, 200);
-    client.is_left();
+    client.until_left();
 }
 
 #[test]

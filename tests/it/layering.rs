@@ -9,7 +9,10 @@ const CORE: &[&str] = &[
     "address.rs",
     "caller.rs",
     "certificate.rs",
+    "certificate",
     "decide.rs",
+    "forwarded.rs",
+    "forwarded",
     "http1.rs",
     "http1",
     "limits.rs",
@@ -19,10 +22,13 @@ const CORE: &[&str] = &[
     "peers.rs",
     "place.rs",
     "policy.rs",
+    "proxy_protocol.rs",
+    "proxy_protocol",
     "record/clock.rs",
     "record/combined.rs",
     "record/escape.rs",
     "refusal.rs",
+    "senders.rs",
 ];
 
 /// What none of it may name: runtimes, files, sockets, threads, processes, and clocks.

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod behind_the_gateway;
 #[cfg(test)]
+mod certificate_names;
+#[cfg(test)]
 mod cli_agreement;
 #[cfg(test)]
 mod cli_check;
@@ -29,10 +31,16 @@ mod nginx_log;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod proxies_in_front;
+#[cfg(test)]
 mod real_upstream;
 #[cfg(test)]
 mod standing_in_front;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tls_listener;
+#[cfg(test)]
 mod upstream_faults;
+#[cfg(test)]
+mod upstream_tls;

@@ -2,13 +2,16 @@
 
 pub(crate) mod binary;
 pub(crate) mod dird;
+pub(crate) mod haproxy;
 pub(crate) mod http;
 pub(crate) mod http2;
 pub(crate) mod live;
 pub(crate) mod needs;
 pub(crate) mod network;
+pub(crate) mod openssl;
 pub(crate) mod oracle;
 pub(crate) mod peers;
+pub(crate) mod pki;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod raw;
@@ -16,4 +19,5 @@ pub(crate) mod recorder;
 pub(crate) mod rig;
 pub(crate) mod scripted;
 pub(crate) mod serving;
+pub(crate) mod tls;
 pub(crate) mod xivo;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Asking;
+use crate::config::UpstreamHost;
 use crate::decide::{Verdict, action};
 use crate::diagnostics;
 use crate::gateway::{Addressed, Found, Gate, Origin, Step};
@@ -39,6 +40,12 @@ pub(super) struct LimitShown {
     pub(super) note: Note,
 }
 
+impl LimitShown {
+    fn noted(&self) -> Note {
+        Note { text: self.note.text.clone(), place: self.note.place.clone() }
+    }
+}
+
 /// The gate at which nothing is spent and everything is noted.
 #[derive(Debug)]
 pub(super) struct Narrator<'s> {
@@ -46,6 +53,8 @@ pub(super) struct Narrator<'s> {
     origin: Origin<'s>,
     addressed: Addressed<'s>,
     bytes: &'s [u8],
+    /// How the caller was found, where a proxy stands in front.
+    via: Vec<Note>,
     steps: Vec<StepShown>,
     limits: Vec<LimitShown>,
     /// The step that the request has come to.
@@ -56,10 +65,11 @@ impl<'s> Narrator<'s> {
     pub(super) fn new(
         snapshot: &'s Snapshot,
         origin: Origin<'s>,
+        via: Vec<Note>,
         (addressed, bytes): (Addressed<'s>, &'s [u8]),
     ) -> Self {
         let (steps, limits) = (Vec::new(), Vec::new());
-        Self { snapshot, origin, addressed, bytes, steps, limits, at: "read" }
+        Self { snapshot, origin, addressed, bytes, via, steps, limits, at: "read" }
     }
 
     /// The request ends where it is.
@@ -81,14 +91,22 @@ impl<'s> Narrator<'s> {
     pub(super) fn forwarded(&mut self, asking: &Asking) {
         self.at = "forward";
         let upstream = &self.snapshot.config.upstream;
-        let to = match asking.address {
-            Some(address) => format!("to {address}"),
-            None => {
+        let to = match (&upstream.host, asking.address) {
+            (UpstreamHost::Socket(path), _) => format!("to unix:{}", path.display()),
+            (_, Some(address)) => format!("to {address}"),
+            (_, None) => {
                 format!("{} has no address now: answered 502 as long as that is so", upstream.host)
             }
         };
         let from = asking.source.map(|source| format!(", from {source}")).unwrap_or_default();
-        let text = format!("{to}{from}, as host `{}`", upstream.host_header);
+        let tls = upstream.tls.as_ref();
+        let tls = tls.map(|tls| format!(", in TLS with {}", tls.server_name())).unwrap_or_default();
+        let relayed = match asking.relayed {
+            Some((client, Ok(()))) => format!(", naming {client} by the PROXY protocol"),
+            Some((_, Err(why))) => format!(" (answered 502: {why})"),
+            None => String::new(),
+        };
+        let text = format!("{to}{from}{tls}, as host `{}`{relayed}", upstream.host_header);
         self.note(false, vec![noted(text, &upstream.place)]);
     }
 
@@ -112,7 +130,9 @@ impl<'s> Narrator<'s> {
             None => "no host".to_owned(),
         };
         let text = format!("{version}, {host}, {} bytes", head.len());
-        self.note(false, vec![Note { text, place: None }]);
+        let mut notes = vec![Note { text, place: None }];
+        notes.append(&mut self.via);
+        self.note(false, notes);
         self.at = "identify";
     }
 
@@ -191,11 +211,7 @@ impl<'s> Narrator<'s> {
                 ]
             }
         };
-        let note = |shown: &LimitShown| Note {
-            text: shown.note.text.clone(),
-            place: shown.note.place.clone(),
-        };
-        self.limits.iter().map(note).collect()
+        self.limits.iter().map(LimitShown::noted).collect()
     }
 }
 
@@ -213,6 +229,16 @@ impl Gate for &mut Narrator<'_> {
         let notes = self.limit_notes();
         self.note(false, notes);
         self.at = "parse";
+        Ok(())
+    }
+
+    fn introduce(&mut self, _found: Found<'_>) -> Result<(), Refusal> {
+        let rate = &self.snapshot.config.limits.unknown_rate;
+        self.limits = vec![shown_rate(Limit::Unknown.as_str(), "whoever asks who it is", rate)];
+        self.at = "admit";
+        let notes = self.limits.iter().map(LimitShown::noted).collect();
+        self.note(false, notes);
+        self.at = "answer";
         Ok(())
     }
 

@@ -13,13 +13,17 @@ impl Explained {
     pub(super) fn as_text(&self, listener: Option<SocketAddr>) -> String {
         let mut out = String::new();
         let to = listener.map(|address| format!(" to {address}")).unwrap_or_default();
-        put(&mut out, format_args!("From {}{to}:\n\n{}\n", self.client, indented(&self.head)));
+        put(&mut out, format_args!("From {}{to}:\n\n{}\n", self.from, indented(&self.head)));
         for step in &self.steps {
             put_step(&mut out, step);
         }
         out.push('\n');
         match &self.outcome {
-            Ok(asking) => self.put_allowed(&mut out, asking),
+            Ok(Some(asking)) => put_allowed(&mut out, asking),
+            Ok(None) => {
+                let body = indented(&self.answer);
+                put(&mut out, format_args!("answered here (200)\n\nThe client reads:\n\n{body}"));
+            }
             Err(refusal) => {
                 put(&mut out, format_args!("refused: {} ({})\n", refusal.word(), refusal.status()));
                 put(&mut out, format_args!("{}\n", self.why));
@@ -32,27 +36,20 @@ impl Explained {
         out
     }
 
-    fn put_allowed(&self, out: &mut String, asking: &Asking) {
-        let request = indented(&asking.request);
-        put(out, format_args!("allowed\n"));
-        put(
-            out,
-            format_args!(
-                "\nXiVO is sent, with an id of the request's own (lines end with CR LF, and an empty one follows):\n\n{request}"
-            ),
-        );
-        put(out, format_args!("\n{}\n", hint(asking)));
-    }
-
     /// For programs. Every key is always there.
     pub(super) fn as_json(&self) -> Value {
         let limits = self.limits.iter().map(|shown| {
             json!({ "limit": shown.limit, "place": shown.note.place, "text": shown.note.text })
         });
         let refusal = self.outcome.as_ref().err();
-        let asking = self.outcome.as_ref().ok();
+        let asking = self.outcome.as_ref().ok().and_then(Option::as_ref);
+        let (client, source) = self.client;
         json!({
-            "from": self.client.to_string(),
+            "from": self.from.to_string(),
+            "client": {
+                "address": client.map(|client| client.to_string()),
+                "source": source.as_str(),
+            },
             "peer": self.peer,
             "steps": self.steps.iter().map(step_value).collect::<Value>(),
             "verdict": if refusal.is_some() { "refused" } else { "allowed" },
@@ -68,6 +65,19 @@ impl Explained {
             "hint": asking.map(hint),
         })
     }
+}
+
+/// What an allowed request becomes.
+fn put_allowed(out: &mut String, asking: &Asking) {
+    let request = indented(&asking.request);
+    put(out, format_args!("allowed\n"));
+    put(
+        out,
+        format_args!(
+            "\nXiVO is sent, with an id of the request's own (lines end with CR LF, and an empty one follows):\n\n{request}"
+        ),
+    );
+    put(out, format_args!("\n{}\n", hint(asking)));
 }
 
 fn step_value(step: &StepShown) -> Value {
@@ -93,7 +103,8 @@ fn put_step(out: &mut String, step: &StepShown) {
 
 /// What to do about the fault that a new gateway meets first.
 fn hint(asking: &Asking) -> String {
-    let host = match asking.source {
+    let named = asking.relayed.map(|(client, _)| client);
+    let host = match named.or(asking.source) {
         Some(source) => format!("for host {source}"),
         None => "for the gateway's address".to_owned(),
     };

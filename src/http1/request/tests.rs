@@ -199,3 +199,15 @@ fn sizes_are_bounded() {
     too_large(format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(256)));
     too_large(format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(256)));
 }
+
+#[test]
+fn all_values_of_a_name_are_found_in_their_order() {
+    let bytes = b"GET /?X-For:a HTTP/1.1\r\nHost: x\r\nx-for: 1 \r\nX-Forward: 2\r\nX-FOR:\t\xe9:3\r\n\r\nX-For: 4\r\n";
+    let head = head(bytes);
+    let values: Vec<&[u8]> = head.values(bytes, "X-For").collect();
+    assert_eq!(values, [&b"1"[..], b"\xe9:3"]);
+    assert_eq!(head.values(bytes, "X-For").next_back(), Some(&b"\xe9:3"[..]));
+    assert_eq!(head.values(bytes, "X-Fo").next(), None);
+    let bare = b"GET / HTTP/1.0\r\n\r\n";
+    assert_eq!(self::head(bare).values(bare, "X-For").next(), None);
+}

@@ -15,8 +15,7 @@ pub(crate) enum Expect {
 #[serde(deny_unknown_fields)]
 struct Line {
     id: String,
-    #[serde(rename = "class")]
-    _class: String,
+    class: String,
     #[serde(rename = "why")]
     _why: String,
     #[serde(rename = "ref", default)]
@@ -39,6 +38,7 @@ struct Line {
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) id: String,
+    pub(crate) class: String,
     pub(crate) raw: Vec<u8>,
     pub(crate) expect: Expect,
     pub(crate) upstream: Option<String>,
@@ -55,9 +55,9 @@ pub(crate) fn read(text: &str) -> Vec<Case> {
         let line: Line =
             serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         assert!(ids.insert(line.id.clone()), "{} stands there twice", line.id);
-        let Line { id, expect, upstream, n_upstream, strip, hold, reason, .. } = line;
+        let Line { id, class, expect, upstream, n_upstream, strip, hold, reason, .. } = line;
         let raw = decode_base64(&line.raw_base64);
-        Case { id, raw, expect, upstream, n_upstream, strip, hold, reason }
+        Case { id, class, raw, expect, upstream, n_upstream, strip, hold, reason }
     };
     text.lines().map(read).collect()
 }

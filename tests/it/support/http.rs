@@ -85,7 +85,7 @@ pub(crate) fn read_answers(mut bytes: &[u8], head_only: bool) -> Result<Vec<Answ
     Ok(answers)
 }
 
-fn read_answer(bytes: &[u8]) -> Answer {
+pub(crate) fn read_answer(bytes: &[u8]) -> Answer {
     let end = bytes
         .windows(4)
         .position(|window| window == b"\r\n\r\n")

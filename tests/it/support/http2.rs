@@ -166,7 +166,7 @@ impl Sound {
     }
 
     /// Waits until the gateway has ended the connection.
-    pub(crate) fn is_left(self) {
+    pub(crate) fn until_left(self) {
         let Self { runtime, send, connection } = self;
         let ended = async { tokio::time::timeout(PATIENCE, connection).await.unwrap() };
         let _ = runtime.block_on(ended);

@@ -157,9 +157,17 @@ impl Nginx {
 
     /// One server, with these directives in its block and those in the http block.
     pub(crate) fn serving(http: &str, server: &str) -> Result<Self, Missing> {
+        Self::listening("", http, server)
+    }
+
+    /// The same with these options of `listen`, such as `ssl`; `@DIR@` stands for its directory.
+    pub(crate) fn listening(options: &str, http: &str, server: &str) -> Result<Self, Missing> {
         let directory = new_directory();
         Self::start(directory, |directory, listen| {
             let directory = directory.display();
+            let listen = listen.replace(';', &format!(" {options};"));
+            let own = |text: &str| text.replace("@DIR@", &directory.to_string());
+            let (http, server) = (own(http), own(server));
             format!(
                 "{user}\ndaemon off;\nmaster_process off;\npid {directory}/nginx.pid;\n\
                  error_log {directory}/error.log notice;\nevents {{}}\nhttp {{\n\
@@ -194,6 +202,22 @@ impl Nginx {
         });
         assert!(complete, "{lines} lines awaited, the log has:\n{log}");
         log
+    }
+
+    /// A file in its directory.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The lines of another log in its directory once there are so many.
+    pub(crate) fn lines_of(&self, name: &str, lines: usize) -> Vec<String> {
+        let mut log = String::new();
+        let complete = becomes_true(|| {
+            log = read_lossy(&self.file(name));
+            log.lines().count() >= lines
+        });
+        assert!(complete, "{lines} lines awaited, {name} has:\n{log}");
+        log.lines().map(str::to_owned).collect()
     }
 
     /// Empties the access log; nginx appends, so it goes on at the beginning.

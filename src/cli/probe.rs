@@ -1,0 +1,181 @@
+//! `probe`: connects to XiVO as the gateway would, and says step by step what is there.
+
+mod pin;
+
+use std::fmt::Display;
+use std::io::IsTerminal;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+
+use super::args::ProbeOptions;
+use super::{Exit, check, complain, say, serve};
+use crate::address::ClientAddress;
+use crate::answer::relay;
+use crate::caller::Caller;
+use crate::config::{Config, UpstreamHost};
+use crate::decide::Permit;
+use crate::diagnostics::{explain_fault, source_address};
+use crate::gateway::{self, ClientSide};
+use crate::proxy_protocol::write::Relayed;
+use crate::refusal::UpstreamFault;
+use crate::server::{check_source, other_addresses, resolve};
+use crate::snapshot::Snapshot;
+use crate::upstream::{CertificateFacts, Connection, connect};
+use crate::worker::{RequestId, Shared};
+
+/// Runs the command.
+pub(super) fn run(options: &ProbeOptions) -> Exit {
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("cannot wait for connections: {error}"));
+            return Exit::Failed;
+        }
+    };
+    let probed = match options.pin {
+        true => runtime.block_on(pin::show(options)),
+        false => load(&options.config).and_then(|config| {
+            if options.from.is_some() && !config.upstream.send_proxy_protocol {
+                complain("--from is for the PROXY protocol: upstream.send_proxy_protocol is false");
+                return Err(Exit::Usage);
+            }
+            runtime.block_on(probe(config, options.from))
+        }),
+    };
+    probed.map_or_else(|exit| exit, |()| Exit::Well)
+}
+
+/// Reads the configuration, or says why it cannot be.
+fn load(path: &Path) -> Result<Config, Exit> {
+    Config::load(path).map(|(config, _doubtful)| config).map_err(|problems| {
+        let renderer = serve::renderer(std::io::stderr().is_terminal());
+        check::show(&(problems.render(&renderer) + "\n\n"));
+        complain("the configuration is not valid; `probe --pin URL` needs none");
+        Exit::Findings
+    })
+}
+
+async fn probe(config: Config, from: Option<IpAddr>) -> Result<(), Exit> {
+    let upstream = &config.upstream;
+    tell("upstream", format!("{} [{}]", upstream.url_text, upstream.place))?;
+    let addresses = addresses(&upstream.host, resolve(upstream))?;
+    if let Err(loopback) = check_source(upstream, &addresses) {
+        return failed("source", format!("{}\n{}", loopback.message(), loopback.help()));
+    }
+    let shared = Shared::new(Arc::new(config), addresses, usize::MAX);
+    let snapshot = shared.snapshot();
+    match source_address(&snapshot) {
+        Some(source) => tell("source", source)?,
+        None if snapshot.upstream.is_empty() => {}
+        None => tell("source", "there is no route to XiVO now")?,
+    }
+    let relayed = relayed(&snapshot, from);
+    if snapshot.config.upstream.send_proxy_protocol {
+        tell("client", format!("{}, as the PROXY protocol says", relayed.client))?;
+    }
+    let connection = match connect(&snapshot.route(relayed)).await {
+        Ok(connection) => connection,
+        Err(fault) => return failed("connect", explain_fault(fault, &snapshot)),
+    };
+    tell_connection(&connection, &snapshot)?;
+    ask(connection, &snapshot, relayed.client).await
+}
+
+/// Says XiVO's addresses.
+fn addresses(
+    host: &UpstreamHost,
+    resolved: std::io::Result<Vec<SocketAddr>>,
+) -> Result<Vec<SocketAddr>, Exit> {
+    match resolved {
+        Ok(addresses) if addresses.is_empty() && !matches!(host, UpstreamHost::Socket(_)) => {
+            failed("resolve", format!("{host} has no address"))
+        }
+        Ok(addresses) => {
+            if let UpstreamHost::Name(name) = host {
+                let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                tell("resolve", format!("{name} is at {}", shown.join(", ")))?;
+            }
+            Ok(addresses)
+        }
+        Err(error) => failed("resolve", format!("{host}: {error}")),
+    }
+}
+
+/// The client that is named to XiVO unless another is given: this host.
+fn relayed(snapshot: &Snapshot, from: Option<IpAddr>) -> Relayed {
+    let own = || source_address(snapshot).filter(|source| !source.is_loopback());
+    let client = from.or_else(own).or_else(|| other_addresses().first().copied());
+    let client = client.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    Relayed { client: ClientAddress::new(client), port: 0, destination: (client, 0).into() }
+}
+
+fn tell_connection(connection: &Connection, snapshot: &Snapshot) -> Result<(), Exit> {
+    match connection.ends() {
+        Some((from, to)) => tell("connect", format!("from {from} to {to}"))?,
+        None => tell("connect", &snapshot.config.upstream.url_text)?,
+    }
+    if let (Some(facts), Some(tls)) = (connection.tls(), &snapshot.config.upstream.tls) {
+        let (version, cipher) = (facts.version, facts.cipher);
+        tell("tls", format!("{version}, {cipher}, server name {}", tls.server_name()))?;
+        if let Some(certificate) = facts.certificate {
+            tell("", format!("certificate {}:", tls.belief()))?;
+            described(&certificate).into_iter().try_for_each(|line| tell("", line))?;
+        }
+    }
+    Ok(())
+}
+
+/// A certificate in lines.
+fn described(certificate: &CertificateFacts) -> Vec<String> {
+    certificate.lines().iter().map(|(name, value)| format!("  {name:<9}{value}")).collect()
+}
+
+/// Asks the gateway's own question.
+async fn ask(
+    connection: Connection,
+    snapshot: &Snapshot,
+    client: ClientAddress,
+) -> Result<(), Exit> {
+    let upstream = &snapshot.config.upstream;
+    let permit = match Permit::trial() {
+        Ok(permit) => permit,
+        Err(refusal) => return failed("ask", refusal.advice()),
+    };
+    let id = RequestId::new(fastrand::u128(..));
+    let mut request = Vec::new();
+    let caller = Caller::direct((client.ip(), 0).into());
+    let client = ClientSide { caller: &caller, scheme: "http", user_agent: Some(AGENT) };
+    gateway::question(upstream, &permit, client, &id).write(&mut request);
+    let line = request.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    tell("ask", format!("{}, as host `{}`", String::from_utf8_lossy(line), upstream.host_header))?;
+    let asked = timeout(upstream.timeout, connection.ask(&request, Vec::new())).await;
+    let answer = match asked.unwrap_or(Err(UpstreamFault::Timeout)) {
+        Ok(answer) => answer,
+        Err(fault) => return failed("answer", explain_fault(fault, snapshot)),
+    };
+    match relay::check(permit.lookup(), &answer, upstream) {
+        Ok(()) => tell("answer", format!("{}, as a phonebook does", answer.head.status())),
+        Err(fault) => failed("answer", explain_fault(fault, snapshot)),
+    }
+}
+
+/// Prints a step.
+fn tell(step: &str, what: impl Display) -> Result<(), Exit> {
+    match say(&format!("{step:<10}{what}\n")) {
+        Exit::Well => Ok(()),
+        exit => Err(exit),
+    }
+}
+
+/// Prints the step that ends the probe.
+fn failed<T>(step: &str, why: impl Display) -> Result<T, Exit> {
+    tell(step, format!("FAILED: {why}"))?;
+    Err(Exit::Findings)
+}
+
+/// What XiVO's access log shows.
+const AGENT: &[u8] = concat!("phonebook-gateway/", env!("CARGO_PKG_VERSION"), " probe").as_bytes();

@@ -1,0 +1,109 @@
+//! Takes the PROXY header off the beginning of a connection, and not a byte more: what follows is the
+//! client's, whether it is HTTP or a TLS handshake.
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use crate::proxy_protocol::read::{Header, read};
+
+/// Why there is no header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The connection ended before its first byte: somebody only tries whether the port is open.
+    Nothing,
+    /// The text says why, of the connection.
+    Broken(&'static str),
+}
+
+/// Waits for the header of a connection from a sender that has to send one.
+///
+/// # Errors
+/// There is none: the connection is to be closed, since whatever comes on it may be anybody's.
+pub async fn take(stream: &TcpStream, deadline: Instant) -> Result<Header, Missing> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; CHUNK];
+    loop {
+        let seen = match timeout_at(deadline, stream.peek(&mut chunk)).await {
+            Ok(Ok(0) | Err(_)) if bytes.is_empty() => return Err(Missing::Nothing),
+            Ok(Ok(0) | Err(_)) => return Err(Missing::Broken("it ended within its PROXY header")),
+            Ok(Ok(seen)) => seen,
+            Err(_) => {
+                return Err(Missing::Broken("its PROXY header did not come within head_timeout"));
+            }
+        };
+        let before = bytes.len();
+        bytes.extend_from_slice(chunk.get(..seen).unwrap_or_default());
+        let header = read(&bytes).map_err(Missing::Broken)?;
+        let mut own = header.map_or(seen, |header| header.len - before);
+        while own > 0 {
+            // These bytes have been seen; they are there.
+            match stream.try_read(chunk.get_mut(..own).unwrap_or_default()) {
+                Ok(taken @ 1..) => own -= taken,
+                Ok(0) | Err(_) => return Err(Missing::Broken("it failed")),
+            }
+        }
+        if let Some(header) = header {
+            return Ok(header);
+        }
+    }
+}
+
+/// So much is looked at a time: a header without additions fits in.
+const CHUNK: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::proxy_protocol::read::LONGEST;
+
+    /// What becomes of a connection on which these segments come, and what is left on it.
+    fn taken(segments: &[&[u8]]) -> (Result<Header, Missing>, Vec<u8>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            client.set_nodelay(true).unwrap();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let far = Instant::now() + Duration::from_secs(60);
+            let send = async {
+                for segment in segments {
+                    client.write_all(segment).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                client.shutdown().await.unwrap();
+            };
+            let (found, ()) = tokio::join!(take(&stream, far), send);
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).await.unwrap();
+            (found, rest)
+        })
+    }
+
+    #[test]
+    fn what_follows_a_header_stays_on_the_connection() {
+        let header = b"PROXY TCP4 192.0.2.7 198.51.100.1 1 2\r\n";
+        let long = [b"\r\n\r\n\0\r\nQUIT\n\x20\0\x0f\xf0".as_slice(), &[7; LONGEST - 16]].concat();
+        for (header, len) in [(header.as_slice(), header.len()), (&long, LONGEST)] {
+            let whole = [header, b"\x16\x03\x01PROXY "].concat();
+            let bytes: Vec<&[u8]> = whole.chunks(1).collect();
+            for segments in [&[whole.as_slice()][..], &[header, b"\x16\x03\x01PROXY "], &bytes] {
+                let (found, rest) = taken(segments);
+                assert_eq!(found.unwrap().len, len);
+                assert_eq!(rest, b"\x16\x03\x01PROXY ");
+            }
+        }
+    }
+
+    #[test]
+    fn a_connection_without_a_header_is_told_apart_from_one_without_a_byte() {
+        assert_eq!(taken(&[]).0, Err(Missing::Nothing));
+        for segments in [&[&b"PROXY "[..]][..], &[b"GET / HTTP/1.1\r\n"], &[b"PROXY", b" X\r\n"]] {
+            assert!(matches!(taken(segments).0, Err(Missing::Broken(_))), "{segments:?}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What the gateway knows of whoever asks, for the far side's administrator: without a policy, and
+//! without a call to this side's.
+//!
+//! It tells a caller nothing but what the caller showed, and whether that is enough: no peer's name, no
+//! other address, nothing of the gateway.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::answer::{Head, Manner, Value};
+use crate::caller::Caller;
+use crate::gateway::{self, Addressed, Found, Gate};
+use crate::http1::request::RequestHead;
+use crate::refusal::Refusal;
+
+/// Where it is asked for.
+pub const PATH: &[u8] = b"/.well-known/phonebook-gateway/whoami";
+
+/// Whether `head` asks for it.
+pub fn is_asked(head: &Result<RequestHead, Refusal>, bytes: &[u8]) -> bool {
+    head.as_ref().is_ok_and(|head| head.path().of(bytes) == PATH)
+}
+
+/// The way of a head that asks for it, as [`gateway::judge`] is that of lookups: it has to be HTTP and
+/// meant for this gateway, and is counted as those of callers in no policy are, whoever asks.
+///
+/// # Errors
+/// The first refusal.
+pub fn judge<G: Gate>(
+    mut gate: G,
+    found: Found<'_>,
+    addressed: Addressed<'_>,
+    (head, bytes): (Result<RequestHead, Refusal>, &[u8]),
+) -> Result<RequestHead, Refusal> {
+    let head = gateway::heard(&mut gate, found, addressed, (head, bytes))?;
+    gate.introduce(found)?;
+    match head.method().of(bytes) {
+        b"GET" | b"HEAD" if head.has_body() => Err(Refusal::BodyNotAllowed),
+        b"GET" | b"HEAD" => Ok(head),
+        _ => Err(Refusal::MethodNotAllowed),
+    }
+}
+
+/// What the gateway knows.
+#[derive(Debug, Serialize)]
+pub struct WhoAmI<'a> {
+    /// The address that policies are compared with; null where a proxy says nothing of its client.
+    address: Option<IpAddr>,
+    /// How it was found.
+    source: &'static str,
+    /// What it showed in the TLS handshake.
+    certificate: Option<CertificateShown<'a>>,
+    /// Whether a policy names it.
+    peer: bool,
+    request_id: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct CertificateShown<'a> {
+    subject: &'a str,
+    /// Whole days until it expires; below 0 when it has.
+    days_left: i64,
+    /// Why it proves nothing, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<String>,
+}
+
+impl<'a> WhoAmI<'a> {
+    /// What is known of `caller` at `now`.
+    pub fn new(caller: &Caller<'a>, peer: bool, now: Timestamp, request_id: &'a str) -> Self {
+        let certificate = caller.certificate.map(|shown| CertificateShown {
+            subject: &shown.certificate.subject,
+            days_left: whole_days(now, shown.certificate.not_after),
+            fault: shown.standing.err().map(|fault| format!("the certificate {}", fault.as_str())),
+        });
+        let address = caller.address.map(|address| address.ip());
+        Self { address, source: caller.source.as_str(), certificate, peer, request_id }
+    }
+
+    /// The head of the answer, and its body.
+    pub fn answer(&self, manner: &Manner) -> (Head<'static>, Vec<u8>) {
+        let mut body = serde_json::to_vec(self).unwrap_or_default();
+        body.push(b'\n');
+        let head = Head::new(200, manner)
+            .with("Content-Type", Value::Text(b"application/json"))
+            .with("Content-Length", Value::Number(body.len() as u64))
+            .with("Cache-Control", Value::Text(b"no-store"));
+        if manner.head_only {
+            body.clear();
+        }
+        (head, body)
+    }
+}
+
+/// Whole days from `now` to `then`, rounded down.
+fn whole_days(now: Timestamp, then: Timestamp) -> i64 {
+    const DAY: i64 = 86_400;
+    then.as_second().saturating_sub(now.as_second()).div_euclid(DAY)
+}
