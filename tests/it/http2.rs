@@ -336,7 +336,7 @@ fn a_cut_answer_is_reset_and_never_ends() {
         frames.push(client.frame().unwrap());
     }
     let of_stream: Vec<_> = frames.iter().filter(|frame| frame.stream == 1).collect();
-    // What was still to be sent may be left out with the rest.
+    // Its head may have been overtaken by the reset.
     assert!(of_stream.iter().all(|frame| frame.kind > HEADERS || frame.flags & END_STREAM == 0));
     // The connection goes on.
     assert!(client.send(&frame(PING, 0, 0, &[7; 8])));

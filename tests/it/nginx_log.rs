@@ -587,8 +587,12 @@ fn play(case: &Case, to: SocketAddr, upstream: Option<&TcpListener>) {
         }
         Then::ResetWhenAsked => Some(await_question(upstream.unwrap())),
     };
-    if asked.is_some() {
+    if let Some(mut asked) = asked {
         SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(stream);
+        // The upstream stays until the question is given up: its own end would be another story.
+        asked.set_read_timeout(Some(PATIENCE)).unwrap();
+        let _ = asked.read(&mut [0]);
         return;
     }
     let mut answer = Vec::new();
