@@ -58,7 +58,7 @@ async fn shake_hands(
     // In a box, as what follows: only one of the two is held at a time, and both are large.
     let transport = match Box::pin(tls::handshake(stream, &config, deadline)).await {
         Ok(Opened::Tls(stream, shown)) => {
-            facts.tls = Some(Rc::new(shown));
+            facts.tls = Some(shown);
             Transport::Tls(stream)
         }
         Ok(Opened::Plain(stream)) => {

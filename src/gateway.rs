@@ -114,11 +114,16 @@ impl<'a> Exchange<'a> {
         if self.facts.over_ceiling {
             return Err(Refusal::Overloaded);
         }
+        tokio::select! {
+            biased;
+            // For a request that was taken back as it came, XiVO is not asked.
+            () = client.gone() => return Err(Refusal::ClientClosed),
+            () = std::future::ready(()) => {}
+        }
         let answer = tokio::select! {
             biased;
-            // First: for a request that is taken back as it comes, XiVO is not asked.
-            () = client.gone() => return Err(Refusal::ClientClosed),
             answer = self.ask(&permit, &head) => answer?,
+            () = client.gone() => return Err(Refusal::ClientClosed),
         };
         let upstream = &self.snapshot.config.upstream;
         let relay = Relay { worker: self.worker, upstream, manner, record };

@@ -302,7 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let limits = &self.caller.config.limits;
         let mut deadline = match self.closing {
             None => self.opened + limits.max_connection_age,
-            Some(_) => self.opened + FAR,
+            Some(closing) => closing + FAR,
         };
         if self.streams.is_empty() {
             deadline = deadline.min(match self.closing {

@@ -269,7 +269,7 @@ impl Refusal {
     /// gateway's files: those are for its own administrator, in the log and in `explain`.
     pub fn advice(&self) -> Cow<'static, str> {
         match self {
-            Self::MalformedRequest(why) => format!("The request is not well-formed HTTP/1: {why}.").into(),
+            Self::MalformedRequest(why) => format!("The request is not well-formed HTTP: {why}.").into(),
             Self::PlainOnTls => "This port speaks TLS, and the request came without it. Write https:// in the URL.".into(),
             Self::UriTooLong => "The request line is too long. A search term has up to 256 characters.".into(),
             Self::HeadersTooLarge(why) => format!("The request was not read: {why}.").into(),

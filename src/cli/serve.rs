@@ -73,7 +73,10 @@ pub(super) fn is_coloured(terminal: bool) -> bool {
 /// Diagnostics go to standard error, where journald picks them up. `RUST_LOG` chooses the level,
 /// and `level` where it says nothing.
 pub(super) fn start_diagnostics(json: bool, level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    // The HTTP/2 layer tells of each misbehaving client, as often as it misbehaves; what is worth
+    // telling of it the gateway says itself, and not without end.
+    let quiet = || EnvFilter::new(format!("{level},h2=off"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| quiet());
     let filter = match format!("{READY}=info").parse() {
         Ok(ready) => filter.add_directive(ready),
         Err(_) => filter,

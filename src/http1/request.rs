@@ -120,7 +120,9 @@ impl RequestReader {
                 return Err(HeadError::Malformed("a line ends with a line feed alone"));
             };
             if next > limits.max_head {
-                return Err(HeadError::TooLarge("the head is too long"));
+                let in_line = self.head.line.is_none() && end - self.line > limits.max_uri;
+                let too_large = HeadError::TooLarge("the head is too long");
+                return Err(if in_line { HeadError::UriTooLong } else { too_large });
             }
             if self.head.line.is_none() {
                 self.head.line = Some(self.read_line(buffer, end, limits)?);

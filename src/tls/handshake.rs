@@ -1,6 +1,7 @@
 //! The handshake of a connection to a TLS listener.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -16,7 +17,7 @@ use crate::certificate::UnreadableCertificate;
 #[derive(Debug)]
 pub enum Opened {
     /// TLS, its handshake complete.
-    Tls(Box<TlsStream<TcpStream>>, TlsFacts),
+    Tls(Box<TlsStream<TcpStream>>, Rc<TlsFacts>),
     /// No TLS: the client began with something else, which has not been read.
     Plain(TcpStream),
 }
@@ -63,7 +64,7 @@ pub async fn handshake(
         Err(_) => return Err(HandshakeFault::TimedOut),
     };
     let facts = TlsFacts::of(stream.get_ref().1)?;
-    Ok(Opened::Tls(Box::new(stream), facts))
+    Ok(Opened::Tls(Box::new(stream), Rc::new(facts)))
 }
 
 fn fault(error: io::Error) -> HandshakeFault {

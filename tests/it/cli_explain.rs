@@ -164,8 +164,8 @@ fn each_refusal_names_its_step_its_word_and_the_line_that_decided() {
         ),
         (
             vec!["198.51.100.1", "-H", "Host: a b", &search],
-            "read      REFUSED: The request is not well-formed HTTP/1: the Host is not a valid host.\n\
-             malformed-request (400)\nThe request is not well-formed HTTP/1: the Host is not a valid \
+            "read      REFUSED: The request is not well-formed HTTP: the Host is not a valid host.\n\
+             malformed-request (400)\nThe request is not well-formed HTTP: the Host is not a valid \
              host."
                 .to_owned(),
         ),

@@ -29,7 +29,9 @@ fn identity() -> &'static Identity {
     static IDENTITY: OnceLock<Identity> = OnceLock::new();
     IDENTITY.get_or_init(|| {
         let directory = tempfile::tempdir().unwrap();
-        let made = rcgen::generate_simple_self_signed(vec!["gateway".to_owned()]).unwrap();
+        let made =
+            rcgen::generate_simple_self_signed(vec!["gateway".to_owned(), "127.0.0.1".to_owned()])
+                .unwrap();
         let (certificate, key) =
             (directory.path().join("gateway.pem"), directory.path().join("gateway.key"));
         std::fs::write(&certificate, made.cert.pem()).unwrap();
@@ -125,17 +127,17 @@ impl Sound {
     }
 
     /// A request without a body.
-    pub(crate) fn ask(&mut self, request: Request<()>) -> Result<Answer, h2::Error> {
+    pub(crate) fn ask(&self, request: Request<()>) -> Result<Answer, h2::Error> {
         self.ask_all(vec![request]).remove(0)
     }
 
     /// GET of a target.
-    pub(crate) fn get(&mut self, target: &str) -> Answer {
+    pub(crate) fn get(&self, target: &str) -> Answer {
         self.ask(get(target)).unwrap()
     }
 
     /// Requests that are all on their way at once.
-    pub(crate) fn ask_all(&mut self, requests: Vec<Request<()>>) -> Vec<Result<Answer, h2::Error>> {
+    pub(crate) fn ask_all(&self, requests: Vec<Request<()>>) -> Vec<Result<Answer, h2::Error>> {
         let send = self.send.clone();
         let asked = async move {
             let mut tasks = Vec::new();
@@ -152,7 +154,7 @@ impl Sound {
     }
 
     /// A request whose body follows.
-    pub(crate) fn post(&mut self, request: Request<()>, body: &'static [u8]) -> Answer {
+    pub(crate) fn post(&self, request: Request<()>, body: &'static [u8]) -> Answer {
         let send = self.send.clone();
         let asked = async move {
             let mut send = send.ready().await.unwrap();
@@ -163,19 +165,13 @@ impl Sound {
         self.runtime.block_on(asked)
     }
 
-    /// Waits for the end of the connection.
-    pub(crate) fn ended(self) -> Result<(), h2::Error> {
-        drop(self.send);
-        let connection = self.connection;
-        let ended = async { tokio::time::timeout(PATIENCE, connection).await.unwrap().unwrap() };
-        self.runtime.block_on(ended)
-    }
-
-    /// Waits for the end of the connection without leaving it.
-    pub(crate) fn is_left(&mut self) {
-        let connection = &mut self.connection;
+    /// Waits until the gateway has ended the connection.
+    pub(crate) fn until_left(self) {
+        let Self { runtime, send, connection } = self;
         let ended = async { tokio::time::timeout(PATIENCE, connection).await.unwrap() };
-        let _ = self.runtime.block_on(ended);
+        let _ = runtime.block_on(ended);
+        // Only now: without it the client itself would leave.
+        drop(send);
     }
 }
 
@@ -238,7 +234,15 @@ pub(crate) struct ByHand {
 impl ByHand {
     /// Says the preface and these settings.
     pub(crate) fn connect(to: SocketAddr, settings: &[(u16, u32)]) -> Self {
-        let mut client = Self::silent(to);
+        Self::begin(Self::silent(to), settings)
+    }
+
+    /// The same for a client that names no server in its handshake.
+    pub(crate) fn nameless(to: SocketAddr) -> Self {
+        Self::begin(Self::handshake(to, "127.0.0.1"), &[])
+    }
+
+    fn begin(mut client: Self, settings: &[(u16, u32)]) -> Self {
         let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         let settings: Vec<u8> = settings
             .iter()
@@ -251,7 +255,11 @@ impl ByHand {
 
     /// Says nothing.
     pub(crate) fn silent(to: SocketAddr) -> Self {
-        let name = ServerName::try_from("gateway").unwrap();
+        Self::handshake(to, "gateway")
+    }
+
+    fn handshake(to: SocketAddr, name: &'static str) -> Self {
+        let name = ServerName::try_from(name).unwrap();
         let mut session = ClientConnection::new(Arc::clone(&identity().client), name).unwrap();
         let mut stream = tcp(to, None);
         while session.is_handshaking() {
@@ -302,6 +310,20 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     out.extend([kind, flags]);
     out.extend(stream.to_be_bytes());
     out.extend(payload);
+    out
+}
+
+/// A head of these fields, in as many frames as it takes.
+pub(crate) fn head(stream: u32, fields: &[(&str, &[u8])]) -> Vec<u8> {
+    let block = block(fields);
+    let mut out = Vec::new();
+    let mut pieces = block.chunks(16_384).peekable();
+    let (mut kind, mut flags) = (HEADERS, END_STREAM);
+    while let Some(piece) = pieces.next() {
+        let end = if pieces.peek().is_none() { END_HEADERS } else { 0 };
+        out.extend(frame(kind, flags | end, stream, piece));
+        (kind, flags) = (CONTINUATION, 0);
+    }
     out
 }
 
