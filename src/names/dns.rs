@@ -87,11 +87,21 @@ fn ask_server(server: SocketAddr, name: &Name<Vec<u8>>, family: Family) -> Resul
         answer = over_tcp(server, &question).map_err(fault)?;
     }
     match answer.header().rcode() {
-        Rcode::NOERROR => read(&answer, family)
-            .ok_or_else(|| error(&format!("{server} answered something that cannot be read"))),
+        Rcode::NOERROR => match read(&answer, family) {
+            None => Err(error(&format!("{server} answered something that cannot be read"))),
+            // It neither knows the name nor asks others: that does not say that there is none.
+            Some(found) if found.addresses.is_empty() && is_referral(&answer) => {
+                Err(error(&format!("{server} does not know the name, and does not ask others")))
+            }
+            Some(found) => Ok(found),
+        },
         Rcode::NXDOMAIN => Err(Failure::NoSuchName),
         code => Err(error(&format!("{server} answered {code}"))),
     }
+}
+
+fn is_referral(answer: &Message<Vec<u8>>) -> bool {
+    !answer.header().aa() && !answer.header().ra()
 }
 
 fn error(why: &str) -> Failure {
