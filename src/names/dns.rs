@@ -79,7 +79,13 @@ fn ask_server(server: SocketAddr, name: &Name<Vec<u8>>, family: Family) -> Resul
     };
     let question = question(name, record).ok_or_else(|| error("it is too long to ask for"))?;
     let fault = |fault: io::Error| match fault.kind() {
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Failure::Timeout,
+        // Nobody answers, whether the network says so or not.
+        io::ErrorKind::TimedOut
+        | io::ErrorKind::WouldBlock
+        | io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable => Failure::Timeout,
         _ => error(&format!("{server}: {fault}")),
     };
     let mut answer = over_udp(server, &question).map_err(fault)?;

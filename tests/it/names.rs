@@ -4,20 +4,9 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
-
-use domain::base::iana::Rcode;
-use jiff::Timestamp;
-use phonebook_gateway::{
-    caller::Caller,
-    config::Config,
-    names::memory::{self, Memory},
-    server::{Clock, NameKeeper, Server},
-    worker::Shared,
-};
-use tempfile::TempDir;
 
 use crate::support::{
     dns::{Dnsmasq, NameServer, Says, has},
@@ -26,35 +15,24 @@ use crate::support::{
     raw::{Client, reason},
     scripted::Scripted,
 };
+use domain::base::iana::Rcode;
+use jiff::Timestamp;
+use phonebook_gateway::{
+    caller::Caller,
+    config::Config,
+    server::{NameKeeper, Server},
+    worker::Shared,
+};
 
 mod asking;
 mod serving;
 
-/// A clock that stands until a test turns it.
-#[derive(Clone, Debug)]
-struct Turned(Arc<Mutex<Timestamp>>);
-
-impl Turned {
-    fn new() -> Self {
-        Self(Arc::new(Mutex::new("2026-11-01T00:00:00Z".parse().unwrap())))
-    }
-
-    fn clock(&self) -> Clock {
-        let now = Arc::clone(&self.0);
-        Clock::new(move || *now.lock().unwrap())
-    }
-
-    fn turn(&self, seconds: u64) {
-        *self.0.lock().unwrap() += Duration::from_secs(seconds);
-    }
-}
-
-/// Names as a gateway keeps them, with a state directory that outlives it.
+/// Names as a gateway keeps them, with a clock that a test turns.
 #[derive(Debug)]
 struct Kept {
     shared: Arc<Shared>,
-    keeper: Option<NameKeeper>,
-    clock: Turned,
+    keeper: NameKeeper,
+    now: Timestamp,
 }
 
 /// A configuration that asks this name server; `names` is more of the section. A peer is a name and its hosts.
@@ -92,29 +70,33 @@ fn lyon() -> Vec<(String, String)> {
 }
 
 impl Kept {
-    fn start(config: Config, clock: &Turned) -> Self {
-        let shared = Arc::new(Shared::new(Arc::new(config), Vec::new(), usize::MAX));
-        let keeper = NameKeeper::start(&shared, clock.clock()).unwrap();
-        Self { shared, keeper: Some(keeper), clock: clock.clone() }
+    fn start(config: Config) -> Self {
+        Self::of(&Arc::new(Shared::new(Arc::new(config), Vec::new(), usize::MAX)))
+    }
+
+    fn of(shared: &Arc<Shared>) -> Self {
+        let keeper = NameKeeper::new(shared).unwrap();
+        let mut kept = Self { shared: Arc::clone(shared), keeper, now: Timestamp::now() };
+        kept.turn(0);
+        kept
     }
 
     fn whose(&self, address: &str) -> Option<String> {
         whose(&self.shared, address)
     }
 
-    /// Waits until the address is `lyon`'s.
     fn is_lyons(&self, address: &str) -> bool {
-        becomes_true(|| self.whose(address).as_deref() == Some("lyon"))
+        self.whose(address).as_deref() == Some("lyon")
     }
 
-    /// Waits until the address is nobody's.
-    fn is_nobodys(&self, address: &str) -> bool {
-        becomes_true(|| self.whose(address).is_none())
-    }
-
-    fn turn(&self, seconds: u64) {
-        self.clock.turn(seconds);
-        self.keeper.as_ref().unwrap().look();
+    /// So many seconds later whatever is due then is asked for, and every answer waited for.
+    fn turn(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        let come = || {
+            self.keeper.step(self.now, Duration::from_millis(5));
+            !self.keeper.is_asking()
+        };
+        assert!(becomes_true(come));
     }
 }
 
@@ -125,50 +107,39 @@ fn whose(shared: &Shared, address: &str) -> Option<String> {
     found.peer().map(|peer| peer.policy.name.to_string())
 }
 
-/// What is remembered, as soon as it is like this.
-fn remembered(state: &TempDir, is: impl Fn(&Memory) -> bool) -> bool {
-    becomes_true(|| memory::load(&memory::file_in(state.path())).unwrap().is_some_and(|m| is(&m)))
-}
-
-fn fails(memory: &Memory) -> bool {
-    memory.names.iter().any(|name| name.failing.is_some())
-}
-
 #[test]
 fn a_real_name_server_is_followed_through_change_absence_and_outage() {
     let Some(mut server) = or_left_out(Dnsmasq::start("198.51.100.4 lyon.example.org")) else {
         return;
     };
     let state = tempfile::tempdir().unwrap();
-    let clock = Turned::new();
     let hold = "hold_nx = \"1h\"\nhold_timeout = \"2h\"";
-    let kept = Kept::start(config(state.path(), server.address(), hold, &lyon()), &clock);
+    let mut kept = Kept::start(config(state.path(), server.address(), hold, &lyon()));
     assert!(kept.is_lyons("198.51.100.4"));
-    // Its answers are for 300 s, and are asked for anew after that and up to a tenth of it.
+    // Its answers are for 300 s.
     server
         .reload("198.51.100.9 lyon.example.org\n2001:db8::9 lyon.example.org", "first.example.org");
-    kept.turn(331);
+    kept.turn(200);
+    assert!(kept.is_lyons("198.51.100.4"), "not before its time");
+    kept.turn(100);
     assert!(kept.is_lyons("2001:db8::9") && kept.is_lyons("198.51.100.9"));
     assert_eq!(kept.whose("198.51.100.4"), None);
     // There is no such name.
     server.reload("", "second.example.org");
-    kept.turn(331);
-    assert!(remembered(&state, fails));
-    assert_eq!(kept.whose("198.51.100.9").as_deref(), Some("lyon"), "held");
-    kept.turn(3600);
-    assert!(kept.is_nobodys("198.51.100.9"));
+    kept.turn(300);
+    assert!(kept.is_lyons("198.51.100.9"), "held");
+    kept.turn(3300);
+    assert_eq!(kept.whose("198.51.100.9"), None);
     server.reload("198.51.100.9 lyon.example.org", "third.example.org");
     kept.turn(70);
     assert!(kept.is_lyons("198.51.100.9"));
-    assert!(remembered(&state, |memory| !fails(memory)));
     // Nobody answers.
     server.end();
-    kept.turn(331);
-    assert!(remembered(&state, fails));
-    kept.turn(7000);
-    assert_eq!(kept.whose("198.51.100.9").as_deref(), Some("lyon"), "held for two hours");
-    kept.turn(600);
-    assert!(kept.is_nobodys("198.51.100.9"));
+    kept.turn(300);
+    kept.turn(6800);
+    assert!(kept.is_lyons("198.51.100.9"), "held for two hours");
+    kept.turn(100);
+    assert_eq!(kept.whose("198.51.100.9"), None);
     server.run("198.51.100.4 lyon.example.org");
     kept.turn(70);
     assert!(kept.is_lyons("198.51.100.4"));
@@ -179,8 +150,7 @@ fn what_a_name_server_fails_at_or_lies_about_takes_no_peer_away_and_makes_none()
     let server = NameServer::start();
     server.says("lyon.example.org", has(&["198.51.100.4"]));
     let state = tempfile::tempdir().unwrap();
-    let clock = Turned::new();
-    let kept = Kept::start(config(state.path(), server.address(), "", &lyon()), &clock);
+    let mut kept = Kept::start(config(state.path(), server.address(), "", &lyon()));
     assert!(kept.is_lyons("198.51.100.4"));
     let lie: Vec<IpAddr> = vec!["192.0.2.66".parse().unwrap()];
     let crowd: Vec<String> = (1..=17).map(|at| format!("192.0.2.{at}")).collect();
@@ -196,20 +166,23 @@ fn what_a_name_server_fails_at_or_lies_about_takes_no_peer_away_and_makes_none()
         Says::Silent,
     ] {
         server.says("lyon.example.org", what.clone());
+        let asked = server.asked();
         kept.turn(70);
-        assert!(remembered(&state, fails), "{what:?}");
-        assert_eq!(kept.whose("198.51.100.4").as_deref(), Some("lyon"), "{what:?}");
+        assert!(server.asked() > asked);
+        assert!(kept.is_lyons("198.51.100.4"), "{what:?}");
         assert_eq!(kept.whose("192.0.2.66"), None, "{what:?}");
         assert_eq!(kept.whose("192.0.2.1"), None, "{what:?}");
-        server.says("lyon.example.org", has(&["198.51.100.4"]));
-        kept.turn(70);
-        assert!(remembered(&state, |memory| !fails(memory)), "{what:?}");
     }
     // Addresses that no name may stand for are left out, and the others are not.
-    server.says("lyon.example.org", has(&["127.0.0.1", "::1", "::ffff:127.0.0.1", "198.51.100.9"]));
+    server.says(
+        "lyon.example.org",
+        has(&["127.0.0.1", "::1", "::ffff:127.0.0.1", "0.1.2.3", "198.51.100.9"]),
+    );
     kept.turn(70);
     assert!(kept.is_lyons("198.51.100.9"));
-    assert_eq!((kept.whose("127.0.0.1"), kept.whose("::1")), (None, None));
+    for address in ["127.0.0.1", "::1", "0.1.2.3"] {
+        assert_eq!(kept.whose(address), None);
+    }
 }
 
 #[test]
@@ -225,34 +198,43 @@ fn a_thousand_names_are_resolved_though_some_hang() {
         server.says(&format!("xivo-{at}.example.org"), what);
     }
     let state = tempfile::tempdir().unwrap();
-    let clock = Turned::new();
-    let kept = Kept::start(config(state.path(), server.address(), "", &peers), &clock);
+    let kept = Kept::start(config(state.path(), server.address(), "", &peers));
     for at in (0..1000).filter(|at| !hang(*at)) {
-        let found = || kept.whose(&address(at)) == Some(format!("p{at}"));
-        assert!(becomes_true(found), "xivo-{at}");
-    }
-    for at in 0..1000 {
+        assert_eq!(kept.whose(&address(at)), Some(format!("p{at}")));
         assert_eq!(server.asked_for(&format!("xivo-{at}.example.org")), 2, "A and AAAA, once");
     }
+}
+
+#[test]
+fn a_name_that_was_gone_for_too_long_is_not_believed_again_after_a_restart() {
+    let server = NameServer::start();
+    server.says("lyon.example.org", has(&["198.51.100.4"]));
+    let state = tempfile::tempdir().unwrap();
+    let config = || config(state.path(), server.address(), "hold_nx = \"0s\"", &lyon());
+    let mut kept = Kept::start(config());
+    assert!(kept.is_lyons("198.51.100.4"));
+    server.says("lyon.example.org", Says::Fails(Rcode::NXDOMAIN));
+    kept.turn(70);
+    assert_eq!(kept.whose("198.51.100.4"), None);
     drop(kept);
-    assert!(remembered(&state, |memory| memory.names.len() == 980));
+    // Nobody says anything to the next one: what was last said counts.
+    server.says_of_all(Says::Silent);
+    let shared = Arc::new(Shared::new(Arc::new(config()), Vec::new(), usize::MAX));
+    let _keeper = NameKeeper::new(&shared).unwrap();
+    assert_eq!(whose(&shared, "198.51.100.4"), None);
 }
 
 /// A gateway that serves, with names and a XiVO.
 #[derive(Debug)]
-struct Gateway {
-    server: Option<Server>,
-    clock: Turned,
-}
+struct Gateway(Option<Server>);
 
 impl Gateway {
-    fn start(config: Config, clock: &Turned) -> Self {
-        let server = Server::start_at(config, clock.clock()).unwrap();
-        Self { server: Some(server), clock: clock.clone() }
+    fn start(config: Config) -> Self {
+        Self(Some(Server::start(config).unwrap()))
     }
 
     fn server(&self) -> &Server {
-        self.server.as_ref().unwrap()
+        self.0.as_ref().unwrap()
     }
 
     fn client(&self, from: &str) -> Client {
@@ -262,16 +244,11 @@ impl Gateway {
     fn whose(&self, address: &str) -> Option<String> {
         whose(self.server().shared(), address)
     }
-
-    fn turn(&self, seconds: u64) {
-        self.clock.turn(seconds);
-        self.server().names().unwrap().look();
-    }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        if let Some(server) = self.server.take() {
+        if let Some(server) = self.0.take() {
             server.stop(Duration::ZERO);
         }
     }
@@ -285,35 +262,28 @@ fn a_restart_during_an_outage_serves_who_is_known_until_the_hold_ends() {
     let server = NameServer::start();
     server.says("lyon.example.org", has(&["127.0.0.4"]));
     let state = tempfile::tempdir().unwrap();
-    let clock = Turned::new();
     let config =
         || config_before(xivo.address(), state.path(), server.address(), LOOPBACK, &lyon());
-    let first = Gateway::start(config(), &clock);
+    let first = Gateway::start(config());
     assert!(becomes_true(|| first.whose("127.0.0.4").is_some()));
+    assert!(becomes_true(|| state.path().join("names.json").exists()));
     assert_eq!(first.client("127.0.0.4").lookup("before").status, 200);
     drop(first);
     server.says_of_all(Says::Silent);
-    clock.turn(3600);
-    let second = Gateway::start(config(), &clock);
+    let second = Gateway::start(config());
     // At once, whatever the name server does: the start has put it there.
     assert_eq!(second.whose("127.0.0.4").as_deref(), Some("lyon"));
     let mut client = second.client("127.0.0.4");
     assert_eq!(client.lookup("meanwhile").status, 200);
-    assert!(remembered(&state, fails));
-    // A day after the answer's time, and not after the restart.
-    second.turn(82_700);
-    assert_eq!(second.whose("127.0.0.4").as_deref(), Some("lyon"));
-    second.turn(300);
-    assert!(becomes_true(|| second.whose("127.0.0.4").is_none()));
+    // What the gateway's own thread will do in a day.
+    let mut later = Kept::of(second.server().shared());
+    later.turn(86_000);
+    assert!(later.is_lyons("127.0.0.4"));
+    later.turn(500);
     let refused = client.lookup("after");
     assert_eq!((refused.status, reason(&refused).as_str()), (403, "unknown-peer"));
     server.says("lyon.example.org", has(&["127.0.0.4"]));
-    let found = || {
-        // A question that was asked before may still be on its way to nowhere.
-        second.turn(70);
-        second.whose("127.0.0.4").is_some()
-    };
-    assert!(becomes_true(found));
+    later.turn(70);
     assert_eq!(second.client("127.0.0.4").lookup("again").status, 200);
 }
 
@@ -323,17 +293,18 @@ fn no_start_and_no_request_waits_for_a_name_server_that_hangs() {
     let server = NameServer::start();
     server.says("lyon.example.org", has(&["127.0.0.4"]));
     let state = tempfile::tempdir().unwrap();
-    let clock = Turned::new();
     let mut peers = lyon();
     peers.push(("paris".to_owned(), "[\"127.0.0.5\"]".to_owned()));
     peers.extend((0..100).map(|at| (format!("p{at}"), format!("[\"xivo-{at}.example.org\"]"))));
     let config = || config_before(xivo.address(), state.path(), server.address(), LOOPBACK, &peers);
-    let first = Gateway::start(config(), &clock);
+    let first = Gateway::start(config());
     assert!(becomes_true(|| first.whose("127.0.0.4").is_some()));
+    let file = || std::fs::read_to_string(state.path().join("names.json")).unwrap_or_default();
+    assert!(becomes_true(|| file().contains("127.0.0.4")));
     drop(first);
     server.says_of_all(Says::Silent);
     let asked = server.asked();
-    let second = Gateway::start(config(), &clock);
+    let second = Gateway::start(config());
     assert!(becomes_true(|| server.asked() > asked), "the name server is asked");
     // All of these are answered though no question ever is.
     for round in 0..20 {
@@ -353,17 +324,17 @@ fn a_peer_that_moves_keeps_its_limits_and_leaves_its_old_address_behind() {
     let server = NameServer::start();
     server.says("lyon.example.org", has(&["127.0.0.4"]));
     let state = tempfile::tempdir().unwrap();
-    let clock = Turned::new();
     let hosts = "[\"lyon.example.org\"]\nrate = { per_minute = 1, burst = 2 }".to_owned();
     let peers = [("lyon".to_owned(), hosts)];
     let config = config_before(xivo.address(), state.path(), server.address(), LOOPBACK, &peers);
-    let gateway = Gateway::start(config, &clock);
+    let gateway = Gateway::start(config);
     assert!(becomes_true(|| gateway.whose("127.0.0.4").is_some()));
     let mut old = gateway.client("127.0.0.4");
     assert_eq!((old.lookup("one").status, old.lookup("two").status), (200, 200));
     server.says("lyon.example.org", has(&["127.0.0.9"]));
-    gateway.turn(70);
-    assert!(becomes_true(|| gateway.whose("127.0.0.9").is_some()));
+    // What the gateway's own thread will see in a minute.
+    let _later = Kept::of(gateway.server().shared());
+    assert_eq!(gateway.whose("127.0.0.9").as_deref(), Some("lyon"));
     let limited = gateway.client("127.0.0.9").lookup("three");
     assert_eq!((limited.status, reason(&limited).as_str()), (429, "rate-limited"));
     // A connection that was open already is judged by what is known now.

@@ -19,7 +19,7 @@ use domain::{
     },
     rdata::{A, Aaaa, Cname},
 };
-use phonebook_gateway::names::dns::look_up;
+use phonebook_gateway::names::{Outcome, Source};
 use tempfile::TempDir;
 
 use super::{
@@ -321,7 +321,7 @@ impl Dnsmasq {
         let stderr = fs::File::create(file("stderr")).unwrap();
         let process = Process::start_telling(&self.program, &arguments, stderr.into());
         self.process = Some(process);
-        let ready = becomes_true(|| look_up(&[self.address], READY).is_ok());
+        let ready = becomes_true(|| self.knows(READY));
         assert!(ready, "{}", fs::read_to_string(file("stderr")).unwrap());
     }
 
@@ -334,7 +334,12 @@ impl Dnsmasq {
     pub(crate) fn reload(&self, hosts: &str, name: &str) {
         self.write(&format!("{hosts}\n192.0.2.2 {name}"));
         self.process.as_ref().unwrap().signal(rustix::process::Signal::HUP);
-        assert!(becomes_true(|| look_up(&[self.address], name).is_ok()));
+        assert!(becomes_true(|| self.knows(name)));
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        let outcome = Source::Servers(vec![self.address]).ask(name);
+        matches!(outcome, Outcome::Addresses { .. })
     }
 
     /// Ends it.
