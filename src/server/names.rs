@@ -153,7 +153,11 @@ impl NameKeeper {
 
     fn answered(&mut self, name: &str, outcome: &Outcome, now: Timestamp) {
         let events = self.table.answer(name, outcome, now, fastrand::f64());
-        self.unsaved |= matches!(outcome, Outcome::Addresses { .. });
+        self.unsaved = true;
+        if !events.is_empty() {
+            // How a name fails decides what is believed after a restart.
+            self.saved = None;
+        }
         events.iter().for_each(tell);
     }
 
