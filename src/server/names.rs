@@ -33,6 +33,8 @@ pub struct NameKeeper {
     saved: Option<Instant>,
     unsaved: bool,
     unwritable: bool,
+    /// Whether the file is another gateway's.
+    only_looks: bool,
 }
 
 /// A lookup under way.
@@ -81,6 +83,7 @@ impl NameKeeper {
             saved: None,
             unsaved: false,
             unwritable: false,
+            only_looks: false,
         };
         keeper.publish(Timestamp::now());
         Some(keeper)
@@ -182,7 +185,7 @@ impl NameKeeper {
     }
 
     fn save(&mut self) {
-        if !self.unsaved || self.saved.is_some_and(|saved| saved.elapsed() < SAVE_EVERY) {
+        if self.only_looks || !self.unsaved || self.saved.is_some_and(|saved| saved.elapsed() < SAVE_EVERY) {
             return;
         }
         self.saved = Some(Instant::now());
@@ -229,12 +232,10 @@ pub fn resolve_names(shared: &Arc<Shared>, patience: Duration) -> Option<NamesFr
     };
     let until = Instant::now() + patience;
     let mut keeper = NameKeeper::new(shared)?;
-    keeper.unwritable = true;
-    keeper.saved = Some(Instant::now());
+    keeper.only_looks = true;
     let now = Timestamp::now();
     while Instant::now() < until {
         keeper.step(now, Duration::from_millis(50));
-        keeper.saved = Some(Instant::now());
         if !keeper.is_asking() {
             break;
         }
