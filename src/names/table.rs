@@ -302,8 +302,8 @@ impl Table {
         owners: &HashMap<IpAddr, usize>,
     ) -> Option<Unusable> {
         let known = self.names.get(index)?;
-        if address.is_loopback() {
-            return (!self.settings.danger_loopback_names).then_some(Unusable::Loopback);
+        if address.is_loopback() && !self.settings.danger_loopback_names {
+            return Some(Unusable::Loopback);
         }
         if has_no_callers(address) {
             return Some(Unusable::NoCallers);
@@ -342,7 +342,8 @@ fn canonical(addresses: &[IpAddr]) -> Vec<IpAddr> {
 fn has_no_callers(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
-            v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() || v4.is_link_local()
+            // 0.0.0.0/8 is "this network" (RFC 6890).
+            v4.octets()[0] == 0 || v4.is_multicast() || v4.is_broadcast() || v4.is_link_local()
         }
         IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local(),
     }
