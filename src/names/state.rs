@@ -1,10 +1,10 @@
 //! What names had when the gateway ran last, in a file: a restart while no name server answers lets
 //! the known peers in.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -149,6 +149,10 @@ impl State {
         let text = serde_json::to_vec_pretty(&written).unwrap_or_default();
         let new = self.file.with_extension("json.new");
         let write = || {
+            if let Some(directory) = self.file.parent().filter(|directory| !directory.exists()) {
+                // It alone: a path of which more is missing is a mistake.
+                DirBuilder::new().mode(0o700).create(directory)?;
+            }
             let mut options = OpenOptions::new();
             let mut file: File =
                 options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
