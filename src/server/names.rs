@@ -185,7 +185,10 @@ impl NameKeeper {
     }
 
     fn save(&mut self) {
-        if self.only_looks || !self.unsaved || self.saved.is_some_and(|saved| saved.elapsed() < SAVE_EVERY) {
+        if self.only_looks
+            || !self.unsaved
+            || self.saved.is_some_and(|saved| saved.elapsed() < SAVE_EVERY)
+        {
             return;
         }
         self.saved = Some(Instant::now());

@@ -67,7 +67,7 @@ fn no_such_name_failure_and_silence_are_told_apart() {
         (Says::Fails(Rcode::SERVFAIL), "SERVFAIL"),
         (Says::Fails(Rcode::REFUSED), "REFUSED"),
         // A server that neither knows the name nor asks others does not say that there is none.
-        (Says::Referral, "does not ask others"),
+        (Says::Referral, "not ask others"),
     ] {
         let failure = failed(says.clone());
         assert!(

@@ -86,6 +86,15 @@ fn an_administrator_reads_what_becomes_of_a_name() {
     );
     assert!(told.stdout.contains("names resolved now, since `serve` has not written "));
 
+    // And leaves nothing behind: the file is the gateway's.
+    let site = program::Site::new(
+        &with_server(&xivo, &server, "").replace("\"state\"", "\".\""),
+        &[("nice", "hosts = [\"nice.example.org\"]\n")],
+    );
+    let words = ["explain", "-c", "gateway.toml", "--from", "127.0.0.5", "/"];
+    assert!(site.run(&words).stdout.contains("nice.example.org has 127.0.0.5"));
+    assert!(!site.main_file().with_file_name("names.json").exists());
+
     // `check` asks nobody, and has nothing against names.
     let asked = server.asked();
     let checked = run(&gateway, &["check", "-c", "gateway.toml"]);
