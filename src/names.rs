@@ -37,7 +37,8 @@ pub struct Settings {
     pub resolver: Vec<std::net::SocketAddr>,
     /// How long an answer without a time to live is good for.
     pub refresh: Duration,
-    /// How long the last addresses are used while there is no such name.
+    /// How long the last addresses are used once there is no such name. As the next two it counts from
+    /// the first answer that says so, and after a restart from the last good one.
     pub hold_nx: Duration,
     /// The same while no name server answers.
     pub hold_timeout: Duration,

@@ -446,7 +446,8 @@ impl Name {
         self.failing = Some((since, why.clone()));
         first.then(|| {
             let held = self.good.filter(|_| !self.current().is_empty()).and_then(|good| {
-                let over = after(good, hold(settings, &why));
+                let from = if self.restored { good } else { since };
+                let over = after(from, hold(settings, &why));
                 Duration::try_from(over.duration_since(now)).ok().filter(|left| !left.is_zero())
             });
             let (peer, name, place) = (self.peer.clone(), self.name.clone(), self.place.clone());
@@ -457,9 +458,13 @@ impl Name {
     /// Whether the hold of a name that fails is over at `now`.
     fn is_over(&self, settings: &Settings, now: Timestamp) -> bool {
         match (&self.failing, self.good) {
-            (Some((_, why)), Some(good)) => now >= after(good, hold(settings, why)),
-            // Nobody has been asked since the restart: as if nobody had answered since then.
-            (None, Some(good)) if self.restored => now >= after(good, settings.hold_timeout),
+            // Nobody knows what a name server would have said while the gateway did not run.
+            (failing, Some(good)) if self.restored => {
+                let hold =
+                    failing.as_ref().map_or(settings.hold_timeout, |(_, why)| hold(settings, why));
+                now >= after(good, hold)
+            }
+            (Some((since, why)), Some(_)) => now >= after(*since, hold(settings, why)),
             _ => false,
         }
     }
