@@ -13,6 +13,7 @@
 //! [`Table`] is all of this as values, without clock or network; [`Source`] asks.
 
 mod dns;
+mod event;
 mod source;
 mod state;
 mod table;
@@ -26,9 +27,10 @@ use jiff::Timestamp;
 use crate::place::Place;
 use crate::policy::PeerName;
 
+pub use event::Event;
 pub use source::Source;
 pub use state::{State, StateError};
-pub use table::{Event, Remembered, Table};
+pub use table::{Remembered, Table};
 
 /// The `[names]` section.
 #[derive(Clone, Debug)]

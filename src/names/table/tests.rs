@@ -259,7 +259,7 @@ fn names_are_asked_for_when_they_are_due_and_sooner_after_a_failure() {
 fn what_was_known_before_a_restart_is_used_with_its_age() {
     let mut before = table(&[policy("lyon", &[])]);
     lyon(&mut before, &answer(&["198.51.100.4"]), 0);
-    let mut unasked = super::Table::new(&[policy("lyon", &[])], settings());
+    let mut unasked = Table::new(&[policy("lyon", &[])], settings());
     before.remembered().for_each(|remembered| unasked.restore(&remembered));
     assert_eq!(known(&mut unasked, 599), ["lyon 198.51.100.4"]);
     assert_eq!(known(&mut unasked, 600), [""; 0], "nobody has been asked yet");
