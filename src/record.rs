@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod combined;
 pub mod escape;
+pub mod format;
 mod lines;
 mod losses;
 mod thread;
@@ -14,6 +15,7 @@ pub mod writer;
 
 pub use clock::{LocalClock, UnixSeconds};
 pub use combined::{Entry, write_combined};
+pub use format::{Format, FormatError, LogFormat, SearchTerms, TermKey};
 pub use lines::LineBuffer;
 pub use worker_log::{Record, WorkerLog};
 pub use writer::{AccessLogs, LogCounters, LogSettings, LogTarget, OpenError};
