@@ -250,4 +250,4 @@ fn shown(error: &x509_parser::nom::Err<x509_parser::error::X509Error>) -> String
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

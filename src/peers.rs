@@ -26,6 +26,9 @@ pub struct Peers<T> {
     v4: PrefixMap<Ipv4Net, Holders>,
     v6: PrefixMap<Ipv6Net, Holders>,
     certificates: Certificates,
+    /// Apart from what is written, so that an address which a name has never hides the prefix that
+    /// another peer, told apart by its certificate, writes around it.
+    named: HashMap<IpAddr, Holders>,
     resolved: Vec<Resolved>,
 }
 
@@ -227,14 +230,17 @@ impl<T> Peers<T> {
                 }
             }
         }
+        let mut named = HashMap::new();
         for (host, entry) in (0..).zip(resolved) {
             if let Some(&peer) = indexes.get(&entry.peer) {
-                hold(entry.address.into(), Entry { peer, host: Host::Resolved(host) });
+                let at = Entry { peer, host: Host::Resolved(host) };
+                let held = named.entry(entry.address);
+                held.and_modify(|held: &mut Holders| held.add(at)).or_insert(Holders::One(at));
             }
         }
         let peer = |policy| Peer { state: state(&policy), policy };
         let peers = policies.into_iter().map(peer).collect();
-        Self { peers, v4, v6, certificates, resolved: resolved.to_vec() }
+        Self { peers, v4, v6, certificates, named, resolved: resolved.to_vec() }
     }
 
     /// The policies that write the longest prefix around `address`, and where.
@@ -312,14 +318,19 @@ impl<T> Peers<T> {
         })
     }
 
-    /// The peers whose longest prefix holds `address`: one, or several that certificates tell apart.
+    /// The peers whose longest prefix holds `address`, and behind them those whose names have it: one
+    /// in all, or several that certificates tell apart.
     fn holders(&self, address: ClientAddress) -> impl Iterator<Item = HostOf<'_, T>> {
         let holders = match address.ip() {
             IpAddr::V4(ip) => self.v4.get_lpm(&Ipv4Net::from(ip)).map(|(_, holders)| holders),
             IpAddr::V6(ip) => self.v6.get_lpm(&Ipv6Net::from(ip)).map(|(_, holders)| holders),
         };
-        let entries = holders.map(Holders::as_slice).unwrap_or_default();
-        entries.iter().filter_map(|entry| self.host(*entry))
+        let named = match self.named.is_empty() {
+            true => None,
+            false => self.named.get(&address.ip()),
+        };
+        let entries = [holders, named].into_iter().flatten().flat_map(Holders::as_slice);
+        entries.filter_map(|entry| self.host(*entry))
     }
 
     fn host(&self, entry: Entry) -> Option<HostOf<'_, T>> {
@@ -345,7 +356,9 @@ impl<T> Peers<T> {
         let entries = self.v4.iter().map(|(net, holders)| (IpNet::V4(net), first(holders)));
         let entries =
             entries.chain(self.v6.iter().map(|(net, holders)| (IpNet::V6(net), first(holders))));
+        let named = self.named.iter().map(|(&address, held)| (IpNet::from(address), first(held)));
         let (_, entry) = entries
+            .chain(named)
             .filter_map(|(net, entry)| Some((common_bits(address.ip(), net.addr())?, entry?)))
             .max_by_key(|(bits, _)| *bits)?;
         let HostOf { peer, place, prefix, name } = self.host(entry)?;
@@ -406,6 +419,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
+    use crate::certificate::Certificate;
     use crate::place::Placed;
     use crate::policy::tests::{policy, policy_with_hosts};
 
@@ -461,6 +475,43 @@ mod tests {
         assert_eq!(closest.peer.policy.name.as_str(), "lyon");
         assert_eq!(closest.by.prefix().unwrap().to_string(), "198.51.100.0/29");
         assert!(peers.closest(client("2001:db8::1")).is_none());
+    }
+
+    #[test]
+    fn an_address_that_a_name_has_hides_no_prefix_that_is_written_around_it() {
+        let rule = |name: &str| CertificateRule {
+            public_key_sha256: Vec::new(),
+            san_dns: vec![format!("{name}.example")],
+            san_uri: Vec::new(),
+            common_name: Vec::new(),
+            require: Require::Both,
+            place: Place::new(Default::default(), 1),
+        };
+        let with = |name: &str, hosts: &[&str]| Policy {
+            certificate: Some(rule(name)),
+            ..policy_with_hosts(name, hosts)
+        };
+        let (wide, named) = (with("wide", &["10.0.0.0/24"]), with("named", &[]));
+        let resolved = Resolved {
+            peer: named.name.clone(),
+            name: "named.example".to_owned(),
+            place: Place::new(Default::default(), 1),
+            address: "10.0.0.7".parse().unwrap(),
+            at: Timestamp::UNIX_EPOCH,
+            next: Timestamp::UNIX_EPOCH,
+        };
+        let peers = Peers::new(vec![wide, named], &[resolved], |_| ());
+        for who in ["wide", "named"] {
+            let certificate = Certificate {
+                dns_names: vec![format!("{who}.example")],
+                ..crate::certificate::tests::some()
+            };
+            let shown = Shown { certificate: &certificate, standing: Ok(()) };
+            let address = "10.0.0.7".parse().unwrap();
+            let caller = Caller { certificate: Some(shown), ..caller(address) };
+            let found = peers.find(&caller).peer().map(|peer| peer.policy.name.to_string());
+            assert_eq!(found.as_deref(), Some(who));
+        }
     }
 
     #[test]

@@ -21,6 +21,11 @@ fn params() -> CertificateParams {
     params
 }
 
+/// A certificate, for tests that care for some of its fields.
+pub(crate) fn some() -> Certificate {
+    read(&params())
+}
+
 fn changed(change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
     let mut params = params();
     change(&mut params);

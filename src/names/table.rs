@@ -60,6 +60,8 @@ struct Name {
     reported: BTreeSet<IpAddr>,
     /// Whether its hold is over, and that has been reported.
     dropped: bool,
+    /// Whether what it has is from before a restart.
+    restored: bool,
 }
 
 /// What is to outlive a restart of a name.
@@ -79,6 +81,8 @@ pub struct Remembered<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Held {
     address: IpAddr,
+    /// When an answer had it last.
+    seen: Timestamp,
     /// Since when the answer has it no more.
     left: Option<Timestamp>,
 }
@@ -167,6 +171,7 @@ impl Table {
                     asked: false,
                     reported: BTreeSet::new(),
                     dropped: false,
+                    restored: false,
                 });
             }
         }
@@ -183,10 +188,11 @@ impl Table {
     /// holds count from when a name resolved and not from the start.
     pub fn restore(&mut self, remembered: &Remembered<'_>) {
         for known in self.names.iter_mut().filter(|known| known.name == remembered.name) {
-            let held = |&address| Held { address, left: None };
+            let held = |&address| Held { address, seen: remembered.at, left: None };
             known.addresses = remembered.addresses.iter().take(MOST_ADDRESSES).map(held).collect();
             known.good = Some(remembered.at);
             known.next_shown = remembered.next;
+            known.restored = true;
         }
     }
 
@@ -205,7 +211,9 @@ impl Table {
 
     /// The next name that is due at `now` and is not being asked for; it is, from now on.
     pub fn take_due(&mut self, now: Timestamp) -> Option<String> {
-        let due = |known: &&Name| !known.asked && known.next <= now;
+        // Later than any answer allows is a clock that was set back.
+        let far = after(now, self.settings.refresh.max(LONGEST));
+        let due = |known: &&Name| !known.asked && (known.next <= now || known.next > far);
         let name = self.names.iter().filter(due).min_by_key(|known| known.next)?.name.clone();
         for known in self.names.iter_mut().filter(|known| known.name == name) {
             known.asked = true;
@@ -253,7 +261,8 @@ impl Table {
                     continue;
                 }
                 let why = if known.is_over(&self.settings, now) {
-                    known.failing.clone().map(|(since, why)| LostBecause::Failing(since, why))
+                    let failing = known.failing.clone().unwrap_or((good, Failure::Timeout));
+                    Some(LostBecause::Failing(failing.0, failing.1))
                 } else {
                     let unusable = self.unusable(index, held.address, &owners);
                     if let Some(why) = &unusable {
@@ -316,6 +325,14 @@ impl Table {
     }
 }
 
+/// `addresses` without IPv4-mapped ones, in order, each once.
+fn canonical(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let mut canonical: Vec<IpAddr> = addresses.iter().map(IpAddr::to_canonical).collect();
+    canonical.sort_unstable();
+    canonical.dedup();
+    canonical
+}
+
 /// Addresses that no connection can come from but from this very link, or from nobody.
 fn has_no_callers(address: IpAddr) -> bool {
     match address {
@@ -343,22 +360,28 @@ impl Name {
     ) -> Vec<Event> {
         self.asked = false;
         let mut events = Vec::new();
+        let answered = match outcome {
+            Outcome::Addresses { addresses, .. } => canonical(addresses),
+            Outcome::Failed(_) => Vec::new(),
+        };
         match outcome {
-            Outcome::Addresses { addresses, .. } if addresses.len() > MOST_ADDRESSES => {
-                let count = addresses.len();
+            Outcome::Addresses { .. } if answered.len() > MOST_ADDRESSES => {
+                let count = answered.len();
                 let why =
                     format!("it has {count} addresses, and a host has at most {MOST_ADDRESSES}");
                 events.extend(self.fail(Failure::Error(why), settings, now));
             }
-            Outcome::Addresses { addresses, ttl, missing } => {
-                let mut to: Vec<IpAddr> = addresses.iter().map(IpAddr::to_canonical).collect();
+            Outcome::Addresses { ttl, missing, .. } => {
                 let before = self.current();
                 // Nothing is known of the family that could not be asked for, but what was known.
-                let kept = |address: &IpAddr| missing.is_some_and(|family| family.has(*address));
-                to.extend(before.iter().copied().filter(kept));
-                to.sort_unstable();
-                to.dedup();
-                self.take_over(&to, now);
+                let kept = |held: &&Held| {
+                    missing.is_some_and(|family| family.has(held.address))
+                        && held.left.is_none()
+                        && now < after(held.seen, settings.hold_error)
+                };
+                let kept = self.addresses.iter().filter(kept).map(|held| held.address);
+                let to = canonical(&answered.iter().copied().chain(kept).collect::<Vec<_>>());
+                self.take_over(&to, &answered, now);
                 if self.failing.take().is_some() {
                     let (peer, name) = (self.peer.clone(), self.name.clone());
                     events.push(Event::Recovered { peer, name });
@@ -369,7 +392,11 @@ impl Name {
                 }
                 self.good = Some(now);
                 self.failures = 0;
-                let good_for = ttl.map_or(settings.refresh, |ttl| ttl.clamp(SHORTEST, LONGEST));
+                self.restored = false;
+                let mut good_for = ttl.map_or(settings.refresh, |ttl| ttl.clamp(SHORTEST, LONGEST));
+                if missing.is_some() {
+                    good_for = good_for.min(settings.refresh);
+                }
                 // A tenth earlier at most, and never later than the answer allows.
                 self.next = after(now, good_for.mul_f64(1.0 - spread.clamp(0.0, 1.0) / 10.0));
             }
@@ -385,8 +412,12 @@ impl Name {
         current
     }
 
-    fn take_over(&mut self, to: &[IpAddr], now: Timestamp) {
+    /// Has the addresses `to` from now on, of which the answer had `answered`.
+    fn take_over(&mut self, to: &[IpAddr], answered: &[IpAddr], now: Timestamp) {
         for held in &mut self.addresses {
+            if answered.contains(&held.address) {
+                held.seen = now;
+            }
             held.left = match to.contains(&held.address) {
                 true => None,
                 false => held.left.or(Some(now)),
@@ -394,7 +425,7 @@ impl Name {
         }
         for &address in to {
             if self.addresses.iter().all(|held| held.address != address) {
-                self.addresses.push(Held { address, left: None });
+                self.addresses.push(Held { address, seen: now, left: None });
             }
         }
     }
@@ -420,6 +451,8 @@ impl Name {
     fn is_over(&self, settings: &Settings, now: Timestamp) -> bool {
         match (&self.failing, self.good) {
             (Some((_, why)), Some(good)) => now >= after(good, hold(settings, why)),
+            // Nobody has been asked since the restart: as if nobody had answered since then.
+            (None, Some(good)) if self.restored => now >= after(good, settings.hold_timeout),
             _ => false,
         }
     }
@@ -435,7 +468,8 @@ impl Name {
             self.addresses.retain(|held| held.left.is_none_or(|left| left > bound));
         }
         let over = self.is_over(settings, now) && !self.current().is_empty();
-        let first = over && !std::mem::replace(&mut self.dropped, over);
+        let told = std::mem::replace(&mut self.dropped, over);
+        let first = over && !told;
         let (since, _) = self.failing.as_ref().filter(|_| first)?;
         Some(Event::Dropped { peer: self.peer.clone(), name: self.name.clone(), since: *since })
     }

@@ -1,6 +1,6 @@
 //! Keeps the peers' names resolved, in a thread of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -23,6 +23,8 @@ pub struct NameKeeper {
     /// How long one lookup is waited for.
     patience: Duration,
     asked: HashMap<u64, Asked>,
+    /// Names whose lookup has not come back, whether somebody still waits for it or not.
+    running: HashSet<String>,
     next_number: u64,
     /// Lookups that have not come back, also those that nobody waits for any longer.
     threads: Arc<AtomicUsize>,
@@ -41,7 +43,7 @@ struct Asked {
 }
 
 /// What came of the lookup with this number.
-type Answer = (u64, Outcome);
+type Answer = (u64, String, Outcome);
 
 impl NameKeeper {
     /// A keeper of the names in the configuration of `shared`, with what they had when the gateway
@@ -71,6 +73,7 @@ impl NameKeeper {
             state,
             patience,
             asked: HashMap::new(),
+            running: HashSet::new(),
             next_number: 0,
             threads: Arc::new(AtomicUsize::new(0)),
             answers: mpsc::channel(),
@@ -86,12 +89,20 @@ impl NameKeeper {
     /// Asks for what is due at `now`, takes over what has come, waiting `wait` at most for the first
     /// of it, and puts what names have into the snapshot.
     pub fn step(&mut self, now: Timestamp, wait: Duration) {
-        while self.asked.len() < MOST_ASKED && self.threads.load(Ordering::Relaxed) < MOST_THREADS {
+        while self.asked.len() < MOST_ASKED {
             let Some(name) = self.table.take_due(now) else { break };
-            self.ask(name);
+            // A lookup that hangs cannot be ended. Another one for the name would hang as well, and
+            // nobody else's is to wait for it.
+            let hangs = self.running.contains(&name);
+            if hangs || self.threads.load(Ordering::Relaxed) >= MOST_THREADS {
+                self.answered(&name, &Outcome::Failed(Failure::Timeout), now);
+            } else {
+                self.ask(name);
+            }
         }
         let mut came = self.answers.1.recv_timeout(wait).ok();
-        while let Some((number, outcome)) = came {
+        while let Some((number, name, outcome)) = came {
+            self.running.remove(&name);
             if let Some(Asked { name, .. }) = self.asked.remove(&number) {
                 self.answered(&name, &outcome, now);
             }
@@ -127,13 +138,15 @@ impl NameKeeper {
             let outcome = source.ask(&asked);
             threads.fetch_sub(1, Ordering::Relaxed);
             // Nobody waits for it once the gateway has ended.
-            let _ = answers.send((number, outcome));
+            let _ = answers.send((number, asked, outcome));
         };
+        self.running.insert(name.clone());
         self.threads.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = thread::Builder::new().name("name".to_owned()).spawn(ask) {
             self.threads.fetch_sub(1, Ordering::Relaxed);
             let failure = Failure::Error(format!("no thread could be started: {error}"));
-            let _ = self.answers.0.send((number, Outcome::Failed(failure)));
+            let outcome = Outcome::Failed(failure);
+            let _ = self.answers.0.send((number, name.clone(), outcome));
         }
         self.asked.insert(number, Asked { name, since: Instant::now() });
     }

@@ -15,7 +15,6 @@ use crate::support::{
 };
 
 const REDIRECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/nftables-redirect.nft");
-const NGINX_PEERS: &str = include_str!("../../packaging/nginx-peers.conf");
 const NGINX_LOCATION: &str = include_str!("../../packaging/nginx-location.conf");
 
 /// XiVO 1 of the documentation, which `packaging/nftables-redirect.nft` names, and a host that it does not.
@@ -103,20 +102,20 @@ fn redirected_packets_of_a_peer_reach_the_gateway_and_all_others_xivo() {
 }
 
 #[test]
-fn xivo_s_own_nginx_passes_the_location_with_an_address_for_each_peer() {
+fn xivo_s_own_nginx_passes_the_location_and_says_who_asks() {
     let Some(xivo) = or_left_out(RealXivo::start()) else { return };
     let main = format!(
         "{}[limits]\nunknown_rate = {{ per_second = 9, burst = 9 }}\n",
         loopback_config(xivo.addr())
+            .replace("\"127.0.0.1:0\"", "\"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.1\"]")
     );
-    let policy = "hosts = [\"127.77.0.1\"]\n";
+    let policy = "hosts = [\"127.0.0.11\"]\n";
     let gateway = Serving::start(&main, &[("xivo-montreal", policy)]).unwrap();
-    // The files, but for a peer's address that is on loopback here, and the gateway's port.
-    let peers = NGINX_PEERS.replace(PEER, "127.0.0.11");
+    // The file, but for the gateway's port.
     let location = NGINX_LOCATION.replace("127.0.0.1:9480", &gateway.addr().to_string());
-    assert!(peers != NGINX_PEERS && location != NGINX_LOCATION);
+    assert!(location != NGINX_LOCATION);
     let rest = format!("{location}\nlocation / {{ return 404 \"XiVO\\n\"; }}");
-    let Some(nginx) = or_left_out(Nginx::serving(&peers, &rest)) else { return };
+    let Some(nginx) = or_left_out(Nginx::serving("", &rest)) else { return };
     let ask = |from: &str, target: &str, lines: &str| {
         request(nginx.addr(), Some(from.parse().unwrap()), "GET", target, lines)
     };
@@ -128,11 +127,11 @@ fn xivo_s_own_nginx_passes_the_location_with_an_address_for_each_peer() {
     let list = ask("127.0.0.11", &format!("{PHONEBOOK}?act=list"), "");
     assert_eq!((list.status, &list.json()["reason"]), (403, &json!("action-not-granted")));
 
-    // Whoever is not in the table is nobody to the gateway, whatever it says of itself.
+    // Whoever is in no policy is nobody to the gateway, whatever it says of itself.
     for (from, lines) in [
         ("127.0.0.12", ""),
         ("127.0.0.1", ""),
-        ("127.0.0.12", "X-Forwarded-For: 127.0.0.11\r\nX-Real-IP: 127.77.0.1\r\n"),
+        ("127.0.0.12", "X-Forwarded-For: 127.0.0.11\r\nX-Real-IP: 127.0.0.11\r\n"),
     ] {
         let answer = ask(from, &search("doe"), lines);
         assert_eq!(
@@ -148,8 +147,8 @@ fn xivo_s_own_nginx_passes_the_location_with_an_address_for_each_peer() {
     assert!(!by_gateway(&private), "{private:?}");
     assert_eq!(xivo.records().len(), 2);
     let log = gateway.access_log_of(7);
-    assert!(log.starts_with("127.77.0.1 - xivo-montreal ["), "{log}");
-    assert_eq!(log.lines().filter(|line| line.starts_with("127.77.255.255 - - [")).count(), 3);
+    assert!(log.starts_with("127.0.0.11 - xivo-montreal ["), "{log}");
+    assert_eq!(log.lines().filter(|line| line.starts_with("127.0.0.12 - - [")).count(), 2);
 }
 
 #[test]

@@ -101,6 +101,9 @@ fn each_failure_has_its_hold_and_the_peer_fails_closed_behind_it() {
             ["lyon.example.org of `lyon` resolves again"]
         );
         assert_eq!(known(&mut table, hold + 5), ["lyon 198.51.100.4"]);
+        // A second time is told as the first.
+        assert_eq!(lyon(&mut table, &Outcome::Failed(failure), hold + 10).len(), 1);
+        assert_eq!(told(&mut table, 3 * hold).len(), 1);
     }
 }
 
@@ -210,12 +213,20 @@ fn the_family_that_could_not_be_asked_for_stays_as_it_was() {
     };
     lyon(&mut table, &half, 60);
     assert_eq!(known(&mut table, 60), ["lyon 2001:db8::4", "lyon 198.51.100.9"]);
+    // Yet not for longer than the hold.
+    lyon(&mut table, &half, 299);
+    assert_eq!(known(&mut table, 299).len(), 2);
+    lyon(&mut table, &half, 300);
+    assert_eq!(known(&mut table, 300), ["lyon 198.51.100.9"]);
 }
 
 #[test]
 fn names_are_asked_for_when_they_are_due_and_sooner_after_a_failure() {
     let mut table = table(&[policy("lyon", &[])]);
     let due = |table: &mut Table, seconds| table.take_due(at(seconds)).is_some();
+    let mut back = super::Table::new(&[policy("lyon", &[])], settings());
+    lyon(&mut back, &answer(&["198.51.100.4"]), 100_000);
+    assert!(!due(&mut back, 99_990) && due(&mut back, 90_000), "a clock that was set back");
     assert!(due(&mut table, 0));
     assert!(!due(&mut table, 1000), "it is being asked for");
     let lives = |seconds| Outcome::Addresses {
@@ -251,6 +262,7 @@ fn what_was_known_before_a_restart_is_used_with_its_age() {
     let mut table = table(&[policy("lyon", &[]), policy("annecy", &[])]);
     before.remembered().for_each(|remembered| table.restore(&remembered));
     assert_eq!(known(&mut table, 500), ["lyon 198.51.100.4"]);
+    assert_eq!(known(&mut table, 600), [""; 0], "nobody has been asked yet");
     lyon(&mut table, &Outcome::Failed(Failure::Timeout), 500);
     assert_eq!(known(&mut table, 599), ["lyon 198.51.100.4"]);
     assert_eq!(known(&mut table, 600), [""; 0]);
