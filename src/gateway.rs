@@ -22,11 +22,11 @@ use crate::http1::host::Host;
 use crate::http1::request::RequestHead;
 use crate::limits::{Admitted, PeerLimits};
 use crate::lookup::{Asked, Lookup};
-use crate::peers::{self, Peer};
+use crate::peers::Peer;
 use crate::proxy_protocol::write::Relayed;
 use crate::record::{Notes, Opening, Record, Trace};
 use crate::refusal::Refusal;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Found, Snapshot};
 use crate::upstream::{Answer, Question, Route};
 use crate::whoami::{self, WhoAmI};
 use crate::worker::{RequestId, Worker};
@@ -258,9 +258,6 @@ pub trait Gate {
     /// A request has come this far.
     fn passed(&mut self, _step: Step<'_>) {}
 }
-
-/// Who a caller is.
-pub type Found<'a> = peers::Found<'a, Arc<PeerLimits>>;
 
 /// What a step of [`judge`] yielded.
 #[derive(Debug)]

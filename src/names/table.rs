@@ -75,6 +75,8 @@ pub struct Remembered<'a> {
     pub at: Timestamp,
     /// When it is asked for again.
     pub next: Timestamp,
+    /// Since when it fails, and why.
+    pub failing: Option<(Timestamp, Failure)>,
 }
 
 /// An address of a name.
@@ -192,6 +194,8 @@ impl Table {
             known.addresses = remembered.addresses.iter().take(MOST_ADDRESSES).map(held).collect();
             known.good = Some(remembered.at);
             known.next_shown = remembered.next;
+            // What was said last counts until something else is: a restart makes no hold longer.
+            known.failing = remembered.failing.clone();
             known.restored = true;
         }
     }
@@ -205,6 +209,7 @@ impl Table {
                 addresses: current.map(|held| held.address).collect(),
                 at: known.good?,
                 next: known.next,
+                failing: known.failing.clone(),
             })
         })
     }
@@ -297,8 +302,8 @@ impl Table {
         owners: &HashMap<IpAddr, usize>,
     ) -> Option<Unusable> {
         let known = self.names.get(index)?;
-        if address.is_loopback() {
-            return (!self.settings.danger_loopback_names).then_some(Unusable::Loopback);
+        if address.is_loopback() && !self.settings.danger_loopback_names {
+            return Some(Unusable::Loopback);
         }
         if has_no_callers(address) {
             return Some(Unusable::NoCallers);
@@ -337,7 +342,8 @@ fn canonical(addresses: &[IpAddr]) -> Vec<IpAddr> {
 fn has_no_callers(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
-            v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() || v4.is_link_local()
+            // 0.0.0.0/8 is "this network" (RFC 6890).
+            v4.octets()[0] == 0 || v4.is_multicast() || v4.is_broadcast() || v4.is_link_local()
         }
         IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local(),
     }
@@ -433,8 +439,9 @@ impl Name {
     fn fail(&mut self, why: Failure, settings: &Settings, now: Timestamp) -> Option<Event> {
         let wait = RETRY.saturating_mul(1 << self.failures.min(10)).min(settings.refresh);
         self.next = after(now, wait);
+        // After a restart it is told anew.
+        let first = self.failures == 0;
         self.failures = self.failures.saturating_add(1);
-        let first = self.failing.is_none();
         let since = self.failing.take().map_or(now, |(since, _)| since);
         self.failing = Some((since, why.clone()));
         first.then(|| {

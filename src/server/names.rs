@@ -33,6 +33,8 @@ pub struct NameKeeper {
     saved: Option<Instant>,
     unsaved: bool,
     unwritable: bool,
+    /// Whether the file is another gateway's.
+    only_looks: bool,
 }
 
 /// A lookup under way.
@@ -81,6 +83,7 @@ impl NameKeeper {
             saved: None,
             unsaved: false,
             unwritable: false,
+            only_looks: false,
         };
         keeper.publish(Timestamp::now());
         Some(keeper)
@@ -153,7 +156,11 @@ impl NameKeeper {
 
     fn answered(&mut self, name: &str, outcome: &Outcome, now: Timestamp) {
         let events = self.table.answer(name, outcome, now, fastrand::f64());
-        self.unsaved |= matches!(outcome, Outcome::Addresses { .. });
+        self.unsaved = true;
+        if !events.is_empty() {
+            // How a name fails decides what is believed after a restart.
+            self.saved = None;
+        }
         events.iter().for_each(tell);
     }
 
@@ -178,7 +185,10 @@ impl NameKeeper {
     }
 
     fn save(&mut self) {
-        if !self.unsaved || self.saved.is_some_and(|saved| saved.elapsed() < SAVE_EVERY) {
+        if self.only_looks
+            || !self.unsaved
+            || self.saved.is_some_and(|saved| saved.elapsed() < SAVE_EVERY)
+        {
             return;
         }
         self.saved = Some(Instant::now());
@@ -225,12 +235,10 @@ pub fn resolve_names(shared: &Arc<Shared>, patience: Duration) -> Option<NamesFr
     };
     let until = Instant::now() + patience;
     let mut keeper = NameKeeper::new(shared)?;
-    keeper.unwritable = true;
-    keeper.saved = Some(Instant::now());
+    keeper.only_looks = true;
     let now = Timestamp::now();
     while Instant::now() < until {
         keeper.step(now, Duration::from_millis(50));
-        keeper.saved = Some(Instant::now());
         if !keeper.is_asking() {
             break;
         }

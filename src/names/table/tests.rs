@@ -224,7 +224,7 @@ fn the_family_that_could_not_be_asked_for_stays_as_it_was() {
 fn names_are_asked_for_when_they_are_due_and_sooner_after_a_failure() {
     let mut table = table(&[policy("lyon", &[])]);
     let due = |table: &mut Table, seconds| table.take_due(at(seconds)).is_some();
-    let mut back = super::Table::new(&[policy("lyon", &[])], settings());
+    let mut back = Table::new(&[policy("lyon", &[])], settings());
     lyon(&mut back, &answer(&["198.51.100.4"]), 100_000);
     assert!(!due(&mut back, 99_990) && due(&mut back, 90_000), "a clock that was set back");
     assert!(due(&mut table, 0));
