@@ -41,6 +41,7 @@ pub enum After {
 }
 
 /// What came of waiting for a request.
+#[expect(clippy::large_enum_variant, reason = "a request is the rule, and is to cost no memory")]
 #[derive(Debug)]
 pub enum Reading {
     /// A request, or what there was of one: at least one byte came.

@@ -393,7 +393,7 @@ impl<'a> Record<'a> {
 impl Drop for Record<'_> {
     fn drop(&mut self) {
         if !self.completed {
-            self.reason.get_or_insert(Refusal::ClientClosed.word());
+            self.reason.get_or_insert_with(|| Refusal::ClientClosed.word());
         }
         self.opening.notes.upstream.ended();
         self.log.push(self);
