@@ -30,6 +30,8 @@ const CORE: &[&str] = &[
     "record/clock.rs",
     "record/combined.rs",
     "record/escape.rs",
+    "record/format.rs",
+    "record/format",
     "refusal.rs",
     "senders.rs",
 ];

@@ -4,6 +4,9 @@
 //! What may differ: the time, `$remote_user` (nginx has none, the gateway writes the peer), and the size of an answer with a
 //! status of 400 and above, whose body is each one's own. Everything else that differs is in [`OTHERWISE`], with its reason.
 
+#[cfg(test)]
+mod formats;
+
 use std::{
     collections::BTreeSet,
     fs,
