@@ -67,7 +67,9 @@ impl CertificateFault {
             Self::UnknownIssuer => "is not signed by an authority that this gateway believes",
             Self::Expired => "has expired",
             Self::NotYetValid => "is not valid yet",
-            Self::IssuerNotValid => "is signed by an authority whose own certificate is not valid now",
+            Self::IssuerNotValid => {
+                "is signed by an authority whose own certificate is not valid now"
+            }
             Self::Revoked => "has been revoked",
             Self::RevocationUnknown => "cannot be checked for revocation",
             Self::NotForClients => "is not made for TLS clients",

@@ -15,6 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ring::digest;
 
+use crate::certificate::Fingerprint;
 use crate::certificate::Hex;
 use crate::forwarded::ForwardedHeader;
 use crate::place::{Place, Placed};
@@ -22,7 +23,7 @@ use crate::policy::{Policy, Rate};
 use crate::record::LogSettings;
 use crate::senders::Senders;
 use crate::tls::TlsSettings;
-use crate::upstream::{Fingerprint, Tls};
+use crate::upstream::Tls;
 
 mod address;
 mod authority;
@@ -30,6 +31,7 @@ mod certificate;
 mod complaint;
 mod directory;
 mod environment;
+mod fingerprint;
 mod gateway;
 mod hosts;
 mod limits;

@@ -2,10 +2,10 @@
 
 use super::address::{NameRule, name};
 use super::complaint::{Complaint, shown};
+use super::fingerprint;
 use super::reader::{Field, Section};
 use crate::policy::{CertificateRule, Require};
 
-const KEY_FORM: &str = "allowed: 64 hexadecimal digits, with or without colons";
 const KEY_HELP: &str = "`phonebook-gateway certs show FILE` prints it";
 
 /// Reads `[certificate]`. `None` is one without a usable entry, which is an error.
@@ -56,26 +56,7 @@ fn entries<T>(
 }
 
 fn public_key(entry: &Field<'_>) -> Option<[u8; 32]> {
-    let text = entry.text()?;
-    let digits: String = text.chars().filter(|c| *c != ':').collect();
-    let refusal = |message: String| Complaint::new(message, KEY_FORM).help(KEY_HELP);
-    let bytes: Option<Vec<u8>> = digits
-        .is_ascii()
-        .then(|| {
-            let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-            let pair = |pair: &[u8; 2]| {
-                let text = std::str::from_utf8(pair).ok()?;
-                let is_hexadecimal = pair.iter().all(u8::is_ascii_hexdigit);
-                u8::from_str_radix(text, 16).ok().filter(|_| is_hexadecimal)
-            };
-            pairs.iter().map(pair).collect::<Option<Vec<u8>>>().filter(|_| rest.is_empty())
-        })
-        .flatten();
-    let key = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    if key.is_none() {
-        entry.refuse(refusal(format!("{} is no SHA-256 in hexadecimal digits", shown(&text))));
-    }
-    key
+    fingerprint::read(entry, "a public key", KEY_HELP).map(|key| key.bytes())
 }
 
 fn uri(entry: &Field<'_>) -> Option<String> {

@@ -300,7 +300,8 @@ fn peers_that_certificates_tell_apart_may_have_one_address() {
     assert_eq!(known(&mut table, 0), ["lyon 198.51.100.4", "nice 198.51.100.4"]);
     // The one address that is written is held by both; in a wider prefix the name would push the one
     // that writes it out.
-    let wide = Policy { hosts: policy_with_hosts("nice", &["203.0.113.0/24"]).hosts, ..with("nice") };
+    let wide =
+        Policy { hosts: policy_with_hosts("nice", &["203.0.113.0/24"]).hosts, ..with("nice") };
     let one = Policy { hosts: policy_with_hosts("caen", &["192.0.2.7/32"]).hosts, ..with("caen") };
     let mut beside = Table::new(&[with("lyon"), wide, one], settings());
     lyon(&mut beside, &answer(&["203.0.113.5", "192.0.2.7"]), 0);
