@@ -95,8 +95,9 @@ pub async fn announce(
     Some(facts)
 }
 
-/// Ends a little after the worker has begun to drain.
-async fn last_words(worker: &Worker) {
+/// Ends a little after the worker has begun to drain: who has said nothing of use by then holds up
+/// nobody's restart.
+pub async fn last_words(worker: &Worker) {
     while !worker.is_draining() {
         worker.drain.notified().await;
     }

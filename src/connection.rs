@@ -57,7 +57,12 @@ async fn shake_hands(
     (config, deadline): (Arc<ServerConfig>, Instant),
 ) {
     // In a box, as what follows: only one of the two is held at a time, and both are large.
-    let transport = match Box::pin(tls::handshake(stream, &config, deadline)).await {
+    let shaken = tokio::select! {
+        biased;
+        shaken = Box::pin(tls::handshake(stream, &config, deadline)) => shaken,
+        () = arrival::last_words(counted.worker()) => return,
+    };
+    let transport = match shaken {
         Ok(Opened::Tls(stream, shown)) => {
             facts.tls = Some(shown);
             Transport::Tls(stream)

@@ -35,6 +35,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use crate::arrival;
 use crate::client::{After, Request, Turn};
 use crate::config::{Config, Limits};
 use crate::gateway::{self, ConnectionFacts};
@@ -56,14 +57,18 @@ where
     let io = Watched::new(stream, Rc::clone(&watch));
     let handshake = builder(&config.limits).handshake::<_, Bytes>(io);
     // In a box: its buffers come and go with the connection.
-    let shaken = timeout(config.limits.head_timeout, Box::pin(handshake)).await;
+    let shaken = tokio::select! {
+        biased;
+        shaken = timeout(config.limits.head_timeout, Box::pin(handshake)) => shaken.ok(),
+        () = arrival::last_words(&worker) => None,
+    };
     let caller = Rc::new(Served { worker, config, facts });
     match shaken {
-        Ok(Ok(framed)) => Box::pin(Connection::new(caller, framed, watch).run()).await,
+        Some(Ok(framed)) => Box::pin(Connection::new(caller, framed, watch).run()).await,
         // Nothing came: no request was begun.
         _ if !watch.heard() => {}
-        Ok(Err(_)) => caller.unheard(Refusal::MalformedRequest(NO_PREFACE)).await,
-        Err(_) => caller.unheard(Refusal::RequestTimeout).await,
+        Some(Err(_)) => caller.unheard(Refusal::MalformedRequest(NO_PREFACE)).await,
+        None => caller.unheard(Refusal::RequestTimeout).await,
     }
 }
 

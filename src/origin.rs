@@ -108,7 +108,10 @@ pub struct Addressed<'a> {
 impl ConnectionFacts {
     /// What the Host of its requests has to agree with.
     pub fn addressed<'a>(&'a self, snapshot: &'a Snapshot) -> Addressed<'a> {
-        let server_name = self.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
+        // A trusted proxy calls the gateway by a name of its own, and passes on what its clients said:
+        // the two need not agree, and its handshake is worth nothing to anybody.
+        let own = self.tls.as_ref().filter(|_| self.trusting(snapshot).is_none());
+        let server_name = own.and_then(|tls| tls.server_name.as_deref());
         Addressed { listener: snapshot.config.listeners.get(self.listener), server_name }
     }
 

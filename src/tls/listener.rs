@@ -72,10 +72,11 @@ impl ListenerTls {
         config.ticketer = Arc::clone(&sessions.0);
         // xivo-dird opens a connection per lookup: one ticket is one resumption, and it gets a new one.
         config.send_tls13_tickets = 1;
-        config.alpn_protocols = match manners.http2 {
-            true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-            false => vec![b"http/1.1".to_vec()],
+        let protocols = match manners.http2 {
+            true => &["h2", "http/1.1", "http/1.0"][..],
+            false => &["http/1.1", "http/1.0"],
         };
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         Ok(Self { config: Arc::new(config), authority, certificates, client_ca })
     }
 }

@@ -347,6 +347,46 @@ fn a_handshake_that_does_not_end_is_ended() {
 }
 
 #[test]
+fn a_handshake_that_does_not_end_holds_up_no_restart() {
+    let server = authority().issue(&Wanted::server("localhost"));
+    let mut site = site_with(&server, "", &[], |setup| setup.limits("head_timeout = \"10m\""));
+    let silent = TcpStream::connect(site.address()).unwrap();
+    let mut begun = TcpStream::connect(site.address()).unwrap();
+    begun.write_all(&[22, 3, 1]).unwrap();
+    assert!(becomes_true(|| site.gateway.server().shared().connections() == 2));
+    site.gateway.drain_for(std::time::Duration::from_secs(600));
+    for mut stream in [silent, begun] {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut rest = Vec::new();
+        if let Err(error) = stream.read_to_end(&mut rest) {
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        }
+    }
+}
+
+#[test]
+fn a_trusted_proxy_may_call_the_gateway_by_another_name_than_its_clients() {
+    let server = authority().issue(&Wanted::server("localhost"));
+    let site = site_with(&server, "", &[], |mut setup| {
+        setup.listen.push_str("trusted_proxies = [\"127.0.0.1\"]\n");
+        setup
+    });
+    let mut tls = tls::connect(site.address(), &credulous(BOTH, None), "gateway.internal").unwrap();
+    // `localhost` is what the client of the proxy asked for.
+    let answer = tls::get(&mut tls, &target("doe"));
+    assert_eq!((answer.status, reason(&answer).as_str()), (403, "unknown-peer"));
+}
+
+#[test]
+fn a_client_that_agrees_on_http_1_0_alone_is_served() {
+    let site = plain_site();
+    let mut config = credulous(BOTH, None);
+    Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.0".to_vec()];
+    let mut tls = tls::connect(site.address(), &config, "localhost").unwrap();
+    assert_eq!(tls::get(&mut tls, &target("doe")).status, 200);
+}
+
+#[test]
 fn any_worker_resumes_what_another_began() {
     let server = authority().issue(&Wanted::server("localhost"));
     let site = site_with(&server, "", &[], |setup| setup.workers(4));

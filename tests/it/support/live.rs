@@ -150,7 +150,12 @@ impl Live {
 
     /// Lets it drain for as long as a test has patience.
     pub(crate) fn drain(&mut self) {
-        self.server.as_mut().unwrap().drain(PATIENCE);
+        self.drain_for(PATIENCE);
+    }
+
+    /// The same with so much time for what is under way.
+    pub(crate) fn drain_for(&mut self, grace: std::time::Duration) {
+        self.server.as_mut().unwrap().drain(grace);
     }
 
     /// Waits until the log has so many lines, and says them.
