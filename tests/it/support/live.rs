@@ -154,7 +154,7 @@ impl Live {
     }
 
     /// The same with so much time for what is under way.
-    pub(crate) fn drain_for(&mut self, grace: std::time::Duration) {
+    pub(crate) fn drain_for(&mut self, grace: Duration) {
         self.server.as_mut().unwrap().drain(grace);
     }
 
