@@ -6,6 +6,8 @@
 
 #[cfg(test)]
 mod formats;
+#[cfg(test)]
+mod transports;
 
 use std::{
     collections::BTreeSet,

@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::mask::{Masked, hide};
 use super::variable::{Named, Variable};
 use super::{Escape, Format, Op};
-use crate::caller::{ClientSource, Shown};
+use crate::caller::{CertificateFault, ClientSource, Shown};
+use crate::certificate::Certificate;
 use crate::limits::Limit;
 use crate::place::Place;
 use crate::record::clock::LocalClock;
@@ -254,6 +255,24 @@ impl Writer<'_> {
     }
 }
 
+/// What OpenSSL calls a certificate's fault, and with it nginx.
+fn verdict(fault: CertificateFault, certificate: &Certificate) -> &'static str {
+    match fault {
+        CertificateFault::NoAuthority | CertificateFault::UnknownIssuer => {
+            match certificate.subject == certificate.issuer {
+                true => "self-signed certificate",
+                false => "unable to verify the first certificate",
+            }
+        }
+        CertificateFault::Expired => "certificate has expired",
+        CertificateFault::NotYetValid => "certificate is not yet valid",
+        CertificateFault::Revoked => "certificate revoked",
+        CertificateFault::RevocationUnknown => "unable to get certificate CRL",
+        CertificateFault::NotForClients => "unsuitable certificate purpose",
+        CertificateFault::NotOfPeer | CertificateFault::Broken => "certificate rejected",
+    }
+}
+
 /// Where one value goes, and how.
 struct Value<'v> {
     out: &'v mut Vec<u8>,
@@ -445,12 +464,12 @@ impl Value<'_> {
             Named::SslCipher => self.word(Some(tls.cipher)),
             Named::SslServerName => self.word(tls.server_name),
             Named::SslSessionReused => self.raw(if tls.resumed { b"r" } else { b"." }),
-            Named::SslClientVerify => match tls.certificate.map(|shown| shown.standing) {
+            Named::SslClientVerify => match tls.certificate {
                 None => self.raw(b"NONE"),
-                Some(Ok(())) => self.raw(b"SUCCESS"),
-                Some(Err(fault)) => {
+                Some(Shown { standing: Ok(()), .. }) => self.raw(b"SUCCESS"),
+                Some(Shown { standing: Err(fault), certificate }) => {
                     self.raw(b"FAILED:");
-                    self.word(Some(fault.as_str()));
+                    self.raw(verdict(fault, certificate).as_bytes());
                 }
             },
             Named::SslClientSDn => self.word(certificate.map(|found| found.subject.as_str())),
