@@ -204,6 +204,9 @@ impl Format {
     }
 }
 
+/// How long both wait for the upstream.
+const PATIENCE: &str = "3s";
+
 /// How the two are reached.
 #[derive(Default)]
 pub(super) struct Site<'s> {
@@ -235,17 +238,15 @@ pub(super) fn start(upstream: SocketAddr, site: &Site<'_>) -> Option<Pair> {
         "location / {{ proxy_pass http://{upstream}; proxy_http_version 1.1; \
          limit_req zone=rate burst=10000 nodelay; limit_conn conn 1000; }}\n{}\n{}",
         site.server,
-        NGINX.replace("@PATIENCE@", "20s")
+        NGINX.replace("@PATIENCE@", PATIENCE)
     );
     let nginx = or_left_out(Nginx::listening(site.options, &http, &server))?;
     let main = format!(
         "workers = 1\n{}{logs}{formats}[limits]\nhead_timeout = \"1s\"\nmax_uri = \"4k\"\nmax_head = \"16k\"\n\
          rate = {{ per_second = 100000, burst = 100000 }}\n",
-        loopback_config(upstream).replacen(
-            "[[access_log]]",
-            &format!("{}\n[[access_log]]", site.listen),
-            1
-        )
+        loopback_config(upstream)
+            .replace("timeout = \"20s\"", &format!("timeout = \"{PATIENCE}\""))
+            .replacen("[[access_log]]", &format!("{}\n[[access_log]]", site.listen), 1)
     );
     let policy = PEER.replace("\"::1\"", "\"::1\", \"192.0.2.7\", \"2001:db8::7\"");
     let gateway = Serving::start(&main, &[("peer", &policy)]).unwrap();

@@ -1,9 +1,9 @@
 //! What a log says of TLS and of proxies in front is what nginx says, with OpenSSL as the client.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::TcpListener};
 
 use super::formats::{FORMATS, Line, Site, compare, lines, start, value};
-use super::{Pair, case, play, search};
+use super::{Pair, Then, case, play, search};
 use crate::support::{
     needs::or_left_out,
     pki::{Authority, Wanted},
@@ -113,6 +113,23 @@ fn one_line_after_another(pair: &mut Pair, session: &str, request: &str) -> Vec<
     };
     one_line(pair, "a first session", |to| connect(to, "-sess_out"));
     one_line(pair, "a second session", |to| connect(to, "-sess_in"))
+}
+
+#[test]
+fn a_client_that_leaves_and_an_upstream_that_is_slow_are_logged_as_nginx_logs_them() {
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let Some(mut pair) = start(upstream.local_addr().unwrap(), &Site::default()) else { return };
+    let request =
+        format!("GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", search("doe"));
+    let leaves = case("a client that leaves", &request).then(Then::ResetWhenAsked);
+    let written = one_line(&mut pair, leaves.name, |to| play(&leaves, to, Some(&upstream)));
+    assert_eq!(value(&written[0], "status"), "499");
+    assert_eq!(value(&written[0], "upstream_status"), "-");
+    assert_eq!(value(&written[0], "request_completion"), "");
+    let slow = case("no answer in time", &request);
+    let written = one_line(&mut pair, slow.name, |to| play(&slow, to, None));
+    assert_eq!(value(&written[0], "upstream_status"), "504");
+    finish(pair);
 }
 
 #[test]
