@@ -4,11 +4,11 @@
 //! * The framing, HPACK and flow control are `h2`'s, the engine under hyper's server. hyper's own layer
 //!   is left out: it looks at an answer's body only while the client's window is open, so that a
 //!   stalled stream could be neither given up nor told from a slow one.
-//! * A head is read by the same rules as over HTTP/1, by the same reader ([`head`]), and everything
+//! * A head is read by the same rules as over HTTP/1, by the same reader (`head.rs`), and everything
 //!   behind it is [`gateway::serve`]: identity, limits, lookup, decision, log.
 //! * A request that was opened leaves its line in the access log and spends its tokens, also when it is
 //!   taken back at once (CVE-2023-44487), when the HTTP/2 layer refuses it, or when the connection ends.
-//! * Streams, refused streams, resets, and frames that ask nothing are bounded ([`watch`]); who goes
+//! * Streams, refused streams, resets, and frames that ask nothing are bounded (`watch.rs`); who goes
 //!   beyond loses the connection, and the administrator is told.
 //! * Nothing waits without an end: for a preface, a head, a next request, a window, a write, or for the
 //!   client to take leave.

@@ -1,13 +1,12 @@
 //! What is known of each name, and what becomes of answers and time.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Failure, Lost, LostBecause, Outcome, Resolved, Settings, Unusable};
+use super::{Event, Failure, Lost, LostBecause, Outcome, Resolved, Settings, Unusable};
 use crate::address::ClientAddress;
 use crate::peers::Peers;
 use crate::place::Place;
@@ -89,64 +88,6 @@ struct Held {
     left: Option<Timestamp>,
 }
 
-/// Something that the administrator is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A name has other addresses.
-    Moved {
-        /// Whose.
-        peer: PeerName,
-        /// Which.
-        name: String,
-        /// Before.
-        from: Vec<IpAddr>,
-        /// Now.
-        to: Vec<IpAddr>,
-    },
-    /// A name begins to fail.
-    Failing {
-        /// Whose.
-        peer: PeerName,
-        /// Which.
-        name: String,
-        /// Where.
-        place: Place,
-        /// Why.
-        why: Failure,
-        /// How long its addresses are used all the same; none where it has none.
-        held: Option<Duration>,
-    },
-    /// A name that failed resolves again.
-    Recovered {
-        /// Whose.
-        peer: PeerName,
-        /// Which.
-        name: String,
-    },
-    /// A name's hold is over: it has no address any longer.
-    Dropped {
-        /// Whose.
-        peer: PeerName,
-        /// Which.
-        name: String,
-        /// Since when it fails.
-        since: Timestamp,
-    },
-    /// An address of a name is not believed.
-    Refused {
-        /// Whose.
-        peer: PeerName,
-        /// Which.
-        name: String,
-        /// Where.
-        place: Place,
-        /// The address.
-        address: IpAddr,
-        /// Why.
-        why: Unusable,
-    },
-}
-
 impl Table {
     /// The names of `policies`, none of them resolved. Those of a policy that is known by its
     /// certificate alone are none, since its hosts have no say.
@@ -202,23 +143,27 @@ impl Table {
 
     /// What is to be remembered of each name that has resolved: it, its addresses, and when.
     pub fn remembered(&self) -> impl Iterator<Item = Remembered<'_>> {
-        self.names.iter().filter_map(|known| {
+        // What was dropped stays so, also if nobody says again why.
+        self.names.iter().filter(|known| !known.dropped).filter_map(|known| {
             let current = known.addresses.iter().filter(|held| held.left.is_none());
             Some(Remembered {
                 name: &known.name,
                 addresses: current.map(|held| held.address).collect(),
                 at: known.good?,
-                next: known.next,
+                next: known.shown_next(),
                 failing: known.failing.clone(),
             })
         })
     }
 
+    /// Whether a name is to be asked for at `now`.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.names.iter().any(|known| known.is_due(&self.settings, now))
+    }
+
     /// The next name that is due at `now` and is not being asked for; it is, from now on.
     pub fn take_due(&mut self, now: Timestamp) -> Option<String> {
-        // Later than any answer allows is a clock that was set back.
-        let far = after(now, self.settings.refresh.max(LONGEST));
-        let due = |known: &&Name| !known.asked && (known.next <= now || known.next > far);
+        let due = |known: &&Name| known.is_due(&self.settings, now);
         let name = self.names.iter().filter(due).min_by_key(|known| known.next)?.name.clone();
         for known in self.names.iter_mut().filter(|known| known.name == name) {
             known.asked = true;
@@ -251,6 +196,7 @@ impl Table {
             known.is_some_and(|known| {
                 let held = known.addresses.iter().find(|held| held.address == address);
                 held.is_some_and(|held| !held.has_left(&self.settings, now))
+                    && !known.is_over(&self.settings, now)
             })
         };
         let mut owners = std::mem::take(&mut self.owners);
@@ -388,7 +334,8 @@ impl Name {
                 let kept = self.addresses.iter().filter(kept).map(|held| held.address);
                 let to = canonical(&answered.iter().copied().chain(kept).collect::<Vec<_>>());
                 self.take_over(&to, &answered, now);
-                if self.failing.take().is_some() {
+                // One that was never found before is told of as found.
+                if self.failing.take().is_some() && self.good.is_some() {
                     let (peer, name) = (self.peer.clone(), self.name.clone());
                     events.push(Event::Recovered { peer, name });
                 }
@@ -399,6 +346,8 @@ impl Name {
                 self.good = Some(now);
                 self.failures = 0;
                 self.restored = false;
+                self.dropped = false;
+                self.next_shown = Timestamp::MIN;
                 let mut good_for = ttl.map_or(settings.refresh, |ttl| ttl.clamp(SHORTEST, LONGEST));
                 if missing.is_some() {
                     good_for = good_for.min(settings.refresh);
@@ -445,8 +394,10 @@ impl Name {
         let since = self.failing.take().map_or(now, |(since, _)| since);
         self.failing = Some((since, why.clone()));
         first.then(|| {
-            let held = self.good.filter(|_| !self.current().is_empty()).and_then(|good| {
-                let over = after(good, hold(settings, &why));
+            let kept = !self.dropped && !self.current().is_empty();
+            let held = self.good.filter(|_| kept).and_then(|good| {
+                let from = if self.restored { good } else { since };
+                let over = after(from, hold(settings, &why));
                 Duration::try_from(over.duration_since(now)).ok().filter(|left| !left.is_zero())
             });
             let (peer, name, place) = (self.peer.clone(), self.name.clone(), self.place.clone());
@@ -454,18 +405,36 @@ impl Name {
         })
     }
 
-    /// Whether the hold of a name that fails is over at `now`.
+    fn is_due(&self, settings: &Settings, now: Timestamp) -> bool {
+        // Later than any answer allows is a clock that was set back.
+        let far = after(now, settings.refresh.max(LONGEST));
+        !self.asked && (self.next <= now || self.next > far)
+    }
+
+    /// Whether the hold of a name that fails is over at `now`. Once it is, another failure with a
+    /// longer hold brings nothing back: only an answer does.
     fn is_over(&self, settings: &Settings, now: Timestamp) -> bool {
         match (&self.failing, self.good) {
-            (Some((_, why)), Some(good)) => now >= after(good, hold(settings, why)),
-            // Nobody has been asked since the restart: as if nobody had answered since then.
-            (None, Some(good)) if self.restored => now >= after(good, settings.hold_timeout),
+            _ if self.dropped => true,
+            // Nobody knows what a name server would have said while the gateway did not run.
+            (failing, Some(good)) if self.restored => {
+                let hold =
+                    failing.as_ref().map_or(settings.hold_timeout, |(_, why)| hold(settings, why));
+                now >= after(good, hold)
+            }
+            (Some((since, why)), Some(_)) => now >= after(*since, hold(settings, why)),
             _ => false,
         }
     }
 
     /// Forgets what left long ago, and tells once of a hold that is over.
     fn age(&mut self, settings: &Settings, now: Timestamp) -> Option<Event> {
+        // What was in the future of a clock that was set back would be held until then.
+        self.good = self.good.map(|good| good.min(now));
+        for held in &mut self.addresses {
+            held.seen = held.seen.min(now);
+            held.left = held.left.map(|left| left.min(now));
+        }
         let told_of = settings.hold_obsolete.max(REMEMBERED);
         self.addresses.retain(|held| held.left.is_none_or(|left| now < after(left, told_of)));
         let excess = self.addresses.len().saturating_sub(MOST_REMEMBERED);
@@ -488,8 +457,12 @@ impl Name {
             place: self.place.clone(),
             address,
             at,
-            next: self.next.max(self.next_shown),
+            next: self.shown_next(),
         }
+    }
+
+    fn shown_next(&self) -> Timestamp {
+        self.next.max(self.next_shown)
     }
 
     fn lost(&self, address: IpAddr, at: Timestamp, why: LostBecause) -> Lost {
@@ -525,50 +498,6 @@ fn hold(settings: &Settings, why: &Failure) -> Duration {
 fn after(moment: Timestamp, time: Duration) -> Timestamp {
     let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
     moment.checked_add(time).unwrap_or(Timestamp::MAX)
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Moved { peer, name, from, to } if from.is_empty() => {
-                write!(f, "{peer} was found: {name} {}", Listed(to))
-            }
-            Self::Moved { peer, name, from, to } => {
-                write!(f, "{peer} moved: {name} {} → {}", Listed(from), Listed(to))
-            }
-            Self::Failing { peer, name, place, why, held } => {
-                write!(f, "{name} of `{peer}` at {place} does not resolve: {why}; ")?;
-                match held {
-                    Some(held) => {
-                        write!(f, "its last addresses are used for {} s more", held.as_secs())
-                    }
-                    None => write!(f, "it has no address, and the peer is not let in by it"),
-                }
-            }
-            Self::Recovered { peer, name } => write!(f, "{name} of `{peer}` resolves again"),
-            Self::Dropped { peer, name, since } => write!(
-                f,
-                "{name} of `{peer}` has not resolved since {since}, and its hold is over: the peer is not let in by it"
-            ),
-            Self::Refused { peer, name, place, address, why } => {
-                write!(
-                    f,
-                    "{address}, which {name} of `{peer}` at {place} has, is not believed: {why}"
-                )
-            }
-        }
-    }
-}
-
-struct Listed<'a>(&'a [IpAddr]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, address) in self.0.iter().enumerate() {
-            write!(f, "{}{address}", if at == 0 { "" } else { ", " })?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ const CORE: &[&str] = &[
     "limits.rs",
     "limits",
     "names.rs",
+    "names/event.rs",
     "names/table.rs",
     "lookup.rs",
     "lookup",
