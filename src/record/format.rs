@@ -92,6 +92,12 @@ impl Format {
         self.needs
     }
 
+    /// Whether a client can put what it likes into a line: quotes, and with `$uri` line ends.
+    pub fn is_forgeable(&self) -> bool {
+        self.escape == Escape::None
+            && self.program.iter().any(|op| matches!(op, Op::Variable(it) if it.is_the_clients()))
+    }
+
     pub(super) fn program(&self) -> &[Op] {
         &self.program
     }
