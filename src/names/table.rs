@@ -198,22 +198,26 @@ impl Table {
 
     /// What is to be remembered of each name that has resolved: it, its addresses, and when.
     pub fn remembered(&self) -> impl Iterator<Item = Remembered<'_>> {
-        self.names.iter().filter_map(|known| {
+        // What was dropped stays so, also if nobody says again why.
+        self.names.iter().filter(|known| !known.dropped).filter_map(|known| {
             let current = known.addresses.iter().filter(|held| held.left.is_none());
             Some(Remembered {
                 name: &known.name,
                 addresses: current.map(|held| held.address).collect(),
                 at: known.good?,
-                next: known.next,
+                next: known.shown_next(),
             })
         })
     }
 
+    /// Whether a name is to be asked for at `now`.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.names.iter().any(|known| known.is_due(&self.settings, now))
+    }
+
     /// The next name that is due at `now` and is not being asked for; it is, from now on.
     pub fn take_due(&mut self, now: Timestamp) -> Option<String> {
-        // Later than any answer allows is a clock that was set back.
-        let far = after(now, self.settings.refresh.max(LONGEST));
-        let due = |known: &&Name| !known.asked && (known.next <= now || known.next > far);
+        let due = |known: &&Name| known.is_due(&self.settings, now);
         let name = self.names.iter().filter(due).min_by_key(|known| known.next)?.name.clone();
         for known in self.names.iter_mut().filter(|known| known.name == name) {
             known.asked = true;
@@ -246,6 +250,7 @@ impl Table {
             known.is_some_and(|known| {
                 let held = known.addresses.iter().find(|held| held.address == address);
                 held.is_some_and(|held| !held.has_left(&self.settings, now))
+                    && !known.is_over(&self.settings, now)
             })
         };
         let mut owners = std::mem::take(&mut self.owners);
@@ -297,8 +302,8 @@ impl Table {
         owners: &HashMap<IpAddr, usize>,
     ) -> Option<Unusable> {
         let known = self.names.get(index)?;
-        if address.is_loopback() {
-            return (!self.settings.danger_loopback_names).then_some(Unusable::Loopback);
+        if address.is_loopback() && !self.settings.danger_loopback_names {
+            return Some(Unusable::Loopback);
         }
         if has_no_callers(address) {
             return Some(Unusable::NoCallers);
@@ -382,7 +387,8 @@ impl Name {
                 let kept = self.addresses.iter().filter(kept).map(|held| held.address);
                 let to = canonical(&answered.iter().copied().chain(kept).collect::<Vec<_>>());
                 self.take_over(&to, &answered, now);
-                if self.failing.take().is_some() {
+                // One that was never found before is told of as found.
+                if self.failing.take().is_some() && self.good.is_some() {
                     let (peer, name) = (self.peer.clone(), self.name.clone());
                     events.push(Event::Recovered { peer, name });
                 }
@@ -393,6 +399,8 @@ impl Name {
                 self.good = Some(now);
                 self.failures = 0;
                 self.restored = false;
+                self.dropped = false;
+                self.next_shown = Timestamp::MIN;
                 let mut good_for = ttl.map_or(settings.refresh, |ttl| ttl.clamp(SHORTEST, LONGEST));
                 if missing.is_some() {
                     good_for = good_for.min(settings.refresh);
@@ -438,7 +446,8 @@ impl Name {
         let since = self.failing.take().map_or(now, |(since, _)| since);
         self.failing = Some((since, why.clone()));
         first.then(|| {
-            let held = self.good.filter(|_| !self.current().is_empty()).and_then(|good| {
+            let kept = !self.dropped && !self.current().is_empty();
+            let held = self.good.filter(|_| kept).and_then(|good| {
                 let over = after(good, hold(settings, &why));
                 Duration::try_from(over.duration_since(now)).ok().filter(|left| !left.is_zero())
             });
@@ -447,9 +456,17 @@ impl Name {
         })
     }
 
-    /// Whether the hold of a name that fails is over at `now`.
+    fn is_due(&self, settings: &Settings, now: Timestamp) -> bool {
+        // Later than any answer allows is a clock that was set back.
+        let far = after(now, settings.refresh.max(LONGEST));
+        !self.asked && (self.next <= now || self.next > far)
+    }
+
+    /// Whether the hold of a name that fails is over at `now`. Once it is, another failure with a
+    /// longer hold brings nothing back: only an answer does.
     fn is_over(&self, settings: &Settings, now: Timestamp) -> bool {
         match (&self.failing, self.good) {
+            _ if self.dropped => true,
             (Some((_, why)), Some(good)) => now >= after(good, hold(settings, why)),
             // Nobody has been asked since the restart: as if nobody had answered since then.
             (None, Some(good)) if self.restored => now >= after(good, settings.hold_timeout),
@@ -459,6 +476,12 @@ impl Name {
 
     /// Forgets what left long ago, and tells once of a hold that is over.
     fn age(&mut self, settings: &Settings, now: Timestamp) -> Option<Event> {
+        // What was in the future of a clock that was set back would be held until then.
+        self.good = self.good.map(|good| good.min(now));
+        for held in &mut self.addresses {
+            held.seen = held.seen.min(now);
+            held.left = held.left.map(|left| left.min(now));
+        }
         let told_of = settings.hold_obsolete.max(REMEMBERED);
         self.addresses.retain(|held| held.left.is_none_or(|left| now < after(left, told_of)));
         let excess = self.addresses.len().saturating_sub(MOST_REMEMBERED);
@@ -481,8 +504,12 @@ impl Name {
             place: self.place.clone(),
             address,
             at,
-            next: self.next.max(self.next_shown),
+            next: self.shown_next(),
         }
+    }
+
+    fn shown_next(&self) -> Timestamp {
+        self.next.max(self.next_shown)
     }
 
     fn lost(&self, address: IpAddr, at: Timestamp, why: LostBecause) -> Lost {

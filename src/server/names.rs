@@ -19,7 +19,8 @@ pub struct NameKeeper {
     shared: Arc<Shared>,
     table: Table,
     source: Source,
-    state: State,
+    /// The file; none for a command that only looks.
+    state: Option<State>,
     /// How long one lookup is waited for.
     patience: Duration,
     asked: HashMap<u64, Asked>,
@@ -32,6 +33,8 @@ pub struct NameKeeper {
     published: (Vec<Resolved>, Vec<Lost>),
     saved: Option<Instant>,
     unsaved: bool,
+    /// Whether who has which address has changed since then.
+    changed: bool,
     unwritable: bool,
 }
 
@@ -58,7 +61,12 @@ impl NameKeeper {
         if let Err(error) = state.restore(&mut table) {
             tracing::warn!("{error}; names are resolved anew, and the file will be replaced");
         }
-        let source = source(&config);
+        Some(Self::of(shared, &config, table, Some(state)))
+    }
+
+    /// A keeper of the names in `table`, which remembers nothing where `state` is `None`.
+    fn of(shared: &Arc<Shared>, config: &Config, table: Table, state: Option<State>) -> Self {
+        let source = source(config);
         let patience = match &source {
             Source::System => SYSTEM_PATIENCE,
             Source::Servers(servers) => {
@@ -80,10 +88,11 @@ impl NameKeeper {
             published: (Vec::new(), Vec::new()),
             saved: None,
             unsaved: false,
+            changed: false,
             unwritable: false,
         };
         keeper.publish(Timestamp::now());
-        Some(keeper)
+        keeper
     }
 
     /// Asks for what is due at `now`, takes over what has come, waiting `wait` at most for the first
@@ -103,7 +112,10 @@ impl NameKeeper {
         let mut came = self.answers.1.recv_timeout(wait).ok();
         while let Some((number, name, outcome)) = came {
             self.running.remove(&name);
-            if let Some(Asked { name, .. }) = self.asked.remove(&number) {
+            // Late is better than never where a system's first name server is down; why it failed has
+            // been said when nobody waited for it any longer.
+            let awaited = self.asked.remove(&number).is_some();
+            if awaited || matches!(outcome, Outcome::Addresses { .. }) {
                 self.answered(&name, &outcome, now);
             }
             came = self.answers.1.try_recv().ok();
@@ -123,7 +135,7 @@ impl NameKeeper {
         self.save();
     }
 
-    /// Whether a lookup is under way.
+    /// Whether a lookup that is waited for is under way.
     pub fn is_asking(&self) -> bool {
         !self.asked.is_empty()
     }
@@ -172,17 +184,21 @@ impl NameKeeper {
         if !unchanged {
             self.shared.set_names(&resolved, &lost);
             self.published = (resolved, lost);
-            // What changed is remembered at once, the rest now and then.
-            self.saved = None;
+            self.changed = true;
         }
     }
 
     fn save(&mut self) {
-        if !self.unsaved || self.saved.is_some_and(|saved| saved.elapsed() < SAVE_EVERY) {
+        // What changed is remembered soon, the rest now and then.
+        let every = if self.changed { SAVE_CHANGES_EVERY } else { SAVE_EVERY };
+        let due = self.saved.is_none_or(|saved| saved.elapsed() >= every);
+        let Some(state) = self.state.as_ref().filter(|_| (self.changed || self.unsaved) && due)
+        else {
             return;
-        }
+        };
         self.saved = Some(Instant::now());
-        match self.state.save(&self.table) {
+        self.changed = false;
+        match state.save(&self.table) {
             Ok(()) => {
                 self.unsaved = false;
                 self.unwritable = false;
@@ -224,16 +240,10 @@ pub fn resolve_names(shared: &Arc<Shared>, patience: Duration) -> Option<NamesFr
         Err(error) => Some(error.to_string()),
     };
     let until = Instant::now() + patience;
-    let mut keeper = NameKeeper::new(shared)?;
-    keeper.unwritable = true;
-    keeper.saved = Some(Instant::now());
+    let mut keeper = NameKeeper::of(shared, &config, table, None);
     let now = Timestamp::now();
-    while Instant::now() < until {
+    while Instant::now() < until && (keeper.is_asking() || keeper.table.is_due(now)) {
         keeper.step(now, Duration::from_millis(50));
-        keeper.saved = Some(Instant::now());
-        if !keeper.is_asking() {
-            break;
-        }
     }
     Some(NamesFrom::Resolver(why))
 }
@@ -256,8 +266,16 @@ pub(super) fn start_name_keeper(shared: &Arc<Shared>) -> Option<mpsc::Sender<()>
             keeper.step(Timestamp::now(), TICK);
         }
     };
-    thread::Builder::new().name("names".to_owned()).spawn(keep).ok()?;
-    Some(stop)
+    match thread::Builder::new().name("names".to_owned()).spawn(keep) {
+        Ok(_) => Some(stop),
+        Err(error) => {
+            tracing::error!(
+                "no thread could be started for host names ({error}): they are not resolved, and \
+                 the gateway has to be restarted"
+            );
+            None
+        }
+    }
 }
 
 fn tell(event: &Event) {
@@ -283,6 +301,9 @@ const MOST_THREADS: usize = 64;
 
 /// How often holds are looked at.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How often changes are written, so that a thousand of them at the start are a few.
+const SAVE_CHANGES_EVERY: Duration = Duration::from_secs(1);
 
 /// How often what has not changed is written again, so that its age is known after a restart.
 const SAVE_EVERY: Duration = Duration::from_secs(60);

@@ -29,6 +29,8 @@ mod limits;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod nginx_log;
 #[cfg(test)]
 mod properties;

@@ -2,6 +2,7 @@
 
 pub(crate) mod binary;
 pub(crate) mod dird;
+pub(crate) mod dns;
 pub(crate) mod haproxy;
 pub(crate) mod http;
 pub(crate) mod http2;
