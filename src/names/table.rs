@@ -71,6 +71,8 @@ pub struct Remembered<'a> {
     pub name: &'a str,
     /// What it has.
     pub addresses: Vec<IpAddr>,
+    /// What it had, and until when.
+    pub former: Vec<(IpAddr, Timestamp)>,
     /// When it resolved last.
     pub at: Timestamp,
     /// When it is asked for again.
@@ -190,6 +192,10 @@ impl Table {
         for known in self.names.iter_mut().filter(|known| known.name == remembered.name) {
             let held = |&address| Held { address, seen: remembered.at, left: None };
             known.addresses = remembered.addresses.iter().take(MOST_ADDRESSES).map(held).collect();
+            let former = remembered.former.iter().take(MOST_REMEMBERED);
+            let former = former.filter(|(address, _)| !remembered.addresses.contains(address));
+            let left = |&(address, left)| Held { address, seen: left, left: Some(left) };
+            known.addresses.extend(former.map(left));
             known.good = Some(remembered.at);
             known.next_shown = remembered.next;
             known.restored = true;
@@ -204,6 +210,11 @@ impl Table {
             Some(Remembered {
                 name: &known.name,
                 addresses: current.map(|held| held.address).collect(),
+                former: known
+                    .addresses
+                    .iter()
+                    .filter_map(|held| Some((held.address, held.left?)))
+                    .collect(),
                 at: known.good?,
                 next: known.shown_next(),
             })

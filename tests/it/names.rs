@@ -109,7 +109,8 @@ impl Names {
 
     /// The same in a gateway that is started later in the same directory.
     fn restarted(self, names: &str, policies: &[(&str, String)]) -> Self {
-        let Self { directory, .. } = self;
+        let Self { directory, _subscriber, .. } = self;
+        drop(_subscriber);
         Self::in_directory(directory, names, policies)
     }
 

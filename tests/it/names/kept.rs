@@ -77,7 +77,8 @@ fn what_the_file_has_is_judged_by_the_policies_as_they_are_now() {
 
 #[test]
 fn a_file_that_is_not_what_the_gateway_writes_is_one_warning_and_is_replaced() {
-    for broken in ["", "[]", "{\"version\": 2, \"names\": []}", "{\"version\": 1, \"names\": [{}]}"] {
+    for broken in ["", "[]", "{\"version\": 2, \"names\": []}", "{\"version\": 1, \"names\": [{}]}"]
+    {
         let server = NameServer::start();
         let mut names = after_a_restart(&server, |names| {
             fs::write(names.directory.path().join("names.json"), broken).unwrap();
@@ -85,7 +86,13 @@ fn a_file_that_is_not_what_the_gateway_writes_is_one_warning_and_is_replaced() {
         assert_eq!(names.who("198.51.100.4"), "-", "{broken}");
         let told = names.told();
         assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].starts_with("WARN ") && told[0].contains("names.json: this is no list of names as phonebook-gateway writes it"), "{told:?}");
+        assert!(
+            told[0].starts_with("WARN ")
+                && told[0].contains(
+                    "names.json: this is no list of names as phonebook-gateway writes it"
+                ),
+            "{told:?}"
+        );
         server.says(LYON, Say::addresses("198.51.100.4"));
         names.later(60);
         let text = fs::read_to_string(names.directory.path().join("names.json")).unwrap();
@@ -112,5 +119,8 @@ fn a_state_directory_that_is_not_there_is_one_warning_and_names_resolve_all_the_
     let warnings: Vec<_> =
         names.told().into_iter().filter(|line| line.starts_with("WARN")).collect();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].contains("names.json") && warnings[0].contains("after a restart"), "{warnings:?}");
+    assert!(
+        warnings[0].contains("names.json") && warnings[0].contains("after a restart"),
+        "{warnings:?}"
+    );
 }
