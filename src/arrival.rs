@@ -96,5 +96,5 @@ async fn last_words(worker: &Worker) {
     while !worker.is_draining() {
         worker.drain.notified().await;
     }
-    sleep(crate::connection::LAST_WORDS).await;
+    sleep(crate::worker::LAST_WORDS).await;
 }

@@ -18,7 +18,7 @@ use crate::gateway::{self, ConnectionFacts, Origin};
 use crate::http2;
 use crate::tls::{self, Opened};
 use crate::transport::Transport;
-use crate::worker::{Counted, Worker};
+use crate::worker::{Counted, LAST_WORDS, Worker};
 
 /// Begins to serve `stream` in a task of its own.
 pub fn begin(counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
@@ -187,9 +187,6 @@ async fn first_bytes(
         }
     }
 }
-
-/// How long a worker that drains still waits for the first request of a connection.
-pub(crate) const LAST_WORDS: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use crate::address::ClientAddress;
 use crate::caller::CertificateFault;
 use crate::certificate::Hex;
-use crate::gateway::{Found, Origin};
 use crate::limits::Limit;
+use crate::origin::Origin;
 use crate::place::Place;
 use crate::refusal::{Refusal, UpstreamFault};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Found, Snapshot};
 use crate::tls::HandshakeFault;
 
 /// One worker's diagnostics.

@@ -21,11 +21,11 @@ use crate::http1::request::RequestHead;
 use crate::http1::{Span, Version};
 use crate::limits::{Admitted, PeerLimits};
 use crate::lookup::{Asked, Lookup};
-use crate::peers::{self, Peer};
+use crate::peers::Peer;
 use crate::proxy_protocol::write::Relayed;
 use crate::record::Record;
 use crate::refusal::Refusal;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Found, Snapshot};
 use crate::upstream::{Answer, Question};
 use crate::whoami::{self, WhoAmI};
 use crate::worker::{RequestId, Worker};
@@ -216,9 +216,6 @@ pub trait Gate {
     /// A request has come this far.
     fn passed(&mut self, _step: Step<'_>) {}
 }
-
-/// Who a caller is.
-pub type Found<'a> = peers::Found<'a, Arc<PeerLimits>>;
 
 /// What a step of [`judge`] yielded.
 #[derive(Debug)]

@@ -10,10 +10,9 @@ use crate::address::ClientAddress;
 use crate::caller::{Caller, ClientSource, Shown};
 use crate::config::Listener;
 use crate::forwarded;
-use crate::gateway::Found;
 use crate::http1::request::RequestHead;
 use crate::refusal::Refusal;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Found, Snapshot};
 use crate::tls::TlsFacts;
 
 /// What is known of a connection before its first request.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::{Config, UpstreamHost};
 use crate::limits::PeerLimits;
 use crate::names::Lost;
-use crate::peers::Peers;
+use crate::peers::{self, Peers};
 use crate::proxy_protocol::write::Relayed;
 use crate::tls::ListenerTls;
 use crate::upstream::Route;
@@ -26,6 +26,9 @@ pub struct Snapshot {
     /// XiVO's addresses; empty while its name has none, and for a socket.
     pub upstream: Vec<SocketAddr>,
 }
+
+/// Who a caller is, by a snapshot's peers.
+pub type Found<'a> = peers::Found<'a, Arc<PeerLimits>>;
 
 impl Snapshot {
     /// How XiVO is reached for a client.

@@ -11,9 +11,10 @@ use serde::Serialize;
 
 use crate::answer::{Head, Manner, Value};
 use crate::caller::Caller;
-use crate::gateway::{self, Addressed, Found, Gate};
+use crate::gateway::{self, Addressed, Gate};
 use crate::http1::request::RequestHead;
 use crate::refusal::Refusal;
+use crate::snapshot::Found;
 
 /// Where it is asked for.
 pub const PATH: &[u8] = b"/.well-known/phonebook-gateway/whoami";

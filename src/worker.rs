@@ -304,6 +304,9 @@ impl Drop for Counted {
     }
 }
 
+/// How long a worker that drains still waits for the first request of a connection.
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(200);
+
 /// So many connections beyond the ceiling are still told why they are not served.
 const OVER_CEILING: usize = 64;
 

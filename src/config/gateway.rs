@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::complaint::{Complaint, shown};
 use super::environment::Variables;
 use super::problem::{Document, Mark, Problem};
 use super::reader::{self, Field, Section};
@@ -38,14 +37,14 @@ pub(super) fn read(document: &Arc<Document>, variables: Variables<'_>) -> (Draft
 fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
     let base = document.file().parent().unwrap_or_else(|| Path::new(""));
     let state_directory =
-        root.value("state_directory", base.join(STATE_DIRECTORY), |f| path(f, base));
+        root.value("state_directory", base.join(STATE_DIRECTORY), |f| f.path(base));
     let workers = root.value("workers", 0, |f| f.whole(0, MOST_WORKERS));
     let listeners = listen::read(&mut root, base);
     let upstream = upstream::read(root.section("upstream"), base);
     let mut policies = root.section("policies");
     let directory = policies.take("directory");
     policies.finish();
-    let policies_directory = directory.as_ref().and_then(|field| path(field, base));
+    let policies_directory = directory.as_ref().and_then(|field| field.path(base));
     let names = names::read(root.section("names"));
     let limits = limits::read(root.section("limits"));
     let access_logs = logs::read(&mut root, base);
@@ -71,15 +70,4 @@ fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
         whoami: whoami_enabled,
         names,
     }
-}
-
-/// A path, relative to the directory `base`.
-pub(super) fn path(field: &Field<'_>, base: &Path) -> Option<PathBuf> {
-    let text = field.text()?;
-    if text.is_empty() || text.contains('\0') {
-        let message = format!("{} is no path", shown(&text));
-        field.refuse(Complaint::new(message, "allowed: a path, relative to this file or absolute"));
-        return None;
-    }
-    Some(base.join(text))
 }

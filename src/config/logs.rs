@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::complaint::{Complaint, shown};
-use super::gateway::path;
 use super::reader::{Field, Section};
 use crate::place::Place;
 use crate::record::{LogSettings, LogTarget};
@@ -99,7 +98,7 @@ fn target(field: &Field<'_>, base: &Path) -> Option<LogTarget> {
         field.refuse(Complaint::new(message, "allowed: a path that does not end in .toml"));
         return None;
     }
-    path(field, base).map(LogTarget::File)
+    field.path(base).map(LogTarget::File)
 }
 
 /// 0, or enough to tell what was asked.

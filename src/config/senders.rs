@@ -23,7 +23,8 @@ pub(super) fn read(section: &mut Section<'_>) -> (Senders, Senders, ForwardedHea
         if field.word(&[plain.name(), formal.name()]) == Some(formal.name()) {
             header = formal;
         }
-        if proxies.is_empty() {
+        // The default may be written down.
+        if proxies.is_empty() && header != ForwardedHeader::default() {
             let message = "no proxy is trusted, so the header is never read";
             let help = "name the proxies in trusted_proxies, or remove this line";
             field.doubt(Complaint::new(message, "of no effect").help(help));

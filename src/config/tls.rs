@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use super::complaint::Complaint;
-use super::gateway::path;
 use super::reader::{Field, Section};
 use crate::tls::{KeyPair, LoadError, Material, TlsSettings};
 
@@ -34,12 +33,12 @@ fn settings(field: &Field<'_>, base: &Path) -> Option<TlsSettings> {
             return None;
         };
         let entries = field.one_or_more("a file, or a list of files in brackets")?;
-        let paths: Option<Vec<_>> = entries.iter().map(|entry| path(entry, base)).collect();
+        let paths: Option<Vec<_>> = entries.iter().map(|entry| entry.path(base)).collect();
         Some((field, paths?))
     };
     let certificates = files("certificate");
     let keys = files("private_key");
-    let mut file = |key| section.take(key).and_then(|f| Some((path(&f, base)?, f)));
+    let mut file = |key| section.take(key).and_then(|f| Some((f.path(base)?, f)));
     let client_ca = file("client_ca");
     let crl = file("crl");
     if let Some((_, field)) = crl.as_ref().filter(|_| client_ca.is_none()) {

@@ -79,7 +79,13 @@ fn ask_server(server: SocketAddr, name: &Name<Vec<u8>>, family: Family) -> Resul
     };
     let question = question(name, record).ok_or_else(|| error("it is too long to ask for"))?;
     let fault = |fault: io::Error| match fault.kind() {
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Failure::Timeout,
+        // Nobody answers, whether the network says so or not.
+        io::ErrorKind::TimedOut
+        | io::ErrorKind::WouldBlock
+        | io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable => Failure::Timeout,
         _ => error(&format!("{server}: {fault}")),
     };
     let mut answer = over_udp(server, &question).map_err(fault)?;
@@ -87,11 +93,21 @@ fn ask_server(server: SocketAddr, name: &Name<Vec<u8>>, family: Family) -> Resul
         answer = over_tcp(server, &question).map_err(fault)?;
     }
     match answer.header().rcode() {
-        Rcode::NOERROR => read(&answer, family)
-            .ok_or_else(|| error(&format!("{server} answered something that cannot be read"))),
+        Rcode::NOERROR => match read(&answer, family) {
+            None => Err(error(&format!("{server} answered something that cannot be read"))),
+            // It neither knows the name nor asks others: that does not say that there is none.
+            Some(found) if found.addresses.is_empty() && is_referral(&answer) => {
+                Err(error(&format!("{server} does not know the name, and does not ask others")))
+            }
+            Some(found) => Ok(found),
+        },
         Rcode::NXDOMAIN => Err(Failure::NoSuchName),
         code => Err(error(&format!("{server} answered {code}"))),
     }
+}
+
+fn is_referral(answer: &Message<Vec<u8>>) -> bool {
+    !answer.header().aa() && !answer.header().ra()
 }
 
 fn error(why: &str) -> Failure {

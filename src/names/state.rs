@@ -1,16 +1,16 @@
 //! What names had when the gateway ran last, in a file: a restart while no name server answers lets
 //! the known peers in.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Remembered, Table};
+use super::{Failure, Remembered, Table};
 
 /// The file, `names.json` in the state directory.
 #[derive(Clone, Debug)]
@@ -55,6 +55,44 @@ struct WrittenName {
     /// When it resolved last, and when it is asked for again: RFC 3339.
     resolved: Timestamp,
     next: Timestamp,
+    /// How it fails, where it does.
+    failing: Option<WrittenFailure>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WrittenFailure {
+    since: Timestamp,
+    hold: Hold,
+    why: String,
+}
+
+/// Whose time runs.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Hold {
+    Nx,
+    Timeout,
+    Error,
+}
+
+impl WrittenFailure {
+    fn of(since: Timestamp, failure: &Failure) -> Self {
+        let hold = match failure {
+            Failure::NoSuchName => Hold::Nx,
+            Failure::Timeout => Hold::Timeout,
+            Failure::Error(_) => Hold::Error,
+        };
+        Self { since, hold, why: failure.to_string() }
+    }
+
+    fn read(self) -> (Timestamp, Failure) {
+        let failure = match self.hold {
+            Hold::Nx => Failure::NoSuchName,
+            Hold::Timeout => Failure::Timeout,
+            Hold::Error => Failure::Error(self.why),
+        };
+        (self.since, failure)
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -97,10 +135,11 @@ impl State {
         }
         // A clock that was wrong must not make an address good for ever.
         let now = Timestamp::now();
-        for WrittenName { name, addresses, former, resolved, next } in written.names {
+        for WrittenName { name, addresses, former, resolved, next, failing } in written.names {
             let former = former.iter().map(|former| (former.address, former.until.min(now)));
             let (former, at) = (former.collect(), resolved.min(now));
-            table.restore(&Remembered { name: &name, addresses, former, at, next });
+            let failing = failing.map(WrittenFailure::read);
+            table.restore(&Remembered { name: &name, addresses, former, at, next, failing });
         }
         Ok(true)
     }
@@ -120,11 +159,16 @@ impl State {
                 .collect(),
             resolved: known.at,
             next: known.next,
+            failing: known.failing.map(|(since, failure)| WrittenFailure::of(since, &failure)),
         };
         let written = Written { version: VERSION, names: table.remembered().map(name).collect() };
         let text = serde_json::to_vec_pretty(&written).unwrap_or_default();
         let new = self.file.with_extension("json.new");
         let write = || {
+            if let Some(directory) = self.file.parent().filter(|directory| !directory.exists()) {
+                // It alone: a path of which more is missing is a mistake.
+                DirBuilder::new().mode(0o700).create(directory)?;
+            }
             let mut options = OpenOptions::new();
             let mut file: File =
                 options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;

@@ -77,6 +77,8 @@ pub struct Remembered<'a> {
     pub at: Timestamp,
     /// When it is asked for again.
     pub next: Timestamp,
+    /// Since when it fails, and why.
+    pub failing: Option<(Timestamp, Failure)>,
 }
 
 /// An address of a name.
@@ -198,14 +200,15 @@ impl Table {
             known.addresses.extend(former.map(left));
             known.good = Some(remembered.at);
             known.next_shown = remembered.next;
+            // What was said last counts until something else is: a restart makes no hold longer.
+            known.failing = remembered.failing.clone();
             known.restored = true;
         }
     }
 
     /// What is to be remembered of each name that has resolved: it, its addresses, and when.
     pub fn remembered(&self) -> impl Iterator<Item = Remembered<'_>> {
-        // What was dropped stays so, also if nobody says again why.
-        self.names.iter().filter(|known| !known.dropped).filter_map(|known| {
+        self.names.iter().filter_map(|known| {
             let current = known.addresses.iter().filter(|held| held.left.is_none());
             Some(Remembered {
                 name: &known.name,
@@ -217,6 +220,7 @@ impl Table {
                     .collect(),
                 at: known.good?,
                 next: known.shown_next(),
+                failing: known.failing.clone(),
             })
         })
     }
@@ -353,7 +357,8 @@ fn canonical(addresses: &[IpAddr]) -> Vec<IpAddr> {
 fn has_no_callers(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
-            v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() || v4.is_link_local()
+            // 0.0.0.0/8 is "this network" (RFC 6890).
+            v4.octets()[0] == 0 || v4.is_multicast() || v4.is_broadcast() || v4.is_link_local()
         }
         IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local(),
     }
@@ -452,10 +457,14 @@ impl Name {
     fn fail(&mut self, why: Failure, settings: &Settings, now: Timestamp) -> Option<Event> {
         let wait = RETRY.saturating_mul(1 << self.failures.min(10)).min(settings.refresh);
         self.next = after(now, wait);
+        // After a restart it is told anew.
+        let first = self.failures == 0;
         self.failures = self.failures.saturating_add(1);
-        let first = self.failing.is_none();
-        let since = self.failing.take().map_or(now, |(since, _)| since);
-        self.failing = Some((since, why.clone()));
+        let since = self.failing.as_ref().map_or(now, |(since, _)| *since);
+        // What ended a hold stays the reason, after a restart too: another failure may have a longer one.
+        if !self.dropped || self.failing.is_none() {
+            self.failing = Some((since, why.clone()));
+        }
         first.then(|| {
             let kept = !self.dropped && !self.current().is_empty();
             let held = self.good.filter(|_| kept).and_then(|good| {
@@ -503,6 +512,9 @@ impl Name {
         }
         let over = self.is_over(settings, now) && !self.current().is_empty();
         let told = std::mem::replace(&mut self.dropped, over);
+        if let Some(good) = self.good.filter(|_| over && self.failing.is_none()) {
+            self.failing = Some((good, Failure::Timeout));
+        }
         let first = over && !told;
         let (since, _) = self.failing.as_ref().filter(|_| first)?;
         Some(Event::Dropped { peer: self.peer.clone(), name: self.name.clone(), since: *since })

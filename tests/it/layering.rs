@@ -133,6 +133,7 @@ fn the_scan_sees_what_it_looks_for() {
 fn is_tests(rest: &str) -> bool {
     let block = rest.trim_start();
     block.starts_with("mod tests;")
+        || block.starts_with("pub(crate) mod tests;")
         || block.starts_with("mod tests {")
             && block.find("\n}").is_some_and(|end| end + 3 >= block.len())
         || block.starts_with("pub(crate) mod tests {")
@@ -161,7 +162,9 @@ fn core_files() -> Vec<String> {
 /// The code without comments, tests and blanks, and each grouped path (`std::{fs, io}`) written out as well.
 fn code_of(source: &str) -> String {
     let (before, tests) = source.split_once("#[cfg(test)]").unwrap_or((source, ""));
-    let after = tests.trim_start().strip_prefix("mod tests;").unwrap_or_default();
+    let tests = tests.trim_start();
+    let after = tests.strip_prefix("pub(crate) ").unwrap_or(tests);
+    let after = after.strip_prefix("mod tests;").unwrap_or_default();
     let source = format!("{before}\n{after}");
     let lines = source.lines().map(|line| line.split("//").next().unwrap_or_default());
     let mut code = String::new();

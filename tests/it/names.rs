@@ -1,618 +1,347 @@
-//! Host names in policies, against name servers that change, fail, lie, or say nothing.
-//!
-//! Most tests step the keeper of names themselves, with times of their own: answers are good for half a minute at least.
-
-mod dnsmasq;
-mod explained;
-mod kept;
-mod served;
+//! Peers that are known by a host name: found, followed, remembered, and let go of in time; and nobody waits for a
+//! name server.
 
 use std::{
-    io,
-    sync::{Arc, Mutex},
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
     time::Duration,
 };
 
-use jiff::{SignedDuration, Timestamp};
+use crate::support::{
+    dns::{Dnsmasq, NameServer, Says, has},
+    needs::or_left_out,
+    process::becomes_true,
+    raw::{Client, reason},
+    scripted::Scripted,
+};
+use domain::base::iana::Rcode;
+use jiff::Timestamp;
 use phonebook_gateway::{
-    address::ClientAddress,
-    caller::{Caller, ClientSource},
+    caller::Caller,
     config::Config,
-    server::NameKeeper,
+    server::{NameKeeper, Server},
     worker::Shared,
 };
-use tempfile::TempDir;
 
-use crate::support::dns::{
-    AAAA, NXDOMAIN, NameServer, Question, REFUSED, SERVFAIL, Say, ips, record,
-};
+mod asking;
+mod explained;
+mod kept;
+mod served;
+mod serving;
+mod told;
 
-/// What is told to the administrator in this thread.
-#[derive(Clone, Debug, Default)]
-struct Journal(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Journal {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A keeper of names and what it fills.
-struct Names {
-    directory: TempDir,
+/// Names as a gateway keeps them, with a clock that a test turns.
+#[derive(Debug)]
+struct Kept {
     shared: Arc<Shared>,
     keeper: NameKeeper,
     now: Timestamp,
-    journal: Journal,
-    _subscriber: tracing::subscriber::DefaultGuard,
 }
 
-const MAIN: &str = "[[listen]]\naddress = \"127.0.0.1:0\"\n[upstream]\nurl = \"http://127.0.0.1:9\"\ndanger_loopback_source = true\n";
-
-/// A policy with these hosts.
-fn hosts(hosts: &str) -> String {
-    let hosts: Vec<String> = hosts.split_whitespace().map(|host| format!("{host:?}")).collect();
-    format!("hosts = [{}]\n", hosts.join(", "))
+/// A configuration that asks this name server; `names` is more of the section. A peer is a name and its hosts.
+fn config(state: &Path, server: SocketAddr, names: &str, peers: &[(String, String)]) -> Config {
+    config_before("192.0.2.80:80".parse().unwrap(), state, server, names, peers)
 }
 
-fn config(directory: &TempDir, names: &str, policies: &[(&str, String)]) -> Config {
+fn config_before(
+    xivo: SocketAddr,
+    state: &Path,
+    server: SocketAddr,
+    names: &str,
+    peers: &[(String, String)],
+) -> Config {
     let main = format!(
-        "state_directory = \"{}\"\n{MAIN}[names]\n{names}\n",
-        directory.path().to_str().unwrap()
+        "state_directory = {state:?}\nworkers = 1\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
+         [upstream]\nurl = \"http://{xivo}\"\ndanger_loopback_source = true\nconnect_timeout = \"20s\"\n\
+         timeout = \"20s\"\n[[access_log]]\npath = {:?}\n[names]\nresolver = [\"{server}\"]\n{names}\n",
+        state.join("access.log"),
     );
-    let files: Vec<(String, &str)> = policies
+    let policies: Vec<(String, String)> = peers
         .iter()
-        .map(|(name, text)| (format!("policies/{name}.toml"), text.as_str()))
+        .map(|(name, hosts)| (format!("policies/{name}.toml"), format!("hosts = {hosts}\n")))
         .collect();
-    let files: Vec<(&str, &str)> =
-        files.iter().map(|(name, text)| (name.as_str(), *text)).collect();
-    let read = Config::from_texts(("gateway.toml", &main), &files);
-    let (config, _) = read.unwrap_or_else(|problems| {
-        panic!("{}", problems.render(&annotate_snippets::Renderer::plain()))
-    });
+    let policies: Vec<(&str, &str)> =
+        policies.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let (config, _) = Config::from_texts(("gateway.toml", &main), &policies)
+        .unwrap_or_else(|problems| panic!("{problems}"));
     config
 }
 
-impl Names {
-    /// Names that this server is asked for; nothing has been asked yet.
-    fn new(server: &NameServer, names: &str, policies: &[(&str, String)]) -> Self {
-        let names = format!("resolver = [\"{}\"]\n{names}", server.address());
-        Self::in_directory(tempfile::tempdir().unwrap(), &names, policies)
+/// One peer: `lyon`, known as lyon.example.org.
+fn lyon() -> Vec<(String, String)> {
+    vec![("lyon".to_owned(), "[\"lyon.example.org\"]".to_owned())]
+}
+
+impl Kept {
+    fn start(config: Config) -> Self {
+        Self::of(&Arc::new(Shared::new(Arc::new(config), Vec::new(), usize::MAX)))
     }
 
-    fn in_directory(directory: TempDir, names: &str, policies: &[(&str, String)]) -> Self {
-        let config = config(&directory, names, policies);
-        let journal = Journal::default();
-        let writer = journal.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
-            .with_ansi(false)
-            .with_target(false)
-            .without_time()
-            .finish();
-        let _subscriber = tracing::subscriber::set_default(subscriber);
-        let shared = Arc::new(Shared::new(Arc::new(config), Vec::new(), 1 << 20));
-        let keeper = NameKeeper::new(&shared).unwrap();
-        Self { directory, shared, keeper, now: Timestamp::now(), journal, _subscriber }
+    fn of(shared: &Arc<Shared>) -> Self {
+        let keeper = NameKeeper::new(shared).unwrap();
+        let mut kept = Self { shared: Arc::clone(shared), keeper, now: Timestamp::now() };
+        kept.turn(0);
+        kept
     }
 
-    /// `lyon`, whose only host is a name, and `annecy`, who is written.
-    fn of_lyon(server: &NameServer, names: &str) -> Self {
-        let policies = [("annecy", hosts("192.0.2.0/24")), ("lyon", hosts("lyon.example.org"))];
-        Self::new(server, names, &policies)
+    fn whose(&self, address: &str) -> Option<String> {
+        whose(&self.shared, address)
     }
 
-    /// The same in a gateway that is started later in the same directory.
-    fn restarted(self, names: &str, policies: &[(&str, String)]) -> Self {
-        let Self { directory, _subscriber, .. } = self;
-        drop(_subscriber);
-        Self::in_directory(directory, names, policies)
+    fn is_lyons(&self, address: &str) -> bool {
+        self.whose(address).as_deref() == Some("lyon")
     }
 
-    /// Lets it ask for what is due until it has what comes of it.
-    fn settle(&mut self) -> &mut Self {
-        let deadline = std::time::Instant::now() + 3 * crate::support::process::PATIENCE;
-        // A step that begins with nothing due and nothing under way ends so.
-        let mut idle = 0;
-        while idle < 3 {
+    /// So many seconds later whatever is due then is asked for, and every answer waited for.
+    fn turn(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        let come = || {
             self.keeper.step(self.now, Duration::from_millis(5));
-            idle = if self.keeper.is_asking() { 0 } else { idle + 1 };
-            assert!(std::time::Instant::now() < deadline, "names never settle");
-        }
-        self
-    }
-
-    /// The same so many seconds later.
-    fn later(&mut self, seconds: i64) -> &mut Self {
-        self.now += SignedDuration::from_secs(seconds);
-        self.settle()
-    }
-
-    /// Whose an address is; `-` for nobody.
-    fn who(&self, address: &str) -> String {
-        who(&self.shared, address)
-    }
-
-    /// What has been told since this was asked last.
-    fn told(&self) -> Vec<String> {
-        let told = std::mem::take(&mut *self.journal.0.lock().unwrap());
-        let told = String::from_utf8(told).unwrap();
-        told.lines().map(|line| line.trim().to_owned()).collect()
-    }
-}
-
-fn who(shared: &Shared, address: &str) -> String {
-    let address = address.parse().unwrap();
-    let caller = Caller {
-        address: Some(ClientAddress::new(address)),
-        source: ClientSource::Socket,
-        socket: (address, 1).into(),
-        certificate: None,
-    };
-    let snapshot = shared.snapshot();
-    let found = snapshot.peers.find(&caller);
-    found.peer().map_or_else(|| "-".to_owned(), |peer| peer.policy.name.to_string())
-}
-
-const LYON: &str = "lyon.example.org";
-
-#[test]
-fn a_name_that_moves_takes_its_peer_along_and_each_change_is_one_line() {
-    let server = NameServer::start();
-    server.says(LYON, Say::addresses("198.51.100.4 2001:db8::4"));
-    let mut names = Names::of_lyon(&server, "");
-    assert_eq!(names.who("198.51.100.4"), "-");
-    names.settle();
-    assert_eq!(
-        (names.who("198.51.100.4"), names.who("2001:db8::4")),
-        ("lyon".into(), "lyon".into())
-    );
-    assert_eq!(names.who("::ffff:198.51.100.4"), "lyon");
-    assert_eq!(names.told(), ["INFO lyon was found: lyon.example.org 198.51.100.4, 2001:db8::4"]);
-    assert_eq!(server.times_asked(LYON), 2, "for each family");
-    server.says(LYON, Say::addresses("198.51.100.9"));
-    names.later(53);
-    assert_eq!((server.times_asked(LYON), names.who("198.51.100.4")), (2, "lyon".into()));
-    names.later(7);
-    assert_eq!(server.times_asked(LYON), 4, "a minute is over");
-    assert_eq!(
-        ["198.51.100.4", "2001:db8::4", "198.51.100.9"].map(|address| names.who(address)),
-        ["-", "-", "lyon"]
-    );
-    assert_eq!(
-        names.told(),
-        ["INFO lyon moved: lyon.example.org 198.51.100.4, 2001:db8::4 → 198.51.100.9"]
-    );
-    names.later(60);
-    assert_eq!(names.told(), [""; 0], "the same again is no news");
-}
-
-#[test]
-fn an_answer_is_good_for_its_time_to_live_within_half_a_minute_and_an_hour() {
-    for (ttl, not_yet, by_then) in [(0, 26, 4), (45, 39, 6), (86_400, 3239, 361)] {
-        let server = NameServer::start();
-        server.says_for(LYON, Say::addresses("198.51.100.4"), ttl);
-        let mut names = Names::of_lyon(&server, "refresh = \"5s\"");
-        names.settle().later(not_yet);
-        assert_eq!(server.times_asked(LYON), 2, "{ttl}: too early");
-        names.later(by_then);
-        assert_eq!(server.times_asked(LYON), 4, "{ttl}: too late");
-    }
-}
-
-#[test]
-fn a_name_that_fails_keeps_its_addresses_for_its_hold_and_then_its_peer_is_refused() {
-    let holds =
-        "refresh = \"10s\"\nhold_nx = \"100s\"\nhold_timeout = \"200s\"\nhold_error = \"300s\"";
-    for (say, hold, why) in [
-        (Say::Code(NXDOMAIN), 100, "there is no such name, or it has no address"),
-        (Say::Addresses(Vec::new()), 100, "there is no such name, or it has no address"),
-        (Say::Silence, 200, "no name server answered in time"),
-        (Say::Code(SERVFAIL), 300, "answered SERVFAIL"),
-        (Say::Code(REFUSED), 300, "answered REFUSED"),
-        (Say::Bytes(|question| question.answer(0, &[vec![0xff; 9]])), 300, "cannot be read"),
-    ] {
-        let server = NameServer::start();
-        server.says_for(LYON, Say::addresses("198.51.100.4"), 30);
-        let mut names = Names::of_lyon(&server, holds);
-        names.settle();
-        names.told();
-        server.says(LYON, say);
-        names.later(40);
-        let told = names.told();
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(
-            told[0].starts_with(
-                "WARN lyon.example.org of `lyon` at policies/lyon.toml:1 does not resolve: "
-            ),
-            "{told:?}"
-        );
-        assert!(told[0].contains(why), "{told:?}");
-        assert!(told[0].ends_with(&format!("are used for {} s more", hold - 40)), "{told:?}");
-        assert_eq!((names.who("198.51.100.4"), names.told()), ("lyon".into(), vec![]));
-        // Not asked again on the way: a lookup that nobody answers takes its time.
-        names.now += SignedDuration::from_secs(hold - 41);
-        names.keeper.step(names.now, Duration::ZERO);
-        assert_eq!(names.who("198.51.100.4"), "lyon", "{why}");
-        names.now += SignedDuration::from_secs(1);
-        names.keeper.step(names.now, Duration::ZERO);
-        assert_eq!(names.who("198.51.100.4"), "-", "{why}");
-        assert!(names.told().concat().contains("its hold is over"));
-        assert_eq!(names.who("192.0.2.7"), "annecy", "nobody else is touched");
-        server.says(LYON, Say::addresses("198.51.100.4"));
-        names.settle().later(60);
-        assert_eq!(names.who("198.51.100.4"), "lyon", "{why}");
-        assert_eq!(names.told(), ["INFO lyon.example.org of `lyon` resolves again"]);
-    }
-}
-
-#[test]
-fn a_name_that_never_resolved_is_told_once_and_lets_nobody_in() {
-    let server = NameServer::start();
-    let mut names = Names::of_lyon(&server, "");
-    for _ in 0..5 {
-        names.later(60);
-    }
-    let told = names.told();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains("it has no address, and the peer is not let in by it"), "{told:?}");
-    // There is no such name whatever its records.
-    assert!(server.asked().iter().all(|question| question.record != AAAA));
-    server.says(LYON, Say::addresses("2001:db8::4"));
-    names.later(60);
-    assert_eq!(names.who("2001:db8::4"), "lyon");
-}
-
-/// Another address than the one that is the truth.
-fn lie(question: &Question) -> Vec<u8> {
-    question.answer_with(&ips("203.0.113.66 2001:db8:666::66"), 60)
-}
-
-fn wrong_id(question: &Question) -> Vec<u8> {
-    let mut answer = lie(question);
-    answer[0] ^= 0xff;
-    answer
-}
-
-fn other_question(question: &Question) -> Vec<u8> {
-    let mut answer = lie(question);
-    answer[13] = b'x';
-    answer
-}
-
-fn no_answer(question: &Question) -> Vec<u8> {
-    let mut answer = lie(question);
-    answer[2] &= 0x7f;
-    answer
-}
-
-fn without_question(question: &Question) -> Vec<u8> {
-    let mut answer = lie(question)[..12].to_vec();
-    answer[4..8].fill(0);
-    answer
-}
-
-#[test]
-fn what_is_no_answer_to_the_question_is_dropped_and_the_answer_that_follows_is_taken() {
-    let lies: [fn(&Question) -> Vec<u8>; 7] = [
-        wrong_id,
-        other_question,
-        no_answer,
-        without_question,
-        |_| Vec::new(),
-        |_| vec![0; 11],
-        |question| wrong_id(question)[..20].to_vec(),
-    ];
-    for (number, lie) in lies.into_iter().enumerate() {
-        let server = NameServer::start();
-        server.says(LYON, Say::After(lie, ips("198.51.100.4")));
-        let mut names = Names::of_lyon(&server, "");
-        names.settle();
-        assert_eq!(names.who("198.51.100.4"), "lyon", "{number}");
-        assert_eq!(names.who("203.0.113.66"), "-", "{number}");
-    }
-    // Alone they are as good as nothing.
-    let server = NameServer::start();
-    server.says(LYON, Say::Bytes(wrong_id));
-    let mut names = Names::of_lyon(&server, "");
-    names.settle();
-    assert!(names.told().concat().contains("no name server answered in time"));
-}
-
-#[test]
-fn aliases_are_followed_and_addresses_of_anybody_else_in_the_answer_are_not_taken() {
-    let server = NameServer::start();
-    let chain = ["lyon.dyn.example.net", "host-4.provider.example"].map(str::to_owned).to_vec();
-    server.says(LYON, Say::Aliased(chain.clone(), ips("198.51.100.4 2001:db8::4")));
-    let mut names = Names::of_lyon(&server, "");
-    names.settle();
-    assert_eq!(
-        (names.who("198.51.100.4"), names.who("2001:db8::4")),
-        ("lyon".into(), "lyon".into())
-    );
-    // An alias of what has no address.
-    server.says(LYON, Say::Aliased(chain, Vec::new()));
-    names.told();
-    names.later(60);
-    assert!(names.told().concat().contains("there is no such name, or it has no address"));
-    // A ring, and a stranger's record beside the right one.
-    let ring = vec!["a.example.org".to_owned(), LYON.to_owned()];
-    server.says(LYON, Say::Aliased(ring, ips("203.0.113.66")));
-    names.later(60);
-    assert_eq!(names.who("203.0.113.66"), "-");
-    server.says(
-        LYON,
-        Say::Bytes(|question| {
-            let of = |owner, last| record(owner, 1, 60, &[203, 0, 113, last]);
-            match question.record {
-                AAAA => question.answer(0, &[]),
-                _ => question.answer(0, &[of("bank.example.org", 66), of(LYON, 5)]),
-            }
-        }),
-    );
-    names.later(60);
-    assert_eq!((names.who("203.0.113.5"), names.who("203.0.113.66")), ("lyon".into(), "-".into()));
-}
-
-#[test]
-fn an_answer_that_is_too_long_for_udp_is_asked_for_over_tcp() {
-    let server = NameServer::start();
-    server.says(LYON, Say::Truncated(ips("198.51.100.4 2001:db8::4")));
-    let mut names = Names::of_lyon(&server, "");
-    names.settle();
-    assert_eq!(
-        (names.who("198.51.100.4"), names.who("2001:db8::4")),
-        ("lyon".into(), "lyon".into())
-    );
-    assert_eq!(server.asked().iter().filter(|question| question.tcp).count(), 2);
-}
-
-#[test]
-fn a_family_that_cannot_be_asked_for_keeps_what_it_had_for_its_hold() {
-    let server = NameServer::start();
-    server.says(LYON, Say::addresses("198.51.100.4 2001:db8::4"));
-    let mut names = Names::of_lyon(&server, "hold_error = \"200s\"");
-    names.settle();
-    let fails = Box::new(Say::Code(SERVFAIL));
-    server.says(LYON, Say::Half(ips("198.51.100.9"), fails));
-    names.later(60);
-    assert_eq!(
-        (names.who("198.51.100.9"), names.who("2001:db8::4")),
-        ("lyon".into(), "lyon".into())
-    );
-    assert_eq!(names.who("198.51.100.4"), "-");
-    for _ in 0..3 {
-        names.later(60);
-    }
-    assert_eq!((names.who("198.51.100.9"), names.who("2001:db8::4")), ("lyon".into(), "-".into()));
-    // The other one alone is as good.
-    server.says(LYON, Say::Half(ips("2001:db8::5"), Box::new(Say::Code(SERVFAIL))));
-    names.later(60);
-    assert_eq!(
-        (names.who("198.51.100.9"), names.who("2001:db8::5")),
-        ("lyon".into(), "lyon".into())
-    );
-}
-
-#[test]
-fn an_address_that_no_peer_can_have_or_that_is_anothers_is_refused_and_reported() {
-    let server = NameServer::start();
-    let policies = [
-        ("annecy", hosts("192.0.2.0/24 annecy.example.org 127.9.0.0/16")),
-        ("lyon", hosts("lyon.example.org 198.51.100.128/25")),
-        ("paris", hosts("paris.example.org")),
-    ];
-    let mut names = Names::new(&server, "", &policies);
-    let annecys = "192.0.2.9";
-    server.says("annecy.example.org", Say::addresses("203.0.113.1"));
-    names.settle();
-    names.told();
-    let bad = "127.0.0.1 ::1 0.0.0.0 224.0.0.1 255.255.255.255 169.254.1.1 fe80::1 ff02::1 192.0.2.9 203.0.113.1";
-    server.says(LYON, Say::addresses(&format!("{bad} 198.51.100.200 203.0.113.4")));
-    names.later(60);
-    for address in bad.split(' ').filter(|address| ![annecys, "203.0.113.1"].contains(address)) {
-        assert_eq!(names.who(address), "-", "{address}");
-    }
-    assert_eq!((names.who(annecys), names.who("203.0.113.1")), ("annecy".into(), "annecy".into()));
-    assert_eq!(
-        (names.who("203.0.113.4"), names.who("198.51.100.200")),
-        ("lyon".into(), "lyon".into())
-    );
-    let told = names.told();
-    for (address, why) in [
-        ("127.0.0.1", "danger_loopback_names is not set"),
-        ("::1", "danger_loopback_names is not set"),
-        ("fe80::1", "no caller can have such an address"),
-        ("255.255.255.255", "no caller can have such an address"),
-        (
-            annecys,
-            "it lies in what `annecy` has at policies/annecy.toml:1, and what is written wins",
-        ),
-        ("203.0.113.1", "the name of `annecy` at policies/annecy.toml:1 has it already"),
-    ] {
-        let line = format!(
-            "WARN {address}, which lyon.example.org of `lyon` at policies/lyon.toml:1 has, is not believed: "
-        );
-        let count =
-            told.iter().filter(|told| told.starts_with(&line) && told.contains(why)).count();
-        assert_eq!(count, 1, "{address}: {told:#?}");
-    }
-    names.later(60);
-    assert_eq!(names.told(), [""; 0], "it is reported once");
-    // Who has it gives it up: then it is free.
-    server.says("annecy.example.org", Say::addresses("203.0.113.2"));
-    names.later(60);
-    names.later(60);
-    assert_eq!(names.who("203.0.113.1"), "lyon");
-}
-
-#[test]
-fn loopback_addresses_that_are_allowed_are_still_nobody_elses() {
-    let server = NameServer::start();
-    let policies = [
-        ("annecy", hosts("127.9.0.0/16")),
-        ("lyon", hosts("lyon.example.org")),
-        ("paris", hosts("paris.example.org")),
-    ];
-    server.says(LYON, Say::addresses("127.9.0.1 127.0.0.3"));
-    let mut names = Names::new(&server, "danger_loopback_names = true", &policies);
-    names.settle();
-    server.says("paris.example.org", Say::addresses("127.0.0.3"));
-    names.later(60);
-    assert_eq!((names.who("127.9.0.1"), names.who("127.0.0.3")), ("annecy".into(), "lyon".into()));
-    let told = names.told().join("\n");
-    assert!(told.contains("127.9.0.1, which lyon.example.org of `lyon` at policies/lyon.toml:1 has, is not believed: it lies in what `annecy` has"), "{told}");
-    assert!(told.contains("127.0.0.3, which paris.example.org of `paris` at policies/paris.toml:1 has, is not believed: the name of `lyon`"), "{told}");
-}
-
-#[test]
-fn a_name_whose_hold_is_over_keeps_its_address_from_nobody() {
-    let server = NameServer::start();
-    let policies = [("lyon", hosts("lyon.example.org")), ("paris", hosts("paris.example.org"))];
-    server.says(LYON, Say::addresses("198.51.100.4"));
-    let mut names = Names::new(&server, "", &policies);
-    names.settle();
-    server.says(LYON, Say::Code(NXDOMAIN));
-    server.says("paris.example.org", Say::addresses("198.51.100.4"));
-    names.later(60);
-    names.later(60);
-    assert_eq!(names.who("198.51.100.4"), "paris");
-    // It is not taken back either.
-    server.says(LYON, Say::addresses("198.51.100.4"));
-    names.later(60);
-    assert_eq!(names.who("198.51.100.4"), "paris");
-}
-
-#[test]
-fn a_name_that_was_dropped_stays_so_whatever_fails_next_until_it_resolves() {
-    let server = NameServer::start();
-    server.says(LYON, Say::addresses("198.51.100.4"));
-    let mut names = Names::of_lyon(&server, "");
-    names.settle();
-    server.says(LYON, Say::Code(NXDOMAIN));
-    names.later(60);
-    assert_eq!(names.who("198.51.100.4"), "-");
-    server.says(LYON, Say::Code(SERVFAIL));
-    names.later(60);
-    assert_eq!(names.who("198.51.100.4"), "-", "held for a day, but dropped already");
-    server.says(LYON, Say::addresses("198.51.100.4"));
-    names.later(60);
-    assert_eq!(names.who("198.51.100.4"), "lyon");
-}
-
-#[test]
-fn a_name_with_more_than_sixteen_addresses_has_none_of_them() {
-    let many =
-        |count: u8| -> Vec<_> { (1..=count).map(|last| [203, 0, 113, last].into()).collect() };
-    let server = NameServer::start();
-    server.says(LYON, Say::Addresses(many(16)));
-    let mut names = Names::of_lyon(&server, "");
-    names.settle();
-    assert_eq!(names.who("203.0.113.16"), "lyon");
-    server.says(LYON, Say::Addresses(many(17)));
-    names.told();
-    names.later(60);
-    assert_eq!((names.who("203.0.113.16"), names.who("203.0.113.17")), ("lyon".into(), "-".into()));
-    let told = names.told().concat();
-    assert!(told.contains("it has 17 addresses, and a host has at most 16"), "{told}");
-}
-
-#[test]
-fn the_next_name_server_is_asked_where_one_fails_and_none_where_one_says_that_there_is_no_name() {
-    let (first, second) = (NameServer::start(), NameServer::start());
-    second.says(LYON, Say::addresses("198.51.100.4"));
-    let names = format!("resolver = [\"{}\", \"{}\"]", first.address(), second.address());
-    for (say, found) in [
-        (Say::Silence, "lyon"),
-        (Say::Code(SERVFAIL), "lyon"),
-        (Say::Code(REFUSED), "lyon"),
-        (Say::Code(NXDOMAIN), "-"),
-    ] {
-        first.says(LYON, say.clone());
-        let policies = [("lyon", hosts(LYON))];
-        let mut names = Names::in_directory(tempfile::tempdir().unwrap(), &names, &policies);
-        names.settle();
-        assert_eq!(names.who("198.51.100.4"), found, "{say:?}");
-    }
-    // One that is not there at all.
-    let gone = NameServer::start().address();
-    let names = format!("resolver = [\"{gone}\", \"{}\"]", second.address());
-    let policies = [("lyon", hosts(LYON))];
-    let mut names = Names::in_directory(tempfile::tempdir().unwrap(), &names, &policies);
-    names.settle();
-    assert_eq!(names.who("198.51.100.4"), "lyon");
-}
-
-#[test]
-fn a_thousand_names_are_asked_for_sixteen_at_a_time_and_none_is_lost() {
-    let server = NameServer::start();
-    let peers: Vec<String> = (0..1000).map(|number| format!("peer-{number:03}")).collect();
-    let policies: Vec<(&str, String)> =
-        peers.iter().map(|peer| (peer.as_str(), hosts(&format!("{peer}.example.org")))).collect();
-    let address = |number: usize| format!("10.0.{}.{}", number / 250, number % 250);
-    for (number, peer) in peers.iter().enumerate() {
-        // Some fail, and three get no answer.
-        let say = match number {
-            7 | 500 | 999 => Say::Silence,
-            _ if number % 50 == 9 => Say::Code(SERVFAIL),
-            _ => Say::addresses(&address(number)),
+            !self.keeper.is_asking()
         };
-        server.says_for(&format!("{peer}.example.org"), say, 3600);
+        assert!(becomes_true(come));
     }
-    let mut names = Names::new(&server, "", &policies);
-    // Nothing is answered for a while: no more than sixteen wait for it.
-    server.hold();
-    while server.held() < 16 {
-        names.keeper.step(names.now, Duration::from_millis(1));
-        assert!(names.keeper.is_asking());
-    }
-    for _ in 0..20 {
-        names.keeper.step(names.now, Duration::from_millis(1));
-    }
-    assert_eq!((server.held(), server.asked().len()), (16, 16));
-    server.unhold();
-    names.settle();
-    let failed = |number: usize| matches!(number, 7 | 500 | 999) || number % 50 == 9;
-    for number in 0..1000 {
-        let expected = if failed(number) { "-" } else { peers[number].as_str() };
-        assert_eq!(names.who(&address(number)), expected);
-    }
-    // Those that failed are asked for again, and come in.
-    for (number, peer) in peers.iter().enumerate().filter(|(number, _)| failed(*number)) {
-        server.says_for(&format!("{peer}.example.org"), Say::addresses(&address(number)), 3600);
-    }
-    names.later(60);
-    for (number, peer) in peers.iter().enumerate() {
-        assert_eq!(&names.who(&address(number)), peer);
-    }
-    assert_eq!(
-        server.asked().iter().filter(|question| question.name == "peer-000.example.org").count(),
-        2
-    );
+}
+
+fn whose(shared: &Shared, address: &str) -> Option<String> {
+    let address: IpAddr = address.parse().unwrap();
+    let snapshot = shared.snapshot();
+    let found = snapshot.peers.find(&Caller::direct(SocketAddr::new(address, 40_000)));
+    found.peer().map(|peer| peer.policy.name.to_string())
 }
 
 #[test]
-fn a_clock_that_is_set_back_or_forward_keeps_no_name_from_being_asked_for() {
+fn a_real_name_server_is_followed_through_change_absence_and_outage() {
+    let Some(mut server) = or_left_out(Dnsmasq::start("198.51.100.4 lyon.example.org")) else {
+        return;
+    };
+    let state = tempfile::tempdir().unwrap();
+    let hold = "hold_nx = \"1h\"\nhold_timeout = \"2h\"";
+    let mut kept = Kept::start(config(state.path(), server.address(), hold, &lyon()));
+    assert!(kept.is_lyons("198.51.100.4"));
+    // Its answers are for 300 s.
+    server
+        .reload("198.51.100.9 lyon.example.org\n2001:db8::9 lyon.example.org", "first.example.org");
+    kept.turn(200);
+    assert!(kept.is_lyons("198.51.100.4"), "not before its time");
+    kept.turn(100);
+    assert!(kept.is_lyons("2001:db8::9") && kept.is_lyons("198.51.100.9"));
+    assert_eq!(kept.whose("198.51.100.4"), None);
+    // There is no such name.
+    server.reload("", "second.example.org");
+    kept.turn(300);
+    assert!(kept.is_lyons("198.51.100.9"), "held");
+    kept.turn(3300);
+    assert_eq!(kept.whose("198.51.100.9"), None);
+    server.reload("198.51.100.9 lyon.example.org", "third.example.org");
+    kept.turn(70);
+    assert!(kept.is_lyons("198.51.100.9"));
+    // Nobody answers.
+    server.end();
+    kept.turn(300);
+    kept.turn(6800);
+    assert!(kept.is_lyons("198.51.100.9"), "held for two hours");
+    kept.turn(100);
+    assert_eq!(kept.whose("198.51.100.9"), None);
+    server.run("198.51.100.4 lyon.example.org");
+    kept.turn(70);
+    assert!(kept.is_lyons("198.51.100.4"));
+}
+
+#[test]
+fn what_a_name_server_fails_at_or_lies_about_takes_no_peer_away_and_makes_none() {
     let server = NameServer::start();
-    server.says(LYON, Say::addresses("198.51.100.4"));
-    let mut names = Names::of_lyon(&server, "hold_nx = \"1h\"");
-    names.settle();
-    server.says(LYON, Say::addresses("198.51.100.9"));
-    names.later(-86_400);
-    assert_eq!((names.who("198.51.100.4"), names.who("198.51.100.9")), ("-".into(), "lyon".into()));
-    server.says(LYON, Say::addresses("198.51.100.4"));
-    names.later(10 * 365 * 86_400);
-    assert_eq!(names.who("198.51.100.4"), "lyon");
-    // A hold that began in the future is over an hour after the clock was set back.
-    server.says(LYON, Say::Code(NXDOMAIN));
-    names.later(-86_400);
-    names.later(1800);
-    assert_eq!(names.who("198.51.100.4"), "lyon");
-    names.later(1800);
-    assert_eq!(names.who("198.51.100.4"), "-");
+    server.says("lyon.example.org", has(&["198.51.100.4"]));
+    let state = tempfile::tempdir().unwrap();
+    let mut kept = Kept::start(config(state.path(), server.address(), "", &lyon()));
+    assert!(kept.is_lyons("198.51.100.4"));
+    let lie: Vec<IpAddr> = vec!["192.0.2.66".parse().unwrap()];
+    let crowd: Vec<String> = (1..=17).map(|at| format!("192.0.2.{at}")).collect();
+    let crowd: Vec<&str> = crowd.iter().map(String::as_str).collect();
+    for what in [
+        Says::Fails(Rcode::SERVFAIL),
+        Says::Fails(Rcode::REFUSED),
+        has(&crowd),
+        Says::Referral,
+        Says::WrongId(lie.clone()),
+        Says::OtherQuestion(lie),
+        Says::Garbage,
+        Says::Silent,
+    ] {
+        server.says("lyon.example.org", what.clone());
+        let asked = server.asked();
+        kept.turn(70);
+        assert!(server.asked() > asked);
+        assert!(kept.is_lyons("198.51.100.4"), "{what:?}");
+        assert_eq!(kept.whose("192.0.2.66"), None, "{what:?}");
+        assert_eq!(kept.whose("192.0.2.1"), None, "{what:?}");
+    }
+    // Addresses that no name may stand for are left out, and the others are not.
+    server.says(
+        "lyon.example.org",
+        has(&["127.0.0.1", "::1", "::ffff:127.0.0.1", "0.1.2.3", "198.51.100.9"]),
+    );
+    kept.turn(70);
+    assert!(kept.is_lyons("198.51.100.9"));
+    for address in ["127.0.0.1", "::1", "0.1.2.3"] {
+        assert_eq!(kept.whose(address), None);
+    }
+}
+
+#[test]
+fn a_thousand_names_are_resolved_though_some_hang() {
+    let server = NameServer::start();
+    let peers: Vec<(String, String)> =
+        (0..1000).map(|at| (format!("p{at}"), format!("[\"xivo-{at}.example.org\"]"))).collect();
+    let address = |at: usize| format!("198.18.{}.{}", at / 250, 1 + at % 250);
+    // More than are asked for at once.
+    let hang = |at: usize| at < 20;
+    for at in 0..1000 {
+        let what = if hang(at) { Says::Silent } else { has(&[&address(at)]) };
+        server.says(&format!("xivo-{at}.example.org"), what);
+    }
+    let state = tempfile::tempdir().unwrap();
+    let kept = Kept::start(config(state.path(), server.address(), "", &peers));
+    for at in (0..1000).filter(|at| !hang(*at)) {
+        assert_eq!(kept.whose(&address(at)), Some(format!("p{at}")));
+        assert_eq!(server.asked_for(&format!("xivo-{at}.example.org")), 2, "A and AAAA, once");
+    }
+}
+
+#[test]
+fn a_name_that_was_gone_for_too_long_is_not_believed_again_after_a_restart() {
+    let server = NameServer::start();
+    server.says("lyon.example.org", has(&["198.51.100.4"]));
+    let state = tempfile::tempdir().unwrap();
+    let config = || config(state.path(), server.address(), "hold_nx = \"0s\"", &lyon());
+    let mut kept = Kept::start(config());
+    assert!(kept.is_lyons("198.51.100.4"));
+    server.says("lyon.example.org", Says::Fails(Rcode::NXDOMAIN));
+    kept.turn(70);
+    assert_eq!(kept.whose("198.51.100.4"), None);
+    drop(kept);
+    // Nobody says anything to the next one: what was last said counts.
+    server.says_of_all(Says::Silent);
+    let shared = Arc::new(Shared::new(Arc::new(config()), Vec::new(), usize::MAX));
+    let _keeper = NameKeeper::new(&shared).unwrap();
+    assert_eq!(whose(&shared, "198.51.100.4"), None);
+}
+
+/// A gateway that serves, with names and a XiVO.
+#[derive(Debug)]
+struct Gateway(Option<Server>);
+
+impl Gateway {
+    fn start(config: Config) -> Self {
+        Self(Some(Server::start(config).unwrap()))
+    }
+
+    fn server(&self) -> &Server {
+        self.0.as_ref().unwrap()
+    }
+
+    fn client(&self, from: &str) -> Client {
+        Client::connect_from(self.server().addresses()[0], Some(from.parse().unwrap()))
+    }
+
+    fn whose(&self, address: &str) -> Option<String> {
+        whose(self.server().shared(), address)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(server) = self.0.take() {
+            server.stop(Duration::ZERO);
+        }
+    }
+}
+
+const LOOPBACK: &str = "danger_loopback_names = true";
+
+#[test]
+fn a_restart_during_an_outage_serves_who_is_known_until_the_hold_ends() {
+    let xivo = Scripted::well();
+    let server = NameServer::start();
+    server.says("lyon.example.org", has(&["127.0.0.4"]));
+    let state = tempfile::tempdir().unwrap();
+    let config =
+        || config_before(xivo.address(), state.path(), server.address(), LOOPBACK, &lyon());
+    let first = Gateway::start(config());
+    assert!(becomes_true(|| first.whose("127.0.0.4").is_some()));
+    assert!(becomes_true(|| state.path().join("names.json").exists()));
+    assert_eq!(first.client("127.0.0.4").lookup("before").status, 200);
+    drop(first);
+    server.says_of_all(Says::Silent);
+    let second = Gateway::start(config());
+    // At once, whatever the name server does: the start has put it there.
+    assert_eq!(second.whose("127.0.0.4").as_deref(), Some("lyon"));
+    let mut client = second.client("127.0.0.4");
+    assert_eq!(client.lookup("meanwhile").status, 200);
+    // What the gateway's own thread will do in a day.
+    let mut later = Kept::of(second.server().shared());
+    later.turn(86_000);
+    assert!(later.is_lyons("127.0.0.4"));
+    later.turn(500);
+    let refused = client.lookup("after");
+    assert_eq!((refused.status, reason(&refused).as_str()), (403, "unknown-peer"));
+    server.says("lyon.example.org", has(&["127.0.0.4"]));
+    later.turn(70);
+    assert_eq!(second.client("127.0.0.4").lookup("again").status, 200);
+}
+
+#[test]
+fn no_start_and_no_request_waits_for_a_name_server_that_hangs() {
+    let xivo = Scripted::well();
+    let server = NameServer::start();
+    server.says("lyon.example.org", has(&["127.0.0.4"]));
+    let state = tempfile::tempdir().unwrap();
+    let mut peers = lyon();
+    peers.push(("paris".to_owned(), "[\"127.0.0.5\"]".to_owned()));
+    peers.extend((0..100).map(|at| (format!("p{at}"), format!("[\"xivo-{at}.example.org\"]"))));
+    let config = || config_before(xivo.address(), state.path(), server.address(), LOOPBACK, &peers);
+    let first = Gateway::start(config());
+    assert!(becomes_true(|| first.whose("127.0.0.4").is_some()));
+    let file = || std::fs::read_to_string(state.path().join("names.json")).unwrap_or_default();
+    assert!(becomes_true(|| file().contains("127.0.0.4")));
+    drop(first);
+    server.says_of_all(Says::Silent);
+    let asked = server.asked();
+    let second = Gateway::start(config());
+    assert!(becomes_true(|| server.asked() > asked), "the name server is asked");
+    // All of these are answered though no question ever is.
+    for round in 0..20 {
+        for (from, status) in [("127.0.0.4", 200), ("127.0.0.5", 200), ("127.0.0.6", 403)] {
+            let answered = second.client(from).lookup(&format!("round{round}"));
+            // Strangers have a rate of their own.
+            if round < 4 || status == 200 {
+                assert_eq!(answered.status, status, "{from}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_moves_keeps_its_limits_and_leaves_its_old_address_behind() {
+    let xivo = Scripted::well();
+    let server = NameServer::start();
+    server.says("lyon.example.org", has(&["127.0.0.4"]));
+    let state = tempfile::tempdir().unwrap();
+    let hosts = "[\"lyon.example.org\"]\nrate = { per_minute = 1, burst = 2 }".to_owned();
+    let peers = [("lyon".to_owned(), hosts)];
+    let config = config_before(xivo.address(), state.path(), server.address(), LOOPBACK, &peers);
+    let gateway = Gateway::start(config);
+    assert!(becomes_true(|| gateway.whose("127.0.0.4").is_some()));
+    let mut old = gateway.client("127.0.0.4");
+    assert_eq!((old.lookup("one").status, old.lookup("two").status), (200, 200));
+    server.says("lyon.example.org", has(&["127.0.0.9"]));
+    // What the gateway's own thread will see in a minute.
+    let _later = Kept::of(gateway.server().shared());
+    assert_eq!(gateway.whose("127.0.0.9").as_deref(), Some("lyon"));
+    let limited = gateway.client("127.0.0.9").lookup("three");
+    assert_eq!((limited.status, reason(&limited).as_str()), (429, "rate-limited"));
+    // A connection that was open already is judged by what is known now.
+    let refused = old.lookup("four");
+    assert_eq!((refused.status, reason(&refused).as_str()), (403, "unknown-peer"));
 }

@@ -6,7 +6,7 @@ use super::Asking;
 use crate::config::UpstreamHost;
 use crate::decide::{Verdict, action};
 use crate::diagnostics;
-use crate::gateway::{Addressed, Found, Gate, Origin, Step};
+use crate::gateway::{Addressed, Gate, Origin, Step};
 use crate::http1::Version;
 use crate::http1::request::RequestHead;
 use crate::limits::{Limit, PeerLimits};
@@ -15,7 +15,7 @@ use crate::peers::{By, Peer};
 use crate::place::{Place, Placed};
 use crate::policy::{Policy, Rate};
 use crate::refusal::Refusal;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Found, Snapshot};
 
 /// A step as it is shown.
 #[derive(Debug)]

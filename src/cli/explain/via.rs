@@ -54,7 +54,8 @@ pub(super) fn names(from: Option<&NamesFrom>, origin: &Origin<'_>) -> Option<Not
                     format!("should have been asked for {} s ago: does the gateway run?", -late)
                 }
             };
-            let text = format!("{name} had {address} {ago} s ago, and {next}; {source}");
+            let text =
+                format!("{name} has {address} since {ago} s at the latest, and {next}; {source}");
             Some(Note { text, place: Some(place.to_string()) })
         }
         Found::Stranger => Some(Note { text: format!("host names are {source}"), place: None }),

@@ -1,6 +1,7 @@
 //! One value of a document, and what it may be read as.
 
 use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -115,6 +116,20 @@ impl<'a> Field<'a> {
             self.refuse(Complaint::new(message, label));
         }
         None
+    }
+
+    /// A path, relative to the directory `base`.
+    pub(in crate::config) fn path(&self, base: &Path) -> Option<PathBuf> {
+        let text = self.text()?;
+        if text.is_empty() || text.contains('\0') {
+            let message = format!("{} is no path", shown(&text));
+            self.refuse(Complaint::new(
+                message,
+                "allowed: a path, relative to this file or absolute",
+            ));
+            return None;
+        }
+        Some(base.join(text))
     }
 
     /// One of `words`.

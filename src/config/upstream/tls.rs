@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::url::Url;
+use crate::config::UpstreamHost;
 use crate::config::complaint::{Complaint, shown};
 use crate::config::reader::{Field, Section};
-use crate::config::{UpstreamHost, gateway};
 use crate::tls::{LoadError, read_certificates};
 use crate::upstream::{Fingerprint, NoFingerprint, Tls, Trust, check_authority};
 
@@ -70,7 +70,7 @@ pub(super) fn read(
         Complaint::new(error.to_string(), "https needs to know whom to believe").help(help)
     });
     let tls = Some(Arc::new(place.accept(tls)?));
-    let file = ca.as_ref().and_then(|field| gateway::path(field, base));
+    let file = ca.as_ref().and_then(|field| field.path(base));
     Some(Read { tls, ca: file, pins: pinned })
 }
 
@@ -105,7 +105,7 @@ fn refuse_without_tls(field: &Field<'_>, key: &str, url: &Url) {
 
 /// The certificates of a PEM file.
 fn authorities(field: &Field<'_>, base: &Path) -> Option<Vec<CertificateDer<'static>>> {
-    let path = gateway::path(field, base)?;
+    let path = field.path(base)?;
     let certificates = read_certificates(&path).and_then(|certificates| {
         let checked = certificates.iter().enumerate().try_for_each(|(at, certificate)| {
             check_authority(certificate).map_err(|error| LoadError {

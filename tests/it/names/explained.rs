@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
-use super::{LYON, Names, hosts};
+use super::told::{LYON, Names, hosts};
 use crate::support::{
-    dns::{NameServer, Say},
+    dns::{NameServer, has},
+    process::becomes_true,
     program::{Run, Site},
 };
 
@@ -29,16 +30,16 @@ fn explain(site: &Site, from: &str) -> Run {
 #[test]
 fn explain_says_which_name_since_when_and_until_when() {
     let server = NameServer::start();
-    server.says(LYON, Say::addresses("198.51.100.4"));
+    server.says(LYON, has(&["198.51.100.4"]));
     let mut names = Names::of_lyon(&server, "");
     names.settle();
-    let asked = server.asked().len();
+    let asked = server.asked();
     let site = site(&names, &server);
     let run = explain(&site, "198.51.100.4");
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     for part in [
-        "lyon.example.org had 198.51.100.4 ",
-        " s ago, and is asked for again in ",
+        "lyon.example.org has 198.51.100.4 ",
+        " s at the latest, and is asked for again in ",
         "as the running gateway wrote into ",
         "peer `lyon`",
         "[policies/lyon.toml:1]",
@@ -52,19 +53,19 @@ fn explain_says_which_name_since_when_and_until_when() {
         "{}",
         run.stdout
     );
-    assert_eq!(server.asked().len(), asked, "the file is enough");
+    assert_eq!(server.asked(), asked, "the file is enough");
 }
 
 #[test]
 fn explain_says_that_an_address_was_a_names_before() {
     let server = NameServer::start();
-    server.says(LYON, Say::addresses("198.51.100.4"));
+    server.says(LYON, has(&["198.51.100.4"]));
     let mut names = Names::of_lyon(&server, "");
     names.settle();
-    server.says(LYON, Say::addresses("198.51.100.9"));
+    server.says(LYON, has(&["198.51.100.9"]));
     names.later(60);
     let file = names.directory.path().join("names.json");
-    assert!(crate::support::process::becomes_true(|| {
+    assert!(becomes_true(|| {
         names.settle();
         std::fs::read_to_string(&file).unwrap().contains("198.51.100.9")
     }));
@@ -93,7 +94,7 @@ fn explain_resolves_all_names_where_no_gateway_has_and_writes_nothing() {
         .collect();
     for number in 0..40 {
         let address = format!("198.51.100.{number}");
-        server.says(&format!("peer-{number}.example.org"), Say::addresses(&address));
+        server.says(&format!("peer-{number}.example.org"), has(&[&address]));
     }
     let policies: Vec<(&str, &str)> =
         peers.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
