@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::address::ClientAddress;
 use crate::caller::{Caller, ClientSource};
-use crate::gateway::ConnectionFacts;
+use crate::gateway::{ConnectionFacts, Noted};
 use crate::peers::Found;
 use crate::preamble::{self, Missing};
 use crate::snapshot::Snapshot;
@@ -28,6 +28,7 @@ impl ConnectionFacts {
             plain_on_tls: false,
             stranger: false,
             over_ceiling: false,
+            noted: Noted::now().into(),
         };
         let senders =
             snapshot.config.listeners.get(listener).map(|found| &found.proxy_protocol_from);
@@ -44,6 +45,9 @@ impl ConnectionFacts {
     /// they may have are not to make it look dead.
     #[must_use]
     pub fn announced(mut self, snapshot: &Snapshot, client: Option<SocketAddr>) -> Self {
+        let announced = client
+            .map(|client| SocketAddr::new(ClientAddress::new(client.ip()).ip(), client.port()));
+        self.noted = Noted { announced, ..*self.noted }.into();
         self.client = client.map(|client| ClientAddress::new(client.ip()));
         self.stranger = self.is_strange(snapshot);
         self

@@ -41,6 +41,7 @@ pub enum After {
 }
 
 /// What came of waiting for a request.
+#[expect(clippy::large_enum_variant, reason = "a request is the rule, and is to cost no memory")]
 #[derive(Debug)]
 pub enum Reading {
     /// A request, or what there was of one: at least one byte came.
@@ -59,6 +60,26 @@ pub struct Request {
     /// Whether an answer is sent. nginx logs a connection on which only line ends came, and so does
     /// this gateway, but there is nothing to answer.
     pub answerable: bool,
+    /// When, and as which of its connection.
+    pub turn: Turn,
+}
+
+/// A request's place in its connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// When its first byte was read.
+    pub began: Instant,
+    /// How many requests the connection has had with this one.
+    pub number: u32,
+    /// Whether it came together with the one before it.
+    pub pipelined: bool,
+}
+
+impl Turn {
+    /// The first of a connection, and now.
+    pub fn first() -> Self {
+        Self { began: Instant::now(), number: 1, pipelined: false }
+    }
 }
 
 impl Client {
@@ -105,15 +126,20 @@ impl Client {
     /// A head must be complete `limits.head_timeout` after its first byte. Line ends before a
     /// request line are skipped (RFC 9112, section 2.2).
     pub async fn read_head(&mut self, buffer: &mut Vec<u8>, limits: &Limits) -> Reading {
-        let deadline = Instant::now() + limits.head_timeout;
+        let turn = Turn::first();
+        let deadline = turn.began + limits.head_timeout;
         let head_limits = HeadLimits::from(limits);
         let mut reader = RequestReader::default();
         let mut line_ends = false;
         loop {
             line_ends |= skip_line_ends(buffer);
             let refusal = match reader.advance(buffer, &head_limits) {
-                Ok(Some(head)) => return request(Ok(head), reader.seen(buffer, &head_limits)),
-                Err(error) => return request(Err(error.into()), reader.seen(buffer, &head_limits)),
+                Ok(Some(head)) => {
+                    return request(Ok(head), reader.seen(buffer, &head_limits), turn);
+                }
+                Err(error) => {
+                    return request(Err(error.into()), reader.seen(buffer, &head_limits), turn);
+                }
                 Ok(None) => {
                     let room = limits.max_head.saturating_sub(buffer.len());
                     let mut space = (&mut *buffer).limit(room);
@@ -127,10 +153,10 @@ impl Client {
             if matches!(buffer.as_slice(), b"" | b"\r") {
                 let silent = buffer.is_empty() && !line_ends;
                 let request =
-                    Request { head: Err(refusal), seen: Seen::default(), answerable: false };
+                    Request { head: Err(refusal), seen: Seen::default(), answerable: false, turn };
                 return if silent { Reading::Nothing } else { Reading::Request(request) };
             }
-            return request(Err(refusal), reader.seen(buffer, &head_limits));
+            return request(Err(refusal), reader.seen(buffer, &head_limits), turn);
         }
     }
 
@@ -224,8 +250,8 @@ impl Drop for Client {
     }
 }
 
-fn request(head: Result<RequestHead, Refusal>, seen: Seen) -> Reading {
-    Reading::Request(Request { head, seen, answerable: true })
+fn request(head: Result<RequestHead, Refusal>, seen: Seen, turn: Turn) -> Reading {
+    Reading::Request(Request { head, seen, answerable: true, turn })
 }
 
 /// Reads the head of a client that sends `bytes` and nothing more, as [`Client::read_head`] would.

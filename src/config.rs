@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use ring::digest;
 
+use crate::certificate::Hex;
 use crate::forwarded::ForwardedHeader;
 use crate::place::{Place, Placed};
 use crate::policy::{Policy, Rate};
@@ -32,6 +34,7 @@ mod gateway;
 mod hosts;
 mod limits;
 mod listen;
+mod log_formats;
 mod logs;
 mod names;
 mod overlap;
@@ -79,6 +82,8 @@ pub struct Config {
     pub whoami: bool,
     /// How names in policies are resolved.
     pub names: crate::names::Settings,
+    /// Hexadecimal digits that are others for every other text of these files, as `$policy_revision`.
+    pub revision: String,
 }
 
 /// A `[[listen]]` section.
@@ -244,12 +249,29 @@ fn assemble(
                 policies: written.into_iter().map(|written| written.policy).collect(),
                 whoami: draft.whoami,
                 names: draft.names,
+                revision: revision(main, documents),
             };
             Ok((config, found))
         }
         _ => Err(Problems::new(found)),
     }
 }
+
+/// Digits that differ where a file's name or text does.
+fn revision(main: &Document, policies: &[Arc<Document>]) -> String {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for document in std::iter::once(main).chain(policies.iter().map(Arc::as_ref)) {
+        let name = document.file().file_name().unwrap_or_default();
+        for part in [name.as_encoded_bytes(), document.text().as_bytes()] {
+            hash.update(&(part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+    }
+    Hex(hash.finish().as_ref().get(..REVISION_BYTES).unwrap_or_default()).to_string()
+}
+
+/// Of a revision; each has two digits.
+const REVISION_BYTES: usize = 6;
 
 #[cfg(test)]
 mod tests;

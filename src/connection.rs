@@ -95,6 +95,7 @@ async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
     let mut served: u32 = 0;
     let mut pending: Option<Vec<u8>> = None;
     let after = loop {
+        let pipelined = pending.is_some();
         let buffer = match pending.take() {
             Some(buffer) => Some(buffer),
             None => {
@@ -104,11 +105,13 @@ async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
         let Some(mut buffer) = buffer else {
             break After::Close;
         };
-        let request = match client.read_head(&mut buffer, limits).await {
+        let mut request = match client.read_head(&mut buffer, limits).await {
             Reading::Request(request) => request,
             Reading::Nothing => break After::Close,
         };
         served = served.saturating_add(1);
+        request.turn.number = served;
+        request.turn.pipelined = pipelined;
         let length = request.head.as_ref().map_or(buffer.len(), |head| head.len());
         let has_body = request.head.as_ref().is_ok_and(|head| head.has_body());
         let last = facts.over_ceiling

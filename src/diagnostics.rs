@@ -194,6 +194,23 @@ pub fn reason<'r>(
     }
 }
 
+/// The line of the configuration that refused: a policy's, or the one that sets the limit.
+pub fn rule<'a>(
+    refusal: &'a Refusal,
+    snapshot: &'a Snapshot,
+    origin: &Origin<'a>,
+) -> Option<&'a Place> {
+    let limits = &snapshot.config.limits;
+    let policy = origin.found.peer().map(|peer| &peer.policy);
+    match (refusal.limit(), refusal) {
+        (Some(Limit::Peer), _) => policy.map(|policy| &policy.rate.place),
+        (Some(Limit::Gateway), _) => Some(&limits.rate.place),
+        (Some(Limit::Unknown), _) => Some(&limits.unknown_rate.place),
+        (None, Refusal::TooManyConcurrent(_)) => policy.map(|policy| &policy.concurrent.place),
+        (None, refusal) => refusal.place(),
+    }
+}
+
 /// What is wrong with a caller's certificate, with whose it is.
 fn certificate_reason(refusal: &Refusal, origin: &Origin<'_>) -> String {
     let peer = match &origin.found {

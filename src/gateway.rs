@@ -15,22 +15,23 @@ use crate::answer::{Gone, Manner, Outlet, problem};
 use crate::caller::{Caller, ClientSource};
 use crate::client::{After, Request};
 use crate::config::{Listener, Upstream};
-use crate::decide::{Permit, Verdict, decide};
+use crate::decide::{Permit, Verdict, action, decide};
+use crate::diagnostics;
+use crate::http1::Version;
 use crate::http1::host::Host;
 use crate::http1::request::RequestHead;
-use crate::http1::{Span, Version};
 use crate::limits::{Admitted, PeerLimits};
 use crate::lookup::{Asked, Lookup};
 use crate::peers::Peer;
 use crate::proxy_protocol::write::Relayed;
-use crate::record::Record;
+use crate::record::{Notes, Opening, Record, Trace};
 use crate::refusal::Refusal;
 use crate::snapshot::{Found, Snapshot};
-use crate::upstream::{Answer, Question};
+use crate::upstream::{Answer, Question, Route};
 use crate::whoami::{self, WhoAmI};
 use crate::worker::{RequestId, Worker};
 
-pub use crate::origin::{Addressed, ConnectionFacts, Origin};
+pub use crate::origin::{Addressed, ConnectionFacts, Noted, Origin};
 
 /// One request on its way through the gateway.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ struct Exchange<'a> {
     origin: Origin<'a>,
     began: Instant,
     request_id: RequestId,
+    /// What the steps leave for the log.
+    notes: &'a Notes,
     /// What the head was read from.
     bytes: &'a [u8],
 }
@@ -55,21 +58,30 @@ pub async fn serve(
     last: bool,
 ) -> After {
     let snapshot = worker.shared.snapshot();
-    let Request { head, seen, answerable } = request;
+    let Request { head, seen, answerable, turn } = request;
     let head = facts.heard(head);
-    let field = |span: Option<Span>| span.map(|span| span.of(bytes));
-    let (line, referer, agent) = (seen.line.of(bytes), field(seen.referer), field(seen.user_agent));
     let values = |name| head.iter().flat_map(move |head| head.values(bytes, name));
     let origin = Origin::of(&snapshot, facts, values, Timestamp::now());
-    let mut record = Record::open(&worker.log, &origin.caller, line, referer, agent);
+    let request_id = worker.request_id();
+    let notes = &Notes::default();
+    let opening = Opening {
+        snapshot: &snapshot,
+        facts,
+        caller: origin.caller,
+        seen,
+        bytes,
+        turn,
+        id: request_id,
+        notes,
+    };
+    let mut record = Record::open(&worker.log, opening);
     if let Some(peer) = origin.found.peer() {
         record.set_peer(peer.policy.name.as_str());
     }
     worker.pulse.want();
     let began = Instant::now();
-    let request_id = worker.request_id();
     let exchange =
-        Exchange { worker, snapshot: &snapshot, facts, origin, began, request_id, bytes };
+        Exchange { worker, snapshot: &snapshot, facts, origin, began, request_id, notes, bytes };
     let last = last || worker.is_draining();
     let mut manner = manner(head.as_ref().ok(), bytes, last, request_id);
     let refusal = match exchange.proxy(head, manner, client, &mut record).await {
@@ -77,7 +89,12 @@ pub async fn serve(
         Err(refusal) => refusal,
     };
     manner.keep_alive &= !refusal.closes() && !worker.is_draining();
-    record.set_status(refusal.status());
+    record.set_refusal(&refusal);
+    if worker.log.needs().rule
+        && let Some(rule) = diagnostics::rule(&refusal, &snapshot, &origin)
+    {
+        notes.rule.replace(Some(rule.clone()));
+    }
     worker.diagnostics.refused(&refusal, &snapshot, &origin, request_id.as_str());
     if !answerable {
         return After::Close;
@@ -110,10 +127,8 @@ impl<'a> Exchange<'a> {
         }
         let head = (head, self.bytes);
         let Judged { head, peer, permit, .. } = judge(self, self.origin.found, addressed, head)?;
-        let slot = peer.state.slot().map_err(Refusal::TooManyConcurrent)?;
-        if self.facts.over_ceiling {
-            return Err(Refusal::Overloaded);
-        }
+        let slot = self.notes.counted(peer.state.slot()).map_err(Refusal::TooManyConcurrent)?;
+        self.notes.counted(self.below_ceiling())?;
         tokio::select! {
             biased;
             // For a request that was taken back as it came, XiVO is not asked.
@@ -122,7 +137,7 @@ impl<'a> Exchange<'a> {
         }
         let answer = tokio::select! {
             biased;
-            answer = self.ask(&permit, &head) => answer?,
+            answer = self.ask(&permit, &head, record.upstream()) => answer?,
             () = client.gone() => return Err(Refusal::ClientClosed),
         };
         let upstream = &self.snapshot.config.upstream;
@@ -139,22 +154,31 @@ impl<'a> Exchange<'a> {
         client: &mut impl Outlet,
         record: &mut Record<'_>,
     ) -> Result<After, Refusal> {
-        if self.facts.over_ceiling {
-            return Err(Refusal::Overloaded);
-        }
+        self.notes.counted(self.below_ceiling())?;
         let Origin { caller, found } = &self.origin;
         let known = found.peer().is_some();
         let whoami = WhoAmI::new(caller, known, Timestamp::now(), self.request_id.as_str());
         let (head, body) = whoami.answer(manner);
-        record.set_status(head.status());
+        record.begin(&head);
         let sent = client.begin(self.worker, &head, &body, true).await;
         sent.map_err(|Gone| Refusal::ClientClosed)?;
         record.add_body_bytes(body.len());
+        record.complete();
         Ok(if manner.keep_alive { After::KeepAlive } else { After::Close })
     }
 
+    /// Whether the connection is one of those that may be.
+    fn below_ceiling(&self) -> Result<(), Refusal> {
+        if self.facts.over_ceiling { Err(Refusal::Overloaded) } else { Ok(()) }
+    }
+
     /// Asks XiVO what was permitted.
-    async fn ask(&self, permit: &Permit, head: &RequestHead) -> Result<Answer, Refusal> {
+    async fn ask(
+        &self,
+        permit: &Permit,
+        head: &RequestHead,
+        trace: Option<&Trace>,
+    ) -> Result<Answer, Refusal> {
         let upstream = &self.snapshot.config.upstream;
         let agent = head.user_agent().map(|span| span.of(self.bytes));
         let client = ClientSide {
@@ -169,9 +193,23 @@ impl<'a> Exchange<'a> {
         let deadline = self.began + time_allowed(upstream, permit.lookup());
         let route =
             self.snapshot.route(relayed(self.snapshot, &self.origin.caller, self.facts.listener));
+        let route = Route { trace, ..route };
+        if let Some(trace) = trace {
+            trace.question(request.len());
+        }
         let answer = self.worker.pool.ask(&route, &request, buffers.take(), deadline).await;
         buffers.put(request);
-        answer.map_err(Refusal::Upstream)
+        let answer = answer.map_err(Refusal::Upstream);
+        if let Some(trace) = trace {
+            match &answer {
+                Ok(Answer { head, buffer, .. }) => {
+                    let body = buffer.len().saturating_sub(head.len());
+                    trace.answered(head.status(), head.len(), body);
+                }
+                Err(refusal) => trace.failed(refusal.status()),
+            }
+        }
+        answer
     }
 
     /// Sends a refusal.
@@ -183,8 +221,12 @@ impl<'a> Exchange<'a> {
         record: &mut Record<'_>,
     ) -> Result<(), Gone> {
         let (head, body) = problem::answer(refusal, audience(&self.origin.found, refusal), manner);
+        record.begin(&head);
         let sent = client.begin(self.worker, &head, &body, true).await;
-        sent.inspect(|()| record.add_body_bytes(body.len()))
+        sent.inspect(|()| {
+            record.add_body_bytes(body.len());
+            record.complete();
+        })
     }
 }
 
@@ -291,6 +333,16 @@ pub fn heard<G: Gate>(
 impl Gate for &Exchange<'_> {
     type Admitted = Admitted;
 
+    fn passed(&mut self, step: Step<'_>) {
+        match step {
+            Step::Parsed(lookup) => self.notes.action.set(Some(action(lookup))),
+            Step::Decided(verdict) if self.worker.log.needs().rule => {
+                self.notes.rule.replace(Some(verdict.rule.clone()));
+            }
+            Step::Read(_) | Step::Identified(_) | Step::Decided(_) => {}
+        }
+    }
+
     fn count_unheard(&mut self, found: Found<'_>) {
         let limits = &self.worker.shared.limits;
         let now = self.worker.moment(self.began.into_std());
@@ -307,7 +359,8 @@ impl Gate for &Exchange<'_> {
             return refusal;
         }
         let now = self.worker.moment(self.began.into_std());
-        match self.worker.shared.limits.unknown(self.origin.caller.shown_address(), now) {
+        let limits = &self.worker.shared.limits;
+        match self.notes.rated(limits.unknown(self.origin.caller.shown_address(), now)) {
             Ok(()) => refusal,
             Err(limited) => Refusal::UnknownPeerLimited(limited),
         }
@@ -316,7 +369,7 @@ impl Gate for &Exchange<'_> {
     fn introduce(&mut self, found: Found<'_>) -> Result<(), Refusal> {
         let now = self.worker.moment(self.began.into_std());
         let counted = self.worker.shared.limits.unknown(self.origin.caller.shown_address(), now);
-        counted.map_err(|limited| match found.peer() {
+        self.notes.rated(counted).map_err(|limited| match found.peer() {
             Some(_) => Refusal::RateLimited(limited),
             None => Refusal::UnknownPeerLimited(limited),
         })
@@ -324,7 +377,8 @@ impl Gate for &Exchange<'_> {
 
     fn admit(&mut self, peer: &Peer<Arc<PeerLimits>>) -> Result<Admitted, Refusal> {
         let now = self.worker.moment(self.began.into_std());
-        self.worker.shared.limits.admit(&peer.state, now).map_err(Refusal::RateLimited)
+        let admitted = self.worker.shared.limits.admit(&peer.state, now);
+        self.notes.rated(admitted).map_err(Refusal::RateLimited)
     }
 }
 

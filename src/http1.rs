@@ -63,6 +63,12 @@ impl Span {
         }
     }
 
+    /// Where this span stands in `whole`, a span of the same buffer that holds it.
+    pub fn within(self, whole: Self) -> std::ops::Range<usize> {
+        let at = |end: u32| end.saturating_sub(whole.start) as usize;
+        at(self.start)..at(self.end)
+    }
+
     /// The bytes of `buffer` that the span names; empty where the buffer is another one.
     pub fn of(self, buffer: &[u8]) -> &[u8] {
         buffer.get(self.start as usize..self.end as usize).unwrap_or_default()

@@ -4,11 +4,11 @@
 //! * The framing, HPACK and flow control are `h2`'s, the engine under hyper's server. hyper's own layer
 //!   is left out: it looks at an answer's body only while the client's window is open, so that a
 //!   stalled stream could be neither given up nor told from a slow one.
-//! * A head is read by the same rules as over HTTP/1, by the same reader ([`head`]), and everything
+//! * A head is read by the same rules as over HTTP/1, by the same reader (`head.rs`), and everything
 //!   behind it is [`gateway::serve`]: identity, limits, lookup, decision, log.
 //! * A request that was opened leaves its line in the access log and spends its tokens, also when it is
 //!   taken back at once (CVE-2023-44487), when the HTTP/2 layer refuses it, or when the connection ends.
-//! * Streams, refused streams, resets, and frames that ask nothing are bounded ([`watch`]); who goes
+//! * Streams, refused streams, resets, and frames that ask nothing are bounded (`watch.rs`); who goes
 //!   beyond loses the connection, and the administrator is told.
 //! * Nothing waits without an end: for a preface, a head, a next request, a window, a write, or for the
 //!   client to take leave.
@@ -35,7 +35,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use crate::client::{After, Request};
+use crate::client::{After, Request, Turn};
 use crate::config::{Config, Limits};
 use crate::gateway::{self, ConnectionFacts};
 use crate::http1::request::Seen;
@@ -98,7 +98,12 @@ struct Served {
 impl Served {
     /// Records a request that never became one, and counts it as all others.
     async fn unheard(&self, why: Refusal) {
-        let request = Request { head: Err(why), seen: Seen::default(), answerable: false };
+        let request = Request {
+            head: Err(why),
+            seen: Seen::default(),
+            answerable: false,
+            turn: Turn::first(),
+        };
         gateway::serve(&self.worker, &self.facts, &mut Nobody, (request, b""), true).await;
     }
 
@@ -107,12 +112,14 @@ impl Served {
         self: Rc<Self>,
         request: http::Request<RecvStream>,
         respond: SendResponse<Bytes>,
+        number: u32,
     ) -> After {
         let limits = &self.config.limits;
         let (parts, body) = request.into_parts();
         let has_body = !body.is_end_stream();
         let mut bytes = self.worker.buffers.take();
-        let request = head::read(&parts, self.facts.scheme(), has_body, &mut bytes, limits);
+        let mut request = head::read(&parts, self.facts.scheme(), has_body, &mut bytes, limits);
+        request.turn.number = number;
         drop(parts);
         let mut stream = Stream::new(respond, limits.write_timeout);
         let last = self.facts.over_ceiling;
@@ -272,7 +279,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.accepted >= max.saturating_add(2 * MAX_STREAMS) {
             self.watch.set_flood("the client goes on asking after it was told to stop (GOAWAY)");
         }
-        self.streams.spawn_local(Rc::clone(&self.caller).answer(request, respond));
+        self.streams.spawn_local(Rc::clone(&self.caller).answer(request, respond, self.accepted));
     }
 
     async fn tell_unheard(&mut self, count: u32, why: &'static str) {

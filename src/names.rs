@@ -13,6 +13,7 @@
 //! [`Table`] is all of this as values, without clock or network; [`Source`] asks.
 
 mod dns;
+mod event;
 mod source;
 mod state;
 mod table;
@@ -26,9 +27,10 @@ use jiff::Timestamp;
 use crate::place::Place;
 use crate::policy::PeerName;
 
+pub use event::Event;
 pub use source::Source;
 pub use state::{State, StateError};
-pub use table::{Event, Remembered, Table};
+pub use table::{Remembered, Table};
 
 /// The `[names]` section.
 #[derive(Clone, Debug)]
@@ -37,7 +39,8 @@ pub struct Settings {
     pub resolver: Vec<std::net::SocketAddr>,
     /// How long an answer without a time to live is good for.
     pub refresh: Duration,
-    /// How long the last addresses are used while there is no such name.
+    /// How long the last addresses are used once there is no such name. As the next two it counts from
+    /// the first answer that says so, and after a restart from the last good one.
     pub hold_nx: Duration,
     /// The same while no name server answers.
     pub hold_timeout: Duration,

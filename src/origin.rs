@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::address::ClientAddress;
 use crate::caller::{Caller, ClientSource, Shown};
@@ -34,6 +35,28 @@ pub struct ConnectionFacts {
     pub stranger: bool,
     /// Whether it is one more than `limits.max_connections`.
     pub over_ceiling: bool,
+    /// What only the log asks of it; apart, so that a waiting connection is small.
+    pub noted: Rc<Noted>,
+}
+
+/// What only the log asks of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Noted {
+    /// Its number.
+    pub number: u64,
+    /// When it was accepted.
+    pub opened: Instant,
+    /// The address that it came to, where a log asks for it.
+    pub local: Option<SocketAddr>,
+    /// The client that the PROXY protocol named.
+    pub announced: Option<SocketAddr>,
+}
+
+impl Noted {
+    /// Of a connection that was accepted now.
+    pub fn now() -> Self {
+        Self { number: 0, opened: Instant::now(), local: None, announced: None }
+    }
 }
 
 /// Whom a request comes from, and who that is: found once.

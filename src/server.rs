@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::listen::{self, Bound, ListenError, Lock};
-use crate::record::{AccessLogs, LogCounters, OpenError, WorkerLog};
+use crate::record::{AccessLogs, LogCounters, LogHost, OpenError, WorkerLog};
 use crate::worker::Shared;
 
 pub use certificates::load_certificates;
@@ -43,6 +43,7 @@ pub struct Server {
     workers: Vec<JoinHandle<()>>,
     locks: Vec<Lock>,
     logs: AccessLogs,
+    log_host: Arc<LogHost>,
     /// Dropped to end the thread that resolves XiVO's name.
     resolver: Option<mpsc::Sender<()>>,
     /// Dropped to end the thread that keeps names resolved.
@@ -97,6 +98,7 @@ impl Server {
             .map(|listener| listen::bind(listener.address, count))
             .collect::<Result<Vec<_>, _>>()?;
         let logs = AccessLogs::open(&config.access_logs)?;
+        let log_host = Arc::new(LogHost::of(&config));
         let shared = Arc::new(Shared::new(Arc::clone(&config), upstream, descriptors()));
         let sessions = load_certificates(&config, &shared)?;
         let (phase, _) = watch::channel(Phase::Serving);
@@ -112,6 +114,7 @@ impl Server {
             workers: Vec::new(),
             locks,
             logs,
+            log_host,
         };
         let (ready, readied) = mpsc::channel();
         let mut started = Ok(());
@@ -136,6 +139,7 @@ impl Server {
         ready: mpsc::Sender<io::Result<()>>,
     ) -> io::Result<JoinHandle<()>> {
         let shared = Arc::clone(&self.shared);
+        let host = Arc::clone(&self.log_host);
         let buffers = self.logs.buffers();
         let phase = self.phase.subscribe();
         let name = format!("worker-{}", self.workers.len());
@@ -156,7 +160,7 @@ impl Server {
             // Who waits for the workers waits until the last of these is gone.
             drop(ready.send(Ok(())));
             drop(ready);
-            runtime.block_on(work(shared, WorkerLog::new(buffers), sockets, phase));
+            runtime.block_on(work(shared, WorkerLog::new(buffers, host), sockets, phase));
         })
     }
 

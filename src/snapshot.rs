@@ -45,6 +45,7 @@ impl Snapshot {
             connect_timeout: upstream.connect_timeout,
             tls: upstream.tls.as_deref(),
             relayed: upstream.send_proxy_protocol.then_some(client),
+            trace: None,
         }
     }
 }

@@ -129,6 +129,10 @@ impl Pool {
         if route.relayed.is_none()
             && let Some(mut connection) = self.take()
         {
+            if let Some(trace) = route.trace {
+                trace.begin(connection.ends().map(|(_, far)| far));
+                trace.connected();
+            }
             match exchange(&mut connection, request, &mut buffer).await {
                 Ok(head) => return Ok(Answer { head, buffer, connection }),
                 Err(Failed::BeforeFirstByte(_)) => buffer.clear(),

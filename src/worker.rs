@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -36,6 +36,8 @@ pub struct Shared {
     /// How many client connections there may be.
     ceiling: usize,
     connections: AtomicUsize,
+    /// Those that were accepted since the start.
+    accepted: AtomicU64,
     /// Those of callers in no policy.
     strangers: AtomicUsize,
     started: Instant,
@@ -63,6 +65,7 @@ impl Shared {
             }),
             ceiling,
             connections: AtomicUsize::new(0),
+            accepted: AtomicU64::new(0),
             strangers: AtomicUsize::new(0),
             started: Instant::now(),
         }
@@ -112,6 +115,11 @@ impl Shared {
     /// where two threads do so at the same time.
     fn replace(&self, change: impl Fn(&Snapshot) -> Snapshot) {
         self.snapshot.rcu(|before| change(before));
+    }
+
+    /// A number for a connection that was accepted, which no other has.
+    pub fn next_connection(&self) -> u64 {
+        self.accepted.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Client connections that are open now.

@@ -115,7 +115,6 @@ impl Relay<'_, '_> {
             Pass::Body | Pass::Head => {
                 let Answer { head, buffer, connection } = answer;
                 self.discard_body(&head, &buffer, connection);
-                self.record.set_status(head.status());
                 let out = self.head(&head, &buffer);
                 let passed = self.send_whole(client, &out, b"").await;
                 self.worker.buffers.put(buffer);
@@ -125,7 +124,6 @@ impl Relay<'_, '_> {
                 let Answer { head, buffer, connection } = answer;
                 self.discard_body(&head, &buffer, connection);
                 self.worker.buffers.put(buffer);
-                self.record.set_status(404);
                 let (head, body) = problem::no_contact(&self.manner);
                 self.send_whole(client, &head, &body).await
             }
@@ -158,9 +156,14 @@ impl Relay<'_, '_> {
         head: &Head<'_>,
         body: &[u8],
     ) -> Result<After, Refusal> {
+        if let Some(trace) = self.record.upstream() {
+            trace.ended();
+        }
+        self.record.begin(head);
         let sent = client.begin(self.worker, head, body, true).await;
         sent.map_err(|_| Refusal::ClientClosed)?;
         self.record.add_body_bytes(body.len());
+        self.record.complete();
         Ok(self.after())
     }
 
@@ -182,9 +185,10 @@ impl Relay<'_, '_> {
         let Answer { head, mut buffer, mut connection } = answer;
         let out = self.head(&head, &buffer);
         let mut framed = self.worker.buffers.take();
-        self.record.set_status(head.status());
+        let trace = self.record.upstream();
         let first = buffer.get(head.len()..).unwrap_or_default();
         let (mut ended, piece) = body.frame(first, &mut framed).map_err(Refusal::Upstream)?;
+        self.record.begin(&out);
         let begun = client.begin(self.worker, &out, piece, ended).await;
         begun.map_err(|_| Refusal::ClientClosed)?;
         self.record.add_body_bytes(piece.len());
@@ -197,16 +201,23 @@ impl Relay<'_, '_> {
                 read = body.read(&mut connection, &mut buffer, self.upstream.stall_timeout) => read,
                 () = client.gone() => return Ok(After::Reset),
             };
+            if let Some(trace) = trace {
+                trace.received(buffer.len());
+            }
             let piece;
             (ended, piece) = match read.and_then(|()| body.frame(&buffer, &mut framed)) {
                 Ok(framed) => framed,
                 Err(fault) => return Ok(self.cut(fault)),
             };
+            if let Some(trace) = trace.filter(|_| ended) {
+                trace.ended();
+            }
             if client.send(piece, ended).await.is_err() {
                 return Ok(After::Reset);
             }
             self.record.add_body_bytes(piece.len());
         }
+        self.record.complete();
         self.worker.buffers.put(buffer);
         self.worker.buffers.put(framed);
         if head.persists() {
@@ -216,7 +227,8 @@ impl Relay<'_, '_> {
     }
 
     /// An answer that was begun cannot be completed.
-    fn cut(&self, fault: UpstreamFault) -> After {
+    fn cut(&mut self, fault: UpstreamFault) -> After {
+        self.record.set_cut(&Refusal::Upstream(fault));
         self.worker.diagnostics.cut(fault, self.manner.request_id.as_str());
         After::Reset
     }

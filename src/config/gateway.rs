@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::environment::Variables;
+use super::log_formats::Formats;
 use super::problem::{Document, Mark, Problem};
 use super::reader::{self, Field, Section};
 use super::{Limits, Listener, Upstream, limits, listen, logs, names, upstream};
@@ -47,12 +48,8 @@ fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
     let policies_directory = directory.as_ref().and_then(|field| field.path(base));
     let names = names::read(root.section("names"));
     let limits = limits::read(root.section("limits"));
-    let access_logs = logs::read(&mut root, base);
-    for format in root.section("log_format").take_all() {
-        if format.literal().is_some() {
-            format.unavailable("a log format of one's own");
-        }
-    }
+    let formats = Formats::read(root.section("log_format"));
+    let access_logs = logs::read(&mut root, &formats, base);
     let mut whoami = root.section("whoami");
     let whoami_enabled = whoami.value("enabled", true, Field::boolean);
     whoami.finish();

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::complaint::{Complaint, shown};
+use super::log_formats::Formats;
 use super::reader::{Field, Section};
 use crate::place::Place;
-use crate::record::{LogSettings, LogTarget};
+use crate::record::{LogFormat, LogSettings, LogTarget, SearchTerms};
 
 const DEFAULT_PATH: &str = "/var/log/phonebook-gateway/access.log";
 const DEFAULT_BUFFER: usize = 64 << 10;
@@ -17,7 +18,7 @@ const LEAST_FLUSH: Duration = Duration::from_millis(10);
 const MOST_FLUSH: Duration = Duration::from_secs(60);
 
 /// Reads all `[[access_log]]` sections; without any there is one log, the default.
-pub(super) fn read(root: &mut Section<'_>, base: &Path) -> Vec<LogSettings> {
+pub(super) fn read(root: &mut Section<'_>, formats: &Formats, base: &Path) -> Vec<LogSettings> {
     let sections = root.sections("access_log");
     if sections.is_empty() {
         return vec![LogSettings {
@@ -25,15 +26,17 @@ pub(super) fn read(root: &mut Section<'_>, base: &Path) -> Vec<LogSettings> {
             buffer: DEFAULT_BUFFER,
             flush: DEFAULT_FLUSH,
             max_field: DEFAULT_MAX_FIELD,
+            format: LogFormat::Combined,
+            search_terms: SearchTerms::Full,
         }];
     }
     let mut seen = HashMap::new();
-    sections.into_iter().map(|section| access_log(section, base, &mut seen)).collect()
+    sections.into_iter().map(|section| access_log(section, (formats, base), &mut seen)).collect()
 }
 
 fn access_log(
     mut section: Section<'_>,
-    base: &Path,
+    (formats, base): (&Formats, &Path),
     seen: &mut HashMap<PathBuf, Place>,
 ) -> LogSettings {
     let path_field = section.take("path");
@@ -45,17 +48,8 @@ fn access_log(
     let buffer = section.value("buffer", DEFAULT_BUFFER, |f| f.bytes(0, 16 << 20));
     let flush = section.value("flush", DEFAULT_FLUSH, |f| f.duration(LEAST_FLUSH, MOST_FLUSH));
     let max_field = section.value("max_field", DEFAULT_MAX_FIELD, max_field);
-    if let Some(field) = section.take("format")
-        && let Some(text) = field.text()
-        && text != "combined"
-    {
-        field.unavailable("a log format other than \"combined\"");
-    }
-    if let Some(field) = section.take("search_terms")
-        && matches!(field.word(&["full", "hash", "omit"]), Some("hash" | "omit"))
-    {
-        field.unavailable("hiding search terms");
-    }
+    let format = section.value("format", LogFormat::Combined, |field| formats.named(field));
+    let search_terms = section.value("search_terms", SearchTerms::Full, search_terms);
     let place = section.place();
     let name = match &target {
         LogTarget::File(path) => path.clone(),
@@ -69,7 +63,12 @@ fn access_log(
         }
     }
     section.finish();
-    LogSettings { target, buffer, flush, max_field }
+    LogSettings { target, buffer, flush, max_field, format, search_terms }
+}
+
+fn search_terms(field: &Field<'_>) -> Option<SearchTerms> {
+    let word = field.word(&SearchTerms::WORDS.map(|(word, _)| word))?;
+    SearchTerms::WORDS.iter().find(|(known, _)| *known == word).map(|(_, terms)| *terms)
 }
 
 fn target(field: &Field<'_>, base: &Path) -> Option<LogTarget> {

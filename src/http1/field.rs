@@ -56,10 +56,11 @@ pub(super) fn once<T>(
     value: T,
     repeated: &'static str,
 ) -> Result<(), &'static str> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(repeated),
+    if slot.is_some() {
+        return Err(repeated);
     }
+    *slot = Some(value);
+    Ok(())
 }
 
 /// A `Content-Length` value: digits and nothing else (RFC 9110, section 8.6). A number beyond

@@ -66,6 +66,25 @@ pub struct Seen {
     pub referer: Option<Span>,
     /// The first `User-Agent`, in the same way.
     pub user_agent: Option<Span>,
+    /// The parts of a request line that is one.
+    pub parts: Option<SeenLine>,
+    /// The target's host, or the Host; it may be none.
+    pub host: Option<Span>,
+    /// The field lines that have the form of one, with their line ends.
+    pub fields: Span,
+    /// The bytes up to their end: nginx's `$request_length`. 0 where the request line is none.
+    pub length: usize,
+}
+
+/// The parts of a request line.
+#[derive(Clone, Copy, Debug)]
+pub struct SeenLine {
+    /// The method.
+    pub method: Span,
+    /// The target's path with its query; empty, or beginning with `/` or `?`.
+    pub target: Span,
+    /// The version.
+    pub version: Span,
 }
 
 /// A request line, cut at its two blanks, and its target taken apart.
@@ -127,13 +146,20 @@ impl RequestReader {
             if self.head.line.is_none() {
                 self.head.line = Some(self.read_line(buffer, end, limits)?);
             } else if end == self.line {
+                self.line = next;
                 return self.head.finish(buffer, next).map(Some).map_err(HeadError::Malformed);
             } else {
                 self.fields += 1;
                 if self.fields > limits.max_fields {
                     return Err(HeadError::TooLarge("the head has too many header fields"));
                 }
-                self.head.add(buffer, self.line, end).map_err(HeadError::Malformed)?;
+                if let Err(why) = self.head.add(buffer, self.line, end) {
+                    if Field::read(buffer, self.line, end).is_ok() {
+                        // It is a field, and was one too many: the log has it.
+                        self.line = next;
+                    }
+                    return Err(HeadError::Malformed(why));
+                }
             }
             self.line = next;
             self.searched = next;
@@ -163,7 +189,24 @@ impl RequestReader {
         };
         let line = self.head.line.map_or_else(unread, |line| line.whole);
         let Draft { logged_referer: referer, logged_user_agent: user_agent, .. } = self.head;
-        Seen { line, referer, user_agent }
+        let parts = self.head.line.map(|found| SeenLine {
+            method: found.method,
+            target: found.path,
+            version: Span::new(
+                (line.end as usize).saturating_sub(VERSION_LENGTH),
+                line.end as usize,
+            ),
+        });
+        let length = if parts.is_some() { self.line } else { 0 };
+        Seen {
+            line,
+            referer,
+            user_agent,
+            parts,
+            host: self.head.line.and_then(|found| found.authority).or(self.head.host),
+            fields: Span::new((line.end as usize + 2).min(length), length),
+            length,
+        }
     }
 
     fn next_line_feed(&mut self, buffer: &[u8]) -> Option<usize> {
@@ -424,6 +467,9 @@ impl RequestHead {
         self.connection.persists(self.line.version)
     }
 }
+
+/// Of `HTTP/1.1`, and of each other version that is read.
+const VERSION_LENGTH: usize = b"HTTP/1.1".len();
 
 #[cfg(test)]
 mod tests;

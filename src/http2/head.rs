@@ -8,7 +8,7 @@
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::client::Request;
+use crate::client::{Request, Turn};
 use crate::config::Limits;
 use crate::http1::host::Host;
 use crate::http1::request::{HeadLimits, RequestHead, RequestReader};
@@ -34,7 +34,7 @@ pub(super) fn read(
         Ok(()) => whole(read.map_err(Refusal::from), bytes.len()),
     };
     let head = head.map(|head| if has_body { head.with_body() } else { head });
-    Request { head, seen, answerable: true }
+    Request { head, seen, answerable: true, turn: Turn::first() }
 }
 
 fn write(parts: &Parts, authority: Option<&[u8]>, out: &mut Vec<u8>) {

@@ -1,13 +1,12 @@
 //! What is known of each name, and what becomes of answers and time.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Failure, Lost, LostBecause, Outcome, Resolved, Settings, Unusable};
+use super::{Event, Failure, Lost, LostBecause, Outcome, Resolved, Settings, Unusable};
 use crate::address::ClientAddress;
 use crate::peers::Peers;
 use crate::place::Place;
@@ -89,64 +88,6 @@ struct Held {
     seen: Timestamp,
     /// Since when the answer has it no more.
     left: Option<Timestamp>,
-}
-
-/// Something that the administrator is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A name has other addresses.
-    Moved {
-        /// Whose.
-        peer: PeerName,
-        /// Which.
-        name: String,
-        /// Before.
-        from: Vec<IpAddr>,
-        /// Now.
-        to: Vec<IpAddr>,
-    },
-    /// A name begins to fail.
-    Failing {
-        /// Whose.
-        peer: PeerName,
-        /// Which.
-        name: String,
-        /// Where.
-        place: Place,
-        /// Why.
-        why: Failure,
-        /// How long its addresses are used all the same; none where it has none.
-        held: Option<Duration>,
-    },
-    /// A name that failed resolves again.
-    Recovered {
-        /// Whose.
-        peer: PeerName,
-        /// Which.
-        name: String,
-    },
-    /// A name's hold is over: it has no address any longer.
-    Dropped {
-        /// Whose.
-        peer: PeerName,
-        /// Which.
-        name: String,
-        /// Since when it fails.
-        since: Timestamp,
-    },
-    /// An address of a name is not believed.
-    Refused {
-        /// Whose.
-        peer: PeerName,
-        /// Which.
-        name: String,
-        /// Where.
-        place: Place,
-        /// The address.
-        address: IpAddr,
-        /// Why.
-        why: Unusable,
-    },
 }
 
 impl Table {
@@ -468,7 +409,8 @@ impl Name {
         first.then(|| {
             let kept = !self.dropped && !self.current().is_empty();
             let held = self.good.filter(|_| kept).and_then(|good| {
-                let over = after(good, hold(settings, &why));
+                let from = if self.restored { good } else { since };
+                let over = after(from, hold(settings, &why));
                 Duration::try_from(over.duration_since(now)).ok().filter(|left| !left.is_zero())
             });
             let (peer, name, place) = (self.peer.clone(), self.name.clone(), self.place.clone());
@@ -487,9 +429,13 @@ impl Name {
     fn is_over(&self, settings: &Settings, now: Timestamp) -> bool {
         match (&self.failing, self.good) {
             _ if self.dropped => true,
-            (Some((_, why)), Some(good)) => now >= after(good, hold(settings, why)),
-            // Nobody has been asked since the restart: as if nobody had answered since then.
-            (None, Some(good)) if self.restored => now >= after(good, settings.hold_timeout),
+            // Nobody knows what a name server would have said while the gateway did not run.
+            (failing, Some(good)) if self.restored => {
+                let hold =
+                    failing.as_ref().map_or(settings.hold_timeout, |(_, why)| hold(settings, why));
+                now >= after(good, hold)
+            }
+            (Some((since, why)), Some(_)) => now >= after(*since, hold(settings, why)),
             _ => false,
         }
     }
@@ -498,6 +444,9 @@ impl Name {
     fn age(&mut self, settings: &Settings, now: Timestamp) -> Option<Event> {
         // What was in the future of a clock that was set back would be held until then.
         self.good = self.good.map(|good| good.min(now));
+        if let Some((since, _)) = &mut self.failing {
+            *since = now.min(*since);
+        }
         for held in &mut self.addresses {
             held.seen = held.seen.min(now);
             held.left = held.left.map(|left| left.min(now));
@@ -568,50 +517,6 @@ fn hold(settings: &Settings, why: &Failure) -> Duration {
 fn after(moment: Timestamp, time: Duration) -> Timestamp {
     let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
     moment.checked_add(time).unwrap_or(Timestamp::MAX)
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Moved { peer, name, from, to } if from.is_empty() => {
-                write!(f, "{peer} was found: {name} {}", Listed(to))
-            }
-            Self::Moved { peer, name, from, to } => {
-                write!(f, "{peer} moved: {name} {} → {}", Listed(from), Listed(to))
-            }
-            Self::Failing { peer, name, place, why, held } => {
-                write!(f, "{name} of `{peer}` at {place} does not resolve: {why}; ")?;
-                match held {
-                    Some(held) => {
-                        write!(f, "its last addresses are used for {} s more", held.as_secs())
-                    }
-                    None => write!(f, "it has no address, and the peer is not let in by it"),
-                }
-            }
-            Self::Recovered { peer, name } => write!(f, "{name} of `{peer}` resolves again"),
-            Self::Dropped { peer, name, since } => write!(
-                f,
-                "{name} of `{peer}` has not resolved since {since}, and its hold is over: the peer is not let in by it"
-            ),
-            Self::Refused { peer, name, place, address, why } => {
-                write!(
-                    f,
-                    "{address}, which {name} of `{peer}` at {place} has, is not believed: {why}"
-                )
-            }
-        }
-    }
-}
-
-struct Listed<'a>(&'a [IpAddr]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, address) in self.0.iter().enumerate() {
-            write!(f, "{}{address}", if at == 0 { "" } else { ", " })?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

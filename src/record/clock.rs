@@ -35,6 +35,8 @@ pub struct LocalClock {
     zone: TimeZone,
     local_second: UnixSeconds,
     local: [u8; LOCAL_LENGTH],
+    iso_second: UnixSeconds,
+    iso: [u8; ISO_LENGTH],
     http_second: UnixSeconds,
     http: [u8; HTTP_LENGTH],
 }
@@ -52,10 +54,13 @@ impl LocalClock {
             zone,
             local_second: UnixSeconds(0),
             local: LOCAL_SHAPE,
+            iso_second: UnixSeconds(0),
+            iso: ISO_SHAPE,
             http_second: UnixSeconds(0),
             http: HTTP_SHAPE,
         };
         clock.spell_local();
+        clock.spell_iso();
         clock.spell_http();
         clock
     }
@@ -68,6 +73,16 @@ impl LocalClock {
             self.spell_local();
         }
         &self.local
+    }
+
+    /// `time` as nginx's `$time_iso8601`: `2026-11-22T21:05:09+01:00`. Same bounds as
+    /// [`Self::time_local`].
+    pub fn time_iso8601(&mut self, time: UnixSeconds) -> &[u8; ISO_LENGTH] {
+        if time != self.iso_second {
+            self.iso_second = time;
+            self.spell_iso();
+        }
+        &self.iso
     }
 
     /// `time` as a `Date` field has it: `Sun, 22 Nov 2026 20:05:09 GMT`. Same bounds as
@@ -94,6 +109,21 @@ impl LocalClock {
         text[21] = if offset.seconds() < 0 { b'-' } else { b'+' };
         two_digits(&mut text[22..24], (minutes.abs() / 60) as i8);
         two_digits(&mut text[24..26], (minutes.abs() % 60) as i8);
+    }
+
+    fn spell_iso(&mut self) {
+        let timestamp = timestamp(self.iso_second);
+        let offset = self.zone.to_offset(timestamp);
+        let when = offset.to_datetime(timestamp);
+        let text = &mut self.iso;
+        four_digits(&mut text[0..4], when.year());
+        two_digits(&mut text[5..7], when.month());
+        two_digits(&mut text[8..10], when.day());
+        time_of_day(&mut text[11..19], when);
+        let minutes = offset.seconds() / 60;
+        text[19] = if offset.seconds() < 0 { b'-' } else { b'+' };
+        two_digits(&mut text[20..22], (minutes.abs() / 60) as i8);
+        two_digits(&mut text[23..25], (minutes.abs() % 60) as i8);
     }
 
     fn spell_http(&mut self) {
@@ -160,6 +190,8 @@ fn weekday_name(when: DateTime) -> &'static [u8; 3] {
 }
 
 const LOCAL_SHAPE: [u8; LOCAL_LENGTH] = *b"00/xxx/0000:00:00:00 +0000";
+const ISO_LENGTH: usize = ISO_SHAPE.len();
+const ISO_SHAPE: [u8; 25] = *b"0000-00-00T00:00:00+00:00";
 const HTTP_SHAPE: [u8; HTTP_LENGTH] = *b"xxx, 00 xxx 0000 00:00:00 GMT";
 const LOCAL_LENGTH: usize = 26;
 const HTTP_LENGTH: usize = 29;

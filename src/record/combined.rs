@@ -145,7 +145,7 @@ fn write_hex(out: &mut Vec<u8>, number: u16) {
 }
 
 /// `number` in decimal, with zeros in front up to `width` digits.
-fn write_number(out: &mut Vec<u8>, mut number: u64, width: usize) {
+pub(super) fn write_number(out: &mut Vec<u8>, mut number: u64, width: usize) {
     let mut digits = [b'0'; MAX_DIGITS];
     let mut first = digits.len();
     while number > 0 {

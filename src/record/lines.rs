@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
+use super::format::{LogFormat, SearchTerms};
 use super::writer::{LogSettings, Shared};
 
 /// What a log's thread is told.
@@ -35,6 +36,8 @@ pub struct LineBuffer {
     capacity: usize,
     flush_after: Duration,
     max_field: usize,
+    format: LogFormat,
+    search_terms: SearchTerms,
     queue: SyncSender<Message>,
     shared: Arc<Shared>,
     returned: Receiver<Vec<u8>>,
@@ -54,6 +57,8 @@ impl LineBuffer {
             capacity: settings.buffer,
             flush_after: settings.flush,
             max_field: settings.max_field,
+            format: settings.format.clone(),
+            search_terms: settings.search_terms,
             queue,
             shared,
             returned,
@@ -105,6 +110,11 @@ impl LineBuffer {
     /// The setting `flush`: how long a line may wait here.
     pub fn flush_after(&self) -> Duration {
         self.flush_after
+    }
+
+    /// The settings `format` and `search_terms`: how its lines are written.
+    pub fn style(&self) -> (LogFormat, SearchTerms) {
+        (self.format.clone(), self.search_terms)
     }
 
     /// The setting `max_field`: where a logged value is cut.
@@ -209,6 +219,8 @@ mod tests {
             buffer: capacity,
             flush: Duration::from_secs(1),
             max_field: 0,
+            format: LogFormat::Combined,
+            search_terms: SearchTerms::Full,
         };
         let (sender, messages) = sync_channel(queue);
         (LineBuffer::new(&settings, sender, Arc::new(Shared::new("test".into()))), messages)

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::format::{LogFormat, SearchTerms};
 use super::lines::{LineBuffer, Message, QUEUE};
 use super::thread::{LogThread, open_target};
 
@@ -27,6 +28,10 @@ pub struct LogSettings {
     pub flush: Duration,
     /// Where a logged value is cut, in escaped bytes; 0 cuts none.
     pub max_field: usize,
+    /// How a line is written.
+    pub format: LogFormat,
+    /// How search terms are.
+    pub search_terms: SearchTerms,
 }
 
 /// Where lines go.

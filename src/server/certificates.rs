@@ -49,10 +49,11 @@ pub(super) fn watch_certificates(
     let (stop, stopped) = mpsc::channel();
     let shared = Arc::clone(shared);
     let watch = move || {
-        let mut told: Option<Instant> = None;
+        // The configuration's reader has said at the start what expires.
+        let mut told = Instant::now();
         loop {
-            if told.is_none_or(|told| told.elapsed() >= DAY) {
-                told = Some(Instant::now());
+            if told.elapsed() >= DAY {
+                told = Instant::now();
                 warn_of_expiry(&shared);
             }
             if stopped.recv_timeout(LOOK) != Err(mpsc::RecvTimeoutError::Timeout) {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, interval, sleep, timeout_at};
 use super::Phase;
 use crate::address::ClientAddress;
 use crate::connection;
-use crate::gateway::ConnectionFacts;
+use crate::gateway::{ConnectionFacts, Noted};
 use crate::record::WorkerLog;
 use crate::worker::{Counted, Shared, Worker};
 
@@ -101,7 +101,14 @@ fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: 
     match Counted::new(worker, facts.stranger) {
         None => worker.diagnostics.unheard(ClientAddress::new(address.ip())),
         Some((counted, over_ceiling)) => {
-            let facts = ConnectionFacts { over_ceiling, ..facts };
+            let local = match worker.log.needs().local_address {
+                true => stream.local_addr().ok(),
+                false => None,
+            };
+            let local = local.map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
+            let number = worker.shared.next_connection();
+            let noted = Noted { number, local, ..*facts.noted }.into();
+            let facts = ConnectionFacts { over_ceiling, noted, ..facts };
             connection::begin(counted, stream, facts);
         }
     }

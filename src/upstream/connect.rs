@@ -17,6 +17,7 @@ use super::records::Records;
 use super::tls::{self, Tls};
 use super::transport::{Session, Transport};
 use crate::proxy_protocol::write::Relayed;
+use crate::record::Trace;
 use crate::refusal::UpstreamFault;
 
 /// How XiVO is reached.
@@ -37,6 +38,24 @@ pub struct Route<'a> {
     /// Whom the PROXY protocol names (`upstream.send_proxy_protocol`). Such a connection belongs to
     /// one client and carries one question.
     pub relayed: Option<Relayed>,
+    /// What is told of each try.
+    pub trace: Option<&'a Trace>,
+}
+
+impl Route<'_> {
+    /// A try begins.
+    pub(super) fn tries(&self, address: Option<SocketAddr>) {
+        if let Some(trace) = self.trace {
+            trace.begin(address);
+        }
+    }
+
+    /// The try has a connection.
+    pub(super) fn connected(&self) {
+        if let Some(trace) = self.trace {
+            trace.connected();
+        }
+    }
 }
 
 /// Connects to the first of the route's addresses that answers.
@@ -47,7 +66,9 @@ pub async fn connect(route: &Route<'_>) -> Result<Connection, UpstreamFault> {
     let reusable = route.relayed.is_none();
     check_relayed(route).map_err(UpstreamFault::Unreachable)?;
     if let Some(socket) = route.socket {
+        route.tries(None);
         let stream = connect_to_socket(route, socket).await.map_err(UpstreamFault::Unreachable)?;
+        route.connected();
         return Ok(Connection::new(Transport::Unix(stream), reusable));
     }
     let mut fault = UpstreamFault::Unreachable("its host name has no address yet");
@@ -58,13 +79,17 @@ pub async fn connect(route: &Route<'_>) -> Result<Connection, UpstreamFault> {
             );
             continue;
         }
+        route.tries(Some(address));
         let opened = match timeout(route.connect_timeout, connect_to(route, address)).await {
             Ok(Ok(stream)) => open(route, stream).await,
             Ok(Err(why)) => Err(why),
             Err(_) => Err(TOO_SLOW),
         };
         match opened {
-            Ok(transport) => return Ok(Connection::new(transport, reusable)),
+            Ok(transport) => {
+                route.connected();
+                return Ok(Connection::new(transport, reusable));
+            }
             Err(why) => fault = UpstreamFault::Unreachable(why),
         }
     }

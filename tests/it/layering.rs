@@ -18,6 +18,7 @@ const CORE: &[&str] = &[
     "limits.rs",
     "limits",
     "names.rs",
+    "names/event.rs",
     "names/table.rs",
     "lookup.rs",
     "lookup",
@@ -29,6 +30,8 @@ const CORE: &[&str] = &[
     "record/clock.rs",
     "record/combined.rs",
     "record/escape.rs",
+    "record/format.rs",
+    "record/format",
     "refusal.rs",
     "senders.rs",
 ];

@@ -27,6 +27,8 @@ mod lifecycle;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod log_formats;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod names;

@@ -4,6 +4,11 @@
 //! What may differ: the time, `$remote_user` (nginx has none, the gateway writes the peer), and the size of an answer with a
 //! status of 400 and above, whose body is each one's own. Everything else that differs is in [`OTHERWISE`], with its reason.
 
+#[cfg(test)]
+mod formats;
+#[cfg(test)]
+mod transports;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -80,6 +85,9 @@ const NGINX: &str = "
 const LIMITS: &str = "
 [[access_log]]
 path = \"for-goaccess.log\"
+[[access_log]]
+path = \"with-more.log\"
+format = \"gateway\"
 [limits]
 head_timeout = \"1s\"
 max_uri = \"4k\"
@@ -531,6 +539,7 @@ impl Pair {
         assert_eq!(lines("access.log"), self.seen[1], "no line came late");
         assert_eq!(lines("for-goaccess.log"), self.seen[1]);
         read_by_goaccess(&self.gateway.file("for-goaccess.log"));
+        read_by_goaccess(&self.gateway.file("with-more.log"));
     }
 }
 

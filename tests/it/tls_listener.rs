@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -668,4 +668,38 @@ fn no_handshake_fails_while_certificates_are_replaced() {
     }));
     assert!(seen.len() > 1, "no certificate was replaced while handshakes were made");
     drop(directory);
+}
+
+#[test]
+fn testssl_finds_nothing_to_complain_of() {
+    let Some(testssl) = or_left_out(program("testssl", "testssl.sh")) else { return };
+    let server = authority().issue(&Wanted::server("localhost"));
+    let site = site_with(&server, "", &[], |setup| {
+        setup.limits("unknown_rate = { per_second = 100000, burst = 100000 }")
+    });
+    let report = site.path().join("report.json");
+    // Protocols, what a server should not offer, forward secrecy; against nothing outside of this machine.
+    let output = Command::new(testssl)
+        .args(["--quiet", "--color", "0", "--warnings", "off", "--nodns", "none"])
+        .args(["-p", "-s", "-f", "--jsonfile", text(&report)])
+        .arg(site.address().to_string())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let found = fs::read_to_string(&report).unwrap_or_else(|_| panic!("{said}"));
+    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    let of = |id: &str| {
+        let finding = found.as_array().unwrap().iter().find(|finding| finding["id"] == id);
+        finding.map(|finding| finding["finding"].as_str().unwrap().to_owned()).unwrap_or_default()
+    };
+    assert!(of("TLS1_2").starts_with("offered"), "{said}");
+    assert!(of("TLS1_3").starts_with("offered"), "{said}");
+    assert!(of("FS").starts_with("offered") || of("PFS").starts_with("offered"), "{said}");
+    // One finding is of the OpenSSL that testssl runs, which lacks what no gateway should offer.
+    let ours = found.as_array().unwrap().iter().filter(|finding| finding["id"] != "engine_problem");
+    for finding in ours {
+        let severity = finding["severity"].as_str().unwrap();
+        assert!(["OK", "INFO"].contains(&severity), "{finding}\n{said}");
+    }
 }

@@ -123,6 +123,7 @@ async fn certificate(
         connect_timeout: asked.connect_timeout,
         tls: Some(&tls),
         relayed: asked.relayed.then_some(relayed),
+        trace: None,
     };
     let connected = tokio::time::timeout(PATIENCE + PATIENCE, connect(&route)).await;
     let connected = connected.map_err(|_| "there was no answer in time".to_owned());

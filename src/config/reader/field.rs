@@ -29,6 +29,11 @@ impl<'a> Field<'a> {
         Self { reading: self.reading, name: Rc::clone(&self.name), value }
     }
 
+    /// The key alone, for a section whose keys are names.
+    pub(in crate::config) fn key(&self) -> &str {
+        self.name.split_once('.').map_or(&*self.name, |(_, key)| key)
+    }
+
     pub(in crate::config) fn span(&self) -> Range<usize> {
         self.value.span()
     }

@@ -17,6 +17,8 @@ fn settings(path: &Path, buffer: usize) -> LogSettings {
         buffer,
         flush: Duration::from_secs(1),
         max_field: 0,
+        format: LogFormat::Combined,
+        search_terms: SearchTerms::Full,
     }
 }
 

@@ -1,0 +1,116 @@
+//! `[log_format]`: formats of access logs by name, in nginx's language.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::complaint::{Complaint, listed, nearest, shown};
+use super::reader::{Field, Section};
+use crate::record::format::{Escape, Format, FormatError, LogFormat, PREDEFINED, names};
+
+/// The formats that an access log may name.
+pub(super) struct Formats(HashMap<String, Option<LogFormat>>);
+
+impl Formats {
+    /// Reads the section. A format with an error is known all the same, so that a log that names it is
+    /// not complained of as well.
+    pub(super) fn read(section: Section<'_>) -> Self {
+        let mut formats = HashMap::new();
+        for (name, text) in PREDEFINED {
+            let format = match name {
+                "combined" => Some(LogFormat::Combined),
+                _ => Format::compile(&[text]).ok().map(|it| LogFormat::Compiled(Arc::new(it))),
+            };
+            formats.insert(name.to_owned(), format);
+        }
+        for field in section.take_all() {
+            let name = field.key().to_owned();
+            if PREDEFINED.iter().any(|(predefined, _)| *predefined == name) {
+                let message = format!("{} is predefined", shown(&name));
+                let complaint = Complaint::new(message, "allowed: a name of its own");
+                field.refuse(complaint.help("give this format another name, such as \"ours\""));
+                continue;
+            }
+            formats.insert(name, compile(&field));
+        }
+        Self(formats)
+    }
+
+    /// The format that a log names.
+    pub(super) fn named(&self, field: &Field<'_>) -> Option<LogFormat> {
+        let text = field.text()?;
+        if let Some(format) = self.0.get(&text) {
+            return format.clone();
+        }
+        let mut known: Vec<&str> = self.0.keys().map(String::as_str).collect();
+        known.sort_unstable();
+        let message = match text.contains('$') {
+            true => format!("{} is no name of a format", shown(&text)),
+            false => format!("there is no format {}", shown(&text)),
+        };
+        let label = format!("allowed: {}", listed(&known, "or"));
+        let complaint = Complaint::new(message, label);
+        let help = match (text.contains('$'), nearest(&text, known.iter().copied())) {
+            (true, _) => {
+                "write the format in [log_format], by a name, and that name here".to_owned()
+            }
+            (false, Some(near)) => format!("did you mean \"{near}\"?"),
+            (false, None) => format!("write it in [log_format]: {text} = '…'"),
+        };
+        field.refuse(complaint.help(help));
+        None
+    }
+}
+
+/// A string, or several that are joined.
+fn compile(field: &Field<'_>) -> Option<LogFormat> {
+    let parts = field.one_or_more("nginx's log_format text, in one string or a list of them")?;
+    let parts = parts.iter().map(Field::literal).collect::<Option<Vec<_>>>()?;
+    let compiled = Format::compile(&parts).map_err(|error| complaint(&error));
+    field.accept(compiled).map(|format| LogFormat::Compiled(Arc::new(format)))
+}
+
+fn complaint(error: &FormatError) -> Complaint {
+    let text = "allowed: what stands in an nginx.conf behind log_format and the name";
+    match error {
+        FormatError::Unknown(name) => {
+            let complaint = Complaint::new(
+                format!("there is no variable ${name}"),
+                "allowed: nginx's variables and the gateway's own",
+            );
+            match nearest(name, names()) {
+                Some(near) => complaint.help(format!("did you mean ${near}?")),
+                None => complaint.help("the README lists the variables"),
+            }
+        }
+        FormatError::Unavailable(name, why) => {
+            let message = format!("${name} is a variable of nginx that means nothing here");
+            Complaint::new(message, "no such value here").help(*why)
+        }
+        FormatError::NoName(rest) => {
+            let message = format!("a `$` stands before {}, which begins no variable", shown(rest));
+            Complaint::new(message, "allowed: $name or ${name}")
+                .help("a format cannot hold a `$` of its own, in nginx as here")
+        }
+        FormatError::Unclosed(name) => {
+            let message = format!("the closing bracket in \"{name}\" variable is missing");
+            Complaint::new(message, format!("allowed: ${{{name}}}"))
+        }
+        FormatError::Escape(word) => {
+            let words = Escape::WORDS.map(|(word, _)| word);
+            let label = format!("allowed: escape={}", listed(&words, "or"));
+            let complaint = Complaint::new(format!("escape={word} is unknown"), label);
+            match nearest(word, words) {
+                Some(near) => complaint.help(format!("did you mean escape={near}?")),
+                None => complaint,
+            }
+        }
+        FormatError::Quotes(why) => {
+            Complaint::new(format!("it begins with nginx's quotes, and {why}"), text).help(
+                "write all of it in nginx's quotes, with blanks between the pieces, or none of it",
+            )
+        }
+        FormatError::WholeDirective => Complaint::new("it holds the directive's name", text)
+            .help("leave `log_format` and the format's name out; the name is the key here"),
+        FormatError::Empty => Complaint::new("the format is empty", text),
+    }
+}

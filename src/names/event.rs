@@ -1,0 +1,113 @@
+//! What the administrator is told of names: one line for each change.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Failure, Unusable};
+use crate::place::Place;
+use crate::policy::PeerName;
+
+/// Something that the administrator is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A name has other addresses.
+    Moved {
+        /// Whose.
+        peer: PeerName,
+        /// Which.
+        name: String,
+        /// Before.
+        from: Vec<IpAddr>,
+        /// Now.
+        to: Vec<IpAddr>,
+    },
+    /// A name begins to fail.
+    Failing {
+        /// Whose.
+        peer: PeerName,
+        /// Which.
+        name: String,
+        /// Where.
+        place: Place,
+        /// Why.
+        why: Failure,
+        /// How long its addresses are used all the same; none where it has none.
+        held: Option<Duration>,
+    },
+    /// A name that failed resolves again.
+    Recovered {
+        /// Whose.
+        peer: PeerName,
+        /// Which.
+        name: String,
+    },
+    /// A name's hold is over: it has no address any longer.
+    Dropped {
+        /// Whose.
+        peer: PeerName,
+        /// Which.
+        name: String,
+        /// Since when it fails.
+        since: Timestamp,
+    },
+    /// An address of a name is not believed.
+    Refused {
+        /// Whose.
+        peer: PeerName,
+        /// Which.
+        name: String,
+        /// Where.
+        place: Place,
+        /// The address.
+        address: IpAddr,
+        /// Why.
+        why: Unusable,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Moved { peer, name, from, to } if from.is_empty() => {
+                write!(f, "{peer} was found: {name} {}", Listed(to))
+            }
+            Self::Moved { peer, name, from, to } => {
+                write!(f, "{peer} moved: {name} {} → {}", Listed(from), Listed(to))
+            }
+            Self::Failing { peer, name, place, why, held } => {
+                write!(f, "{name} of `{peer}` at {place} does not resolve: {why}; ")?;
+                match held {
+                    Some(held) => {
+                        write!(f, "its last addresses are used for {} s more", held.as_secs())
+                    }
+                    None => write!(f, "it has no address, and the peer is not let in by it"),
+                }
+            }
+            Self::Recovered { peer, name } => write!(f, "{name} of `{peer}` resolves again"),
+            Self::Dropped { peer, name, since } => write!(
+                f,
+                "{name} of `{peer}` has not resolved since {since}, and its hold is over: the peer is not let in by it"
+            ),
+            Self::Refused { peer, name, place, address, why } => {
+                write!(
+                    f,
+                    "{address}, which {name} of `{peer}` at {place} has, is not believed: {why}"
+                )
+            }
+        }
+    }
+}
+
+struct Listed<'a>(&'a [IpAddr]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, address) in self.0.iter().enumerate() {
+            write!(f, "{}{address}", if at == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}

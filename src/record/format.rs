@@ -1,0 +1,162 @@
+//! Access-log formats in nginx's `log_format` language, compiled once and run for each request.
+//!
+//! A [`Format`] is a flat list of literals and variables. Running it appends to the line buffer and
+//! allocates nothing, but for values that have to be decoded or put together first, which go through a
+//! buffer that is kept. What a format needs to be found out about a request, it says
+//! ([`Format::needs`]); what no format needs is not computed.
+//!
+//! Language, escapes, absent values and precision are those of `ngx_http_log_module` in nginx 1.22,
+//! held by a test that compares the lines of both. `$name` and `${name}` are variables; a `$` before
+//! anything else is an error, as there.
+
+mod escape;
+mod line;
+mod mask;
+mod parse;
+mod variable;
+
+use std::sync::Arc;
+
+pub use escape::Escape;
+pub use line::{Asked, Attempt, Checked, Facts, TlsLine, Writer};
+pub use mask::{SearchTerms, TermKey};
+pub use parse::FormatError;
+pub use variable::{Named, Unavailable, Variable, names};
+
+pub(super) use mask::{Masked, from_question_mark};
+
+/// A compiled format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Format {
+    program: Box<[Op]>,
+    escape: Escape,
+    needs: Needs,
+}
+
+/// One step of a format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Op {
+    Literal(Box<[u8]>),
+    Variable(Variable),
+}
+
+/// What a format needs to know that costs something to find out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// When the request ended, to the millisecond.
+    pub times: bool,
+    /// The address that a connection came to.
+    pub local_address: bool,
+    /// The head of the answer.
+    pub answer_head: bool,
+    /// How XiVO was asked.
+    pub upstream: bool,
+    /// The line of the configuration that decided.
+    pub rule: bool,
+}
+
+impl Needs {
+    /// What either needs.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            times: self.times | other.times,
+            local_address: self.local_address | other.local_address,
+            answer_head: self.answer_head | other.answer_head,
+            upstream: self.upstream | other.upstream,
+            rule: self.rule | other.rule,
+        }
+    }
+}
+
+impl Format {
+    /// Compiles a `log_format`: what stands behind its name in an nginx.conf. `parts` are joined as
+    /// nginx joins its parameters, with nothing between; the first may begin with `escape=…`, or be
+    /// that. A part that is written in nginx's own single quotes, in several pieces perhaps, is read as
+    /// nginx reads it; any other stands for itself.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn compile(parts: &[&str]) -> Result<Self, FormatError> {
+        let (escape, text) = parse::text(parts)?;
+        let program = parse::program(&text)?;
+        let needs = program.iter().fold(Needs::default(), |needs, op| match op {
+            Op::Literal(_) => needs,
+            Op::Variable(variable) => needs.or(variable.needs()),
+        });
+        Ok(Self { program: program.into(), escape, needs })
+    }
+
+    /// What it needs.
+    pub fn needs(&self) -> Needs {
+        self.needs
+    }
+
+    pub(super) fn program(&self) -> &[Op] {
+        &self.program
+    }
+
+    pub(super) fn escape(&self) -> Escape {
+        self.escape
+    }
+}
+
+/// The format of an access log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// nginx's predefined one, which has a writer of its own.
+    #[default]
+    Combined,
+    /// Any other.
+    Compiled(Arc<Format>),
+}
+
+impl LogFormat {
+    /// What it needs.
+    pub fn needs(&self) -> Needs {
+        match self {
+            Self::Combined => Needs::default(),
+            Self::Compiled(format) => format.needs(),
+        }
+    }
+}
+
+/// The formats that need no `[log_format]`, as they would be written there.
+pub const PREDEFINED: [(&str, &str); 3] =
+    [("combined", COMBINED), ("gateway", GATEWAY), ("gateway_json", GATEWAY_JSON)];
+
+/// nginx's own.
+const COMBINED: &str = concat!(
+    r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "#,
+    r#""$http_referer" "$http_user_agent""#
+);
+
+/// `combined`, and one quoted field behind it: goaccess takes anything there, Vector's
+/// `parse_nginx_log` exactly that much.
+const GATEWAY: &str = concat!(
+    r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "#,
+    r#""$http_referer" "$http_user_agent" "peer=$peer action=$action reason=$reason limit=$limit "#,
+    r#"rule=$rule source=$client_source host=$host rt=$request_time uct=$upstream_connect_time "#,
+    r#"uht=$upstream_header_time urt=$upstream_response_time us=$upstream_status "#,
+    r#"revision=$policy_revision id=$request_id""#
+);
+
+/// The same for readers of JSON. What may be absent is a string, so that each line is valid.
+const GATEWAY_JSON: &str = concat!(
+    r#"escape=json {"time":"$time_iso8601","msec":$msec,"remote_addr":"$remote_addr","#,
+    r#""peer":"$peer","client_source":"$client_source","request":"$request","#,
+    r#""method":"$request_method","uri":"$uri","args":"$args","action":"$action","#,
+    r#""host":"$host","scheme":"$scheme","status":$status,"reason":"$reason","#,
+    r#""limit":"$limit","rule":"$rule","policy_revision":"$policy_revision","#,
+    r#""body_bytes_sent":$body_bytes_sent,"request_time":$request_time,"#,
+    r#""upstream_addr":"$upstream_addr","upstream_status":"$upstream_status","#,
+    r#""upstream_connect_time":"$upstream_connect_time","#,
+    r#""upstream_header_time":"$upstream_header_time","#,
+    r#""upstream_response_time":"$upstream_response_time","referer":"$http_referer","#,
+    r#""user_agent":"$http_user_agent","ssl_protocol":"$ssl_protocol","#,
+    r#""ssl_client_s_dn":"$ssl_client_s_dn","connection":$connection,"#,
+    r#""connection_requests":$connection_requests,"request_id":"$request_id"}"#
+);
+
+#[cfg(test)]
+mod tests;
