@@ -43,6 +43,8 @@ pub enum CertificateFault {
     Expired,
     /// Now is before its first day.
     NotYetValid,
+    /// The same of a certificate between it and its authority: it has expired, or is not valid yet.
+    IssuerNotValid,
     /// It stands in the `crl`.
     Revoked,
     /// The `crl` says nothing of its issuer, or is too old to be believed.
@@ -51,7 +53,9 @@ pub enum CertificateFault {
     NotForClients,
     /// It is believed, and none of the names or keys that the policy wants.
     NotOfPeer,
-    /// It cannot be read, or is broken in another way.
+    /// It is one for an authority, as self-signed ones often are.
+    AuthoritysOwn,
+    /// It is broken in another way, or signed in one that is not known here.
     Broken,
 }
 
@@ -63,21 +67,22 @@ impl CertificateFault {
             Self::UnknownIssuer => "is not signed by an authority that this gateway believes",
             Self::Expired => "has expired",
             Self::NotYetValid => "is not valid yet",
+            Self::IssuerNotValid => {
+                "is signed by an authority whose own certificate is not valid now"
+            }
             Self::Revoked => "has been revoked",
             Self::RevocationUnknown => "cannot be checked for revocation",
             Self::NotForClients => "is not made for TLS clients",
             Self::NotOfPeer => "is not this peer's",
-            Self::Broken => "cannot be read",
+            Self::AuthoritysOwn => "is an authority's own, and no client's",
+            Self::Broken => "cannot be verified",
         }
     }
 
-    /// Whether it is a fault of who vouches for the certificate, and none of the certificate: a key
-    /// that a policy names itself needs nobody to vouch for it.
-    fn concerns_authority(self) -> bool {
-        matches!(
-            self,
-            Self::NoAuthority | Self::UnknownIssuer | Self::RevocationUnknown | Self::NotForClients
-        )
+    /// Whether it counts for a key that a policy names itself: that needs nobody to vouch for it, and
+    /// whoever makes a certificate for it alone, as `openssl req -x509` does, may make it in any way.
+    fn concerns_key(self) -> bool {
+        matches!(self, Self::Expired | Self::NotYetValid | Self::Revoked)
     }
 }
 
@@ -90,10 +95,10 @@ impl Shown<'_> {
     pub fn satisfies(&self, rule: &CertificateRule) -> Result<(), CertificateFault> {
         let certificate = self.certificate;
         if rule.public_key_sha256.contains(&certificate.spki_sha256) {
-            return match self.standing {
-                Err(fault) if !fault.concerns_authority() => Err(fault),
-                _ => Ok(()),
-            };
+            return self.standing.or_else(|fault| match fault.concerns_key() {
+                true => Err(fault),
+                false => Ok(()),
+            });
         }
         let any = |wanted: &[String], found: &[String]| wanted.iter().any(|w| found.contains(w));
         let common_name = certificate.common_name.as_ref();

@@ -243,10 +243,14 @@ impl<T> Peers<T> {
         Self { peers, v4, v6, certificates, named, resolved: resolved.to_vec() }
     }
 
-    /// The policies that write the longest prefix around `address`, and where.
-    pub fn written(&self, address: ClientAddress) -> impl Iterator<Item = (&Policy, &Place)> {
+    /// The policies that write the longest prefix around `address`, that prefix, and where.
+    pub fn written(
+        &self,
+        address: ClientAddress,
+    ) -> impl Iterator<Item = (&Policy, IpNet, &Place)> {
         let written = |held: &HostOf<'_, T>| held.name.is_none();
-        self.holders(address).filter(written).map(|held| (&held.peer.policy, held.place))
+        let holders = self.holders(address).filter(written);
+        holders.map(|held| (&held.peer.policy, held.prefix, held.place))
     }
 
     /// All peers, in the order of their files.

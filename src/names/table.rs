@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Event, Failure, Lost, LostBecause, Outcome, Resolved, Settings, Unusable};
@@ -150,7 +151,10 @@ impl Table {
     /// What is to be remembered of each name that has resolved: it, its addresses, and when.
     pub fn remembered(&self) -> impl Iterator<Item = Remembered<'_>> {
         self.names.iter().filter_map(|known| {
-            let current = known.addresses.iter().filter(|held| held.left.is_none());
+            // What is refused stays so: after a restart the first name would have it, whose it never was.
+            let believed =
+                |held: &&Held| held.left.is_none() && !known.reported.contains(&held.address);
+            let current = known.addresses.iter().filter(believed);
             Some(Remembered {
                 name: &known.name,
                 addresses: current.map(|held| held.address).collect(),
@@ -265,9 +269,11 @@ impl Table {
             return Some(Unusable::NoCallers);
         }
         let mut written = None;
-        for (policy, place) in self.written.written(ClientAddress::new(address)) {
+        for (policy, prefix, place) in self.written.written(ClientAddress::new(address)) {
+            // Beside a shorter prefix the address would be the longer one, and its holder gone there.
             let told_apart = known.with_certificate
-                && policy.certificate.as_ref().is_some_and(|rule| rule.require == Require::Both);
+                && policy.certificate.as_ref().is_some_and(|rule| rule.require == Require::Both)
+                && prefix == IpNet::from(address);
             if policy.name == known.peer {
                 written = None;
                 break;

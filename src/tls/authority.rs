@@ -139,9 +139,16 @@ impl ClientCertVerifier for KeyHolder {
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        let length = intermediates.iter().fold(end_entity.len(), |sum, der| sum + der.len());
+        if length > LONGEST_CHAIN {
+            return Err(Error::General(format!(
+                "the client's certificates have {length} bytes together, and {LONGEST_CHAIN} are \
+                 allowed"
+            )));
+        }
         match Certificate::read(end_entity) {
             Ok(_) => Ok(ClientCertVerified::assertion()),
             Err(_) => Err(CertificateError::BadEncoding.into()),
@@ -170,3 +177,6 @@ impl ClientCertVerifier for KeyHolder {
         self.algorithms.supported_schemes()
     }
 }
+
+/// What a client may show, in bytes: it is held for as long as the connection, whoever it is.
+const LONGEST_CHAIN: usize = 16 * 1024;

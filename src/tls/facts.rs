@@ -1,6 +1,7 @@
 //! What the handshake of a connection brought.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
@@ -82,7 +83,9 @@ impl Presented {
     fn of(chain: &[CertificateDer<'_>]) -> Result<Option<Self>, UnreadableCertificate> {
         let Some(first) = chain.first() else { return Ok(None) };
         let leaf = Certificate::read(first)?;
-        let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
+        let further = intermediates(chain.get(1..).unwrap_or_default());
+        let chain = std::iter::once(first).chain(further);
+        let chain = chain.map(|der| der.clone().into_owned()).collect();
         Ok(Some(Self { chain, leaf, judged: Cell::new(None) }))
     }
 
@@ -104,11 +107,33 @@ impl Presented {
         if let Some(judged) = known.filter(|j| j.revision == revision && j.second == second) {
             return judged.standing;
         }
-        let standing = authority.judge(&self.chain, now);
+        let standing = authority.judge(&self.chain, now).map_err(|fault| match fault {
+            // Its own dates are right.
+            CertificateFault::Expired | CertificateFault::NotYetValid => {
+                CertificateFault::IssuerNotValid
+            }
+            CertificateFault::Broken if self.leaf.is_authority => CertificateFault::AuthoritysOwn,
+            fault => fault,
+        });
         self.judged.set(Some(Judged { revision, second, standing }));
         standing
     }
 }
+
+/// The certificates that can lead from a client's to its authority: one of each name, and few.
+///
+/// Anybody may send any, signed by nobody, and of ten with one name there are thousands of ways to an
+/// authority, each of which would be tried: the client pays nothing for that, and the gateway much.
+fn intermediates<'c, 'd>(chain: &'c [CertificateDer<'d>]) -> Vec<&'c CertificateDer<'d>> {
+    let mut names = HashSet::new();
+    let is_first = |der: &&CertificateDer<'_>| {
+        Certificate::read(der).is_ok_and(|read| names.insert(read.subject))
+    };
+    chain.iter().take(MOST_INTERMEDIATES).filter(is_first).collect()
+}
+
+/// So many certificates between a client's and its authority are looked at.
+const MOST_INTERMEDIATES: usize = 6;
 
 fn version_name(version: ProtocolVersion) -> &'static str {
     match version {
@@ -133,5 +158,71 @@ fn cipher_name(suite: CipherSuite) -> &'static str {
         CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
         CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    use rustls::RootCertStore;
+
+    use super::*;
+    use crate::place::Place;
+    use crate::policy::{CertificateRule, Require};
+
+    fn self_signed(name: &str, is_ca: IsCa) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.is_ca = is_ca;
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    }
+
+    fn authority() -> CertificateDer<'static> {
+        self_signed("authority", IsCa::Ca(BasicConstraints::Unconstrained))
+    }
+
+    fn believing(root: CertificateDer<'static>) -> ClientAuthority {
+        let mut roots = RootCertStore::empty();
+        roots.add(root).unwrap();
+        ClientAuthority::new(roots, Vec::new()).unwrap()
+    }
+
+    fn pinned(certificate: &CertificateDer<'_>) -> CertificateRule {
+        CertificateRule {
+            public_key_sha256: vec![Certificate::read(certificate).unwrap().spki_sha256],
+            san_dns: Vec::new(),
+            san_uri: Vec::new(),
+            common_name: Vec::new(),
+            require: Require::Certificate,
+            place: Place::new(std::sync::Arc::default(), 1),
+        }
+    }
+
+    #[test]
+    fn a_pinned_key_needs_no_authority_where_there_is_one_for_others() {
+        let others = believing(authority());
+        // As `openssl req -x509` makes them: an authority's own.
+        for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+            let own = self_signed("lyon", is_ca.clone());
+            let facts = TlsFacts::assumed(std::slice::from_ref(&own), None).unwrap();
+            let shown = facts.shown(&others, Timestamp::now()).unwrap();
+            let expected = match is_ca {
+                IsCa::Ca(_) => CertificateFault::AuthoritysOwn,
+                _ => CertificateFault::UnknownIssuer,
+            };
+            assert_eq!(shown.standing, Err(expected));
+            assert_eq!(shown.satisfies(&pinned(&own)), Ok(()), "{is_ca:?}");
+            assert_eq!(shown.satisfies(&pinned(&authority())), Err(expected));
+        }
+    }
+
+    #[test]
+    fn the_ways_to_an_authority_do_not_multiply() {
+        let ca = || self_signed("between", IsCa::Ca(BasicConstraints::Unconstrained));
+        let mut chain = vec![self_signed("lyon", IsCa::NoCa), authority()];
+        chain.extend((0..20).map(|_| ca()));
+        let facts = TlsFacts::assumed(&chain, None).unwrap();
+        let kept = facts.presented.unwrap().chain;
+        assert_eq!(kept, chain[..3]);
     }
 }

@@ -180,6 +180,13 @@ fn who_has_an_address_first_keeps_it_for_as_long_as_it_has_it() {
     assert_eq!(peers, ["annecy 198.51.100.5", "lyon 198.51.100.4"]);
     assert_eq!((lost.len(), events.len()), (1, 1));
     assert!(events[0].to_string().contains("the name of `lyon`"), "{}", events[0]);
+    let mut restarted = Table::new(&[policy("annecy", &[]), policy("lyon", &[])], settings());
+    table.remembered().for_each(|remembered| restarted.restore(&remembered));
+    let again = answer(&["198.51.100.4", "198.51.100.5"]);
+    for second in 2..4 {
+        assert_eq!(known(&mut restarted, second), peers, "also after a restart");
+        restarted.answer("annecy.example.org", &again, at(second), 0.0);
+    }
     lyon(&mut table, &answer(&["198.51.100.6"]), 2);
     assert_eq!(
         known(&mut table, 2),
@@ -296,6 +303,14 @@ fn peers_that_certificates_tell_apart_may_have_one_address() {
     lyon(&mut table, &answer(&["198.51.100.4"]), 0);
     table.answer("nice.example.org", &answer(&["198.51.100.4"]), at(0), 0.0);
     assert_eq!(known(&mut table, 0), ["lyon 198.51.100.4", "nice 198.51.100.4"]);
+    // The one address that is written is held by both; in a wider prefix the name would push the one
+    // that writes it out.
+    let wide =
+        Policy { hosts: policy_with_hosts("nice", &["203.0.113.0/24"]).hosts, ..with("nice") };
+    let one = Policy { hosts: policy_with_hosts("caen", &["192.0.2.7/32"]).hosts, ..with("caen") };
+    let mut beside = Table::new(&[with("lyon"), wide, one], settings());
+    lyon(&mut beside, &answer(&["203.0.113.5", "192.0.2.7"]), 0);
+    assert_eq!(known(&mut beside, 0), ["lyon 192.0.2.7"]);
     let names: Vec<_> = std::iter::from_fn(|| table.take_due(at(1000))).collect();
     assert_eq!(names.len(), 2, "one that is known by its certificate alone has no say: {names:?}");
 }

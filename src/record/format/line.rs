@@ -127,13 +127,13 @@ impl Writer<'_> {
 /// What OpenSSL calls a certificate's fault, and with it nginx.
 fn verdict(fault: CertificateFault, certificate: &Certificate) -> &'static str {
     match fault {
-        CertificateFault::NoAuthority | CertificateFault::UnknownIssuer => {
-            match certificate.subject == certificate.issuer {
-                true => "self-signed certificate",
-                false => "unable to verify the first certificate",
-            }
-        }
-        CertificateFault::Expired => "certificate has expired",
+        CertificateFault::NoAuthority
+        | CertificateFault::UnknownIssuer
+        | CertificateFault::AuthoritysOwn => match certificate.subject == certificate.issuer {
+            true => "self-signed certificate",
+            false => "unable to verify the first certificate",
+        },
+        CertificateFault::Expired | CertificateFault::IssuerNotValid => "certificate has expired",
         CertificateFault::NotYetValid => "certificate is not yet valid",
         CertificateFault::Revoked => "certificate revoked",
         CertificateFault::RevocationUnknown => "unable to get certificate CRL",
