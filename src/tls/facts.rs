@@ -203,7 +203,7 @@ mod tests {
         let others = believing(authority());
         // As `openssl req -x509` makes them: an authority's own.
         for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
-            let own = self_signed("lyon", is_ca.clone());
+            let own = self_signed("lyon", is_ca);
             let facts = TlsFacts::assumed(std::slice::from_ref(&own), None).unwrap();
             let shown = facts.shown(&others, Timestamp::now()).unwrap();
             let expected = match is_ca {
