@@ -21,8 +21,10 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 mod distinguished_name;
+mod fingerprint;
 mod revocations;
 
+pub use fingerprint::{Fingerprint, NoFingerprint};
 pub use revocations::RevocationList;
 
 use distinguished_name::{bmp, rfc2253};

@@ -15,6 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ring::digest;
 
+use crate::certificate::Fingerprint;
 use crate::certificate::Hex;
 use crate::forwarded::ForwardedHeader;
 use crate::place::{Place, Placed};
@@ -22,7 +23,7 @@ use crate::policy::{Policy, Rate};
 use crate::record::LogSettings;
 use crate::senders::Senders;
 use crate::tls::TlsSettings;
-use crate::upstream::{Fingerprint, Tls};
+use crate::upstream::Tls;
 
 mod address;
 mod authority;
@@ -30,6 +31,7 @@ mod certificate;
 mod complaint;
 mod directory;
 mod environment;
+mod fingerprint;
 mod gateway;
 mod hosts;
 mod limits;
@@ -229,12 +231,17 @@ fn assemble(
         .collect();
     found.extend(overlap::compare(&written));
     found.extend(senders::compare(&draft.listeners, &written));
+    let is_error = |problem: &Problem| problem.severity() == Severity::Error;
+    // A listener or a section that has a mistake would be said to be missing.
+    if !found.iter().any(is_error) {
+        found.extend(certificate::compare(&draft.listeners, &written));
+    }
     // The main file comes first, and what was found by comparing files stands where it belongs.
     found.sort_by(|a, b| {
         let is_policy = |problem: &Problem| problem.file() != main.file();
         (is_policy(a), a.file(), a.offset()).cmp(&(is_policy(b), b.file(), b.offset()))
     });
-    let broken = found.iter().any(|problem| problem.severity() == Severity::Error);
+    let broken = found.iter().any(is_error);
     match draft.upstream {
         Some(upstream) if !broken => {
             let config = Config {

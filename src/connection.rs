@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
+use crate::address::ClientAddress;
 use crate::arrival;
 use crate::caller::ClientSource;
 use crate::client::{After, Client, Reading};
@@ -66,7 +67,8 @@ async fn shake_hands(
             Transport::Plain(stream)
         }
         Err(fault) => {
-            return counted.worker().diagnostics.handshake_failed(facts.socket.ip(), &fault);
+            let client = facts.client.unwrap_or_else(|| ClientAddress::new(facts.socket.ip()));
+            return counted.worker().diagnostics.handshake_failed(client.ip(), &fault);
         }
     };
     drop(config);

@@ -22,6 +22,7 @@ use crate::tls::HandshakeFault;
 #[derive(Debug, Default)]
 pub struct Diagnostics {
     peers: Throttle,
+    unproven: Throttle,
     strangers: Throttle,
     unheard: Throttle,
     unannounced: Throttle,
@@ -47,7 +48,11 @@ impl Diagnostics {
         }
         // Strangers may not keep back what is said of peers.
         let peer = origin.found.peer().map(|peer| peer.policy.name.as_str());
-        let throttle = if peer.is_some() { &self.peers } else { &self.strangers };
+        let throttle = match origin.found {
+            Found::Peer(_) => &self.peers,
+            Found::Unproven { .. } => &self.unproven,
+            Found::Stranger => &self.strangers,
+        };
         let Some(kept_back) = throttle.pass(REFUSALS) else {
             return;
         };

@@ -15,7 +15,6 @@
 
 mod certificate;
 mod connect;
-mod fingerprint;
 mod pool;
 mod records;
 mod tls;
@@ -30,7 +29,6 @@ use tokio::time::{Instant, timeout_at};
 
 pub use certificate::CertificateFacts;
 pub use connect::{Route, check_relayed, connect, routed_source};
-pub use fingerprint::{Fingerprint, NoFingerprint};
 pub use pool::{Connection, Pool};
 pub use tls::{Tls, TlsError, Trust, check_authority};
 pub use transport::TlsFacts;

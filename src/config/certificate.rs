@@ -1,11 +1,14 @@
 //! A policy's `[certificate]`: which certificates are the peer's.
 
+use super::Listener;
 use super::address::{NameRule, name};
 use super::complaint::{Complaint, shown};
+use super::fingerprint;
+use super::policies::Written;
+use super::problem::{Mark, Problem};
 use super::reader::{Field, Section};
 use crate::policy::{CertificateRule, Require};
 
-const KEY_FORM: &str = "allowed: 64 hexadecimal digits, with or without colons";
 const KEY_HELP: &str = "`phonebook-gateway certs show FILE` prints it";
 
 /// Reads `[certificate]`. `None` is one without a usable entry, which is an error.
@@ -41,6 +44,42 @@ pub(super) fn read(field: &Field<'_>) -> Option<CertificateRule> {
     })
 }
 
+/// Warns of policies that name certificates which no listener can have shown, or believes.
+pub(super) fn compare(listeners: &[Listener], policies: &[Written]) -> Vec<Problem> {
+    let tls = || listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let speaks_tls = tls().next().is_some();
+    let has_authority = tls().any(|tls| tls.client_ca.is_some());
+    let warning = |written: &Written| {
+        let rule = written.policy.certificate.as_ref()?;
+        let has_key = !rule.public_key_sha256.is_empty();
+        let has_name = [&rule.san_dns, &rule.san_uri, &rule.common_name]
+            .into_iter()
+            .any(|names| !names.is_empty());
+        let (message, help) = match (speaks_tls, has_name && !has_authority) {
+            (false, _) => {
+                ("no listener has TLS, so nobody can show a certificate", "add tls to a [[listen]]")
+            }
+            (true, true) => (
+                "it names names, and no listener has a `client_ca` that vouches for them",
+                "add client_ca to a listener's tls; or name the key alone (public_key_sha256)",
+            ),
+            (true, false) => return None,
+        };
+        let label = match rule.require {
+            Require::Either if !has_key || !speaks_tls => "its address alone lets this peer in",
+            _ if speaks_tls && has_key => "only the key that it pins counts",
+            _ => "nothing lets this peer in",
+        };
+        let mark = match &written.certificate_span {
+            Some(span) => Mark::new(&written.document, span.clone(), label.to_owned()),
+            None => Mark::whole_file(&written.document),
+        };
+        let warning = Problem::warning(format!("`certificate`: {message}"), mark);
+        Some(warning.with_help(Some(help.to_owned())))
+    };
+    policies.iter().filter_map(warning).collect()
+}
+
 /// The entries of a list as `read` understands them, and whether any were written.
 fn entries<T>(
     section: &mut Section<'_>,
@@ -56,26 +95,7 @@ fn entries<T>(
 }
 
 fn public_key(entry: &Field<'_>) -> Option<[u8; 32]> {
-    let text = entry.text()?;
-    let digits: String = text.chars().filter(|c| *c != ':').collect();
-    let refusal = |message: String| Complaint::new(message, KEY_FORM).help(KEY_HELP);
-    let bytes: Option<Vec<u8>> = digits
-        .is_ascii()
-        .then(|| {
-            let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-            let pair = |pair: &[u8; 2]| {
-                let text = std::str::from_utf8(pair).ok()?;
-                let is_hexadecimal = pair.iter().all(u8::is_ascii_hexdigit);
-                u8::from_str_radix(text, 16).ok().filter(|_| is_hexadecimal)
-            };
-            pairs.iter().map(pair).collect::<Option<Vec<u8>>>().filter(|_| rest.is_empty())
-        })
-        .flatten();
-    let key = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    if key.is_none() {
-        entry.refuse(refusal(format!("{} is no SHA-256 in hexadecimal digits", shown(&text))));
-    }
-    key
+    fingerprint::read(entry, "a public key", KEY_HELP).map(|key| key.bytes())
 }
 
 fn uri(entry: &Field<'_>) -> Option<String> {

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::fingerprint::Fingerprint;
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, Fingerprint};
 
 /// What is shown of a certificate.
 #[derive(Clone, Debug)]

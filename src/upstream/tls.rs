@@ -21,7 +21,7 @@ use rustls::{
 };
 
 use super::certificate::CertificateFacts;
-use super::fingerprint::Fingerprint;
+use crate::certificate::Fingerprint;
 
 /// Whose certificate is believed.
 #[derive(Clone, Debug)]

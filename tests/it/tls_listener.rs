@@ -268,6 +268,51 @@ fn a_host_other_than_the_handshakes_name_is_misdirected() {
 }
 
 #[test]
+fn a_failed_handshake_behind_a_balancer_names_the_client() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = authority().issue(&Wanted::server("localhost"));
+    let (certificate, key) = server.write(directory.path(), "gateway");
+    let upstream = Scripted::well();
+    let mut setup = Setup::new(upstream.address());
+    setup.listen = format!(
+        "tls = {{ certificate = \"{}\", private_key = \"{}\" }}\n\
+         proxy_protocol_from = [\"127.0.0.5\"]",
+        text(&certificate),
+        text(&key)
+    );
+    let mut gateway = Binary::serve(&setup);
+    let balancer = Some("127.0.0.5".parse().unwrap());
+    let mut client = Client::connect_from(gateway.address(), balancer);
+    // A record of a handshake in which nothing is right.
+    client.send(b"PROXY TCP4 192.0.2.44 192.0.2.1 4 443\r\n\x16\x03\x01\0\x01\xff");
+    let told = || {
+        let journal = gateway.stderr();
+        let line = journal.lines().find(|line| line.contains("a TLS handshake failed"));
+        line.map(str::to_owned)
+    };
+    assert!(becomes_true(|| told().is_some()), "{}", gateway.stderr());
+    assert!(told().unwrap().contains("client=192.0.2.44"), "{:?}", told());
+}
+
+#[test]
+fn strangers_do_not_keep_back_what_is_wrong_with_a_peer() {
+    let upstream = Scripted::well();
+    let setup = patient(Setup::new(upstream.address()))
+        .workers(1)
+        .policy("wary", certified(Some("127.0.0.77"), "common_name = [\"wary\"]"));
+    let mut gateway = Binary::serve(&setup);
+    let mut ask = |from: &str| {
+        let mut client = Client::connect_from(gateway.address(), Some(from.parse().unwrap()));
+        assert_eq!(client.lookup("doe").status, 403);
+    };
+    (0..50).for_each(|_| ask("127.0.0.12"));
+    ask("127.0.0.77");
+    let told =
+        || gateway.stderr().contains("127.0.0.77 would be `wary`, and showed no certificate");
+    assert!(becomes_true(told), "{}", gateway.stderr());
+}
+
+#[test]
 fn http_without_tls_is_told_to_come_back_with_it() {
     let site = plain_site();
     let mut client = Client::connect(site.address());

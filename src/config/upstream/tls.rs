@@ -6,11 +6,12 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::url::Url;
-use crate::config::UpstreamHost;
+use crate::certificate::Fingerprint;
 use crate::config::complaint::{Complaint, shown};
 use crate::config::reader::{Field, Section};
+use crate::config::{UpstreamHost, fingerprint};
 use crate::tls::{LoadError, read_certificates};
-use crate::upstream::{Fingerprint, NoFingerprint, Tls, Trust, check_authority};
+use crate::upstream::{Tls, Trust, check_authority};
 
 /// How TLS is spoken with XiVO, and what was written of whom to believe.
 #[derive(Debug, Default)]
@@ -125,26 +126,13 @@ fn authorities(field: &Field<'_>, base: &Path) -> Option<Vec<CertificateDer<'sta
 /// One pin, or a list of them.
 fn fingerprints(field: &Field<'_>) -> Option<Vec<Fingerprint>> {
     let fields = field.one_or_more("a pin, or a list of pins in brackets")?;
-    let pins: Vec<_> = fields.iter().filter_map(fingerprint).collect();
+    let pins: Vec<_> = fields.iter().filter_map(pin).collect();
     (pins.len() == fields.len()).then_some(pins)
 }
 
-fn fingerprint(field: &Field<'_>) -> Option<Fingerprint> {
-    const FORM: &str = "allowed: the SHA-256 of the certificate, as 64 hexadecimal digits (colons may stand between) or base64";
-    let text = field.text()?;
-    field.accept(Fingerprint::read(&text).map_err(|wrong| {
-        let message = match wrong {
-            NoFingerprint::Unreadable => {
-                format!("{} is neither hexadecimal nor base64", shown(&text))
-            }
-            NoFingerprint::Length(20) => format!("{} has 20 bytes, as a SHA-1 has", shown(&text)),
-            NoFingerprint::Length(length) => {
-                format!("{} has {length} bytes, and not 32", shown(&text))
-            }
-        };
-        let help = "`phonebook-gateway probe --pin` prints the line";
-        Complaint::new(message, FORM).help(help)
-    }))
+fn pin(field: &Field<'_>) -> Option<Fingerprint> {
+    let help = "`phonebook-gateway probe --pin` prints the line";
+    fingerprint::read(field, "the certificate", help)
 }
 
 fn name(field: &Field<'_>) -> Option<ServerName<'static>> {

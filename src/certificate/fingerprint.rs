@@ -1,21 +1,16 @@
-//! The SHA-256 of a certificate, as tools print it and as `upstream.pin_sha256` takes it.
+//! The SHA-256 of a certificate or of a public key, as tools print it and as the configuration takes
+//! it.
 
 use std::fmt;
 
-use ring::digest::{SHA256, digest};
-
-/// The SHA-256 of a whole certificate in DER.
+/// A SHA-256, of a whole certificate or of a public key, in DER.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// That of the certificate `der`.
+    /// That of `der`.
     pub fn of(der: &[u8]) -> Self {
-        let mut bytes = [0; 32];
-        for (byte, computed) in bytes.iter_mut().zip(digest(&SHA256, der).as_ref()) {
-            *byte = *computed;
-        }
-        Self(bytes)
+        Self(super::sha256(der))
     }
 
     /// The digest itself.
