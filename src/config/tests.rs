@@ -414,8 +414,8 @@ fn a_certificate_that_nobody_can_show_or_believe_is_doubtful() {
     let directory = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["gateway".to_owned()]).unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-    std::fs::write(path("cert"), made.cert.pem()).unwrap();
-    std::fs::write(path("key"), made.signing_key.serialize_pem()).unwrap();
+    fs::write(path("cert"), made.cert.pem()).unwrap();
+    fs::write(path("key"), made.signing_key.serialize_pem()).unwrap();
     let tls = format!("certificate = \"{}\", private_key = \"{}\"", path("cert"), path("key"));
     let with = |tls: &str| MAIN.replace("[upstream]", &format!("tls = {{ {tls} }}\n[upstream]"));
     let (plain, authority) =
