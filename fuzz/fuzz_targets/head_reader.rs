@@ -44,7 +44,7 @@ fn read(bytes: &[u8], lengths: impl IntoIterator<Item = usize>, limits: &HeadLim
     for length in lengths {
         let seen = &bytes[..length];
         let result: Result<Option<RequestHead>, HeadError> = reader.advance(seen, limits);
-        let _ = reader.seen(seen).line.of(seen);
+        let _ = reader.seen(seen, limits).line.of(seen);
         match result {
             Ok(None) => {}
             Ok(Some(head)) => {

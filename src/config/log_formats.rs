@@ -66,7 +66,13 @@ fn compile(field: &Field<'_>) -> Option<LogFormat> {
     let parts = field.one_or_more("nginx's log_format text, in one string or a list of them")?;
     let parts = parts.iter().map(Field::literal).collect::<Option<Vec<_>>>()?;
     let compiled = Format::compile(&parts).map_err(|error| complaint(&error));
-    field.accept(compiled).map(|format| LogFormat::Compiled(Arc::new(format)))
+    let format = field.accept(compiled)?;
+    if format.is_forgeable() {
+        let message = "with escape=none a client writes into this log what it likes";
+        let complaint = Complaint::new(message, "quotes, and in $uri line ends, stay as they came");
+        field.doubt(complaint.help("write escape=default or escape=json"));
+    }
+    Some(LogFormat::Compiled(Arc::new(format)))
 }
 
 fn complaint(error: &FormatError) -> Complaint {

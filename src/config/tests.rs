@@ -269,6 +269,17 @@ const BAD_MAIN: &[(&str, &str, &str, &str)] = &[
 ];
 
 #[test]
+fn a_format_that_lets_clients_write_lines_is_doubtful() {
+    let text = format!("{MAIN}[log_format]\na = 'escape=none $uri'\nb = 'escape=none $status'\n");
+    let found = lines(texts(&text, &[("policies/lyon.toml", HOSTS)]));
+    let [warning] = found.as_slice() else { panic!("{found:?}") };
+    assert!(
+        warning.contains("warning: `log_format.a`: with escape=none a client writes"),
+        "{warning}"
+    );
+}
+
+#[test]
 fn each_mistake_in_the_main_file_is_one_error_at_its_place() {
     for (added, place, part, advice) in BAD_MAIN {
         let outcome = texts(&format!("{MAIN}{added}\n"), &[("policies/lyon.toml", HOSTS)]);

@@ -49,6 +49,9 @@ struct Written {
 struct WrittenName {
     name: String,
     addresses: Vec<IpAddr>,
+    /// What it had before, for whoever asks why such a caller is refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    former: Vec<WrittenFormer>,
     /// When it resolved last, and when it is asked for again: RFC 3339.
     resolved: Timestamp,
     next: Timestamp,
@@ -92,6 +95,12 @@ impl WrittenFailure {
     }
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+struct WrittenFormer {
+    address: IpAddr,
+    until: Timestamp,
+}
+
 const VERSION: u32 = 1;
 
 impl State {
@@ -124,11 +133,13 @@ impl State {
                 written.version
             )));
         }
-        for WrittenName { name, addresses, resolved, next, failing } in written.names {
-            // A clock that was wrong must not make an address good for ever.
-            let at = resolved.min(Timestamp::now());
+        // A clock that was wrong must not make an address good for ever.
+        let now = Timestamp::now();
+        for WrittenName { name, addresses, former, resolved, next, failing } in written.names {
+            let former = former.iter().map(|former| (former.address, former.until.min(now)));
+            let (former, at) = (former.collect(), resolved.min(now));
             let failing = failing.map(WrittenFailure::read);
-            table.restore(&Remembered { name: &name, addresses, at, next, failing });
+            table.restore(&Remembered { name: &name, addresses, former, at, next, failing });
         }
         Ok(true)
     }
@@ -141,6 +152,11 @@ impl State {
         let name = |known: Remembered<'_>| WrittenName {
             name: known.name.to_owned(),
             addresses: known.addresses,
+            former: known
+                .former
+                .into_iter()
+                .map(|(address, until)| WrittenFormer { address, until })
+                .collect(),
             resolved: known.at,
             next: known.next,
             failing: known.failing.map(|(since, failure)| WrittenFailure::of(since, &failure)),

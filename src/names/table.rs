@@ -71,6 +71,8 @@ pub struct Remembered<'a> {
     pub name: &'a str,
     /// What it has.
     pub addresses: Vec<IpAddr>,
+    /// What it had, and until when.
+    pub former: Vec<(IpAddr, Timestamp)>,
     /// When it resolved last.
     pub at: Timestamp,
     /// When it is asked for again.
@@ -134,6 +136,10 @@ impl Table {
         for known in self.names.iter_mut().filter(|known| known.name == remembered.name) {
             let held = |&address| Held { address, seen: remembered.at, left: None };
             known.addresses = remembered.addresses.iter().take(MOST_ADDRESSES).map(held).collect();
+            let former = remembered.former.iter().take(MOST_REMEMBERED);
+            let former = former.filter(|(address, _)| !remembered.addresses.contains(address));
+            let left = |&(address, left)| Held { address, seen: left, left: Some(left) };
+            known.addresses.extend(former.map(left));
             known.good = Some(remembered.at);
             known.next_shown = remembered.next;
             // What was said last counts until something else is: a restart makes no hold longer.
@@ -144,8 +150,7 @@ impl Table {
 
     /// What is to be remembered of each name that has resolved: it, its addresses, and when.
     pub fn remembered(&self) -> impl Iterator<Item = Remembered<'_>> {
-        // What was dropped stays so, also if nobody says again why.
-        self.names.iter().filter(|known| !known.dropped).filter_map(|known| {
+        self.names.iter().filter_map(|known| {
             // What is refused stays so: after a restart the first name would have it, whose it never was.
             let believed =
                 |held: &&Held| held.left.is_none() && !known.reported.contains(&held.address);
@@ -153,6 +158,11 @@ impl Table {
             Some(Remembered {
                 name: &known.name,
                 addresses: current.map(|held| held.address).collect(),
+                former: known
+                    .addresses
+                    .iter()
+                    .filter_map(|held| Some((held.address, held.left?)))
+                    .collect(),
                 at: known.good?,
                 next: known.shown_next(),
                 failing: known.failing.clone(),
@@ -397,8 +407,11 @@ impl Name {
         // After a restart it is told anew.
         let first = self.failures == 0;
         self.failures = self.failures.saturating_add(1);
-        let since = self.failing.take().map_or(now, |(since, _)| since);
-        self.failing = Some((since, why.clone()));
+        let since = self.failing.as_ref().map_or(now, |(since, _)| *since);
+        // What ended a hold stays the reason, after a restart too: another failure may have a longer one.
+        if !self.dropped || self.failing.is_none() {
+            self.failing = Some((since, why.clone()));
+        }
         first.then(|| {
             let kept = !self.dropped && !self.current().is_empty();
             let held = self.good.filter(|_| kept).and_then(|good| {
@@ -437,6 +450,9 @@ impl Name {
     fn age(&mut self, settings: &Settings, now: Timestamp) -> Option<Event> {
         // What was in the future of a clock that was set back would be held until then.
         self.good = self.good.map(|good| good.min(now));
+        if let Some((since, _)) = &mut self.failing {
+            *since = now.min(*since);
+        }
         for held in &mut self.addresses {
             held.seen = held.seen.min(now);
             held.left = held.left.map(|left| left.min(now));
@@ -451,6 +467,9 @@ impl Name {
         }
         let over = self.is_over(settings, now) && !self.current().is_empty();
         let told = std::mem::replace(&mut self.dropped, over);
+        if let Some(good) = self.good.filter(|_| over && self.failing.is_none()) {
+            self.failing = Some((good, Failure::Timeout));
+        }
         let first = over && !told;
         let (since, _) = self.failing.as_ref().filter(|_| first)?;
         Some(Event::Dropped { peer: self.peer.clone(), name: self.name.clone(), since: *since })

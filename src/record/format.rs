@@ -10,6 +10,7 @@
 //! anything else is an error, as there.
 
 mod escape;
+mod facts;
 mod line;
 mod mask;
 mod parse;
@@ -18,7 +19,8 @@ mod variable;
 use std::sync::Arc;
 
 pub use escape::Escape;
-pub use line::{Asked, Attempt, Checked, Facts, TlsLine, Writer};
+pub use facts::{Asked, Attempt, Checked, Facts, TlsLine};
+pub use line::Writer;
 pub use mask::{SearchTerms, TermKey};
 pub use parse::FormatError;
 pub use variable::{Named, Unavailable, Variable, names};
@@ -90,6 +92,12 @@ impl Format {
     /// What it needs.
     pub fn needs(&self) -> Needs {
         self.needs
+    }
+
+    /// Whether a client can put what it likes into a line: quotes, and with `$uri` line ends.
+    pub fn is_forgeable(&self) -> bool {
+        self.escape == Escape::None
+            && self.program.iter().any(|op| matches!(op, Op::Variable(it) if it.is_the_clients()))
     }
 
     pub(super) fn program(&self) -> &[Op] {

@@ -166,10 +166,8 @@ impl NameKeeper {
     fn answered(&mut self, name: &str, outcome: &Outcome, now: Timestamp) {
         let events = self.table.answer(name, outcome, now, fastrand::f64());
         self.unsaved = true;
-        if !events.is_empty() {
-            // How a name fails decides what is believed after a restart.
-            self.saved = None;
-        }
+        // How a name fails decides what is believed after a restart.
+        self.changed |= !events.is_empty();
         events.iter().for_each(tell);
     }
 
@@ -193,8 +191,12 @@ impl NameKeeper {
     }
 
     fn save(&mut self) {
-        // What changed is remembered soon, the rest now and then.
-        let every = if self.changed { SAVE_CHANGES_EVERY } else { SAVE_EVERY };
+        // What changed is remembered at once, or soon where more may change; the rest now and then.
+        let every = match (self.changed, self.is_asking()) {
+            (true, false) => Duration::ZERO,
+            (true, true) => SAVE_CHANGES_EVERY,
+            (false, _) => SAVE_EVERY,
+        };
         let due = self.saved.is_none_or(|saved| saved.elapsed() >= every);
         let Some(state) = self.state.as_ref().filter(|_| (self.changed || self.unsaved) && due)
         else {
@@ -306,7 +308,7 @@ const MOST_THREADS: usize = 64;
 /// How often holds are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How often changes are written, so that a thousand of them at the start are a few.
+/// How often changes are written while others may follow: a thousand of them at the start are a few.
 const SAVE_CHANGES_EVERY: Duration = Duration::from_secs(1);
 
 /// How often what has not changed is written again, so that its age is known after a restart.

@@ -25,7 +25,11 @@ use phonebook_gateway::{
 };
 
 mod asking;
+mod explained;
+mod kept;
+mod served;
 mod serving;
+mod told;
 
 /// Names as a gateway keeps them, with a clock that a test turns.
 #[derive(Debug)]

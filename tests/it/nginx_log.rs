@@ -6,6 +6,8 @@
 
 #[cfg(test)]
 mod formats;
+#[cfg(test)]
+mod transports;
 
 use std::{
     collections::BTreeSet,
@@ -83,6 +85,9 @@ const NGINX: &str = "
 const LIMITS: &str = "
 [[access_log]]
 path = \"for-goaccess.log\"
+[[access_log]]
+path = \"with-more.log\"
+format = \"gateway\"
 [limits]
 head_timeout = \"1s\"
 max_uri = \"4k\"
@@ -534,6 +539,7 @@ impl Pair {
         assert_eq!(lines("access.log"), self.seen[1], "no line came late");
         assert_eq!(lines("for-goaccess.log"), self.seen[1]);
         read_by_goaccess(&self.gateway.file("for-goaccess.log"));
+        read_by_goaccess(&self.gateway.file("with-more.log"));
     }
 }
 

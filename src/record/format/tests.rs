@@ -241,6 +241,14 @@ fn each_mistake_has_its_own_error() {
 }
 
 #[test]
+fn only_clients_values_without_escapes_make_a_line_forgeable() {
+    let forgeable = |text| Format::compile(&[text]).unwrap().is_forgeable();
+    assert!(forgeable("escape=none $uri") && forgeable("escape=none $http_x"));
+    assert!(!forgeable("escape=none $status $remote_addr $sent_http_x"));
+    assert!(!forgeable("$uri $http_x") && !forgeable("escape=json $uri"));
+}
+
+#[test]
 fn a_format_needs_what_it_names_and_nothing_else() {
     let needs = |text| Format::compile(&[text]).unwrap().needs();
     assert_eq!(needs("$remote_addr $request $status $http_x $arg_x $uri"), Needs::default());

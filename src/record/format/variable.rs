@@ -278,6 +278,18 @@ impl Variable {
         Err(FormatError::Unknown(name.to_owned()))
     }
 
+    /// Whether its value is what a client sends, byte for byte.
+    pub(super) fn is_the_clients(&self) -> bool {
+        use Named::{Args, Request, RequestMasked, RequestMethod, RequestUri, Uri};
+        match self {
+            Self::Named(named) => {
+                matches!(named, Args | Request | RequestMasked | RequestMethod | RequestUri | Uri)
+            }
+            Self::Http(_) | Self::Arg(_) => true,
+            Self::SentHttp(_) => false,
+        }
+    }
+
     /// What it needs.
     pub(super) fn needs(&self) -> Needs {
         use Named::{

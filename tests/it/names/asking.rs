@@ -111,3 +111,14 @@ fn servers_are_asked_in_order_until_one_knows() {
     second.says(NAME, has(&["198.51.100.4", "2001:db8::4"]));
     assert_eq!(ask(&servers), found(&["198.51.100.9", "2001:db8::4"], 60, None));
 }
+
+#[test]
+fn an_alias_of_a_real_name_server_is_followed() {
+    let Some(server) = or_left_out(Dnsmasq::start("")) else { return };
+    let outcome = Source::Servers(vec![server.address()]).ask("alias.example.org");
+    let Outcome::Addresses { addresses, ttl, missing: None } = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(addresses, self::addresses(&["192.0.2.1"]));
+    assert!(ttl.is_some());
+}

@@ -3,7 +3,7 @@
 //!
 //! What is each one's own is compared by its shape ([`SHAPES`]); what differs has its reason in [`OTHERWISE`] and [`CASES`].
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use super::{
     Case, NGINX, PEER, Pair, broken_fields, broken_lines, case, cut_off, honest, play, quoted, with,
@@ -57,9 +57,9 @@ struct Otherwise {
 }
 
 /// A line's values by their names.
-type Line = Vec<(String, String)>;
+pub(super) type Line = Vec<(String, String)>;
 
-fn value<'l>(line: &'l Line, name: &str) -> &'l str {
+pub(super) fn value<'l>(line: &'l Line, name: &str) -> &'l str {
     line.iter().find(|(found, _)| found == name).map_or("", |(_, value)| value.as_str())
 }
 
@@ -167,14 +167,14 @@ fn depends_on_reading(name: &str) -> bool {
 }
 
 /// One format: its name, its escape, what stands between the variables, and these.
-struct Format {
-    name: &'static str,
+pub(super) struct Format {
+    pub(super) name: &'static str,
     escape: &'static str,
     between: char,
     variables: &'static str,
 }
 
-const FORMATS: &[Format] = &[
+pub(super) const FORMATS: &[Format] = &[
     Format { name: "all", escape: "", between: '\t', variables: VARIABLES },
     Format { name: "all_default", escape: "escape=default", between: '\t', variables: VARIABLES },
     Format { name: "all_json", escape: "escape=json", between: '\t', variables: VARIABLES },
@@ -204,7 +204,22 @@ impl Format {
     }
 }
 
-fn start(upstream: std::net::SocketAddr) -> Option<Pair> {
+/// How long both wait for the upstream.
+const PATIENCE: &str = "3s";
+
+/// How the two are reached.
+#[derive(Default)]
+pub(super) struct Site<'s> {
+    /// Options of nginx's `listen`.
+    pub(super) options: &'s str,
+    /// Further lines of nginx's server.
+    pub(super) server: &'s str,
+    /// Further lines of the gateway's listener.
+    pub(super) listen: &'s str,
+}
+
+/// nginx and the gateway before this upstream, each with a log in each format.
+pub(super) fn start(upstream: SocketAddr, site: &Site<'_>) -> Option<Pair> {
     let mut http = "limit_req_zone $binary_remote_addr zone=rate:1m rate=10000r/s;\n\
                     limit_conn_zone $binary_remote_addr zone=conn:1m;\n"
         .to_owned();
@@ -221,16 +236,20 @@ fn start(upstream: std::net::SocketAddr) -> Option<Pair> {
     }
     let server = format!(
         "location / {{ proxy_pass http://{upstream}; proxy_http_version 1.1; \
-         limit_req zone=rate burst=10000 nodelay; limit_conn conn 1000; }}\n{}",
-        NGINX.replace("@PATIENCE@", "20s")
+         limit_req zone=rate burst=10000 nodelay; limit_conn conn 1000; }}\n{}\n{}",
+        site.server,
+        NGINX.replace("@PATIENCE@", PATIENCE)
     );
-    let nginx = or_left_out(Nginx::serving(&http, &server))?;
+    let nginx = or_left_out(Nginx::listening(site.options, &http, &server))?;
     let main = format!(
         "workers = 1\n{}{logs}{formats}[limits]\nhead_timeout = \"1s\"\nmax_uri = \"4k\"\nmax_head = \"16k\"\n\
          rate = {{ per_second = 100000, burst = 100000 }}\n",
         loopback_config(upstream)
+            .replace("timeout = \"20s\"", &format!("timeout = \"{PATIENCE}\""))
+            .replacen("[[access_log]]", &format!("{}\n[[access_log]]", site.listen), 1)
     );
-    let gateway = Serving::start(&main, &[("peer", PEER)]).unwrap();
+    let policy = PEER.replace("\"::1\"", "\"::1\", \"192.0.2.7\", \"2001:db8::7\"");
+    let gateway = Serving::start(&main, &[("peer", &policy)]).unwrap();
     Some(Pair {
         nginx,
         gateway,
@@ -242,7 +261,12 @@ fn start(upstream: std::net::SocketAddr) -> Option<Pair> {
 }
 
 /// The lines `from` up to `to` of both logs of this format.
-fn lines(pair: &Pair, format: &Format, from: [usize; 2], to: [usize; 2]) -> [Vec<Line>; 2] {
+pub(super) fn lines(
+    pair: &Pair,
+    format: &Format,
+    from: [usize; 2],
+    to: [usize; 2],
+) -> [Vec<Line>; 2] {
     let files = [&pair.nginx.file(""), &pair.gateway.file("")]
         .map(|directory| directory.join(format!("{}.log", format.name)));
     let mut found = [Vec::new(), Vec::new()];
@@ -272,7 +296,12 @@ fn shape(value: &str) -> String {
 }
 
 /// The differences that nothing excuses.
-fn compare(case: &str, nginx: &Line, ours: &Line, excused: &mut BTreeSet<String>) -> Vec<String> {
+pub(super) fn compare(
+    case: &str,
+    nginx: &Line,
+    ours: &Line,
+    excused: &mut BTreeSet<String>,
+) -> Vec<String> {
     let mut differing = Vec::new();
     for ((name, theirs), (_, own)) in nginx.iter().zip(ours) {
         let shaped = SHAPES.iter().any(|(shaped, _)| shaped == name);
@@ -317,7 +346,7 @@ fn further() -> Vec<Case> {
 #[test]
 fn every_variable_in_every_escape_is_nginx_s() {
     let Some(xivo) = or_left_out(RealXivo::start()) else { return };
-    let Some(mut pair) = start(xivo.addr()) else { return };
+    let Some(mut pair) = start(xivo.addr(), &Site::default()) else { return };
     let mut cases: Vec<Case> =
         [honest(), quoted(), cut_off(), broken_lines(), broken_fields(), further()]
             .into_iter()

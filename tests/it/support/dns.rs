@@ -49,6 +49,72 @@ pub(crate) enum Says {
     Referral,
     /// Something that is no DNS.
     Garbage,
+    /// Whatever this makes of the question.
+    Raw(Answers),
+}
+
+/// Makes datagrams of a question.
+pub(crate) type Answers = fn(&Question) -> Vec<Vec<u8>>;
+
+/// A question as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    bytes: Vec<u8>,
+    pub(crate) name: String,
+    pub(crate) rtype: Rtype,
+    pub(crate) over_tcp: bool,
+}
+
+impl Question {
+    fn read(bytes: &[u8], over_tcp: bool) -> Self {
+        let query = Message::from_octets(bytes).unwrap();
+        let question = query.sole_question().unwrap();
+        let name = question.qname().to_string().trim_end_matches('.').to_owned();
+        Self { bytes: bytes.to_vec(), name, rtype: question.qtype(), over_tcp }
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        (Message::from_octets(self.bytes.as_slice()).unwrap(), &self.name, self.rtype)
+    }
+
+    /// Those of these addresses that were asked for.
+    pub(crate) fn answer(&self, has: &[&str]) -> Vec<u8> {
+        self.answer_of(&[(&self.name, has)])
+    }
+
+    /// The same, of these names.
+    pub(crate) fn answer_of(&self, names: &[(&str, &[&str])]) -> Vec<u8> {
+        let (query, _, rtype) = self.asked();
+        let mut answer = MessageBuilder::new_vec().start_answer(&query, Rcode::NOERROR).unwrap();
+        answer.header_mut().set_ra(true);
+        for (name, has) in names {
+            let has: Vec<IpAddr> = has.iter().map(|text| text.parse().unwrap()).collect();
+            push(&mut answer, name, rtype, &has, 60);
+        }
+        answer.finish()
+    }
+
+    /// A chain of aliases that begins with the name, with addresses at its end.
+    pub(crate) fn chain(&self, chain: &[&str], has: &[&str]) -> Vec<u8> {
+        let (query, name, rtype) = self.asked();
+        let mut answer = MessageBuilder::new_vec().start_answer(&query, Rcode::NOERROR).unwrap();
+        answer.header_mut().set_ra(true);
+        let mut owner = name;
+        for to in chain {
+            let named = |text: &str| text.parse::<Name<Vec<u8>>>().unwrap();
+            let cname = Cname::new(named(to));
+            answer.push((named(owner), Class::IN, Ttl::from_secs(60), cname)).unwrap();
+            owner = to;
+        }
+        let has: Vec<IpAddr> = has.iter().map(|text| text.parse().unwrap()).collect();
+        push(&mut answer, owner, rtype, &has, 60);
+        answer.finish()
+    }
+
+    /// Nothing but a code.
+    pub(crate) fn fails(&self, rcode: Rcode) -> Vec<u8> {
+        answer(self.asked(), rcode, &[], 0)
+    }
 }
 
 /// Addresses from text, for a minute.
@@ -60,15 +126,22 @@ pub(crate) fn has(addresses: &[&str]) -> Says {
 #[derive(Debug)]
 pub(crate) struct NameServer {
     address: SocketAddr,
+    socket: Arc<UdpSocket>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
+
+/// Questions, and whose they are.
+type Held = Vec<(Vec<u8>, SocketAddr)>;
 
 #[derive(Debug)]
 struct Shared {
     names: Mutex<HashMap<String, Says>>,
     others: Mutex<Says>,
     asked: Mutex<HashMap<String, usize>>,
+    questions: Mutex<Vec<Question>>,
+    /// While answers are held back.
+    held: Mutex<Option<Held>>,
     ending: AtomicBool,
 }
 
@@ -80,9 +153,13 @@ impl NameServer {
             names: Mutex::default(),
             others: Mutex::new(Says::Fails(Rcode::NXDOMAIN)),
             asked: Mutex::default(),
+            questions: Mutex::default(),
+            held: Mutex::default(),
             ending: AtomicBool::new(false),
         });
         let over_udp = Arc::clone(&shared);
+        let udp = Arc::new(udp);
+        let socket = Arc::clone(&udp);
         let over_tcp = Arc::clone(&shared);
         let threads = vec![
             spawn(move || {
@@ -91,10 +168,11 @@ impl NameServer {
                     if over_udp.ending.load(Ordering::SeqCst) {
                         return;
                     }
-                    for answer in over_udp.answer(&buffer[..length], false) {
-                        // Who asked may be gone.
-                        let _ = udp.send_to(&answer, from);
+                    if let Some(held) = over_udp.held.lock().unwrap().as_mut() {
+                        held.push((buffer[..length].to_vec(), from));
+                        continue;
                     }
+                    over_udp.say(&udp, &buffer[..length], from);
                 }
             }),
             spawn(move || {
@@ -106,7 +184,7 @@ impl NameServer {
                 }
             }),
         ];
-        Self { address, shared, threads }
+        Self { address, socket, shared, threads }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -127,6 +205,29 @@ impl NameServer {
     /// How many questions have come for the name.
     pub(crate) fn asked_for(&self, name: &str) -> usize {
         self.shared.asked.lock().unwrap().get(name).copied().unwrap_or_default()
+    }
+
+    /// The questions that were answered, or should have been.
+    pub(crate) fn questions(&self) -> Vec<Question> {
+        self.shared.questions.lock().unwrap().clone()
+    }
+
+    /// Holds its answers back.
+    pub(crate) fn hold(&self) {
+        self.shared.held.lock().unwrap().get_or_insert_with(Vec::new);
+    }
+
+    /// How many questions wait.
+    pub(crate) fn held(&self) -> usize {
+        self.shared.held.lock().unwrap().as_ref().map_or(0, Vec::len)
+    }
+
+    /// Answers those, and what comes from now on.
+    pub(crate) fn release(&self) {
+        let held = self.shared.held.lock().unwrap().take();
+        for (question, to) in held.into_iter().flatten() {
+            self.shared.say(&self.socket, &question, to);
+        }
     }
 
     /// How many questions have come.
@@ -160,16 +261,26 @@ fn sockets() -> (UdpSocket, TcpListener, SocketAddr) {
 }
 
 impl Shared {
+    fn say(&self, socket: &UdpSocket, bytes: &[u8], to: SocketAddr) {
+        for answer in self.answer(bytes, false) {
+            // Who asked may be gone.
+            let _ = socket.send_to(&answer, to);
+        }
+    }
+
     /// The datagrams that answer this one.
     fn answer(&self, bytes: &[u8], over_tcp: bool) -> Vec<Vec<u8>> {
         let query = Message::from_octets(bytes).unwrap();
         let question = query.sole_question().unwrap();
         let name = question.qname().to_string().trim_end_matches('.').to_owned();
         *self.asked.lock().unwrap().entry(name.clone()).or_default() += 1;
+        let whole = Question::read(bytes, over_tcp);
+        self.questions.lock().unwrap().push(whole.clone());
         let said = self.names.lock().unwrap().get(&name).cloned();
         let says = said.unwrap_or_else(|| self.others.lock().unwrap().clone());
         let asked = (query, name.as_str(), question.qtype());
         match says {
+            Says::Raw(make) => make(&whole),
             Says::Silent => Vec::new(),
             Says::Garbage => vec![b"no DNS at all".to_vec(), bytes.to_vec(), Vec::new()],
             Says::Fails(rcode) => vec![answer(asked, rcode, &[], 0)],
@@ -308,6 +419,7 @@ impl Dnsmasq {
             "--local=/example.org/",
             "--local-ttl=300",
             "--pid-file",
+            "--cname=alias.example.org,ready.example.org",
         ]
         .map(str::to_owned)
         .into();
