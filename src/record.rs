@@ -1,6 +1,6 @@
 //! The access log: one line per request, as nginx writes it, into a file that nginx's tools read.
 //!
-//! [`combined`] and [`format`] turn one request's facts into a line, [`clock`] keeps the second's text, and
+//! [`combined`] and [`mod@format`] turn one request's facts into a line, [`clock`] keeps the second's text, and
 //! [`writer`] brings whole lines from the workers to the file without ever making a worker wait.
 
 pub mod clock;
