@@ -29,6 +29,8 @@ mod limits;
 #[cfg(test)]
 mod log_formats;
 #[cfg(test)]
+mod log_readers;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod names;
