@@ -1,0 +1,9 @@
+//! What access logs tell: read, counted, and put into words.
+//!
+//! [`summary`] is the result; the terminal, the JSON and the HTML page only show it.
+
+pub mod moment;
+pub mod summary;
+
+pub use moment::Moment;
+pub use summary::Report;
