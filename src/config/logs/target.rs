@@ -10,7 +10,8 @@ use crate::record::{LogTarget, PeerPath};
 
 /// Reads the target; a relative path begins at `base`.
 pub(super) fn read(field: &Field<'_>, base: &Path) -> Option<LogTarget> {
-    let is_ours = |name: &str, set: bool| name == PEER || !set && names().any(|known| known == name);
+    let is_ours =
+        |name: &str, set: bool| name == PEER || !set && names().any(|known| known == name);
     let text = field.text_but(&is_ours)?;
     if text == "stdout" {
         return Some(LogTarget::Stdout);

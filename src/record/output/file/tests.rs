@@ -135,8 +135,7 @@ fn a_real_file_is_cut_back_to_its_last_whole_line() {
 /// What a reader finds: the lines of all members.
 fn unzipped(bytes: &[u8]) -> String {
     let mut text = String::new();
-    io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(bytes), &mut text)
-        .unwrap();
+    io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(bytes), &mut text).unwrap();
     text
 }
 
