@@ -62,7 +62,7 @@ impl PeerPath {
         };
         match directory.as_os_str().is_empty() {
             true => PathBuf::from("."),
-            false => directory.to_owned(),
+            false => directory.components().as_path().to_owned(),
         }
     }
 
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_directory_is_what_stands_before_the_name() {
-        assert_eq!(path("/log/", &[".log"]).directory(), Path::new("/log/"));
+        assert_eq!(path("/log/", &[".log"]).directory().as_os_str(), "/log");
         assert_eq!(path("/log/of-", &[".log"]).directory(), Path::new("/log"));
         assert_eq!(path("of-", &[".log"]).directory(), Path::new("."));
         assert_eq!(path("", &["/a.log"]).directory(), Path::new("."));
