@@ -5,6 +5,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::advice::advice;
 use super::settings::LogSettings;
 use super::target::LogTarget;
 
@@ -38,13 +39,24 @@ pub(super) struct Failure {
 }
 
 impl Output {
-    /// Opens the target of `settings`.
+    /// Opens the target of `settings`. A syslog receiver may come later.
     pub(super) fn open(settings: &LogSettings) -> io::Result<Self> {
         let kind = match &settings.target {
             LogTarget::File(path) => Kind::File(LogFile::open(path, settings.gzip)?),
             LogTarget::Stdout => Kind::File(LogFile::stdout()?),
             LogTarget::PerPeer(path) => Kind::Peers(PeerFiles::new(path.clone(), settings.gzip)?),
-            LogTarget::Syslog(syslog) => Kind::Syslog(Receiver::new(syslog.server.clone())),
+            LogTarget::Syslog(syslog) => {
+                let mut receiver = Receiver::new(syslog.server.clone());
+                if let Err(error) = receiver.reopen() {
+                    let target = &settings.target;
+                    tracing::warn!(
+                        log = %target,
+                        "nobody takes the lines of the access log {target} yet: {error}. {}",
+                        advice(target, &error)
+                    );
+                }
+                Kind::Syslog(receiver)
+            }
         };
         Ok(Self(kind))
     }

@@ -46,7 +46,6 @@ impl Rotated {
                 "host = \"localhost\"\ndanger_loopback_source = true"
             )
         );
-        // The peer's rate can be met: what is refused for it has a line too, and closes nothing.
         let policy = "hosts = [\"127.0.0.1\"]\nrate = { per_second = 1000000, burst = 1000000 }\n";
         let gateway = Serving::start(&main, &[("lyon", policy)]).unwrap();
         let text = replaced(
@@ -273,7 +272,7 @@ fn a_log_that_is_truncated_by_logrotate_goes_on_at_its_beginning() {
     let (stop, asked) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut expected = Vec::new();
     for client in 0..6 {
-        // One request, and all that come with it until it is answered.
+        // Rotated only between requests, so that nothing comes between the copy and the truncation.
         let count = thread::scope(|scope| {
             let asking = scope.spawn(|| ask(rotated.gateway.addr(), client, &stop, &asked));
             wait_for(&asked, 20);

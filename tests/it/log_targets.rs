@@ -274,6 +274,9 @@ fn a_missing_receiver_costs_lines_that_are_counted_and_said_and_is_found_when_it
     let upstream = Scripted::well();
     let target = format!("syslog:server=unix:{}", path.display());
     let gateway = start(&format!("[[access_log]]\npath = \"{target}\"\n"), &upstream);
+    assert!(
+        gateway.said().contains(&format!("nobody takes the lines of the access log {target} yet"))
+    );
     for _ in 0..3 {
         assert_eq!(search(&gateway, "127.0.0.1"), 200);
     }

@@ -40,7 +40,7 @@ pub(super) fn read(field: &Field<'_>, peers: &mut Vec<(String, Mark)>) -> Option
 
 fn statuses(field: &Field<'_>) -> Option<Statuses> {
     let entries = field.words_or_numbers("\"4xx\", \"404\", or a list of such")?;
-    let (negated, entries) = words(entries, |entry, text| status(entry, text))?;
+    let (negated, entries) = words(entries, status)?;
     Some(Statuses::new(entries, negated))
 }
 

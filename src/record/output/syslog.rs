@@ -108,7 +108,7 @@ impl Receiver {
             };
             sent.lost += lost;
             sent.gone = unconnected;
-            sent.error = sent.error.or((lost > 0).then_some(error));
+            sent.error = sent.error.or_else(|| (lost > 0).then_some(error));
             if unconnected {
                 return sent;
             }
