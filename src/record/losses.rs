@@ -49,6 +49,11 @@ impl Losses {
         let over = |episode: &mut Episode| now.saturating_duration_since(episode.last) >= trial;
         self.episode.take_if(over).map(|episode| Report::Over { lines: episode.total })
     }
+
+    /// Nothing more is to be written; so many lines were lost until now, if that is not over.
+    pub(super) fn end(&mut self) -> Option<u64> {
+        self.episode.take().map(|episode| episode.total)
+    }
 }
 
 /// Between two messages that lines are still being lost.
@@ -91,5 +96,8 @@ mod tests {
         assert_eq!(losses.none(start + PAUSE, PAUSE), None);
         assert_eq!(losses.lost(2, start + PAUSE), Some(Report::Goes { lines: 3 }));
         assert_eq!(losses.none(start + PAUSE * 2, PAUSE), Some(Report::Over { lines: 6 }));
+        assert_eq!(losses.end(), None);
+        losses.lost(2, start);
+        assert_eq!(losses.end(), Some(2));
     }
 }

@@ -53,7 +53,6 @@ impl LogThread {
                 break;
             }
         }
-        self.say_over();
         self.say_total();
     }
 
@@ -187,10 +186,11 @@ impl LogThread {
 
 impl LogThread {
     /// The last word on what was lost, where the words before it do not add up to it.
-    fn say_total(&self) {
-        let name = &self.shared.name;
+    fn say_total(&mut self) {
         let lines = self.shared.lost.load(Ordering::Relaxed);
-        if lines > self.said && self.shared.overrun.load(Ordering::Relaxed) {
+        let failing = self.losses.end().is_some();
+        if failing || lines > self.said && self.shared.overrun.load(Ordering::Relaxed) {
+            let name = &self.shared.name;
             tracing::error!(
                 log = name,
                 lines,

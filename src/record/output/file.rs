@@ -143,6 +143,8 @@ impl Sink for File {
 /// end, and closes such a piece first where the last batch left one.
 fn write_batch(sink: &mut impl Sink, batch: &[u8], torn: &mut bool) -> Result<(), Failure> {
     let failure = |error, lost| Failure { error, lost, target: None };
+    // Whoever has truncated the file has removed the piece.
+    *torn &= sink.regular_length() != Some(0);
     if *torn {
         write_bytes(sink, b"\n").map_err(|(_, error)| failure(error, lines_in(batch)))?;
         *torn = false;

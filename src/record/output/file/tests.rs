@@ -96,6 +96,14 @@ fn a_torn_line_that_another_has_written_after_is_not_cut_off() {
 }
 
 #[test]
+fn a_file_that_was_truncated_after_a_torn_line_begins_with_a_whole_one() {
+    let mut disk = Disk::new(b"", 100);
+    let mut torn = true;
+    write_batch(&mut disk, b"one\n", &mut torn).unwrap();
+    assert_eq!((disk.text(), torn), ("one\n", false));
+}
+
+#[test]
 fn a_torn_line_in_a_pipe_is_closed_before_the_next_line() {
     let mut disk = Disk { regular: false, ..Disk::new(b"", 6) };
     let mut torn = false;
