@@ -31,6 +31,10 @@ mod log_formats;
 #[cfg(test)]
 mod log_readers;
 #[cfg(test)]
+mod log_rotation;
+#[cfg(test)]
+mod log_targets;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod names;

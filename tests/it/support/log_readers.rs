@@ -33,7 +33,7 @@ impl Reader {
 const ANY_STATUS: &str = r#"^<ADDR> - \S+ \[\] "[^"]*" \d{3} "#;
 
 /// The lines that lnav's own format for `combined` fits.
-const READ_BY_LNAV: &str = "SELECT log_line FROM access_log WHERE log_level <> 'invalid'";
+const READ_BY_LNAV: &str = "SELECT log_text FROM access_log WHERE log_level <> 'invalid'";
 
 /// Fails if a reader refuses a line of ours where it takes nginx's. Lines at the same place are of the same request.
 pub(crate) fn none_refuses_what_it_takes_from_nginx(nginx: &Path, ours: &Path) {
@@ -76,8 +76,10 @@ pub(crate) fn refused_lines(reader: Reader, log: &Path) -> Result<BTreeSet<usize
         Reader::Fail2ban => Ok(among(&fail2ban_regex(log, ANY_STATUS)?.missed)),
         Reader::Lnav => {
             let rows = lnav(log, None, READ_BY_LNAV)?;
-            let taken: BTreeSet<usize> = rows.iter().map(|row| number(&row["log_line"])).collect();
-            Ok((0..all.len()).filter(|at| !taken.contains(at)).collect())
+            // It sorts lines by their time.
+            let taken: BTreeSet<&str> =
+                rows.iter().map(|row| row["log_text"].as_str().unwrap()).collect();
+            Ok((0..all.len()).filter(|&at| !taken.contains(all[at].as_str())).collect())
         }
         Reader::Awstats => Ok(among(&awstats(log)?.refused)),
         Reader::Vector => {
@@ -96,10 +98,6 @@ pub(crate) fn packaged(name: &str) -> PathBuf {
 fn lines(log: &Path) -> Vec<String> {
     let text = fs::read(log).unwrap();
     String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
-}
-
-fn number(value: &Value) -> usize {
-    usize::try_from(value.as_u64().unwrap()).unwrap()
 }
 
 fn succeeded(output: Output) -> String {
