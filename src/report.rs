@@ -4,6 +4,7 @@
 
 pub mod moment;
 pub mod summary;
+pub mod words;
 
 pub use moment::Moment;
 pub use summary::Report;
