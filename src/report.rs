@@ -19,6 +19,7 @@ mod sweep;
 pub mod tally;
 pub mod time;
 pub mod timeline;
+pub mod words;
 
 pub use moment::Moment;
 pub use summary::Report;

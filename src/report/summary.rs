@@ -384,3 +384,6 @@ pub struct Outage {
     /// How many.
     pub failed: u64,
 }
+
+#[cfg(test)]
+pub(crate) mod sample;
