@@ -35,6 +35,20 @@ impl Statuses {
     /// The statuses that there are.
     pub const ALL: RangeInclusive<u16> = 100..=599;
 
+    /// What a word stands for: `404` for itself, `4xx` for its class.
+    pub fn range(word: &str) -> Option<RangeInclusive<u16>> {
+        match word.as_bytes() {
+            [class @ b'1'..=b'5', b'x', b'x'] => {
+                let first = u16::from(class - b'0') * 100;
+                Some(first..=first + 99)
+            }
+            digits if digits.len() == 3 && digits.iter().all(u8::is_ascii_digit) => {
+                word.parse().ok().filter(|status| Self::ALL.contains(status)).map(|it| it..=it)
+            }
+            _ => None,
+        }
+    }
+
     /// Those of `ranges`; where `negated`, all others.
     pub fn new(ranges: impl IntoIterator<Item = RangeInclusive<u16>>, negated: bool) -> Self {
         let mut bits = [0; 8];

@@ -45,16 +45,7 @@ fn statuses(field: &Field<'_>) -> Option<Statuses> {
 }
 
 fn status(entry: &Field<'_>, text: &str) -> Option<RangeInclusive<u16>> {
-    let range = match text.as_bytes() {
-        [class @ b'1'..=b'5', b'x', b'x'] => {
-            let first = u16::from(class - b'0') * 100;
-            Some(first..=first + 99)
-        }
-        digits if digits.len() == 3 && digits.iter().all(u8::is_ascii_digit) => {
-            text.parse().ok().filter(|status| Statuses::ALL.contains(status)).map(|it| it..=it)
-        }
-        _ => None,
-    };
+    let range = Statuses::range(text);
     if range.is_none() {
         let message = format!("{} is no status", shown(text));
         let label = "allowed: \"1xx\" to \"5xx\", \"100\" to \"599\", and with a `!` all others";
