@@ -231,10 +231,12 @@ fn assemble(
         .collect();
     found.extend(overlap::compare(&written));
     found.extend(senders::compare(&draft.listeners, &written));
+    found.extend(logs::compare(&draft.access_logs, &written));
     let is_error = |problem: &Problem| problem.severity() == Severity::Error;
-    // A listener or a section that has a mistake would be said to be missing.
+    // A listener or a section or a policy that has a mistake would be said to be missing.
     if !found.iter().any(is_error) {
         found.extend(certificate::compare(&draft.listeners, &written));
+        found.extend(logs::doubt_peers(&draft.access_logs, &written));
     }
     // The main file comes first, and what was found by comparing files stands where it belongs.
     found.sort_by(|a, b| {
@@ -251,7 +253,7 @@ fn assemble(
                 listeners: draft.listeners,
                 upstream,
                 limits: draft.limits,
-                access_logs: draft.access_logs,
+                access_logs: draft.access_logs.into_iter().map(|log| log.settings).collect(),
                 policies_directory: draft.policies_directory,
                 policies: written.into_iter().map(|written| written.policy).collect(),
                 whoami: draft.whoami,

@@ -65,6 +65,7 @@ pub mod proxy_protocol;
 
 pub mod record;
 pub mod refusal;
+pub mod report;
 pub mod senders;
 pub mod server;
 pub mod snapshot;

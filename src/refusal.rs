@@ -149,6 +149,37 @@ pub enum UpstreamFault {
 }
 
 impl Refusal {
+    /// Every word that there is.
+    pub const WORDS: [&str; 27] = [
+        "malformed-request",
+        "uri-too-long",
+        "headers-too-large",
+        "request-timeout",
+        "misdirected",
+        "unknown-peer",
+        "peer-disabled",
+        "peer-expired",
+        "certificate-required",
+        "certificate-mismatch",
+        "rate-limited",
+        "private-path",
+        "unknown-path",
+        "method-not-allowed",
+        "body-not-allowed",
+        "bad-argument",
+        "action-not-granted",
+        "too-many-concurrent",
+        "overloaded",
+        "upstream-unreachable",
+        "upstream-invalid",
+        "upstream-redirect",
+        "upstream-refused-gateway",
+        "upstream-error",
+        "upstream-too-large",
+        "upstream-timeout",
+        "client-closed",
+    ];
+
     /// The stable word.
     pub fn word(&self) -> &'static str {
         match self {
@@ -374,6 +405,15 @@ impl UpstreamFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_word_that_can_be_said_is_listed() {
+        let source = include_str!("refusal.rs");
+        let (_, from) = source.split_once("pub fn word(&self)").unwrap();
+        let (body, _) = from.split_once("/// The HTTP status.").unwrap();
+        let said: Vec<&str> = body.split('"').skip(1).step_by(2).collect();
+        assert_eq!(said, Refusal::WORDS);
+    }
 
     #[test]
     fn what_leaves_unread_bytes_behind_closes() {

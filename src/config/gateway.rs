@@ -9,7 +9,6 @@ use super::problem::{Document, Mark, Problem};
 use super::reader::{self, Field, Section};
 use super::{Limits, Listener, Upstream, limits, listen, logs, names, upstream};
 use crate::names::Settings;
-use crate::record::LogSettings;
 
 const STATE_DIRECTORY: &str = "/var/lib/phonebook-gateway";
 const POLICIES_DIRECTORY: &str = "policies";
@@ -22,7 +21,7 @@ pub(super) struct Draft {
     pub(super) listeners: Vec<Listener>,
     pub(super) upstream: Option<Upstream>,
     pub(super) limits: Limits,
-    pub(super) access_logs: Vec<LogSettings>,
+    pub(super) access_logs: Vec<logs::Written>,
     pub(super) policies_directory: PathBuf,
     /// Where the policies' directory is written.
     pub(super) policies_mark: Mark,

@@ -196,6 +196,16 @@ impl<'a> Section<'a> {
         self.reading.document.place(self.span.as_ref().map_or(0, |span| span.start))
     }
 
+    /// The section as a mark of a problem that is found later.
+    pub(super) fn mark(&self, label: &str) -> Mark {
+        self.reading.mark(self.span.as_ref(), label)
+    }
+
+    /// Whether nothing stands in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     /// Reports that `key` is not there.
     pub(super) fn missing(&self, key: &str, help: &str) {
         if self.broken || !self.reading.broken_lines.is_empty() {
@@ -293,7 +303,10 @@ const HOMES: [(&str, &[&str]); 8] = [
             "unknown_rate",
         ],
     ),
-    ("in [[access_log]]", &["path", "format", "buffer", "flush", "max_field", "search_terms"]),
+    (
+        "in [[access_log]]",
+        &["path", "if", "format", "buffer", "flush", "gzip", "max_field", "search_terms"],
+    ),
     ("in [policies]", &["directory"]),
     (
         "in [names]",

@@ -260,7 +260,6 @@ const BAD_MAIN: &[(&str, &str, &str, &str)] = &[
     // What this version cannot do.
     ("[[listen]]\naddress = \"[::1]:80\"\ntls = { certificate = \"a\", private_key = \"b\" }", "7:23", "`listen.tls.certificate`: a: it cannot be read", ""),
     ("[[listen]]\naddress = \"[::1]:80\"\nhttp2 = true", "7:9", "this listener has no TLS", "add tls to this [[listen]]"),
-    ("[[access_log]]\npath = \"syslog:server=10.0.0.1\"", "6:8", "a log to syslog is not available in this version", ""),
     // Syntax.
     ("timeout 5", "5:", "not valid TOML: key with no value", "expected"),
     ("timeout = ", "5:", "not valid TOML", ""),
@@ -830,4 +829,5 @@ fn times_that_cannot_be_meant_are_warned_of() {
     }
 }
 
+mod access_logs;
 mod upstream_tls;

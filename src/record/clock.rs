@@ -37,6 +37,8 @@ pub struct LocalClock {
     local: [u8; LOCAL_LENGTH],
     iso_second: UnixSeconds,
     iso: [u8; ISO_LENGTH],
+    syslog_second: UnixSeconds,
+    syslog: [u8; SYSLOG_LENGTH],
     http_second: UnixSeconds,
     http: [u8; HTTP_LENGTH],
 }
@@ -56,11 +58,14 @@ impl LocalClock {
             local: LOCAL_SHAPE,
             iso_second: UnixSeconds(0),
             iso: ISO_SHAPE,
+            syslog_second: UnixSeconds(0),
+            syslog: SYSLOG_SHAPE,
             http_second: UnixSeconds(0),
             http: HTTP_SHAPE,
         };
         clock.spell_local();
         clock.spell_iso();
+        clock.spell_syslog();
         clock.spell_http();
         clock
     }
@@ -83,6 +88,16 @@ impl LocalClock {
             self.spell_iso();
         }
         &self.iso
+    }
+
+    /// `time` as RFC 3164 and nginx have it: `Nov  2 21:05:09`, in the zone's own time. Same bounds as
+    /// [`Self::time_local`].
+    pub fn time_syslog(&mut self, time: UnixSeconds) -> &[u8; SYSLOG_LENGTH] {
+        if time != self.syslog_second {
+            self.syslog_second = time;
+            self.spell_syslog();
+        }
+        &self.syslog
     }
 
     /// `time` as a `Date` field has it: `Sun, 22 Nov 2026 20:05:09 GMT`. Same bounds as
@@ -124,6 +139,18 @@ impl LocalClock {
         text[19] = if offset.seconds() < 0 { b'-' } else { b'+' };
         two_digits(&mut text[20..22], (minutes.abs() / 60) as i8);
         two_digits(&mut text[23..25], (minutes.abs() % 60) as i8);
+    }
+
+    fn spell_syslog(&mut self) {
+        let timestamp = timestamp(self.syslog_second);
+        let when = self.zone.to_offset(timestamp).to_datetime(timestamp);
+        let text = &mut self.syslog;
+        text[0..3].copy_from_slice(month_name(when));
+        two_digits(&mut text[4..6], when.day());
+        if when.day() < 10 {
+            text[4] = b' ';
+        }
+        time_of_day(&mut text[7..15], when);
     }
 
     fn spell_http(&mut self) {
@@ -192,6 +219,8 @@ fn weekday_name(when: DateTime) -> &'static [u8; 3] {
 const LOCAL_SHAPE: [u8; LOCAL_LENGTH] = *b"00/xxx/0000:00:00:00 +0000";
 const ISO_LENGTH: usize = ISO_SHAPE.len();
 const ISO_SHAPE: [u8; 25] = *b"0000-00-00T00:00:00+00:00";
+const SYSLOG_LENGTH: usize = SYSLOG_SHAPE.len();
+const SYSLOG_SHAPE: [u8; 15] = *b"xxx 00 00:00:00";
 const HTTP_SHAPE: [u8; HTTP_LENGTH] = *b"xxx, 00 xxx 0000 00:00:00 GMT";
 const LOCAL_LENGTH: usize = 26;
 const HTTP_LENGTH: usize = 29;
@@ -260,6 +289,15 @@ mod tests {
         assert_eq!(clock.http_date(UnixSeconds(0)), b"Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(clock.http_date(UnixSeconds(SUNDAY)), b"Sun, 22 Nov 2026 20:05:09 GMT");
         assert_eq!(clock.time_local(UnixSeconds(SUNDAY - 1)), b"22/Nov/2026:20:05:08 +0000");
+    }
+
+    #[test]
+    fn syslog_has_a_blank_before_a_day_of_one_digit() {
+        let mut clock = LocalClock::in_zone(zone("CET-1CEST,M3.5.0,M10.5.0/3"));
+        let mut at =
+            |second| String::from_utf8(clock.time_syslog(UnixSeconds(second)).to_vec()).unwrap();
+        assert_eq!(at(SUNDAY), "Nov 22 21:05:09");
+        assert_eq!(at(SUNDAY - 20 * 86_400), "Nov  2 21:05:09");
     }
 
     #[test]

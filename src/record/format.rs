@@ -37,7 +37,7 @@ pub struct Format {
 
 /// One step of a format.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Op {
+pub(crate) enum Op {
     Literal(Box<[u8]>),
     Variable(Variable),
 }
@@ -100,11 +100,13 @@ impl Format {
             && self.program.iter().any(|op| matches!(op, Op::Variable(it) if it.is_the_clients()))
     }
 
-    pub(super) fn program(&self) -> &[Op] {
+    /// Its steps.
+    pub(crate) fn program(&self) -> &[Op] {
         &self.program
     }
 
-    pub(super) fn escape(&self) -> Escape {
+    /// How it writes values.
+    pub(crate) fn escape(&self) -> Escape {
         self.escape
     }
 }

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-use super::format::{LogFormat, SearchTerms};
-use super::writer::{LogSettings, Shared};
+use super::frame;
+use super::settings::LogSettings;
+use super::writer::Shared;
 
 /// What a log's thread is told.
 #[derive(Debug)]
@@ -34,10 +35,7 @@ pub struct LineBuffer {
     bytes: Vec<u8>,
     lines: u64,
     capacity: usize,
-    flush_after: Duration,
-    max_field: usize,
-    format: LogFormat,
-    search_terms: SearchTerms,
+    settings: LogSettings,
     queue: SyncSender<Message>,
     shared: Arc<Shared>,
     returned: Receiver<Vec<u8>>,
@@ -55,10 +53,7 @@ impl LineBuffer {
             bytes: Vec::new(),
             lines: 0,
             capacity: settings.buffer,
-            flush_after: settings.flush,
-            max_field: settings.max_field,
-            format: settings.format.clone(),
-            search_terms: settings.search_terms,
+            settings: settings.clone(),
             queue,
             shared,
             returned,
@@ -69,17 +64,30 @@ impl LineBuffer {
     /// Collects the one line that `write` appends, its line end included. Hands over what would no
     /// longer fit the buffer; a line that alone is longer goes by itself.
     pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.push_in(None, write);
+    }
+
+    /// The same with a frame of this name around the line, for a target that has such.
+    pub(super) fn push_in(&mut self, name: Option<&str>, write: impl FnOnce(&mut Vec<u8>)) {
         if self.bytes.capacity() == 0 {
             self.bytes = self.fresh();
         }
         let before = self.bytes.len();
+        if let Some(name) = name {
+            frame::begin(&mut self.bytes, name);
+        }
+        let line = self.bytes.len();
         write(&mut self.bytes);
-        debug_assert!(self.bytes.len() >= before, "only appends");
-        if self.bytes.len() == before {
+        debug_assert!(self.bytes.len() >= line, "only appends");
+        if self.bytes.len() == line {
+            self.bytes.truncate(before);
             return;
         }
         if self.bytes.last() != Some(&b'\n') {
             self.bytes.push(b'\n');
+        }
+        if name.is_some() {
+            frame::end(&mut self.bytes, before, line);
         }
         if self.bytes.len() > self.capacity && before > 0 {
             let mut next = self.fresh();
@@ -109,17 +117,17 @@ impl LineBuffer {
 
     /// The setting `flush`: how long a line may wait here.
     pub fn flush_after(&self) -> Duration {
-        self.flush_after
+        self.settings.flush
     }
 
-    /// The settings `format` and `search_terms`: how its lines are written.
-    pub fn style(&self) -> (LogFormat, SearchTerms) {
-        (self.format.clone(), self.search_terms)
+    /// All settings of its log.
+    pub fn settings(&self) -> &LogSettings {
+        &self.settings
     }
 
     /// The setting `max_field`: where a logged value is cut.
     pub fn max_field(&self) -> usize {
-        self.max_field
+        self.settings.max_field
     }
 
     /// Sends what is held away and goes on with `next`.
@@ -211,17 +219,10 @@ const LINE: usize = 512;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::writer::LogTarget;
+    use crate::record::target::LogTarget;
 
     fn buffer(capacity: usize, queue: usize) -> (LineBuffer, Receiver<Message>) {
-        let settings = LogSettings {
-            target: LogTarget::Stdout,
-            buffer: capacity,
-            flush: Duration::from_secs(1),
-            max_field: 0,
-            format: LogFormat::Combined,
-            search_terms: SearchTerms::Full,
-        };
+        let settings = LogSettings { buffer: capacity, ..LogSettings::to(LogTarget::Stdout) };
         let (sender, messages) = sync_channel(queue);
         (LineBuffer::new(&settings, sender, Arc::new(Shared::new("test".into()))), messages)
     }
@@ -286,6 +287,20 @@ mod tests {
         push(&mut buffer, "");
         drop(buffer);
         assert_eq!(text(&messages), Some(("one\n".into(), 1)));
+    }
+
+    #[test]
+    fn a_frame_holds_a_line_with_its_end_and_nothing_is_no_frame() {
+        let (mut buffer, messages) = buffer(100, 9);
+        buffer.push_in(Some("lyon"), |_| {});
+        assert!(buffer.is_empty());
+        buffer.push_in(Some("lyon"), |out| out.extend_from_slice(b"one"));
+        buffer.push_in(Some("-"), |out| out.extend_from_slice(b"two\n"));
+        buffer.flush();
+        let batch = batch(&messages).unwrap();
+        let expected: [(&[u8], &[u8]); 2] = [(b"lyon", b"one\n"), (b"-", b"two\n")];
+        assert!(frame::frames(&batch.bytes).eq(expected));
+        assert_eq!(batch.lines, 2);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub(super) struct Losses {
 #[derive(Debug)]
 struct Episode {
     spoke: Instant,
+    last: Instant,
     unsaid: u64,
     total: u64,
 }
@@ -30,9 +31,10 @@ impl Losses {
     /// `lines` were lost at `now`.
     pub(super) fn lost(&mut self, lines: u64, now: Instant) -> Option<Report> {
         let Some(episode) = &mut self.episode else {
-            self.episode = Some(Episode { spoke: now, unsaid: 0, total: lines });
+            self.episode = Some(Episode { spoke: now, last: now, unsaid: 0, total: lines });
             return Some(Report::Begun { lines });
         };
+        episode.last = now;
         episode.total += lines;
         episode.unsaid += lines;
         if now.saturating_duration_since(episode.spoke) < PAUSE {
@@ -42,9 +44,15 @@ impl Losses {
         Some(Report::Goes { lines: std::mem::take(&mut episode.unsaid) })
     }
 
-    /// Everything that was to be written has been.
-    pub(super) fn none(&mut self) -> Option<Report> {
-        self.episode.take().map(|episode| Report::Over { lines: episode.total })
+    /// Everything that was to be written at `now` has been. It is over if nothing was lost for `trial`.
+    pub(super) fn none(&mut self, now: Instant, trial: Duration) -> Option<Report> {
+        let over = |episode: &mut Episode| now.saturating_duration_since(episode.last) >= trial;
+        self.episode.take_if(over).map(|episode| Report::Over { lines: episode.total })
+    }
+
+    /// Nothing more is to be written; so many lines were lost until now, if that is not over.
+    pub(super) fn end(&mut self) -> Option<u64> {
+        self.episode.take().map(|episode| episode.total)
     }
 }
 
@@ -71,11 +79,25 @@ mod tests {
     fn the_end_is_said_once_with_the_sum_and_a_new_loss_is_a_first_again() {
         let start = Instant::now();
         let mut losses = Losses::default();
-        assert_eq!(losses.none(), None);
+        assert_eq!(losses.none(start, Duration::ZERO), None);
         losses.lost(3, start);
         losses.lost(4, start);
-        assert_eq!(losses.none(), Some(Report::Over { lines: 7 }));
-        assert_eq!(losses.none(), None);
+        assert_eq!(losses.none(start, Duration::ZERO), Some(Report::Over { lines: 7 }));
+        assert_eq!(losses.none(start, Duration::ZERO), None);
         assert_eq!(losses.lost(1, start), Some(Report::Begun { lines: 1 }));
+    }
+
+    #[test]
+    fn where_losses_are_known_late_the_end_is_said_after_a_time_without_any() {
+        let start = Instant::now();
+        let mut losses = Losses::default();
+        losses.lost(3, start);
+        losses.lost(1, start + PAUSE / 2);
+        assert_eq!(losses.none(start + PAUSE, PAUSE), None);
+        assert_eq!(losses.lost(2, start + PAUSE), Some(Report::Goes { lines: 3 }));
+        assert_eq!(losses.none(start + PAUSE * 2, PAUSE), Some(Report::Over { lines: 6 }));
+        assert_eq!(losses.end(), None);
+        losses.lost(2, start);
+        assert_eq!(losses.end(), Some(2));
     }
 }

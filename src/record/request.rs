@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::clock::UnixSeconds;
 use super::combined::Entry;
 use super::format::{Asked, Attempt, Facts, TlsLine};
-use super::{LogHost, Notes, Trace, WorkerLog};
+use super::{Condition, LogHost, Notes, Trace, WorkerLog};
 use crate::answer::Head;
 use crate::caller::{Caller, ClientSource};
 use crate::client::Turn;
@@ -149,6 +149,16 @@ impl<'a> Record<'a> {
     pub fn upstream(&self) -> Option<&'a Trace> {
         let notes = self.opening.notes;
         self.log.needs().upstream.then_some(&notes.upstream)
+    }
+
+    /// Whether a log with this condition takes it.
+    pub(super) fn is_for(&self, condition: Option<&Condition>) -> bool {
+        condition.is_none_or(|it| it.takes(self.status, self.peer, self.reason))
+    }
+
+    /// Whose it is.
+    pub(super) fn peer(&self) -> Option<&'a str> {
+        self.peer
     }
 
     pub(super) fn entry(&self, time: UnixSeconds) -> Entry<'a> {

@@ -11,7 +11,8 @@ use super::combined::{Entry, write_combined};
 use super::format::{
     Asked, Facts, LogFormat, Masked, Needs, SearchTerms, TermKey, Writer, from_question_mark,
 };
-use super::{LineBuffer, Record, load_key};
+use super::lead::Lead;
+use super::{Condition, LineBuffer, Record, load_key};
 use crate::config::Config;
 
 /// One worker's buffers of all access logs, and its clock.
@@ -67,6 +68,8 @@ struct State {
 #[derive(Debug)]
 struct Log {
     buffer: LineBuffer,
+    condition: Option<Condition>,
+    lead: Lead,
     format: LogFormat,
     terms: SearchTerms,
 }
@@ -77,8 +80,11 @@ impl WorkerLog {
         let logs: Vec<_> = buffers
             .into_iter()
             .map(|buffer| {
-                let (format, terms) = buffer.style();
-                Log { buffer, format, terms }
+                let settings = buffer.settings();
+                let condition = settings.condition.clone();
+                let lead = Lead::of(&settings.target, &host);
+                let (format, terms) = (settings.format.clone(), settings.search_terms);
+                Log { buffer, condition, lead, format, terms }
             })
             .collect();
         let needs = logs.iter().fold(Needs::default(), |needs, log| needs.or(log.format.needs()));
@@ -127,7 +133,11 @@ impl WorkerLog {
         let target = record.opening.target();
         let State { logs, clock, scratch, masked } = &mut *self.state.borrow_mut();
         let mut first = false;
-        for Log { buffer, format, terms } in logs {
+        for Log { buffer, condition, lead, format, terms } in logs {
+            if !record.is_for(condition.as_ref()) {
+                continue;
+            }
+            let frame = lead.frame(record.peer());
             first |= buffer.is_empty();
             let max_field = buffer.max_field();
             let hidden = Masked::of(*terms, &self.host.key);
@@ -150,15 +160,24 @@ impl WorkerLog {
                     let masked = hidden.is_some();
                     let mut writer = Writer { clock, scratch, max_field, masked };
                     if !masked {
-                        buffer.push(|out| writer.write(out, format, facts));
+                        buffer.push_in(frame, |out| {
+                            lead.write(out, writer.clock, now);
+                            writer.write(out, format, facts);
+                        });
                         continue;
                     }
                     let asked = Asked { target, ..facts.asked.clone() };
                     let facts = Facts { entry, asked, ..facts.clone() };
-                    buffer.push(|out| writer.write(out, format, &facts));
+                    buffer.push_in(frame, |out| {
+                        lead.write(out, writer.clock, now);
+                        writer.write(out, format, &facts);
+                    });
                 }
                 (LogFormat::Compiled(_) | LogFormat::Combined, _) => {
-                    buffer.push(|out| write_combined(out, &entry, clock, max_field));
+                    buffer.push_in(frame, |out| {
+                        lead.write(out, clock, now);
+                        write_combined(out, &entry, clock, max_field);
+                    });
                 }
             }
         }

@@ -1,57 +1,23 @@
 //! Access logs as the program sees them: opened at start, fed by every worker, reopened, finished.
 //!
-//! Each log has one thread that owns its file (see `thread.rs`); each worker has one
+//! Each log has one thread that owns its target (see `thread.rs`); each worker has one
 //! [`LineBuffer`] per log. Between them is a bounded queue of whole lines. A worker never waits for
 //! it: where the queue is full or the disk is, lines are lost, counted and reported, and requests
 //! go on.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::format::{LogFormat, SearchTerms};
+use super::advice::advice;
 use super::lines::{LineBuffer, Message, QUEUE};
-use super::thread::{LogThread, open_target};
-
-/// One `[[access_log]]` of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogSettings {
-    /// Where the lines go.
-    pub target: LogTarget,
-    /// How many bytes a worker collects before it hands them over; 0 hands over every line.
-    pub buffer: usize,
-    /// How long a line may wait in a worker's buffer.
-    pub flush: Duration,
-    /// Where a logged value is cut, in escaped bytes; 0 cuts none.
-    pub max_field: usize,
-    /// How a line is written.
-    pub format: LogFormat,
-    /// How search terms are.
-    pub search_terms: SearchTerms,
-}
-
-/// Where lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogTarget {
-    /// Appended to this file, which is made (mode 0640) where it is missing.
-    File(PathBuf),
-    /// The standard output.
-    Stdout,
-}
-
-impl LogTarget {
-    /// As messages name it.
-    pub(super) fn name(&self) -> String {
-        match self {
-            Self::File(path) => path.display().to_string(),
-            Self::Stdout => "standard output".to_owned(),
-        }
-    }
-}
+use super::output::Output;
+use super::settings::LogSettings;
+use super::target::LogTarget;
+use super::thread::LogThread;
 
 /// Every access log of the configuration, open. Dropping it instead of [`finish`](Self::finish)ing
 /// it lets the threads end by themselves, after the last [`LineBuffer`] is gone.
@@ -118,12 +84,12 @@ impl AccessLogs {
 
 impl Log {
     fn open(settings: &LogSettings) -> Result<Self, OpenError> {
-        let file = open_target(&settings.target)
+        let output = Output::open(settings)
             .map_err(|error| OpenError::Open { target: settings.target.clone(), error })?;
-        let shared = Arc::new(Shared::new(settings.target.name()));
+        let shared = Arc::new(Shared::new(settings.target.to_string()));
         let (queue, messages) = sync_channel(QUEUE);
         let (ending, ended) = sync_channel::<()>(0);
-        let writer = LogThread::new(settings.target.clone(), file, Arc::clone(&shared), messages);
+        let writer = LogThread::new(settings.target.clone(), output, Arc::clone(&shared), messages);
         let thread = Builder::new()
             .name("access-log".to_owned())
             .spawn(move || {
@@ -208,7 +174,7 @@ impl LogCounters {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Its file cannot be opened for appending.
-    #[error("cannot open the access log {}: {error}. {}", .target.name(), advice(.target, .error))]
+    #[error("cannot open the access log {target}: {error}. {}", advice(.target, .error))]
     Open {
         /// Which.
         target: LogTarget,
@@ -223,43 +189,6 @@ pub enum OpenError {
         /// Why.
         error: io::Error,
     },
-}
-
-/// What to do about `error`.
-pub(super) fn advice(target: &LogTarget, error: &io::Error) -> String {
-    let LogTarget::File(path) = target else {
-        return "See that its reader runs, or name a file as [[access_log]] `path`".into();
-    };
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = parent.unwrap_or_else(|| Path::new(".")).display();
-    let user = rustix::process::geteuid().as_raw();
-    match error.kind() {
-        io::ErrorKind::NotFound => format!(
-            "Its directory {directory} does not exist: make it, owned by the gateway's user \
-             (uid {user}), or change [[access_log]] `path`"
-        ),
-        io::ErrorKind::PermissionDenied => format!(
-            "The gateway's user (uid {user}) must be allowed to write the file and, where it is \
-             missing, to make it in {directory}"
-        ),
-        io::ErrorKind::IsADirectory => {
-            "It is a directory: name a file in it as [[access_log]] `path`".into()
-        }
-        io::ErrorKind::NotADirectory => {
-            format!("{directory} is not a directory: change [[access_log]] `path`")
-        }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            format!("Make room on the file system of {directory}")
-        }
-        io::ErrorKind::ReadOnlyFilesystem => format!(
-            "The file system of {directory} is read-only: remount it, or change [[access_log]] \
-             `path` (under systemd, see ReadWritePaths= and LogsDirectory=)"
-        ),
-        _ if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
-            "It is a pipe that nobody reads: start its reader first, or name a regular file".into()
-        }
-        _ => format!("See that the gateway's user (uid {user}) can append to it"),
-    }
 }
 
 #[cfg(test)]

@@ -29,9 +29,11 @@ const CORE: &[&str] = &[
     "proxy_protocol",
     "record/clock.rs",
     "record/combined.rs",
+    "record/condition.rs",
     "record/escape.rs",
     "record/format.rs",
     "record/format",
+    "record/frame.rs",
     "refusal.rs",
     "senders.rs",
 ];

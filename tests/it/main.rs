@@ -29,6 +29,12 @@ mod limits;
 #[cfg(test)]
 mod log_formats;
 #[cfg(test)]
+mod log_readers;
+#[cfg(test)]
+mod log_rotation;
+#[cfg(test)]
+mod log_targets;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod names;

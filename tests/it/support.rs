@@ -7,6 +7,7 @@ pub(crate) mod haproxy;
 pub(crate) mod http;
 pub(crate) mod http2;
 pub(crate) mod live;
+pub(crate) mod log_readers;
 pub(crate) mod needs;
 pub(crate) mod network;
 pub(crate) mod openssl;

@@ -10,7 +10,7 @@ use toml::de::DeValue;
 
 use super::{Reading, Section};
 use crate::config::complaint::{Complaint, listed, nearest, shown};
-use crate::config::environment::{Unexpanded, expand};
+use crate::config::environment::{Unexpanded, Variables, expand};
 use crate::config::problem::{Mark, Problem};
 use crate::config::units;
 use crate::place::Place;
@@ -57,12 +57,6 @@ impl<'a> Field<'a> {
         self.push(complaint, Problem::warning);
     }
 
-    /// Reports that `what` does not exist yet.
-    pub(in crate::config) fn unavailable(&self, what: &str) {
-        let message = format!("{what} is not available in this version");
-        self.refuse(Complaint::new(message, "not available in this version"));
-    }
-
     fn push(&self, complaint: Complaint, new: fn(String, Mark) -> Problem) {
         let mark = self.reading.mark(Some(&self.span()), &complaint.label);
         let problem = new(format!("`{}`: {}", self.name, complaint.message), mark);
@@ -103,8 +97,12 @@ impl<'a> Field<'a> {
 
     /// A string, its variables expanded.
     pub(in crate::config) fn text(&self) -> Option<String> {
+        self.expanded(self.reading.variables)
+    }
+
+    fn expanded(&self, variables: Variables<'_>) -> Option<String> {
         let text = self.literal()?;
-        let unset = match expand(text, self.reading.variables) {
+        let unset = match expand(text, variables) {
             Ok(expanded) => return Some(expanded),
             Err(unset) => unset,
         };
@@ -123,11 +121,29 @@ impl<'a> Field<'a> {
         None
     }
 
+    /// The same, but variables stay, as `${NAME}`, for another to expand: those of which `is_other`
+    /// says so, being told whether the environment has one of this name.
+    pub(in crate::config) fn text_but(
+        &self,
+        is_other: &dyn Fn(&str, bool) -> bool,
+    ) -> Option<String> {
+        let outer = self.reading.variables;
+        let variables = |name: &str| {
+            let set = outer(name);
+            if is_other(name, set.is_some()) { Some(format!("${{{name}}}")) } else { set }
+        };
+        self.expanded(&variables)
+    }
+
     /// A path, relative to the directory `base`.
     pub(in crate::config) fn path(&self, base: &Path) -> Option<PathBuf> {
-        let text = self.text()?;
+        self.checked_path(&self.text()?, base)
+    }
+
+    /// `text`, made of this value, as such a path.
+    pub(in crate::config) fn checked_path(&self, text: &str, base: &Path) -> Option<PathBuf> {
         if text.is_empty() || text.contains('\0') {
-            let message = format!("{} is no path", shown(&text));
+            let message = format!("{} is no path", shown(text));
             self.refuse(Complaint::new(
                 message,
                 "allowed: a path, relative to this file or absolute",
@@ -249,6 +265,21 @@ impl<'a> Field<'a> {
             }
             _ => self.wrong_type(expected),
         }
+    }
+
+    /// The same, and the one value may be a number.
+    pub(in crate::config) fn words_or_numbers(&self, expected: &str) -> Option<Vec<Self>> {
+        if self.is_number() { Some(vec![self.clone()]) } else { self.one_or_more(expected) }
+    }
+
+    /// Whether a whole number is written here.
+    pub(in crate::config) fn is_number(&self) -> bool {
+        matches!(self.value.get_ref(), DeValue::Integer(_))
+    }
+
+    /// Whether `true` or `false` is written here.
+    pub(in crate::config) fn is_boolean(&self) -> bool {
+        matches!(self.value.get_ref(), DeValue::Boolean(_))
     }
 
     /// The table written here; without keys, where something else was.

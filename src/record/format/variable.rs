@@ -161,6 +161,13 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     NAMES.iter().map(|(name, _)| *name).chain(families)
 }
 
+impl Named {
+    /// The name, without the `$`; of two the first.
+    pub fn name(self) -> &'static str {
+        NAMES.iter().find(|(_, named)| *named == self).map_or("", |(name, _)| name)
+    }
+}
+
 /// Why a variable of nginx means nothing here.
 pub type Unavailable = &'static str;
 

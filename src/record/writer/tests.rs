@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -12,14 +13,7 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn settings(path: &Path, buffer: usize) -> LogSettings {
-    LogSettings {
-        target: LogTarget::File(path.to_owned()),
-        buffer,
-        flush: Duration::from_secs(1),
-        max_field: 0,
-        format: LogFormat::Combined,
-        search_terms: SearchTerms::Full,
-    }
+    LogSettings { buffer, max_field: 0, ..LogSettings::to(LogTarget::File(path.to_owned())) }
 }
 
 fn open(path: &Path, buffer: usize) -> (AccessLogs, LogCounters) {

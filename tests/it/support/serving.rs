@@ -122,6 +122,16 @@ impl Serving {
         status.unwrap().code()
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// A file beside its configuration.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)

@@ -1,0 +1,97 @@
+use super::*;
+use crate::record::format::{Format, PREDEFINED};
+
+fn reader(name: &str) -> Reader {
+    let text = PREDEFINED.iter().find(|(known, _)| *known == name).unwrap().1;
+    Reader::new(Pattern::new(&Format::compile(&[text]).unwrap()).unwrap(), 0)
+}
+
+fn combined(user: &str, request: &str, status: u16) -> String {
+    format!(
+        r#"192.0.2.7 - {user} [23/Nov/2026:03:33:50 +0000] "{request}" {status} 12 "-" "python-requests/2.28""#
+    )
+}
+
+const LOOKUP: &str =
+    "/service/ipbx/json.php/restricted/pbx_services/phonebook?act=search&search=dupont";
+
+#[test]
+fn a_lookup_is_told_with_its_peer_and_its_term() {
+    let line = combined("lyon", &format!("GET {LOOKUP} HTTP/1.1"), 200);
+    let mut reader = reader("combined");
+    let entry = reader.read(line.as_bytes()).unwrap();
+    assert_eq!(entry.who, Who::Peer(b"lyon"));
+    assert_eq!(entry.term, Some(&b"dupont"[..]));
+    assert_eq!((entry.status, entry.body_bytes, entry.action), (200, 12, Action::Search));
+    assert_eq!((entry.reason, entry.time.unix), (None, 1_795_404_830));
+    assert_eq!(entry.user_agent, b"python-requests/2.28");
+}
+
+#[test]
+fn who_is_nobody_is_a_stranger_when_refused_and_an_address_when_let_in() {
+    let mut reader = reader("combined");
+    let mut who = |target: &str, status| {
+        let line = combined("-", &format!("GET {target} HTTP/1.1"), status);
+        let entry = reader.read(line.as_bytes()).unwrap();
+        match entry.who {
+            Who::Peer(_) => "peer",
+            Who::Address(_) => "address",
+            Who::Stranger(_) => "stranger",
+            Who::Other => "other",
+        }
+    };
+    assert_eq!(who(LOOKUP, 403), "stranger");
+    assert_eq!(who(LOOKUP, 204), "address");
+    assert_eq!(who("/index.html", 200), "other");
+    assert_eq!(who("/index.html", 404), "stranger");
+}
+
+#[test]
+fn reasons_are_inferred_as_far_as_the_line_tells_them() {
+    let mut reader = reader("combined");
+    let private = LOOKUP.replace("restricted", "private");
+    for (user, request, status, expected) in [
+        ("-", format!("GET {LOOKUP} HTTP/1.1"), 403, "unknown-peer"),
+        ("-", format!("GET {LOOKUP} HTTP/1.1"), 429, "unknown-peer"),
+        ("lyon", format!("GET {LOOKUP} HTTP/1.1"), 429, "rate-limited"),
+        ("lyon", format!("GET {private} HTTP/1.1"), 403, "private-path"),
+        ("lyon", format!("GET {LOOKUP} HTTP/1.1"), 403, "403"),
+        ("lyon", "GET /a?act=delete&id=1 HTTP/1.1".into(), 403, "action-not-granted"),
+        ("lyon", "GET /a?act=x HTTP/1.1".into(), 400, "bad-argument"),
+        ("-", r"\x16\x03\x01".into(), 400, "malformed-request"),
+        ("lyon", "GET /a HTTP/1.1".into(), 404, "unknown-path"),
+        ("lyon", format!("GET {LOOKUP} HTTP/1.1"), 504, "upstream-timeout"),
+        ("lyon", format!("GET {LOOKUP} HTTP/1.1"), 502, "502"),
+    ] {
+        let line = combined(user, &request, status);
+        let reason = reader.read(line.as_bytes()).unwrap().reason.unwrap();
+        assert_eq!(reason, Reason::Inferred(expected), "{line}");
+    }
+}
+
+#[test]
+fn a_written_reason_is_taken_as_it_is() {
+    let mut reader = reader("gateway");
+    let line = format!(
+        "{} \"peer=lyon action=search reason=rate-limited limit=peer rule=- source=socket host=x rt=0.002 \
+         uct=- uht=- urt=- us=- revision=1 id=2\"",
+        combined("lyon", &format!("GET {LOOKUP} HTTP/1.1"), 429)
+    );
+    let entry = reader.read(line.as_bytes()).unwrap();
+    assert_eq!(entry.reason, Some(Reason::Written(b"rate-limited")));
+    assert_eq!(
+        (entry.limit, entry.request_time, entry.upstream_time),
+        (&b"peer"[..], Some(2), None)
+    );
+}
+
+#[test]
+fn what_cannot_be_read_says_why() {
+    let mut reader = reader("combined");
+    let line = combined("-", "GET / HTTP/1.1", 200);
+    assert_eq!(reader.read(b"what?").unwrap_err(), Unreadable::Format);
+    let error = reader.read(line.replace("Nov", "Nox").as_bytes()).unwrap_err();
+    assert_eq!(error, Unreadable::Time);
+    let error = reader.read(line.replace(" 200 ", " 2000 ").as_bytes()).unwrap_err();
+    assert_eq!(error, Unreadable::Status);
+}

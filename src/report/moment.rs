@@ -1,0 +1,62 @@
+//! A point in time as a log writes it: with the log's own distance to UTC.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use jiff::tz::Offset;
+use serde::{Serialize, Serializer};
+
+/// Seconds since 1970, and how far the clock on the wall is from UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub unix: i64,
+    /// Minutes east of UTC.
+    pub offset: i16,
+}
+
+impl Moment {
+    /// As ISO 8601 writes it, to the second.
+    pub fn iso(self) -> String {
+        self.format("%Y-%m-%dT%H:%M:%S%:z")
+    }
+
+    /// For people: date and time without zone.
+    pub fn short(self) -> String {
+        self.format("%Y-%m-%d %H:%M:%S")
+    }
+
+    /// In the words of `strftime`, at the log's own clock.
+    pub fn format(self, words: &str) -> String {
+        let offset = Offset::from_seconds(i32::from(self.offset) * 60).unwrap_or(Offset::UTC);
+        match Timestamp::from_second(self.unix) {
+            Ok(time) => time.to_zoned(offset.to_time_zone()).strftime(words).to_string(),
+            Err(_) => self.unix.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.short())
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.iso())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_shown_at_the_log_s_own_clock() {
+        let moment = Moment { unix: 1_763_900_000, offset: -300 };
+        assert_eq!(moment.iso(), "2025-11-23T07:13:20-05:00");
+        assert_eq!(moment.to_string(), "2025-11-23 07:13:20");
+        assert_eq!(serde_json::to_string(&moment).unwrap(), "\"2025-11-23T07:13:20-05:00\"");
+    }
+}

@@ -1,0 +1,78 @@
+//! Which quota would have sufficed: for each of a few rates, the burst with which nobody would have
+//! been refused.
+//!
+//! A peer's requests fill a bucket that runs out at the rate; what it held at its fullest is the burst
+//! that would have been needed. Lines tell seconds, so that the requests of one second count as coming
+//! at once: what is said here suffices, and less may have sufficed as well.
+
+use super::summary::Quota;
+
+/// The buckets of one peer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Quotas {
+    second: i64,
+    levels: [i32; RATES.len()],
+    fullest: [i32; RATES.len()],
+}
+
+impl Quotas {
+    /// So many requests came in this second, which is not before the last one.
+    #[inline]
+    pub(super) fn ask(&mut self, second: i64, count: u32) {
+        let passed = i32::try_from((second - self.second).clamp(0, LONG)).unwrap_or(0);
+        let count = i32::try_from(count).unwrap_or(i32::MAX).min(1 << 29);
+        self.second = second;
+        for (at, rate) in RATES.iter().enumerate() {
+            let level = (self.levels[at] - rate * passed).max(0) + count;
+            self.levels[at] = level.min(1 << 30);
+            self.fullest[at] = self.fullest[at].max(level);
+        }
+    }
+
+    /// The least quotas of all that would have sufficed: a higher rate only where it needs less burst,
+    /// from the first whose burst is no more than ten seconds of it to the first that needs no more
+    /// burst than one second of it.
+    pub(super) fn sufficient(&self) -> Vec<Quota> {
+        let mut quotas: Vec<Quota> = Vec::new();
+        for (rate, fullest) in RATES.iter().zip(self.fullest) {
+            let quota = Quota { per_second: rate.unsigned_abs(), burst: fullest.unsigned_abs() };
+            let is_less = quotas.last().is_none_or(|last| quota.burst < last.burst);
+            if quota.burst > 0 && quota.burst <= 10 * quota.per_second && is_less {
+                quotas.push(quota);
+            }
+            if quota.burst <= quota.per_second {
+                break;
+            }
+        }
+        quotas
+    }
+}
+
+/// Requests a second.
+const RATES: [i32; 16] = [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200, 500, 1000];
+/// No bucket holds more than runs out in so many seconds.
+const LONG: i64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Bucket;
+
+    fn quotas(seconds: &[(i64, u32)]) -> Vec<Quota> {
+        let mut quotas = Quotas::default();
+        seconds.iter().for_each(|&(second, count)| quotas.ask(second, count));
+        quotas.sufficient()
+    }
+
+    #[test]
+    fn a_burst_needs_its_size_at_any_rate() {
+        let quota = |per_second, burst| Quota { per_second, burst };
+        assert_eq!(quotas(&[(1_800_000_000, 20)]), [quota(2, 20)]);
+        assert_eq!(
+            quotas(&[(100, 20), (101, 20)]),
+            [quota(5, 35), quota(7, 33), quota(10, 30), quota(15, 25), quota(20, 20)]
+        );
+        assert_eq!(quotas(&[(100, 1)]), [quota(1, 1)]);
+        assert!(quotas(&[]).is_empty());
+    }
+}

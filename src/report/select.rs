@@ -1,0 +1,45 @@
+//! Which lines count: `--since`, `--until`, `--peer`, `--status` and `--reason`.
+
+use super::entry::Entry;
+
+/// What a line must be to count. Of each kind any will do; an empty kind asks for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Not before this, in seconds since 1970.
+    pub since: Option<i64>,
+    /// Before this.
+    pub until: Option<i64>,
+    /// Peers, or addresses; `-` is nobody's.
+    pub peers: Vec<String>,
+    /// Statuses from and to.
+    pub statuses: Vec<(u16, u16)>,
+    /// Reasons.
+    pub reasons: Vec<String>,
+}
+
+impl Selection {
+    /// Whether `entry` counts.
+    #[inline]
+    pub fn takes(&self, entry: &Entry<'_>) -> bool {
+        self.since.is_none_or(|since| entry.time.unix >= since)
+            && self.until.is_none_or(|until| entry.time.unix < until)
+            && (self.statuses.is_empty() || self.takes_status(entry.status))
+            && (self.peers.is_empty() || self.takes_peer(entry))
+            && (self.reasons.is_empty() || self.takes_reason(entry))
+    }
+
+    fn takes_status(&self, status: u16) -> bool {
+        self.statuses.iter().any(|(from, to)| (*from..=*to).contains(&status))
+    }
+
+    fn takes_peer(&self, entry: &Entry<'_>) -> bool {
+        let is =
+            |text: &String| entry.who.name() == text.as_bytes() || entry.address == text.as_bytes();
+        self.peers.iter().any(is)
+    }
+
+    fn takes_reason(&self, entry: &Entry<'_>) -> bool {
+        let word = entry.reason.map(|reason| reason.word());
+        self.reasons.iter().any(|known| word == Some(known.as_bytes()))
+    }
+}

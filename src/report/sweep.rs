@@ -1,0 +1,193 @@
+//! Finds terms that go through the alphabet: aa, ab, ac and so on.
+//!
+//! A XiVO's search finds a term anywhere in a contact, so that somebody who reads a phonebook out asks
+//! for all short terms in turn, as slowly as the rate allows, and in between others look people up.
+//! Therefore several threads of terms are followed at once, and each is prolonged by the term that comes
+//! next in its order. Terms that are hashes have no order; those of a harvest show by their number.
+
+/// A short term: up to four letters or digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Short(u32);
+
+impl Short {
+    /// `term`, as it was sent, if it is short.
+    #[inline]
+    pub(super) fn of(term: &[u8]) -> Option<Self> {
+        if term.is_empty() || term.len() > 4 {
+            return None;
+        }
+        let value = term.iter().try_fold(0, |sum, byte| {
+            let digit = match byte {
+                b'0'..=b'9' => byte - b'0',
+                b'a'..=b'z' => byte - b'a' + 10,
+                b'A'..=b'Z' => byte - b'A' + 10,
+                _ => return None,
+            };
+            Some(sum * BASE + u32::from(digit))
+        })?;
+        Some(Self((term.len() as u32) << LENGTH_AT | value))
+    }
+
+    /// The term in lower case.
+    pub(super) fn text(self) -> String {
+        let mut value = self.0 & ((1 << LENGTH_AT) - 1);
+        let mut text: Vec<char> = (0..self.0 >> LENGTH_AT)
+            .map(|_| {
+                let digit = value % BASE;
+                value /= BASE;
+                char::from_digit(digit, BASE).unwrap_or('?')
+            })
+            .collect();
+        text.reverse();
+        text.into_iter().collect()
+    }
+
+    /// Whether this comes right behind `former`, or nearly: a step of the last letter, from its end to
+    /// the next one's beginning, or of the first letter of two.
+    fn follows(self, former: Self) -> bool {
+        // az → b0, az → ba, 19 → 20, aa → ba; a step may leave out two.
+        const LETTERS: u32 = BASE - 25;
+        const DIGITS: u32 = BASE - 9;
+        let step = self.0.wrapping_sub(former.0);
+        self.0 >> LENGTH_AT == former.0 >> LENGTH_AT
+            && matches!(step, 1..=3 | DIGITS..=BASE | LETTERS..=13)
+    }
+}
+
+const BASE: u32 = 36;
+const LENGTH_AT: u32 = 24;
+
+/// Terms in the alphabet's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sweep {
+    pub(super) first: Short,
+    pub(super) last: Short,
+    pub(super) begin: i64,
+    pub(super) end: i64,
+    pub(super) terms: u64,
+}
+
+/// Follows one caller's terms.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sweeps {
+    threads: Vec<Sweep>,
+    found: Vec<Sweep>,
+}
+
+impl Sweeps {
+    /// A term was asked for.
+    pub(super) fn ask(&mut self, second: i64, term: Short) {
+        if let Some(thread) = self.threads.iter_mut().find(|thread| thread.last == term) {
+            thread.end = second;
+            return;
+        }
+        if let Some(thread) = self.threads.iter_mut().find(|thread| term.follows(thread.last)) {
+            thread.last = term;
+            thread.end = second;
+            thread.terms += 1;
+            return;
+        }
+        let begun = Sweep { first: term, last: term, begin: second, end: second, terms: 1 };
+        if self.threads.len() < THREADS {
+            return self.threads.push(begun);
+        }
+        if let Some(oldest) = self.threads.iter_mut().min_by_key(|thread| thread.end) {
+            let ended = std::mem::replace(oldest, begun);
+            self.end(ended);
+        }
+    }
+
+    fn end(&mut self, sweep: Sweep) {
+        if sweep.terms >= LEAST {
+            self.found.push(sweep);
+            if self.found.len() > 2 * KEPT {
+                self.found.sort_by_key(|sweep| std::cmp::Reverse(sweep.terms));
+                self.found.truncate(KEPT);
+            }
+        }
+    }
+
+    /// The sweeps, those that may still go on included.
+    pub(super) fn found(&self) -> Vec<Sweep> {
+        let going_on = self.threads.iter().filter(|thread| thread.terms >= LEAST);
+        let mut all: Vec<Sweep> = self.found.iter().chain(going_on).copied().collect();
+        all.sort_by_key(|sweep| std::cmp::Reverse(sweep.terms));
+        all.truncate(KEPT);
+        all
+    }
+}
+
+/// So many threads are followed for a caller.
+const THREADS: usize = 32;
+/// From so many terms on it is no chance.
+const LEAST: u64 = 15;
+/// So many sweeps are kept of a caller.
+const KEPT: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sweeps<'t>(terms: impl IntoIterator<Item = &'t str>) -> Vec<Sweep> {
+        let mut sweeps = Sweeps::default();
+        for (second, term) in (0..).zip(terms) {
+            if let Some(term) = Short::of(term.as_bytes()) {
+                sweeps.ask(second, term);
+            }
+        }
+        sweeps.found()
+    }
+
+    fn pairs() -> Vec<String> {
+        let letters = || 'a'..='z';
+        letters().flat_map(|a| letters().map(move |b| format!("{a}{b}"))).collect()
+    }
+
+    #[test]
+    fn short_terms_come_back_as_they_were() {
+        for term in ["a", "zz", "09az", "7"] {
+            assert_eq!(Short::of(term.as_bytes()).unwrap().text(), term);
+        }
+        assert_eq!(Short::of(b"AbC").unwrap().text(), "abc");
+        assert!(Short::of(b"").is_none() && Short::of(b"dupont").is_none());
+        assert!(Short::of(b"a%").is_none());
+    }
+
+    #[test]
+    fn all_pairs_of_letters_in_turn_are_one_sweep() {
+        let pairs = pairs();
+        let [sweep] = sweeps(pairs.iter().map(String::as_str))[..] else { panic!("not one") };
+        assert_eq!(
+            (sweep.terms, sweep.first.text().as_str(), sweep.last.text().as_str()),
+            (676, "aa", "zz")
+        );
+    }
+
+    #[test]
+    fn a_sweep_is_found_among_what_others_ask() {
+        let pairs = pairs();
+        let others = ["dupo", "1001", "mart", "be", "zu", "4711"];
+        let mut asked = Vec::new();
+        for (number, pair) in pairs.iter().enumerate() {
+            asked.push(others[number % others.len()]);
+            asked.push(pair.as_str());
+            asked.push(pair.as_str());
+        }
+        assert!(sweeps(asked).iter().any(|sweep| sweep.terms > 600));
+    }
+
+    #[test]
+    fn what_people_type_is_no_sweep() {
+        // Letter by letter, and extensions as they are called.
+        let typed = ["d", "du", "dup", "dupo", "m", "ma", "mar", "mart", "b", "be", "ber", "bern"];
+        assert!(sweeps(typed.repeat(100)).is_empty());
+        let mut random = 7_u32;
+        let extensions: Vec<String> = (0..20_000)
+            .map(|_| {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (1000 + (random >> 16) % 400).to_string()
+            })
+            .collect();
+        assert!(sweeps(extensions.iter().map(String::as_str)).is_empty());
+    }
+}

@@ -1,0 +1,527 @@
+//! Counts lines in whichever order they come: each thread has a tally, and tallies are added up.
+//!
+//! Memory depends on how many peers, hours and reasons there are, and not on the number of lines:
+//! whatever a client can make different at will is counted by a sketch, or up to a limit.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use super::entry::{Action, Entry, Reason, Who, is_phonebook, is_private};
+use super::sketch::{Distinct, Frequent, Times, is_late};
+use super::stretch::Stretch;
+use super::time::LineTime;
+
+/// The hasher of addresses and terms: one for all tallies that are added up.
+pub type ThingHasher = foldhash::quality::RandomState;
+
+/// Figures that every row of the report has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) requests: u64,
+    pub(super) answered: u64,
+    pub(super) refused: u64,
+    pub(super) limited: u64,
+    pub(super) failed: u64,
+    pub(super) left: u64,
+    pub(super) late: u64,
+    pub(super) body_bytes: u64,
+}
+
+impl Counts {
+    #[inline]
+    fn count(&mut self, entry: &Entry<'_>) {
+        self.requests += 1;
+        self.body_bytes += entry.body_bytes;
+        self.late += u64::from(entry.request_time.is_some_and(is_late));
+        match entry.status {
+            ..400 => self.answered += 1,
+            499 => self.left += 1,
+            429 => {
+                self.limited += 1;
+                self.refused += 1;
+            }
+            400..500 => self.refused += 1,
+            500.. => self.failed += 1,
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.answered += other.answered;
+        self.refused += other.refused;
+        self.limited += other.limited;
+        self.failed += other.failed;
+        self.left += other.left;
+        self.late += other.late;
+        self.body_bytes += other.body_bytes;
+    }
+}
+
+/// The first and the last line of something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) first: LineTime,
+    pub(super) last: LineTime,
+}
+
+impl Span {
+    fn at(time: LineTime) -> Self {
+        Self { first: time, last: time }
+    }
+
+    #[inline]
+    fn extend(&mut self, time: LineTime) {
+        if time.unix < self.first.unix {
+            self.first = time;
+        }
+        if time.unix >= self.last.unix {
+            self.last = time;
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.extend(other.first);
+        self.extend(other.last);
+    }
+}
+
+/// Figures by the hour, with the hour of the last line at hand.
+#[derive(Clone, Debug)]
+pub(super) struct Hours<T> {
+    last: (i64, usize),
+    index: HashMap<i64, usize, RandomState>,
+    list: Vec<(i64, T)>,
+}
+
+impl<T> Default for Hours<T> {
+    fn default() -> Self {
+        Self { last: (i64::MIN, 0), index: HashMap::default(), list: Vec::new() }
+    }
+}
+
+impl<T: Default> Hours<T> {
+    /// What belongs to the hour of `unix`.
+    #[inline]
+    fn at(&mut self, unix: i64) -> &mut T {
+        let hour = unix.div_euclid(HOUR);
+        if self.last.0 != hour {
+            let next = self.list.len();
+            let at = *self.index.entry(hour).or_insert(next);
+            if at == next {
+                self.list.push((hour * HOUR, T::default()));
+            }
+            self.last = (hour, at);
+        }
+        &mut self.list[self.last.1].1
+    }
+
+    /// Each hour's beginning, and what belongs to it; in no order.
+    pub(super) fn list(&self) -> &[(i64, T)] {
+        &self.list
+    }
+}
+
+pub(super) const HOUR: i64 = 3600;
+
+/// Things by name, up to a limit; those beyond are counted under one name.
+#[derive(Clone, Debug)]
+pub(super) struct Named<T> {
+    index: HashMap<Arc<[u8]>, usize, RandomState>,
+    list: Vec<(Arc<[u8]>, T)>,
+    most: usize,
+}
+
+impl<T> Named<T> {
+    fn new(most: usize) -> Self {
+        Self { index: HashMap::default(), list: Vec::new(), most }
+    }
+
+    /// The number of the thing of this name, which `new` makes where it is missing.
+    #[inline]
+    fn number(&mut self, name: &[u8], new: impl FnOnce() -> T) -> usize {
+        match self.index.get(name) {
+            Some(number) => *number,
+            None => self.add(name, new),
+        }
+    }
+
+    #[cold]
+    fn add(&mut self, name: &[u8], new: impl FnOnce() -> T) -> usize {
+        let name = if self.list.len() < self.most { name } else { OTHERS };
+        if let Some(number) = self.index.get(name) {
+            return *number;
+        }
+        let (name, number) = (Arc::<[u8]>::from(name), self.list.len());
+        self.index.insert(Arc::clone(&name), number);
+        self.list.push((name, new()));
+        number
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &T)> {
+        self.list.iter().map(|(name, thing)| (&**name, thing))
+    }
+
+    pub(super) fn name(&self, number: usize) -> &Arc<[u8]> {
+        &self.list[number].0
+    }
+
+    /// Whether names were left out.
+    pub(super) fn is_full(&self) -> bool {
+        self.list.len() > self.most
+    }
+}
+
+/// The name of those beyond the limit.
+pub(super) const OTHERS: &[u8] = b"(others)";
+
+/// A peer's figures.
+#[derive(Clone, Debug)]
+pub(super) struct PeerTally {
+    pub(super) counts: Counts,
+    pub(super) span: Span,
+    pub(super) is_address: bool,
+    pub(super) actions: [u64; Action::COUNT],
+    pub(super) addresses: Distinct,
+    /// The hash of the last address, which the next line's is most often.
+    last_address: u64,
+    pub(super) terms: Distinct,
+    pub(super) times: Times,
+    pub(super) hours: Hours<u64>,
+    pub(super) hour_of_day: [u64; 24],
+}
+
+impl PeerTally {
+    fn new(entry: &Entry<'_>) -> Self {
+        Self {
+            counts: Counts::default(),
+            span: Span::at(entry.time),
+            is_address: matches!(entry.who, Who::Address(_)),
+            actions: [0; Action::COUNT],
+            addresses: Distinct::default(),
+            last_address: 0,
+            terms: Distinct::default(),
+            times: Times::default(),
+            hours: Hours::default(),
+            hour_of_day: [0; 24],
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.counts.merge(&other.counts);
+        self.span.merge(&other.span);
+        add_up(&mut self.actions, &other.actions);
+        self.addresses.merge(&other.addresses);
+        self.terms.merge(&other.terms);
+        self.times.merge(&other.times);
+        add_up(&mut self.hour_of_day, &other.hour_of_day);
+        for (begin, count) in other.hours.list() {
+            *self.hours.at(*begin) += count;
+        }
+    }
+}
+
+fn add_up(sums: &mut [u64], figures: &[u64]) {
+    sums.iter_mut().zip(figures).for_each(|(sum, figure)| *sum += figure);
+}
+
+/// A reason's figures.
+#[derive(Clone, Debug)]
+pub(super) struct ReasonTally {
+    pub(super) count: u64,
+    pub(super) span: Span,
+    pub(super) statuses: Vec<u16>,
+    pub(super) callers: Named<u64>,
+    /// The last one's request line, as written.
+    pub(super) example: Box<[u8]>,
+}
+
+/// Whom which limit met.
+#[derive(Clone, Debug)]
+pub(super) struct LimitTally {
+    pub(super) count: u64,
+    pub(super) span: Span,
+}
+
+/// What is kept of a caller in no policy.
+#[derive(Clone, Debug)]
+pub(super) struct StrangerTally {
+    pub(super) span: Span,
+    pub(super) lookups: u64,
+    pub(super) private: u64,
+    pub(super) actions: [u64; Action::COUNT],
+    pub(super) user_agent: Box<[u8]>,
+}
+
+/// Everything that can be counted in any order.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    hasher: ThingHasher,
+    pub(super) counts: Counts,
+    pub(super) span: Option<Span>,
+    pub(super) inferred: u64,
+    pub(super) filtered: u64,
+    pub(super) statuses: Box<[u64]>,
+    pub(super) addresses: Distinct,
+    pub(super) terms: Distinct,
+    pub(super) hour_of_day: [u64; 24],
+    pub(super) hours: Hours<Counts>,
+    pub(super) peers: Named<PeerTally>,
+    pub(super) reasons: Named<ReasonTally>,
+    /// By caller and limit, one blank between.
+    pub(super) limits: Named<LimitTally>,
+    pub(super) strangers: Frequent<StrangerTally>,
+    pub(super) stranger_count: u64,
+    pub(super) stranger_addresses: Distinct,
+    pub(super) times: Times,
+    pub(super) upstream_times: Times,
+}
+
+impl Tally {
+    /// Nothing yet.
+    pub fn new(hasher: ThingHasher) -> Self {
+        Self {
+            hasher,
+            counts: Counts::default(),
+            span: None,
+            inferred: 0,
+            filtered: 0,
+            statuses: vec![0; 600].into(),
+            addresses: Distinct::default(),
+            terms: Distinct::default(),
+            hour_of_day: [0; 24],
+            hours: Hours::default(),
+            peers: Named::new(MOST_PEERS),
+            reasons: Named::new(MOST_REASONS),
+            limits: Named::new(2 * MOST_PEERS),
+            strangers: Frequent::default(),
+            stranger_count: 0,
+            stranger_addresses: Distinct::default(),
+            times: Times::default(),
+            upstream_times: Times::default(),
+        }
+    }
+
+    /// A line that is not asked for.
+    pub fn pass_over(&mut self) {
+        self.filtered += 1;
+    }
+
+    /// Counts a line. What depends on the order goes into `stretch`.
+    #[inline]
+    pub fn count(&mut self, entry: &Entry<'_>, stretch: &mut Stretch) {
+        self.counts.count(entry);
+        self.span.get_or_insert_with(|| Span::at(entry.time)).extend(entry.time);
+        if let Some(count) = self.statuses.get_mut(usize::from(entry.status)) {
+            *count += 1;
+        }
+        let hour_of_day = entry.time.hour_of_day();
+        self.hour_of_day[hour_of_day] += 1;
+        self.hours.at(entry.time.unix).count(entry);
+        if let Some(time) = entry.request_time {
+            self.times.insert(time);
+        }
+        if let Some(time) = entry.upstream_time {
+            self.upstream_times.insert(time);
+        }
+        match entry.who {
+            Who::Peer(name) | Who::Address(name) => self.count_peer(name, entry, stretch),
+            Who::Stranger(address) => self.count_stranger(address, entry),
+            Who::Other => self.addresses.insert(self.hasher.hash_one(entry.address)),
+        }
+        if entry.status >= 400 {
+            self.count_refusal(entry);
+            if entry.status >= 500 {
+                stretch.fail(entry.time.unix);
+            }
+        }
+    }
+
+    #[inline]
+    fn count_peer(&mut self, name: &[u8], entry: &Entry<'_>, stretch: &mut Stretch) {
+        let number = self.peers.number(name, || PeerTally::new(entry));
+        let peer = &mut self.peers.list[number].1;
+        peer.counts.count(entry);
+        peer.span.extend(entry.time);
+        peer.actions[entry.action as usize] += 1;
+        peer.hour_of_day[entry.time.hour_of_day()] += 1;
+        *peer.hours.at(entry.time.unix) += 1;
+        let address = self.hasher.hash_one(entry.address);
+        if address != peer.last_address {
+            peer.last_address = address;
+            peer.addresses.insert(address);
+            self.addresses.insert(address);
+        }
+        if let Some(time) = entry.request_time {
+            peer.times.insert(time);
+        }
+        let second = entry.time.unix;
+        let asked = stretch.ask(number, second);
+        if let Some(term) = entry.term {
+            asked.term(second, term, self.term_hash(term));
+        }
+    }
+
+    /// The hash of a term without regard to case, which XiVO's search has none of.
+    #[inline]
+    fn term_hash(&self, term: &[u8]) -> u64 {
+        let mut lower = [0; 64];
+        match lower.get_mut(..term.len()) {
+            Some(lower) => {
+                lower.copy_from_slice(term);
+                lower.make_ascii_lowercase();
+                self.hasher.hash_one(&*lower)
+            }
+            None => self.hasher.hash_one(term),
+        }
+    }
+
+    /// Takes over what the end of a stretch tells of its terms, and gives it the peers' names.
+    pub fn end(&mut self, stretch: &mut Stretch) {
+        let peers = &mut self.peers;
+        let terms = &mut self.terms;
+        stretch.end(|number, in_hour| {
+            peers.list[number].1.terms.merge(in_hour);
+            terms.merge(in_hour);
+        });
+        stretch.name(|number| Arc::clone(peers.name(number)));
+    }
+
+    #[cold]
+    fn count_stranger(&mut self, address: &[u8], entry: &Entry<'_>) {
+        self.stranger_count += 1;
+        let hash = self.hasher.hash_one(address);
+        self.stranger_addresses.insert(hash);
+        self.addresses.insert(hash);
+        let new = || StrangerTally {
+            span: Span::at(entry.time),
+            lookups: 0,
+            private: 0,
+            actions: [0; Action::COUNT],
+            user_agent: Box::default(),
+        };
+        self.strangers.count(address, new, |stranger| {
+            stranger.span.extend(entry.time);
+            if is_phonebook(entry.target) {
+                stranger.lookups += 1;
+                stranger.private += u64::from(is_private(entry.target));
+                stranger.actions[entry.action as usize] += 1;
+            }
+            if stranger.user_agent.is_empty() {
+                stranger.user_agent = cut(entry.user_agent, 200).into();
+            }
+        });
+    }
+
+    fn count_refusal(&mut self, entry: &Entry<'_>) {
+        self.inferred += u64::from(matches!(entry.reason, Some(Reason::Inferred(_))));
+        let word = match entry.reason {
+            Some(reason) => reason.word(),
+            None => b"-",
+        };
+        let new = || ReasonTally {
+            count: 0,
+            span: Span::at(entry.time),
+            statuses: Vec::new(),
+            callers: Named::new(MOST_CALLERS),
+            example: Box::default(),
+        };
+        let number = self.reasons.number(word, new);
+        let reason = &mut self.reasons.list[number].1;
+        reason.count += 1;
+        reason.span.extend(entry.time);
+        if !reason.statuses.contains(&entry.status) {
+            reason.statuses.push(entry.status);
+        }
+        let caller = reason.callers.number(entry.who.name(), || 0);
+        reason.callers.list[caller].1 += 1;
+        // The last one of a thousand is as good an example as the last one.
+        if reason.count < 8 || reason.count % 1024 == 0 {
+            let shown = if entry.request.is_empty() { entry.target } else { entry.request };
+            reason.example = cut(shown, 300).into();
+        }
+        if entry.status == 429 {
+            let key = [entry.who.name(), b" ", entry.limit].concat();
+            let new = || LimitTally { count: 0, span: Span::at(entry.time) };
+            let number = self.limits.number(&key, new);
+            let limit = &mut self.limits.list[number].1;
+            limit.count += 1;
+            limit.span.extend(entry.time);
+        }
+    }
+
+    /// Adds another's figures.
+    pub fn merge(&mut self, other: &Self) {
+        self.counts.merge(&other.counts);
+        if let Some(theirs) = &other.span {
+            self.span.get_or_insert(*theirs).merge(theirs);
+        }
+        self.inferred += other.inferred;
+        self.filtered += other.filtered;
+        add_up(&mut self.statuses, &other.statuses);
+        self.addresses.merge(&other.addresses);
+        self.terms.merge(&other.terms);
+        add_up(&mut self.hour_of_day, &other.hour_of_day);
+        for (begin, counts) in other.hours.list() {
+            self.hours.at(*begin).merge(counts);
+        }
+        merge_named(&mut self.peers, &other.peers, PeerTally::merge);
+        merge_named(&mut self.reasons, &other.reasons, ReasonTally::merge);
+        merge_named(&mut self.limits, &other.limits, |ours, theirs| {
+            ours.count += theirs.count;
+            ours.span.merge(&theirs.span);
+        });
+        self.strangers.merge(&other.strangers, |ours, theirs| {
+            ours.span.merge(&theirs.span);
+            ours.lookups += theirs.lookups;
+            ours.private += theirs.private;
+            add_up(&mut ours.actions, &theirs.actions);
+        });
+        self.stranger_count += other.stranger_count;
+        self.stranger_addresses.merge(&other.stranger_addresses);
+        self.times.merge(&other.times);
+        self.upstream_times.merge(&other.upstream_times);
+    }
+}
+
+impl ReasonTally {
+    fn merge(&mut self, other: &Self) {
+        if other.span.last.unix >= self.span.last.unix {
+            self.example.clone_from(&other.example);
+        }
+        self.count += other.count;
+        self.span.merge(&other.span);
+        for status in &other.statuses {
+            if !self.statuses.contains(status) {
+                self.statuses.push(*status);
+            }
+        }
+        merge_named(&mut self.callers, &other.callers, |ours, theirs| *ours += theirs);
+    }
+}
+
+fn merge_named<T: Clone>(ours: &mut Named<T>, theirs: &Named<T>, merge: impl Fn(&mut T, &T)) {
+    for (name, thing) in theirs.iter() {
+        let mut is_new = false;
+        let number = ours.number(name, || {
+            is_new = true;
+            thing.clone()
+        });
+        if !is_new {
+            merge(&mut ours.list[number].1, thing);
+        }
+    }
+}
+
+fn cut(text: &[u8], most: usize) -> &[u8] {
+    &text[..text.len().min(most)]
+}
+
+/// So many peers, or addresses that were let in, are told apart.
+pub(super) const MOST_PEERS: usize = 1000;
+/// So many reasons: there are some thirty words.
+const MOST_REASONS: usize = 64;
+/// So many callers of one reason.
+const MOST_CALLERS: usize = 256;
