@@ -34,6 +34,7 @@ use self::{
     upstream::Upstream,
 };
 use crate::support::{
+    log_readers::none_refuses_what_it_takes_from_nginx,
     needs::{or_left_out, program},
     process::{PATIENCE, becomes_true},
     serving::{Serving, loopback_config},
@@ -266,6 +267,9 @@ fn the_log_is_nginx_s_in_every_format_line_for_line() {
     assert!(cases.len() >= 200 && pair.formats.len() >= 10);
     let found = pair.compare_all(&cases);
     assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
+    let [nginx, ours] = pair.logs("combined");
+    none_refuses_what_it_takes_from_nginx(&nginx, &ours);
+    eprintln!("COUNT {} {}", cases.len(), pair.formats.len());
     pair.finish();
 }
 
