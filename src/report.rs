@@ -2,18 +2,23 @@
 //!
 //! [`summary`] is the result; the terminal, the JSON and the HTML page only show it.
 
+pub mod build;
 pub mod entry;
+pub mod formats;
+pub mod input;
+mod mend;
 pub mod moment;
 pub mod pattern;
 mod quota;
+pub mod run;
 pub mod select;
 mod sketch;
-mod stretch;
+pub mod stretch;
 pub mod summary;
 mod sweep;
-mod tally;
+pub mod tally;
 pub mod time;
-mod timeline;
+pub mod timeline;
 
 pub use moment::Moment;
 pub use summary::Report;

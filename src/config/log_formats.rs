@@ -76,47 +76,37 @@ fn compile(field: &Field<'_>) -> Option<LogFormat> {
 }
 
 fn complaint(error: &FormatError) -> Complaint {
+    let message = error.to_string();
     let text = "allowed: what stands in an nginx.conf behind log_format and the name";
     match error {
         FormatError::Unknown(name) => {
-            let complaint = Complaint::new(
-                format!("there is no variable ${name}"),
-                "allowed: nginx's variables and the gateway's own",
-            );
+            let label = "allowed: nginx's variables and the gateway's own";
+            let complaint = Complaint::new(message, label);
             match nearest(name, names()) {
                 Some(near) => complaint.help(format!("did you mean ${near}?")),
                 None => complaint.help("the README lists the variables"),
             }
         }
-        FormatError::Unavailable(name, why) => {
-            let message = format!("${name} is a variable of nginx that means nothing here");
+        FormatError::Unavailable(_, why) => {
             Complaint::new(message, "no such value here").help(*why)
         }
-        FormatError::NoName(rest) => {
-            let message = format!("a `$` stands before {}, which begins no variable", shown(rest));
-            Complaint::new(message, "allowed: $name or ${name}")
-                .help("a format cannot hold a `$` of its own, in nginx as here")
-        }
-        FormatError::Unclosed(name) => {
-            let message = format!("the closing bracket in \"{name}\" variable is missing");
-            Complaint::new(message, format!("allowed: ${{{name}}}"))
-        }
+        FormatError::NoName(_) => Complaint::new(message, "allowed: $name or ${name}")
+            .help("a format cannot hold a `$` of its own, in nginx as here"),
+        FormatError::Unclosed(name) => Complaint::new(message, format!("allowed: ${{{name}}}")),
         FormatError::Escape(word) => {
             let words = Escape::WORDS.map(|(word, _)| word);
             let label = format!("allowed: escape={}", listed(&words, "or"));
-            let complaint = Complaint::new(format!("escape={word} is unknown"), label);
+            let complaint = Complaint::new(message, label);
             match nearest(word, words) {
                 Some(near) => complaint.help(format!("did you mean escape={near}?")),
                 None => complaint,
             }
         }
-        FormatError::Quotes(why) => {
-            Complaint::new(format!("it begins with nginx's quotes, and {why}"), text).help(
-                "write all of it in nginx's quotes, with blanks between the pieces, or none of it",
-            )
-        }
-        FormatError::WholeDirective => Complaint::new("it holds the directive's name", text)
+        FormatError::Quotes(_) => Complaint::new(message, text).help(
+            "write all of it in nginx's quotes, with blanks between the pieces, or none of it",
+        ),
+        FormatError::WholeDirective => Complaint::new(message, text)
             .help("leave `log_format` and the format's name out; the name is the key here"),
-        FormatError::Empty => Complaint::new("the format is empty", text),
+        FormatError::Empty => Complaint::new(message, text),
     }
 }

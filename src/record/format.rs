@@ -23,6 +23,7 @@ pub use facts::{Asked, Attempt, Checked, Facts, TlsLine};
 pub use line::Writer;
 pub use mask::{SearchTerms, TermKey};
 pub use parse::FormatError;
+pub(crate) use parse::Piece;
 pub use variable::{Named, Unavailable, Variable, names};
 
 pub(super) use mask::{Masked, from_question_mark};
@@ -37,7 +38,7 @@ pub struct Format {
 
 /// One step of a format.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Op {
+pub(super) enum Op {
     Literal(Box<[u8]>),
     Variable(Variable),
 }
@@ -81,7 +82,7 @@ impl Format {
     /// What is wrong with it.
     pub fn compile(parts: &[&str]) -> Result<Self, FormatError> {
         let (escape, text) = parse::text(parts)?;
-        let program = parse::program(&text)?;
+        let program = parse::program(parse::pieces(&text)?)?;
         let needs = program.iter().fold(Needs::default(), |needs, op| match op {
             Op::Literal(_) => needs,
             Op::Variable(variable) => needs.or(variable.needs()),
@@ -100,8 +101,23 @@ impl Format {
             && self.program.iter().any(|op| matches!(op, Op::Variable(it) if it.is_the_clients()))
     }
 
-    /// Its steps.
-    pub(crate) fn program(&self) -> &[Op] {
+    /// The pieces of what [`compile`](Self::compile) takes, whichever variables it names: for those who
+    /// read what others have written.
+    pub(crate) fn pieces_of(parts: &[&str]) -> Result<(Escape, Vec<Piece>), FormatError> {
+        let (escape, text) = parse::text(parts)?;
+        Ok((escape, parse::pieces(&text)?))
+    }
+
+    /// Its pieces.
+    pub(crate) fn pieces(&self) -> Vec<Piece> {
+        let piece = |op: &Op| match op {
+            Op::Literal(text) => Piece::Literal(String::from_utf8_lossy(text).into_owned()),
+            Op::Variable(variable) => Piece::Variable(variable.name()),
+        };
+        self.program.iter().map(piece).collect()
+    }
+
+    pub(super) fn program(&self) -> &[Op] {
         &self.program
     }
 

@@ -149,7 +149,8 @@ impl LogThread {
         tracing::error!(
             log = name,
             lines,
-            "cannot write to the access log {target}: {error}. {lines} lines are lost, and more will be. {}",
+            "cannot write to the access log {target}: {error}. {} lost, and more will be. {}",
+            if lines == 1 { "1 line is".to_owned() } else { format!("{lines} lines are") },
             advice(target, error)
         );
     }
@@ -161,7 +162,8 @@ impl LogThread {
         tracing::info!(
             log = name,
             lines,
-            "the access log {name} is written again; {lines} lines were lost"
+            "the access log {name} is written again; {} lost",
+            were(lines)
         );
     }
 
@@ -194,10 +196,16 @@ impl LogThread {
             tracing::error!(
                 log = name,
                 lines,
-                "the access log {name} is closed; {lines} lines were lost since the start"
+                "the access log {name} is closed; {} lost since the start",
+                were(lines)
             );
         }
     }
+}
+
+/// How many lines were.
+fn were(lines: u64) -> String {
+    if lines == 1 { "1 line was".to_owned() } else { format!("{lines} lines were") }
 }
 
 /// So many bytes are written at once, where so many wait.

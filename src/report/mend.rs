@@ -7,7 +7,9 @@ pub(super) fn mend(reason: &str) -> &'static str {
             "What was sent is no HTTP as it is read here: scanners, a client that speaks TLS to a port without it, or a \
              proxy in front whose `proxy_protocol_from` is missing. From a peer: look at its client."
         }
-        "uri-too-long" => "A request line was longer than `limits.max_uri`. No lookup of a XiVO is.",
+        "uri-too-long" => {
+            "A request line was longer than `limits.max_uri`. No lookup of a XiVO is."
+        }
         "headers-too-large" => {
             "A head was larger than `limits.max_head` or had more than `limits.max_header_fields` fields. From a peer: look \
              at what stands between it and here and adds cookies or fields."
@@ -25,7 +27,9 @@ pub(super) fn mend(reason: &str) -> &'static str {
              policy; `phonebook-gateway explain --from ADDRESS URL` shows the nearest one."
         }
         "peer-disabled" => "The policy has `enabled = false`. Remove the line to let the peer in.",
-        "peer-expired" => "Now is outside of the policy's `valid_from` and `valid_until`. Move the date, or remove the policy.",
+        "peer-expired" => {
+            "Now is outside of the policy's `valid_from` and `valid_until`. Move the date, or remove the policy."
+        }
         "certificate-required" => {
             "The policy wants a certificate and none was shown. Give the peer's client its certificate and key, or change \
              `[certificate] require`."
@@ -46,8 +50,12 @@ pub(super) fn mend(reason: &str) -> &'static str {
             "Only …/service/ipbx/json.php/restricted/pbx_services/phonebook is served. Correct the directory's URL on the \
              far XiVO."
         }
-        "method-not-allowed" => "Only GET and HEAD are allowed: the phonebook can be read here, not changed.",
-        "body-not-allowed" => "A lookup has no body. From a peer: look at its client; a XiVO sends none.",
+        "method-not-allowed" => {
+            "Only GET and HEAD are allowed: the phonebook can be read here, not changed."
+        }
+        "body-not-allowed" => {
+            "A lookup has no body. From a peer: look at its client; a XiVO sends none."
+        }
         "bad-argument" => {
             "The query is none that a XiVO sends: an argument unknown, repeated, or not UTF-8. From a peer: look at what \
              is written behind the `?` of its directory URL."
@@ -63,7 +71,9 @@ pub(super) fn mend(reason: &str) -> &'static str {
         "overloaded" => {
             "The gateway had `limits.max_connections` connections. Look for who holds them; raise it if they are all peers'."
         }
-        "upstream-down" => "XiVO failed so often that it was not asked. `phonebook-gateway probe` says what is wrong.",
+        "upstream-down" => {
+            "XiVO failed so often that it was not asked. `phonebook-gateway probe` says what is wrong."
+        }
         "upstream-unreachable" => {
             "XiVO could not be reached: is its nginx running, and is `upstream.url` right? `phonebook-gateway probe` says \
              at which step it fails."
@@ -81,7 +91,9 @@ pub(super) fn mend(reason: &str) -> &'static str {
              and password."
         }
         "upstream-error" => "XiVO answered with an error; its nginx and PHP logs say which.",
-        "upstream-too-large" => "An answer was larger than `upstream.max_answer`. Raise it, or do not grant `list`.",
+        "upstream-too-large" => {
+            "An answer was larger than `upstream.max_answer`. Raise it, or do not grant `list`."
+        }
         "upstream-timeout" => {
             "XiVO did not answer within `upstream.timeout`. Look at its load, its database and php-fpm's number of \
              children; a longer timeout does not help, since a XiVO that asks gives up after a second."
@@ -105,11 +117,11 @@ pub(super) fn mend(reason: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::refusal::WORDS;
+    use crate::refusal::Refusal;
 
     #[test]
     fn every_word_of_the_gateway_has_its_sentence() {
-        for word in WORDS {
+        for word in Refusal::WORDS {
             assert_ne!(mend(word), mend("something else"), "{word}");
         }
     }

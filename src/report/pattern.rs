@@ -9,7 +9,7 @@
 use memchr::memchr;
 use memchr::memmem;
 
-use crate::record::format::{Escape, Format, Named, Op, Variable};
+use crate::record::format::{Escape, Format, FormatError, Piece};
 
 /// A format, made ready for reading.
 #[derive(Clone, Debug)]
@@ -92,9 +92,12 @@ impl<'l> Values<'l> {
 /// Why no line can be read by a format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
+    /// It is no `log_format`.
+    #[error("{0}")]
+    Format(#[from] FormatError),
     /// Where one value ends and the next begins cannot be told.
     #[error(
-        "between {0} and {1} stands nothing, so that nobody can tell where the first one ends; put a \
+        "between ${0} and ${1} stands nothing, so that nobody can tell where the first one ends; put a \
          blank or quotes between them"
     )]
     Adjacent(String, String),
@@ -107,35 +110,49 @@ pub enum PatternError {
 }
 
 impl Pattern {
-    /// Makes a format ready for reading.
+    /// The pattern of a `log_format`'s text, as [`Format::compile`] takes it. It may name variables that the
+    /// gateway has not: nginx's own logs are read as well.
     ///
     /// # Errors
-    /// Where its lines cannot be read unambiguously, or do not say when and how a request ended.
-    pub fn new(format: &Format) -> Result<Self, PatternError> {
+    /// What is wrong with it.
+    pub fn of_text(parts: &[&str]) -> Result<Self, PatternError> {
+        let (escape, pieces) = Format::pieces_of(parts)?;
+        Self::new(escape, &pieces)
+    }
+
+    /// The pattern of a format of the configuration.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn of_format(format: &Format) -> Result<Self, PatternError> {
+        Self::new(format.escape(), &format.pieces())
+    }
+
+    fn new(escape: Escape, pieces: &[Piece]) -> Result<Self, PatternError> {
         let mut prefix: Box<[u8]> = Box::default();
         let mut steps: Vec<Step> = Vec::new();
-        let mut last: Option<&Variable> = None;
-        for op in format.program() {
-            match (op, last) {
-                (Op::Literal(text), None) => prefix = text.clone(),
-                (Op::Literal(text), Some(_)) => {
+        let mut last: Option<&str> = None;
+        for piece in pieces {
+            match (piece, last) {
+                (Piece::Literal(text), None) => prefix = text.as_bytes().into(),
+                (Piece::Literal(text), Some(_)) => {
                     if let Some(step) = steps.last_mut() {
-                        step.then = text.clone();
-                        step.ending = step.ending.before(text, format.escape());
+                        step.then = text.as_bytes().into();
+                        step.ending = step.ending.before(text.as_bytes(), escape);
                     }
                     last = None;
                 }
-                (Op::Variable(variable), None) => {
-                    steps.push(Step::of(variable));
-                    last = Some(variable);
+                (Piece::Variable(name), None) => {
+                    steps.push(Step::of(name));
+                    last = Some(name);
                 }
-                (Op::Variable(variable), Some(former)) => {
-                    return Err(PatternError::Adjacent(name(former), name(variable)));
+                (Piece::Variable(name), Some(former)) => {
+                    return Err(PatternError::Adjacent(former.to_owned(), name.clone()));
                 }
             }
         }
         let present = steps.iter().fold(0, |set, step| set | 1 << step.slot as u32);
-        let pattern = Self { prefix, steps: steps.into(), escape: format.escape(), present };
+        let pattern = Self { prefix, steps: steps.into(), escape, present };
         if ![Slot::TimeLocal, Slot::TimeIso8601, Slot::Msec].iter().any(|&slot| pattern.has(slot)) {
             return Err(PatternError::NoTime);
         }
@@ -170,22 +187,14 @@ impl Pattern {
 }
 
 impl Step {
-    fn of(variable: &Variable) -> Self {
-        let ending = match variable {
-            Variable::Named(Named::TimeLocal) => Ending::Width(TIME_LOCAL),
-            Variable::Named(
-                Named::UpstreamAddr
-                | Named::UpstreamStatus
-                | Named::UpstreamConnectTime
-                | Named::UpstreamHeaderTime
-                | Named::UpstreamResponseTime
-                | Named::UpstreamResponseLength
-                | Named::UpstreamBytesReceived
-                | Named::UpstreamBytesSent,
-            ) => Ending::List,
+    fn of(name: &str) -> Self {
+        let ending = match name {
+            "time_local" => Ending::Width(TIME_LOCAL),
+            // Of several tries.
+            _ if name.starts_with("upstream_") => Ending::List,
             _ => Ending::Literal,
         };
-        Self { slot: slot(variable), then: Box::default(), ending }
+        Self { slot: slot(name), then: Box::default(), ending }
     }
 
     /// Where the value at the beginning of `rest` ends, with the literal behind it.
@@ -256,49 +265,31 @@ impl Ending {
 /// The length of nginx's `$time_local`.
 const TIME_LOCAL: usize = "23/Nov/2026:03:33:50 +0000".len();
 
-fn slot(variable: &Variable) -> Slot {
-    match variable {
-        Variable::Named(named) => named_slot(*named),
-        Variable::Http(name) if **name == *b"user_agent" => Slot::UserAgent,
-        Variable::Arg(name) if **name == *b"act" => Slot::ArgAct,
-        Variable::Arg(name) if **name == *b"search" => Slot::ArgSearch,
-        Variable::Http(_) | Variable::SentHttp(_) | Variable::Arg(_) => Slot::Ignored,
-    }
-}
-
-fn named_slot(named: Named) -> Slot {
-    match named {
-        Named::RemoteAddr => Slot::RemoteAddr,
-        Named::RemoteUser => Slot::RemoteUser,
-        Named::Peer => Slot::Peer,
-        Named::TimeLocal => Slot::TimeLocal,
-        Named::TimeIso8601 => Slot::TimeIso8601,
-        Named::Msec => Slot::Msec,
-        Named::Request | Named::RequestMasked => Slot::Request,
-        Named::RequestMethod => Slot::RequestMethod,
-        Named::RequestUri => Slot::RequestUri,
-        Named::Uri => Slot::Uri,
-        Named::Args => Slot::Args,
-        Named::Status => Slot::Status,
-        Named::BodyBytesSent => Slot::BodyBytesSent,
-        Named::BytesSent => Slot::BytesSent,
-        Named::RequestTime => Slot::RequestTime,
-        Named::UpstreamResponseTime => Slot::UpstreamResponseTime,
-        Named::Reason => Slot::Reason,
-        Named::Limit => Slot::Limit,
-        Named::Action => Slot::Action,
+fn slot(name: &str) -> Slot {
+    match name {
+        "remote_addr" => Slot::RemoteAddr,
+        "remote_user" => Slot::RemoteUser,
+        "peer" => Slot::Peer,
+        "time_local" => Slot::TimeLocal,
+        "time_iso8601" => Slot::TimeIso8601,
+        "msec" => Slot::Msec,
+        "request" | "request_masked" => Slot::Request,
+        "request_method" => Slot::RequestMethod,
+        "request_uri" => Slot::RequestUri,
+        "uri" | "document_uri" => Slot::Uri,
+        "args" | "query_string" => Slot::Args,
+        "arg_act" => Slot::ArgAct,
+        "arg_search" => Slot::ArgSearch,
+        "status" => Slot::Status,
+        "body_bytes_sent" => Slot::BodyBytesSent,
+        "bytes_sent" => Slot::BytesSent,
+        "http_user_agent" => Slot::UserAgent,
+        "request_time" => Slot::RequestTime,
+        "upstream_response_time" => Slot::UpstreamResponseTime,
+        "reason" => Slot::Reason,
+        "limit" => Slot::Limit,
+        "action" => Slot::Action,
         _ => Slot::Ignored,
-    }
-}
-
-/// As a message names it.
-fn name(variable: &Variable) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    match variable {
-        Variable::Named(named) => format!("${}", named.name()),
-        Variable::Http(name) => format!("$http_{}", text(name)),
-        Variable::SentHttp(name) => format!("$sent_http_{}", text(name)),
-        Variable::Arg(name) => format!("$arg_{}", text(name)),
     }
 }
 

@@ -55,8 +55,12 @@ const LONG: i64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
     use super::*;
-    use crate::limits::Bucket;
+    use crate::limits::{Bucket, Moment};
+    use crate::policy::Rate;
 
     fn quotas(seconds: &[(i64, u32)]) -> Vec<Quota> {
         let mut quotas = Quotas::default();
@@ -74,5 +78,46 @@ mod tests {
         );
         assert_eq!(quotas(&[(100, 1)]), [quota(1, 1)]);
         assert!(quotas(&[]).is_empty());
+    }
+
+    #[test]
+    fn with_a_sufficient_quota_the_gateway_refuses_nobody() {
+        let mut random = 1_u64;
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % below
+        };
+        for _ in 0..50 {
+            let mut millis: Vec<u64> = Vec::new();
+            let mut second = 0;
+            for _ in 0..100 {
+                second += next(6);
+                let count = next(12);
+                millis.extend((0..count).map(|_| second * 1000 + next(1000)));
+            }
+            millis.sort_unstable();
+            let mut counted = Quotas::default();
+            for second in 0..=second {
+                let count = millis.iter().filter(|time| **time / 1000 == second).count();
+                if count > 0 {
+                    counted.ask(i64::try_from(second).unwrap(), u32::try_from(count).unwrap());
+                }
+            }
+            for Quota { per_second, burst } in counted.sufficient() {
+                let nonzero = |number| NonZeroU32::new(number).unwrap();
+                let (requests, burst) = (nonzero(per_second), nonzero(burst));
+                let bucket = Bucket::new(&Rate { requests, period: Duration::from_secs(1), burst });
+                for &time in &millis {
+                    let now = Moment::since_start(Duration::from_millis(time));
+                    assert!(
+                        bucket.take(now).is_ok_and(|token| {
+                            token.spend();
+                            true
+                        }),
+                        "{per_second}/s, burst {burst}, at {time} ms"
+                    );
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Which lines count: `--since`, `--until`, `--peer`, `--status` and `--reason`.
 
 use super::entry::Entry;
+use crate::record::Statuses;
 
 /// What a line must be to count. Of each kind any will do; an empty kind asks for nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,8 +12,8 @@ pub struct Selection {
     pub until: Option<i64>,
     /// Peers, or addresses; `-` is nobody's.
     pub peers: Vec<String>,
-    /// Statuses from and to.
-    pub statuses: Vec<(u16, u16)>,
+    /// Statuses.
+    pub statuses: Option<Statuses>,
     /// Reasons.
     pub reasons: Vec<String>,
 }
@@ -23,13 +24,9 @@ impl Selection {
     pub fn takes(&self, entry: &Entry<'_>) -> bool {
         self.since.is_none_or(|since| entry.time.unix >= since)
             && self.until.is_none_or(|until| entry.time.unix < until)
-            && (self.statuses.is_empty() || self.takes_status(entry.status))
+            && self.statuses.as_ref().is_none_or(|statuses| statuses.has(entry.status))
             && (self.peers.is_empty() || self.takes_peer(entry))
             && (self.reasons.is_empty() || self.takes_reason(entry))
-    }
-
-    fn takes_status(&self, status: u16) -> bool {
-        self.statuses.iter().any(|(from, to)| (*from..=*to).contains(&status))
     }
 
     fn takes_peer(&self, entry: &Entry<'_>) -> bool {

@@ -353,6 +353,7 @@ fn vector_finds_the_same_fields_in_every_format() {
             "limit",
             "rule",
             "client_source",
+            "host",
             "request_time",
             "upstream_connect_time",
             "upstream_header_time",

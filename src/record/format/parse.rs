@@ -4,23 +4,31 @@ use super::variable::{Unavailable, Variable};
 use super::{Escape, Op};
 
 /// What is wrong with a format.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
     /// Neither nginx nor this gateway has such a variable.
+    #[error("there is no variable ${0}")]
     Unknown(String),
     /// nginx has it, and here it would mean nothing.
+    #[error("${0} is a variable of nginx that means nothing here")]
     Unavailable(String, Unavailable),
     /// A `$` stands before what begins no name. What follows it, up to a few bytes.
+    #[error("a `$` stands before {0:?}, which begins no variable")]
     NoName(String),
     /// `${name` is not closed.
+    #[error("the closing bracket in \"{0}\" variable is missing")]
     Unclosed(String),
     /// `escape=` says none of the words.
+    #[error("escape={0} is unknown")]
     Escape(String),
     /// It begins as nginx's quoted pieces do and does not go on so.
+    #[error("it begins with nginx's quotes, and {0}")]
     Quotes(&'static str),
     /// It holds the name, or the word `log_format`, as well.
+    #[error("it holds the directive's name")]
     WholeDirective,
     /// It says nothing.
+    #[error("the format is empty")]
     Empty,
 }
 
@@ -86,14 +94,23 @@ fn unquote(pieces: &str, text: &mut String) -> Result<(), &'static str> {
     }
 }
 
-/// The program of a format's text.
-pub(super) fn program(text: &str) -> Result<Vec<Op>, FormatError> {
-    let mut program = Vec::new();
+/// A piece of a format's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// Text that stands for itself.
+    Literal(String),
+    /// A variable's name, in lower case.
+    Variable(String),
+}
+
+/// The pieces of a format's text.
+pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, FormatError> {
+    let mut pieces = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
         let (literal, variable) = rest.split_at(rest.find('$').unwrap_or(rest.len()));
         if !literal.is_empty() {
-            program.push(Op::Literal(literal.as_bytes().into()));
+            pieces.push(Piece::Literal(literal.to_owned()));
         }
         let Some(after) = variable.strip_prefix('$') else { break };
         let (name, bracketed) = match after.strip_prefix('{') {
@@ -110,7 +127,16 @@ pub(super) fn program(text: &str) -> Result<Vec<Op>, FormatError> {
         if name.is_empty() {
             return Err(FormatError::NoName(after.chars().take(8).collect()));
         }
-        program.push(Op::Variable(Variable::read(&name.to_ascii_lowercase())?));
+        pieces.push(Piece::Variable(name.to_ascii_lowercase()));
     }
-    Ok(program)
+    Ok(pieces)
+}
+
+/// The program of a format's pieces.
+pub(super) fn program(pieces: Vec<Piece>) -> Result<Vec<Op>, FormatError> {
+    let op = |piece| match piece {
+        Piece::Literal(text) => Ok(Op::Literal(text.into_bytes().into())),
+        Piece::Variable(name) => Variable::read(&name).map(Op::Variable),
+    };
+    pieces.into_iter().map(op).collect()
 }

@@ -163,7 +163,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 impl Named {
     /// The name, without the `$`; of two the first.
-    pub fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         NAMES.iter().find(|(_, named)| *named == self).map_or("", |(name, _)| name)
     }
 }
@@ -283,6 +283,17 @@ impl Variable {
             return Ok(Self::Arg(boxed(rest)));
         }
         Err(FormatError::Unknown(name.to_owned()))
+    }
+
+    /// Its name, without the `$`.
+    pub(super) fn name(&self) -> String {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match self {
+            Self::Named(named) => named.name().to_owned(),
+            Self::Http(name) => format!("http_{}", text(name)),
+            Self::SentHttp(name) => format!("sent_http_{}", text(name)),
+            Self::Arg(name) => format!("arg_{}", text(name)),
+        }
     }
 
     /// Whether its value is what a client sends, byte for byte.

@@ -1,9 +1,9 @@
 use super::*;
-use crate::record::format::{Format, PREDEFINED};
+use crate::record::format::PREDEFINED;
 
 fn reader(name: &str) -> Reader {
     let text = PREDEFINED.iter().find(|(known, _)| *known == name).unwrap().1;
-    Reader::new(Pattern::new(&Format::compile(&[text]).unwrap()).unwrap(), 0)
+    Reader::new(Pattern::of_text(&[text]).unwrap(), 0)
 }
 
 fn combined(user: &str, request: &str, status: u16) -> String {

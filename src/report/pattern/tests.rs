@@ -2,7 +2,7 @@ use super::*;
 use crate::record::format::PREDEFINED;
 
 fn pattern(format: &str) -> Pattern {
-    Pattern::new(&Format::compile(&[format]).unwrap()).unwrap()
+    Pattern::of_text(&[format]).unwrap()
 }
 
 fn predefined(name: &str) -> Pattern {
@@ -66,10 +66,10 @@ fn escapes_are_undone() {
 
 #[test]
 fn formats_that_cannot_be_read_say_why() {
-    let error = |format: &str| Pattern::new(&Format::compile(&[format]).unwrap()).unwrap_err();
+    let error = |format: &str| Pattern::of_text(&[format]).unwrap_err();
     assert_eq!(
         error("$time_local $status $scheme$host"),
-        PatternError::Adjacent("$scheme".into(), "$host".into())
+        PatternError::Adjacent("scheme".into(), "host".into())
     );
     assert_eq!(error("$status $host"), PatternError::NoTime);
     assert_eq!(error("$msec $host"), PatternError::NoStatus);
@@ -82,4 +82,11 @@ fn arguments_are_found_by_their_whole_name() {
     assert_eq!(argument(b"search=", &search), Some(&b""[..]));
     assert_eq!(argument(b"research=x&search=y", &search), Some(&b"y"[..]));
     assert_eq!(argument(b"research=x", &search), None);
+}
+
+#[test]
+fn variables_that_only_nginx_has_are_passed_over() {
+    let format = "$gzip_ratio $status [$time_local] $geoip2_country";
+    let values = read(&pattern(format), "1.25 304 [x] CA", &[Slot::Status]).unwrap();
+    assert_eq!(values, ["304"]);
 }

@@ -1,0 +1,116 @@
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use super::*;
+
+const LINE: &str = r#"::1 - - [23/Nov/2026:03:33:50 +0000] "GET / HTTP/1.1" 200 1 "-" "-""#;
+
+/// All lines of these files with the numbers of their files, and the errors.
+fn read(paths: &[PathBuf]) -> (Vec<(usize, String)>, Vec<String>) {
+    let sources: Vec<Source> = paths.iter().cloned().map(Source::File).collect();
+    let count = Arc::new(AtomicU64::new(0));
+    let planned = plan(&sources, &Formats::predefined(0), &count).unwrap();
+    let mut feed = Feed::new(planned, Arc::clone(&count));
+    let (mut block, mut read, mut errors, mut blocks) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    while let Some(next) = feed.next(&mut block) {
+        match next {
+            Ok(place) => {
+                assert_eq!(place.block, blocks);
+                blocks += 1;
+                read.extend(
+                    lines(&block).map(|it| (place.file, String::from_utf8_lossy(it).into_owned())),
+                );
+            }
+            Err((file, error)) => errors.push(format!("{file}: {error}")),
+        }
+    }
+    (read, errors)
+}
+
+fn packed(program: &str, text: &[u8]) -> Vec<u8> {
+    let mut child = Command::new(program)
+        .arg("-c")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let text = text.to_vec();
+    let writer = std::thread::spawn(move || stdin.write_all(&text).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output.stdout
+}
+
+fn has(program: &str) -> bool {
+    Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok()
+}
+
+#[test]
+fn a_file_is_the_same_plain_and_packed_and_in_several_pieces() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    // More than a block, so that lines go over its edge.
+    let text: String = (0..80_000).map(|number| format!("{LINE}{number}\n")).collect();
+    assert!(text.len() > BLOCK);
+    fs::write(path("plain"), &text).unwrap();
+    let (plain, errors) = read(&[path("plain")]);
+    assert_eq!((plain.len(), errors.len()), (80_000, 0));
+    assert!(plain.iter().enumerate().all(|(n, (_, line))| *line == format!("{LINE}{n}")));
+    for program in ["gzip", "zstd"] {
+        if !has(program) {
+            eprintln!("{program} is missing here: left out");
+            continue;
+        }
+        let (first, second) = text.split_at(text.len() / 3);
+        let whole =
+            [packed(program, first.as_bytes()), packed(program, second.as_bytes())].concat();
+        fs::write(path("packed"), whole).unwrap();
+        let (unpacked, errors) = read(&[path("packed")]);
+        assert!(errors.is_empty(), "{program}: {errors:?}");
+        assert!(unpacked == plain, "{program}");
+    }
+}
+
+#[test]
+fn a_torn_packed_file_says_so_and_the_next_one_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let line = |number: u32| LINE.replace("GET /", &format!("GET /{number}")) + "\n";
+    let text: String = (0..200_000).map(line).collect();
+    packed.write_all(text.as_bytes()).unwrap();
+    let mut packed = packed.finish().unwrap();
+    packed.truncate(packed.len() / 2);
+    fs::write(path("a.gz"), packed).unwrap();
+    fs::write(path("b"), format!("{LINE}\n").replace("2026", "2027")).unwrap();
+    let (read, errors) = read(&[path("b"), path("a.gz")]);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].starts_with("0: "), "{errors:?}");
+    assert!(read.len() > 1000);
+    assert_eq!(read.iter().filter(|(file, _)| *file == 1).count(), 1);
+}
+
+#[test]
+fn rotated_files_are_found_and_come_in_the_order_of_their_times() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    for (name, year) in
+        [("a.log", 2026), ("a.log.1", 2025), ("a.log.2", 2024), ("a.log-20230101", 2023)]
+    {
+        fs::write(path(name), format!("{LINE}\n").replace("2026", &year.to_string())).unwrap();
+    }
+    fs::write(path("a.log.bak"), "not one of them").unwrap();
+    let found = rotated(&path("a.log"));
+    assert_eq!(found.len(), 4, "{found:?}");
+    let planned = plan(&found, &Formats::predefined(0), &Arc::default()).unwrap();
+    let names: Vec<&str> = planned.iter().filter_map(|it| it.name.rsplit('/').next()).collect();
+    assert_eq!(names, ["a.log-20230101", "a.log.2", "a.log.1", "a.log"]);
+}
+
+#[test]
+fn lines_have_no_ends_and_empty_ones_are_none() {
+    let found: Vec<&[u8]> = lines(b"a\r\n\n\nb\n\r\nc").collect();
+    assert_eq!(found, [&b"a"[..], b"b", b"c"]);
+}
