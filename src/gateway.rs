@@ -204,7 +204,7 @@ impl<'a> Exchange<'a> {
             match &answer {
                 Ok(Answer { head, buffer, .. }) => {
                     let body = buffer.len().saturating_sub(head.len());
-                    trace.answered(head.status(), head.len(), body);
+                    trace.answered(head.status(), body);
                 }
                 Err(refusal) => trace.failed(refusal.status()),
             }

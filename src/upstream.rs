@@ -36,6 +36,7 @@ pub use transport::TlsFacts;
 use crate::address::ClientAddress;
 use crate::decide::Permit;
 use crate::http1::answer::AnswerHead;
+use crate::record::Trace;
 use crate::refusal::UpstreamFault;
 
 /// The largest head of an answer, in bytes, interim ones included.
@@ -131,13 +132,13 @@ impl Pool {
                 trace.begin(connection.ends().map(|(_, far)| far));
                 trace.connected();
             }
-            match exchange(&mut connection, request, &mut buffer).await {
+            match exchange(&mut connection, request, &mut buffer, route.trace).await {
                 Ok(head) => return Ok(Answer { head, buffer, connection }),
                 Err(Failed::BeforeFirstByte(_)) => buffer.clear(),
                 Err(Failed::Fault(fault)) => return Err(fault),
             }
         }
-        connect(route).await?.ask(request, buffer).await
+        connect(route).await?.ask(request, buffer, route.trace).await
     }
 }
 
@@ -151,6 +152,7 @@ async fn exchange(
     connection: &mut Connection,
     request: &[u8],
     buffer: &mut Vec<u8>,
+    trace: Option<&Trace>,
 ) -> Result<AnswerHead, Failed> {
     connection.count();
     // TLS may hold the last record back until it is flushed.
@@ -180,7 +182,12 @@ async fn exchange(
                 let why = "XiVO ended the connection in the head of its answer";
                 return Err(Failed::Fault(UpstreamFault::Unreachable(why)));
             }
-            Ok(count) => received += count,
+            Ok(count) => {
+                received += count;
+                if let Some(trace) = trace {
+                    trace.received(count);
+                }
+            }
         }
         loop {
             match AnswerHead::read(buffer) {
@@ -208,7 +215,7 @@ fn invalid<T>(why: &'static str) -> Result<T, Failed> {
 
 impl Connection {
     /// Sends `request` over this connection, which was just opened, and waits for the head of the
-    /// answer.
+    /// answer. What comes is told to `trace`.
     ///
     /// # Errors
     /// [`UpstreamFault`]; the connection is then gone.
@@ -216,8 +223,9 @@ impl Connection {
         mut self,
         request: &[u8],
         mut buffer: Vec<u8>,
+        trace: Option<&Trace>,
     ) -> Result<Answer, UpstreamFault> {
-        match exchange(&mut self, request, &mut buffer).await {
+        match exchange(&mut self, request, &mut buffer, trace).await {
             Ok(head) => Ok(Answer { head, buffer, connection: self }),
             Err(Failed::BeforeFirstByte(why)) => Err(UpstreamFault::Unreachable(why)),
             Err(Failed::Fault(fault)) => Err(fault),

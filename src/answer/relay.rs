@@ -202,7 +202,7 @@ impl Relay<'_, '_> {
                 () = client.gone() => return Ok(After::Reset),
             };
             if let Some(trace) = trace {
-                trace.received(buffer.len());
+                trace.received_body(buffer.len());
             }
             let piece;
             (ended, piece) = match read.and_then(|()| body.frame(&buffer, &mut framed)) {

@@ -152,7 +152,7 @@ async fn ask(
     gateway::question(upstream, &permit, client, &id).write(&mut request);
     let line = request.split(|&byte| byte == b'\r').next().unwrap_or_default();
     tell("ask", format!("{}, as host `{}`", String::from_utf8_lossy(line), upstream.host_header))?;
-    let asked = timeout(upstream.timeout, connection.ask(&request, Vec::new())).await;
+    let asked = timeout(upstream.timeout, connection.ask(&request, Vec::new(), None)).await;
     let answer = match asked.unwrap_or(Err(UpstreamFault::Timeout)) {
         Ok(answer) => answer,
         Err(fault) => return failed("answer", explain_fault(fault, snapshot)),

@@ -38,20 +38,26 @@ impl Trace {
         });
     }
 
-    /// The answer's head has come, and so many bytes behind it.
-    pub fn answered(&self, status: u16, head: usize, body: usize) {
+    /// So many bytes have come that may be of an answer's head.
+    pub fn received(&self, count: usize) {
+        if let Some(attempt) = self.attempts.borrow_mut().last_mut() {
+            attempt.received += count as u64;
+        }
+    }
+
+    /// That was the answer's head, and so many bytes behind it.
+    pub fn answered(&self, status: u16, body: usize) {
         self.change(|attempt, now| {
             attempt.status = status;
             attempt.header = Some(now);
-            attempt.received = (head + body) as u64;
             attempt.body = body as u64;
         });
     }
 
     /// More of the answer's body has come.
-    pub fn received(&self, count: usize) {
+    pub fn received_body(&self, count: usize) {
+        self.received(count);
         if let Some(attempt) = self.attempts.borrow_mut().last_mut() {
-            attempt.received += count as u64;
             attempt.body += count as u64;
         }
     }
@@ -97,15 +103,17 @@ mod tests {
     #[test]
     fn a_try_that_is_followed_by_another_was_a_bad_gateway() {
         let trace = Trace::default();
-        trace.received(3);
+        trace.received_body(3);
         trace.ended();
         assert!(trace.attempts().is_empty());
         trace.question(7);
         trace.begin("[::ffff:192.0.2.1]:80".parse().ok());
         trace.begin("192.0.2.2:80".parse().ok());
         trace.connected();
-        trace.answered(200, 10, 5);
-        trace.received(6);
+        trace.received(8);
+        trace.received(7);
+        trace.answered(200, 5);
+        trace.received_body(6);
         trace.failed(504);
         let attempts = trace.attempts();
         assert_eq!(attempts[0].address, "192.0.2.1:80".parse().ok());

@@ -1,22 +1,14 @@
-//! `log_format` is nginx's: both write the same requests in the same formats, which use every variable and every escape, and
-//! the lines are compared variable by variable.
-//!
-//! What is each one's own is compared by its shape ([`SHAPES`]); what differs has its reason in [`OTHERWISE`] and [`CASES`].
+//! The formats in which both write: between them they have every variable and every escape that both know, in every way in
+//! which nginx lets one write them.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{collections::BTreeSet, path::Path};
 
-use super::{
-    Case, NGINX, PEER, Pair, broken_fields, broken_lines, case, cut_off, honest, play, quoted, with,
-};
-use crate::support::{
-    needs::or_left_out,
-    process::becomes_true,
-    serving::{Serving, loopback_config},
-    xivo::{Nginx, RealXivo},
-};
+use phonebook_gateway::record::format::{PREDEFINED, names};
+
+use super::differences::OURS;
 
 /// The variables that both have.
-const VARIABLES: &str = "remote_addr remote_port realip_remote_addr realip_remote_port proxy_protocol_addr \
+const VARIABLES: &str = "remote_addr remote_port remote_user realip_remote_addr realip_remote_port proxy_protocol_addr \
     proxy_protocol_port time_local time_iso8601 msec request request_method request_uri uri document_uri args query_string \
     is_args arg_act arg_search arg_id arg_ACT host hostname server_name server_addr server_port server_protocol scheme https \
     status body_bytes_sent bytes_sent request_length request_time request_id request_completion connection \
@@ -24,369 +16,183 @@ const VARIABLES: &str = "remote_addr remote_port realip_remote_addr realip_remot
     ssl_client_verify ssl_client_s_dn ssl_client_i_dn ssl_client_serial ssl_client_fingerprint upstream_addr \
     upstream_status upstream_connect_time upstream_header_time upstream_response_time upstream_response_length \
     upstream_bytes_received upstream_bytes_sent upstream_cache_status limit_req_status limit_conn_status";
-const FIELDS: &str = "http_host http_user_agent http_referer http_cookie http_x_forwarded_for http_x_a http_x \
-    http_content_length http_connection http_absent sent_http_content_type sent_http_content_length \
-    sent_http_transfer_encoding sent_http_connection sent_http_allow sent_http_x_xivo_ws_version sent_http_absent status";
+const FIELDS: &str = "http_host http_user_agent http_referer http_cookie http_x_forwarded_for http_x_a http_x http_x_behind \
+    http_authorization http_content_length http_connection http_absent sent_http_content_type sent_http_content_length \
+    sent_http_transfer_encoding sent_http_connection sent_http_allow sent_http_retry_after sent_http_x_xivo_ws_version \
+    sent_http_absent status";
 
-/// What is each one's own, or another each time: digits are compared as digits.
-const SHAPES: &[(&str, &str)] = &[
-    ("remote_port", "each has a connection of its own"),
-    ("realip_remote_port", "each has a connection of its own"),
-    ("server_port", "each listens on a port of its own"),
-    ("time_local", "a second may pass between the two"),
-    ("time_iso8601", "a second may pass between the two"),
-    ("msec", "time"),
-    ("request_time", "time"),
-    ("connection_time", "time"),
-    ("upstream_connect_time", "time"),
-    ("upstream_header_time", "time"),
-    ("upstream_response_time", "time"),
-    ("connection", "nginx counts the connections to the upstream, too"),
-    ("pid", "two processes"),
-    ("request_id", "random"),
-    ("upstream_bytes_sent", "the gateway writes a head of its own"),
-    ("upstream_bytes_received", "XiVO's answer depends on the head that it was sent"),
-    ("bytes_sent", "the gateway writes a head of its own"),
+/// What stands in an nginx.conf behind a name, with pieces in both quotes and every escape that they know, and what nginx
+/// makes of it.
+const PASTED: (&str, &str) = (
+    "'a \\'b\\' \"c\" \\\\ \\t \\x41 ; # {} é 100% '\n    \"$REMOTE_ADDR \\\" 'd' ${Status}s \"\t'[$Time_Local] \"'\n\
+     '${request_method}_${request_uri}\" ${http_X_a}$is_args'    '$args|$http_x_behind'\n  '.';",
+    "a 'b' \"c\" \\ \t \\x41 ; # {} é 100% $remote_addr \" 'd' ${status}s [$time_local] \"\
+     ${request_method}_$request_uri\" $http_x_a$is_args$args|$http_x_behind.",
+);
+
+/// Several strings, which are joined with nothing between.
+const PIECES: [&str; 4] = [
+    "{\"status\": $status, \"addr\": \"$remote_addr",
+    "#$remote_port\", \"uri\": \"$uri",
+    "\", \"field\": \"${http_x_a}\", ",
+    "\"search\": \"$arg_search\"}",
 ];
 
-/// A variable that differs in a kind of request, and why.
-struct Otherwise {
-    variables: &'static [&'static str],
-    when: fn(nginx: &Line, ours: &Line) -> bool,
-    why: &'static str,
+/// One format.
+pub(super) struct Format {
+    pub(super) name: &'static str,
+    /// What an nginx.conf has behind the name; none for what nginx has itself.
+    nginx: Option<String>,
+    /// The value in `[log_format]`; none for what the gateway has itself.
+    toml: Option<String>,
+    /// Literals and variables by turns, a literal first.
+    literals: Vec<String>,
+    variables: Vec<String>,
+    /// What ends a line.
+    end: &'static str,
 }
 
-/// A line's values by their names.
+/// What ends a line that may hold a line end.
+const END: &str = "~.~\n";
+
+/// All of them.
+pub(super) fn formats() -> Vec<Format> {
+    let listed = |name, escape: &str, names, between, end: &'static str| {
+        let (nginx, text) = list(names, between, end.trim_end());
+        let nginx = format!("{escape}{nginx}");
+        Format { toml: Some(toml(&nginx)), ..Format::new(name, Some(nginx), &text, end) }
+    };
+    let predefined = PREDEFINED.map(|(name, text)| {
+        let escape = if name == "gateway_json" { "escape=json " } else { "" };
+        let text = text.strip_prefix(escape).unwrap();
+        let nginx = (name != "combined").then(|| format!("{escape}'{text}'"));
+        Format::new(name, nginx, text, "\n")
+    });
+    let pieces = PIECES.map(|piece| serde_json::to_string(piece).unwrap()).join(", ");
+    let quoted = PIECES.map(|piece| format!("'{piece}'")).join("\n ");
+    let pasted =
+        Format::new("pasted", Some(PASTED.0.trim_end_matches(';').to_owned()), PASTED.1, "\n");
+    let joined =
+        Format::new("joined", Some(format!("escape=json {quoted}")), &PIECES.concat(), "\n");
+    predefined
+        .into_iter()
+        .chain([
+            listed("all", "", VARIABLES, "\t", "\n"),
+            listed("all_default", "escape=default", VARIABLES, "\t", "\n"),
+            listed("all_json", "escape=json", VARIABLES, "\t", "\n"),
+            listed("all_none", "escape=none", VARIABLES, "~|~", END),
+            listed("fields", "", FIELDS, "\t", "\n"),
+            listed("fields_json", "escape=json", FIELDS, "\t", "\n"),
+            listed("fields_none", "escape=none", FIELDS, "~|~", END),
+            Format { toml: Some(toml(PASTED.0)), ..pasted },
+            Format { toml: Some(format!("[\"escape=json\", {pieces}]")), ..joined },
+        ])
+        .collect()
+}
+
+/// In pieces and as one, with and without brackets.
+fn list(names: &str, between: &str, end: &str) -> (String, String) {
+    let (mut pieces, mut text) = (String::new(), String::new());
+    for (at, name) in names.split_whitespace().enumerate() {
+        let between = if at == 0 { "" } else { between };
+        let variable = if at % 2 == 0 { format!("${{{name}}}") } else { format!("${name}") };
+        pieces.push_str(&format!("\n  '{between}{variable}'"));
+        text.push_str(&format!("{between}{variable}"));
+    }
+    if !end.is_empty() {
+        pieces.push_str(&format!("\n  '{end}'"));
+    }
+    (pieces, text)
+}
+
+fn toml(text: &str) -> String {
+    serde_json::to_string(text).unwrap()
+}
+
+/// A line's values by their names. Each byte is a character of its own.
 pub(super) type Line = Vec<(String, String)>;
 
 pub(super) fn value<'l>(line: &'l Line, name: &str) -> &'l str {
     line.iter().find(|(found, _)| found == name).map_or("", |(_, value)| value.as_str())
 }
 
-/// nginx's answer or ours is a refusal, whose body and head are each one's own.
-fn refused(nginx: &Line, ours: &Line) -> bool {
-    [nginx, ours].iter().any(|line| value(line, "status") >= "400")
-}
-
-const OTHERWISE: &[Otherwise] = &[
-    Otherwise {
-        variables: &[
-            "body_bytes_sent",
-            "sent_http_content_type",
-            "sent_http_content_length",
-            "sent_http_transfer_encoding",
-            "sent_http_x_xivo_ws_version",
-            "sent_http_allow",
-        ],
-        when: refused,
-        why: "an answer of 400 and above is each one's own",
-    },
-    Otherwise {
-        variables: &["sent_http_connection"],
-        when: |nginx, ours| {
-            value(nginx, "sent_http_connection") == "close"
-                && value(ours, "sent_http_connection") == "keep-alive"
-        },
-        why: "nginx says `close` of every answer: it has forgotten the truth when it logs",
-    },
-    Otherwise {
-        variables: &["sent_http_content_type"],
-        when: |nginx, ours| value(nginx, "status") == "204" && value(ours, "status") == "204",
-        why: "an answer without a body has no type",
-    },
-    Otherwise {
-        variables: &[
-            "upstream_addr",
-            "upstream_status",
-            "upstream_connect_time",
-            "upstream_header_time",
-            "upstream_response_time",
-            "upstream_response_length",
-            "upstream_bytes_received",
-            "upstream_bytes_sent",
-            "limit_conn_status",
-        ],
-        when: |_, ours| {
-            refused(ours, ours) && value(ours, "upstream_addr") == "-"
-                || value(ours, "upstream_addr").is_empty()
-        },
-        why: "what is refused does not reach XiVO, nor the ceiling of lookups in flight",
-    },
-    Otherwise {
-        variables: &["request_completion"],
-        when: |nginx, ours| {
-            value(nginx, "body_bytes_sent") == "0" && matches!(value(ours, "status"), "400" | "408")
-        },
-        why: "to a head that breaks off nginx says nothing",
-    },
-    Otherwise {
-        variables: &["limit_req_status"],
-        when: |_, ours| value(ours, "uri").contains("/private/"),
-        why: "nginx's `return` comes before its limits",
-    },
-];
-const CASES: &[(&str, &[&str], &str)] = &[
-    (
-        "head",
-        &["upstream_response_length", "sent_http_transfer_encoding"],
-        "XiVO is asked with GET, and the client is told what a GET would bring",
-    ),
-    (
-        "http/0.9's version",
-        &["server_protocol"],
-        "nginx has begun to read a version in the line that it refuses",
-    ),
-    ("trace", &["limit_req_status"], "nginx refuses TRACE before it comes to its limits"),
-];
-
-/// What an answer that is otherwise, or a request that is not read as nginx reads it, may have different.
-fn depends_on_reading(name: &str) -> bool {
-    const NEVER: [&str; 20] = [
-        "remote_addr",
-        "remote_port",
-        "realip_remote_addr",
-        "realip_remote_port",
-        "proxy_protocol_addr",
-        "time_local",
-        "time_iso8601",
-        "msec",
-        "request",
-        "request_time",
-        "hostname",
-        "server_name",
-        "server_addr",
-        "scheme",
-        "https",
-        "connection",
-        "connection_requests",
-        "connection_time",
-        "pipe",
-        "pid",
-    ];
-    !NEVER.contains(&name)
-}
-
-/// One format: its name, its escape, what stands between the variables, and these.
-pub(super) struct Format {
-    pub(super) name: &'static str,
-    escape: &'static str,
-    between: char,
-    variables: &'static str,
-}
-
-pub(super) const FORMATS: &[Format] = &[
-    Format { name: "all", escape: "", between: '\t', variables: VARIABLES },
-    Format { name: "all_default", escape: "escape=default", between: '\t', variables: VARIABLES },
-    Format { name: "all_json", escape: "escape=json", between: '\t', variables: VARIABLES },
-    Format { name: "all_none", escape: "escape=none", between: '\u{1f}', variables: VARIABLES },
-    Format { name: "fields", escape: "", between: '\t', variables: FIELDS },
-    Format { name: "fields_json", escape: "escape=json", between: '\t', variables: FIELDS },
-    Format { name: "fields_none", escape: "escape=none", between: '\u{1f}', variables: FIELDS },
-];
-
 impl Format {
-    /// As nginx has it behind the name: in pieces, and with and without brackets.
-    fn text(&self) -> String {
-        let mut text = self.escape.to_owned();
-        for (at, name) in self.variables.split_whitespace().enumerate() {
-            let between = if at == 0 { String::new() } else { self.between.to_string() };
-            let variable = if at % 2 == 0 { format!("${{{name}}}") } else { format!("${name}") };
-            text.push_str(&format!("\n  '{between}{variable}'"));
+    /// `text` is the whole of it as nginx reads it.
+    fn new(name: &'static str, nginx: Option<String>, text: &str, end: &'static str) -> Self {
+        let mut pieces = text.split('$');
+        let mut literals = vec![latin(pieces.next().unwrap().as_bytes())];
+        let mut variables: Vec<String> = Vec::new();
+        for piece in pieces {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let (name, behind) = match piece.strip_prefix('{') {
+                Some(bracketed) => bracketed.split_once('}').unwrap(),
+                None => piece.split_at(piece.find(|c| !is_name(c)).unwrap_or(piece.len())),
+            };
+            // Between two that touch nobody can find the border.
+            if !variables.is_empty() && literals.last().is_some_and(String::is_empty) {
+                literals.pop();
+                variables.last_mut().unwrap().push_str(&format!("+{name}"));
+            } else {
+                variables.push(name.to_owned());
+            }
+            literals.push(latin(behind.as_bytes()));
         }
-        text
+        Self { name, nginx, toml: None, literals, variables, end }
+    }
+
+    /// Its variables.
+    pub(super) fn variables(&self) -> impl Iterator<Item = String> {
+        self.variables.iter().flat_map(|names| names.split('+')).map(str::to_ascii_lowercase)
+    }
+
+    /// The line of nginx's configuration, and of the gateway's.
+    pub(super) fn configured(&self) -> (String, String) {
+        let Self { name, nginx, toml, .. } = self;
+        let nginx = nginx.as_ref().map(|text| format!("log_format {name} {text};\n"));
+        let toml = toml.as_ref().map(|text| format!("{name} = {text}\n"));
+        (nginx.unwrap_or_default(), toml.unwrap_or_default())
+    }
+
+    /// The lines of a log.
+    pub(super) fn lines(&self, log: &Path) -> Vec<Line> {
+        let text = latin(&std::fs::read(log).unwrap_or_default());
+        text.split_inclusive(self.end)
+            .filter_map(|line| line.strip_suffix(self.end))
+            .map(|line| self.read(line))
+            .collect()
     }
 
     fn read(&self, line: &str) -> Line {
-        let names = self.variables.split_whitespace();
-        let values: Vec<_> = line.split(self.between).collect();
-        assert_eq!(values.len(), names.clone().count(), "{}: {line:?}", self.name);
-        names.map(str::to_owned).zip(values.into_iter().map(str::to_owned)).collect()
-    }
-}
-
-/// How long both wait for the upstream.
-const PATIENCE: &str = "3s";
-
-/// How the two are reached.
-#[derive(Default)]
-pub(super) struct Site<'s> {
-    /// Options of nginx's `listen`.
-    pub(super) options: &'s str,
-    /// Further lines of nginx's server.
-    pub(super) server: &'s str,
-    /// Further lines of the gateway's listener.
-    pub(super) listen: &'s str,
-}
-
-/// nginx and the gateway before this upstream, each with a log in each format.
-pub(super) fn start(upstream: SocketAddr, site: &Site<'_>) -> Option<Pair> {
-    let mut http = "limit_req_zone $binary_remote_addr zone=rate:1m rate=10000r/s;\n\
-                    limit_conn_zone $binary_remote_addr zone=conn:1m;\n"
-        .to_owned();
-    let mut formats = "[log_format]\n".to_owned();
-    let mut logs = String::new();
-    for format in FORMATS {
-        let (name, text) = (format.name, format.text());
-        http.push_str(&format!("log_format {name} {text};\naccess_log @DIR@/{name}.log {name};\n"));
-        let toml = text.replace('\t', "\\t").replace('\u{1f}', "\\u001f");
-        formats.push_str(&format!("{name} = \"\"\"{toml}\"\"\"\n"));
-        logs.push_str(&format!(
-            "[[access_log]]\npath = \"{name}.log\"\nflush = \"10ms\"\nmax_field = 0\nformat = \"{name}\"\n"
-        ));
-    }
-    let server = format!(
-        "location / {{ proxy_pass http://{upstream}; proxy_http_version 1.1; \
-         limit_req zone=rate burst=10000 nodelay; limit_conn conn 1000; }}\n{}\n{}",
-        site.server,
-        NGINX.replace("@PATIENCE@", PATIENCE)
-    );
-    let nginx = or_left_out(Nginx::listening(site.options, &http, &server))?;
-    let main = format!(
-        "workers = 1\n{}{logs}{formats}[limits]\nhead_timeout = \"1s\"\nmax_uri = \"4k\"\nmax_head = \"16k\"\n\
-         rate = {{ per_second = 100000, burst = 100000 }}\n",
-        loopback_config(upstream)
-            .replace("timeout = \"20s\"", &format!("timeout = \"{PATIENCE}\""))
-            .replacen("[[access_log]]", &format!("{}\n[[access_log]]", site.listen), 1)
-    );
-    let policy = PEER.replace("\"::1\"", "\"::1\", \"192.0.2.7\", \"2001:db8::7\"");
-    let gateway = Serving::start(&main, &[("peer", &policy)]).unwrap();
-    Some(Pair {
-        nginx,
-        gateway,
-        marks: 0,
-        seen: [0, 0],
-        differing: Vec::new(),
-        otherwise: BTreeSet::new(),
-    })
-}
-
-/// The lines `from` up to `to` of both logs of this format.
-pub(super) fn lines(
-    pair: &Pair,
-    format: &Format,
-    from: [usize; 2],
-    to: [usize; 2],
-) -> [Vec<Line>; 2] {
-    let files = [&pair.nginx.file(""), &pair.gateway.file("")]
-        .map(|directory| directory.join(format!("{}.log", format.name)));
-    let mut found = [Vec::new(), Vec::new()];
-    for (which, found) in found.iter_mut().enumerate() {
-        let mut text = String::new();
-        assert!(becomes_true(|| {
-            text = String::from_utf8_lossy(&std::fs::read(&files[which]).unwrap_or_default())
-                .into_owned();
-            text.split_terminator('\n').count() >= to[which]
-        }));
-        let all = text.split_terminator('\n').map(|line| format.read(line));
-        *found = all.skip(from[which]).take(to[which] - from[which]).collect();
-    }
-    found
-}
-
-/// The value with each run of digits as one `0`.
-fn shape(value: &str) -> String {
-    let mut out = String::new();
-    for c in value.chars() {
-        let digit = c.is_ascii_hexdigit();
-        if !(digit && out.ends_with('0')) {
-            out.push(if digit { '0' } else { c });
+        let refuse = || panic!("{}: {line:?}", self.name);
+        let mut rest = line.strip_prefix(&self.literals[0]).unwrap_or_else(refuse);
+        let mut values = Vec::new();
+        for (at, name) in self.variables.iter().enumerate() {
+            let behind = self.literals[at + 1].as_str();
+            let last = at + 1 == self.variables.len();
+            let (value, tail) = match last {
+                true => (rest.strip_suffix(behind).unwrap_or_else(refuse), ""),
+                false => {
+                    rest.split_once(behind).unwrap_or_else(|| panic!("{}: {line:?}", self.name))
+                }
+            };
+            values.push((name.clone(), value.to_owned()));
+            rest = tail;
         }
+        values
     }
-    out
 }
 
-/// The differences that nothing excuses.
-pub(super) fn compare(
-    case: &str,
-    nginx: &Line,
-    ours: &Line,
-    excused: &mut BTreeSet<String>,
-) -> Vec<String> {
-    let mut differing = Vec::new();
-    for ((name, theirs), (_, own)) in nginx.iter().zip(ours) {
-        let shaped = SHAPES.iter().any(|(shaped, _)| shaped == name);
-        if theirs == own || shaped && shape(theirs) == shape(own) {
-            continue;
-        }
-        let by_kind = OTHERWISE
-            .iter()
-            .find(|o| o.variables.contains(&name.as_str()) && (o.when)(nginx, ours));
-        let answered_otherwise = super::OTHERWISE.iter().any(|(excused, ..)| *excused == case);
-        if answered_otherwise && depends_on_reading(name) {
-            continue;
-        }
-        let by_case = CASES
-            .iter()
-            .find(|(excused, names, _)| *excused == case && names.contains(&name.as_str()));
-        match (by_kind, by_case) {
-            (Some(kind), _) => drop(excused.insert(kind.why.to_owned())),
-            (None, Some((name, ..))) => drop(excused.insert((*name).to_owned())),
-            (None, None) => {
-                differing.push(format!("{case}: ${name}: nginx {theirs:?}, ours {own:?}"))
-            }
-        }
-    }
-    differing
-}
-
-/// What the other cases do not have.
-fn further() -> Vec<Case> {
-    vec![
-        case(
-            "fields that come twice",
-            with(
-                "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 192.0.2.2\r\nCookie: a=1\r\nCookie: b=2\r\nX-A: 1\r\nX-A: 2\r\n",
-            ),
-        ),
-        case("a field with an underscore", with("X_A: 1\r\nx-a: \"2\"\r\n")),
-        case("odd bytes in a field", with(b"X-A: \xff\"\\\t\xc3\xa9\r\n")),
-    ]
+/// Each byte as a character.
+fn latin(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
 }
 
 #[test]
-fn every_variable_in_every_escape_is_nginx_s() {
-    let Some(xivo) = or_left_out(RealXivo::start()) else { return };
-    let Some(mut pair) = start(xivo.addr(), &Site::default()) else { return };
-    let mut cases: Vec<Case> =
-        [honest(), quoted(), cut_off(), broken_lines(), broken_fields(), further()]
-            .into_iter()
-            .flatten()
-            .filter(|case| !case.v6 && super::find(&case.bytes, b"@SUM@").is_none())
-            .collect();
-    let mut excused = BTreeSet::new();
-    let mut differing = Vec::new();
-    let mut xivo = Some(xivo);
-    cases.push(case("no upstream", with("User-Agent: x\r\n")));
-    let mut compared = 0;
-    for case in &cases {
-        if case.name == "no upstream" {
-            xivo.take();
-        }
-        let from = pair.seen;
-        std::thread::scope(|both| {
-            for to in [pair.nginx.addr(), pair.gateway.addr()] {
-                both.spawn(move || play(case, to, None));
-            }
-        });
-        pair.next_lines();
-        let to = pair.seen.map(|seen| seen - 1);
-        for format in FORMATS {
-            let [nginx, ours] = lines(&pair, format, from, to);
-            assert_eq!(nginx.len(), ours.len(), "{}", case.name);
-            compared += ours.len();
-            for (nginx, ours) in nginx.iter().zip(&ours) {
-                differing.extend(
-                    compare(case.name, nginx, ours, &mut excused)
-                        .into_iter()
-                        .map(|it| format!("{}: {it}", format.name)),
-                );
-            }
-        }
+fn the_formats_have_every_variable_that_nginx_has_too() {
+    let formats = formats();
+    assert!(formats.len() >= 10);
+    let used: BTreeSet<String> = formats.iter().flat_map(Format::variables).collect();
+    for name in names().filter(|name| !OURS.contains(name)) {
+        assert!(used.contains(name), "${name}");
     }
-    assert!(differing.is_empty(), "{}", differing.join("\n"));
-    assert!(compared > 60 * FORMATS.len());
-    for why in OTHERWISE.iter().map(|o| o.why).chain(CASES.iter().map(|(name, ..)| *name)) {
-        assert!(excused.contains(why), "no exception: {why}");
-    }
-    assert_eq!(pair.gateway.end(), Some(0));
 }

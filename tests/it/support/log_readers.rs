@@ -130,7 +130,9 @@ pub(crate) fn goaccess(log: &Path, config: &Path) -> Result<Goaccess, Missing> {
         .output()
         .unwrap();
     succeeded(output);
-    let report = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
+    // What goaccess cuts, or undoes the percents of, is not always UTF-8.
+    let report =
+        serde_json::from_str(&String::from_utf8_lossy(&fs::read(report).unwrap())).unwrap();
     let refused = if refused.exists() { lines(&refused) } else { Vec::new() };
     Ok(Goaccess { report, refused })
 }
