@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod help;
 mod probe;
+mod report;
 mod serve;
 
 use std::ffi::OsString;
@@ -61,6 +62,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
         Command::Demo(options) => demo::run(&options),
         Command::Certs(options) => certs::run(&options),
         Command::Probe(options) => probe::run(&options),
+        Command::Report(options) => report::run(&options),
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod build;
 pub mod entry;
 pub mod formats;
+pub mod html;
 pub mod input;
 mod mend;
 pub mod moment;
@@ -17,6 +18,7 @@ pub mod stretch;
 pub mod summary;
 mod sweep;
 pub mod tally;
+pub mod terminal;
 pub mod time;
 pub mod timeline;
 pub mod words;

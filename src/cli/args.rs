@@ -14,8 +14,10 @@ use lexopt::{Arg, Error, Parser};
 use super::help;
 
 mod certs;
+mod report;
 
 pub(super) use certs::{CertsAct, CertsOptions};
+pub(super) use report::ReportOptions;
 
 /// What to do.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub(super) enum Command {
     Demo(DemoOptions),
     Certs(CertsOptions),
     Probe(ProbeOptions),
+    Report(ReportOptions),
 }
 
 /// `serve`.
@@ -124,6 +127,7 @@ fn named(name: &str, parser: Parser, config: Option<PathBuf>) -> Result<Command,
         "demo" => demo(parser, config),
         "certs" => certs::certs(parser, config),
         "probe" => probe(parser, config),
+        "report" => report::report(parser, config),
         name if LATER.contains(&name) => {
             Err(format!("`{name}` is not available in this version").into())
         }
@@ -336,15 +340,15 @@ fn default() -> PathBuf {
 }
 
 /// Where the configuration is unless `--config` says otherwise.
-const DEFAULT_CONFIG: &str = "/etc/phonebook-gateway/gateway.toml";
+pub(super) const DEFAULT_CONFIG: &str = "/etc/phonebook-gateway/gateway.toml";
 
 /// Where the demo listens unless told otherwise.
 const DEMO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9480);
 
-const AVAILABLE: &[&str] = &["serve", "check", "explain", "demo", "certs", "probe"];
+const AVAILABLE: &[&str] = &["serve", "check", "explain", "demo", "certs", "probe", "report"];
 
 /// Words that are reserved for commands to come.
-const LATER: &[&str] = &["report", "ctl"];
+const LATER: &[&str] = &["ctl"];
 
 #[cfg(test)]
 mod tests {
@@ -378,6 +382,7 @@ mod tests {
             "certs -h",
             "certs peer --help",
             "probe -h",
+            "report -h",
         ] {
             let Ok(Command::Help(text)) = parse(line) else { panic!("{line}") };
             assert!(text.contains("Usage: phonebook-gateway") && text.contains("Exit codes"));
@@ -391,13 +396,13 @@ mod tests {
         for (line, part) in [
             ("chekc", "did you mean `check`?"),
             ("Serve", "did you mean `serve`?"),
-            ("frobnicate", "known are `serve`, `check`, `explain`, `demo`, `certs` and `probe`"),
+            ("frobnicate", "known are `serve`, `check`, `explain`, `demo`, `certs`, `probe` and `report`"),
             ("check --srtict", "did you mean `--strict`?"),
             ("serve --colour", "known are `--config`, `--log-format` and `--help`"),
             ("demo -x", "unknown option `-x`"),
             ("check more", "more"),
             ("", "which command?"),
-            ("report", "`report` is not available in this version"),
+            ("ctl", "`report` is not available in this version"),
             ("probe https://xivo", "--pin"),
             ("probe --from lyon", "takes an IPv4 or IPv6 address"),
             ("probe --pni", "did you mean `--pin`?"),
@@ -428,6 +433,16 @@ mod tests {
             ("certs peer ../lyon", "no peer's name"),
             ("certs peer ca", "the authority's own name"),
             ("certs show --directory x a.pem", "not both"),
+            ("report --since soon", "--since: `soon` is no time; allowed:"),
+            ("report --since 2026-11-02 --until 2026-11-01", "is not before --until"),
+            ("report --status 4x", "--status: `4x` is no status"),
+            ("report --status !4xx,200", "before all statuses or before none"),
+            ("report --reason rate-limit", "did you mean `rate-limited`?"),
+            ("report --follow --json", "leave --json and --html out"),
+            ("report --follow -", "cannot follow the standard input"),
+            ("report - -", "can be read once"),
+            ("report --json --html -", "give --html a file"),
+            ("report --jsno", "did you mean `--json`?"),
         ] {
             let error = parse(line).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");

@@ -14,6 +14,7 @@ Commands:
   demo      try it out against a sample XiVO; needs no configuration
   certs     make certificates for the gateway and its peers, and show them
   probe     connect to XiVO and say step by step what is there
+  report    say what access logs tell: who, how much, refused why, how fast
 
 Options:
   -c, --config FILE   the configuration, /etc/phonebook-gateway/gateway.toml
@@ -169,4 +170,39 @@ Options:
 
 Exit codes: 0 XiVO answers as a phonebook does, 1 it does not or the
 configuration is not valid, 2 the command line is wrong, 3 failed at run time.
+";
+
+/// Of `report`.
+pub(super) const REPORT: &str = "\
+Says what access logs tell: who looks up how much and when, what was refused and
+how that is mended, which quota would have sufficed, how long answers took, who
+is in no policy, who has gone silent, and who reads the phonebook out.
+
+Usage: phonebook-gateway report [OPTIONS] [FILE...]
+
+  FILE...             logs of the gateway or of nginx, plain, gzip or zstd, in
+                      any order; - is the standard input. Without any, the logs
+                      of the configuration with what logrotate has made of them
+
+Options:
+      --log-format F  what the lines are written in: a format of the
+                      configuration, combined, main, gateway or gateway_json, or
+                      the text itself as in nginx's log_format; found out for
+                      each file unless given
+      --since TIME    nothing before: 2026-11-23, \"2026-11-23 14:30\", today,
+      --until TIME    yesterday, or so long ago: 90m, 24h, 7d; until is exclusive
+      --peer NAME     only these peers or addresses; - is everybody in no policy
+      --status S      only these statuses: 429, 4xx, !2xx
+      --reason WORD   only these refusals, by the words of the README
+                      (lists with commas: --status 403,429)
+      --json          as JSON; packaging/report.schema.json describes it
+      --html FILE     as one page that needs nothing else; - for standard output
+  -f, --follow        live: the report is shown again as the files grow
+      --plain         without colours and with ASCII alone
+      --threads N     threads that read; one for each core unless given
+  -c, --config FILE   the configuration, for its logs, formats and policies;
+                      the usual one is used where it can be read
+
+Exit codes: 0 well, 1 no line could be read in its format, 2 the command line is
+wrong, 3 a file could not be read.
 ";

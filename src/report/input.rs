@@ -92,13 +92,14 @@ pub fn rotated(path: &Path) -> Vec<Source> {
     let mut found = Vec::new();
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-    let entries = directory.unwrap_or(Path::new(".")).read_dir().into_iter().flatten().flatten();
+    let entries =
+        directory.unwrap_or_else(|| Path::new(".")).read_dir().into_iter().flatten().flatten();
     for entry in entries {
         let other = entry.file_name().to_string_lossy().into_owned();
         let Some(rest) = name.as_deref().and_then(|name| other.strip_prefix(name)) else {
             continue;
         };
-        let rest = rest.strip_suffix(".gz").or(rest.strip_suffix(".zst")).unwrap_or(rest);
+        let rest = rest.strip_suffix(".gz").or_else(|| rest.strip_suffix(".zst")).unwrap_or(rest);
         let number = rest.strip_prefix(['.', '-']).unwrap_or(rest);
         if number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
             found.push(Source::File(entry.path()));

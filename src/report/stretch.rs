@@ -53,7 +53,7 @@ impl Stretch {
     }
 
     /// Shows each peer's terms to `see`.
-    pub(super) fn end(&mut self, mut see: impl FnMut(usize, &Distinct)) {
+    pub(super) fn end(&self, mut see: impl FnMut(usize, &Distinct)) {
         for (number, asked) in self.asked.iter().enumerate() {
             for (_, terms) in asked.iter().flat_map(|asked| &asked.hours) {
                 see(number, terms);

@@ -120,9 +120,9 @@ pub struct Totals {
 /// How exact estimates are; for people.
 pub const ACCURACY: &str = "Numbers of distinct addresses and terms are exact to 128 and estimated beyond \
     (HyperLogLog with 4,096 registers: standard error 1.6 %). Percentiles of times are exact to 255 ms and within \
-    1 % beyond (HdrHistogram with 2 digits). The busiest unknown callers are found by SpaceSaving with 4,096 \
-    counters: a caller with more than 1 in 4,096 of the strangers' requests is never missed, and its count is at \
-    most as much too high as the figure beside it says.";
+    1 % beyond (HdrHistogram with 2 digits). The busiest unknown callers are found with 8,192 \
+    counters (Misra and Gries): a caller with more than 1 in 4,096 of the strangers' requests is never missed, and \
+    its count is at most as much too high as the figure beside it says.";
 
 /// How often something was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -438,7 +438,7 @@ impl Tally {
         let caller = reason.callers.number(entry.who.name(), || 0);
         reason.callers.list[caller].1 += 1;
         // The last one of a thousand is as good an example as the last one.
-        if reason.count < 8 || reason.count % 1024 == 0 {
+        if reason.count < 8 || reason.count.is_multiple_of(1024) {
             let shown = if entry.request.is_empty() { entry.target } else { entry.request };
             reason.example = cut(shown, 300).into();
         }

@@ -11,7 +11,7 @@ pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -79,6 +79,22 @@ pub fn percent(part: u64, whole: u64) -> String {
         100..990 => format!("{} %", (thousandths + 5) / 10),
         _ => ">99 %".to_owned(),
     }
+}
+
+/// A part of the whole, from 0 to 1; 0 of nothing.
+#[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
+pub fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { (part as f64 / whole as f64).min(1.0) }
+}
+
+/// How long it is from one moment to another.
+pub fn between(begin: Moment, end: Moment) -> String {
+    duration(u64::try_from(end.unix.saturating_sub(begin.unix)).unwrap_or(0))
+}
+
+/// Date and minute.
+pub fn minute(moment: Moment) -> String {
+    moment.format("%Y-%m-%d %H:%M")
 }
 
 /// From when to when, to the minute; the day is said once where it is one: `2026-11-22 08:00 to 17:30`.

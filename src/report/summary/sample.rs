@@ -1,408 +1,438 @@
-//! A report for tests: one busy day of a gateway with five peers, with something of everything.
+//! Reports for tests: a week of five peers with something of everything, nothing at all, very much, and hostile text.
+//!
+//! The integration tests include this file too: it names what it needs through `super` only.
 
 use super::*;
 
-/// 2026-11-22 00:00:00 at UTC-5.
-const BEGIN: i64 = 1_795_323_600;
+/// 2026-11-16, midnight at Montreal: a Monday.
+const MONDAY: i64 = 1_794_805_200;
 
-/// A time of that day.
-pub(crate) fn at(hour: i64, minute: i64, second: i64) -> Moment {
-    Moment { unix: BEGIN + hour * 3600 + minute * 60 + second, offset: -300 }
+/// So many seconds after the sample's beginning.
+pub(crate) fn at(seconds: i64) -> Moment {
+    Moment { unix: MONDAY + seconds, offset: -300 }
 }
 
-/// How a day's requests are spread over its hours.
-const DAY: [u64; 24] =
-    [0, 0, 0, 0, 0, 2, 9, 61, 240, 392, 455, 380, 210, 233, 401, 377, 322, 190, 44, 12, 5, 3, 0, 0];
+/// Text that would do harm if it were not escaped: markup, quotes, bidi controls, and a very long word.
+pub(crate) const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\u{202e}\u{0007}\
+    AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA--><!--";
 
-fn times(histogram: [u64; 13], percentiles: [u64; 4]) -> Option<AnswerTimes> {
-    let [p50, p95, p99, max] = percentiles;
-    let late = histogram[10..].iter().sum();
-    Some(AnswerTimes {
-        count: histogram.iter().sum(),
-        p50,
-        p95,
-        p99,
-        max,
-        late,
-        histogram: histogram.to_vec(),
-    })
+/// A week of five peers, in which everything happened that a report tells of.
+pub(crate) fn report() -> Report {
+    week_of(&[
+        ("xivo-montreal", 420),
+        ("xivo-québec", 180),
+        ("xivo-toronto", 95),
+        ("198.51.100.23", 12),
+        ("xivo-the-one-with-the-name-of-sixty-four-characters-0123456789-a", 3),
+    ])
 }
 
-fn count<T>(value: T, count: u64) -> Count<T> {
-    Count { value, count }
-}
-
-fn named(value: &str, number: u64) -> Count<String> {
-    count(value.to_owned(), number)
-}
-
-/// A peer with a share of the day, in thousandths.
-fn peer(name: &str, share: u64, not_answered: [u64; 4], percentiles: [u64; 4]) -> Peer {
-    let hours: Vec<u64> = DAY.iter().map(|hour| hour * share / 1000).collect();
-    let requests: u64 = hours.iter().sum();
-    let [refused, limited, failed, left] = not_answered;
-    let late = u64::from(percentiles[3] > 1000) * 7;
-    let fast = requests.saturating_sub(late);
-    Peer {
-        name: name.to_owned(),
-        is_address: name.contains(':')
-            || name.chars().all(|char| char == '.' || char.is_ascii_digit()),
-        first: at(6, 2, 11),
-        last: at(20, 48, 3),
-        requests,
-        answered: requests - refused - failed - left,
-        refused,
-        limited,
-        failed,
-        left,
-        body_bytes: requests * 1_733,
-        actions: vec![named("search", requests - 3), named("view", 3)],
-        addresses: 2,
-        terms: requests / 3,
-        terms_per_hour: Some(PerHour { begin: at(10, 0, 0), count: hours[10] / 3 }),
-        answer_times: times(
-            [
-                0,
-                0,
-                fast / 8,
-                fast / 4,
-                fast - fast / 8 - fast / 4 - fast / 20,
-                fast / 20,
-                0,
-                0,
-                0,
-                0,
-                late,
-                0,
-                0,
-            ],
-            percentiles,
-        ),
-        buckets: hours.clone(),
-        hour_of_day: hours,
+/// Nothing was read.
+pub(crate) fn empty() -> Report {
+    Report {
+        schema: SCHEMA,
+        generated: at(8 * 86_400),
+        input: Input {
+            files: vec![],
+            lines: 0,
+            filtered: 0,
+            unreadable: 0,
+            unreadable_samples: vec![],
+            reasons_inferred: 0,
+            configuration: None,
+            notes: vec![],
+        },
+        totals: Totals::default(),
+        buckets: Buckets::default(),
+        hour_of_day: vec![0; 24],
+        peers: vec![],
+        refusals: vec![],
+        limited: vec![],
+        answer_times: None,
+        unknown: Unknown::default(),
+        silent: vec![],
+        harvests: vec![],
+        upstream: Upstream::default(),
     }
 }
 
-fn buckets() -> Buckets {
-    let list = (0..24).zip(DAY).map(|(hour, requests)| Bucket {
-        begin: at(hour, 0, 0),
-        requests,
-        refused: requests / 11 + u64::from(hour == 14) * 95,
-        limited: u64::from(hour == 14) * 95,
-        failed: u64::from(hour == 10) * 57,
-        late: requests / 120,
-    });
-    Buckets { seconds: 3600, list: list.collect() }
+/// The week's report with its buckets cut or repeated to so many.
+pub(crate) fn with_buckets(count: usize) -> Report {
+    let mut report = report();
+    let known = std::mem::take(&mut report.buckets.list);
+    report.buckets.list = (0..count)
+        .map(|hour| Bucket { begin: hours(hour), ..known[hour % known.len()].clone() })
+        .collect();
+    for peer in &mut report.peers {
+        peer.buckets = (0..count).map(|hour| peer.buckets[hour % peer.buckets.len()]).collect();
+    }
+    report.totals.last = Some(hours(count));
+    report
 }
 
-fn refused(reason: &str, status: u16, number: u64, mend: &str, callers: &[(&str, u64)]) -> Refused {
-    Refused {
-        reason: reason.to_owned(),
-        statuses: vec![status],
-        count: number,
-        mend: mend.to_owned(),
-        callers: callers.iter().map(|&(name, number)| named(name, number)).collect(),
-        last: at(16, 12, 40),
-        example: Some("GET /service/ipbx/json.php/restricted/pbx_services/phonebook/?act=search&search=*** HTTP/1.1".into()),
+/// So many peers, over so many hours, and everything else in numbers that no administrator would read.
+pub(crate) fn huge(peers: usize, buckets: usize) -> Report {
+    let mut report = with_buckets(buckets);
+    let model = report.peers[0].clone();
+    report.peers = (0..peers)
+        .map(|nth| Peer {
+            name: format!("xivo-of-the-branch-{nth:04}"),
+            requests: model.requests / (nth as u64 + 1),
+            ..model.clone()
+        })
+        .collect();
+    let repeat = |length: usize| (0..peers * 2).map(move |nth| nth % length);
+    report.refusals = repeat(report.refusals.len()).map(|n| report.refusals[n].clone()).collect();
+    report.limited = repeat(report.limited.len()).map(|n| report.limited[n].clone()).collect();
+    report.silent = repeat(report.silent.len()).map(|n| report.silent[n].clone()).collect();
+    report.harvests = repeat(report.harvests.len()).map(|n| report.harvests[n].clone()).collect();
+    let callers = std::mem::take(&mut report.unknown.callers);
+    report.unknown.callers = repeat(callers.len()).map(|n| callers[n].clone()).collect();
+    let outages = std::mem::take(&mut report.upstream.outages);
+    report.upstream.outages = repeat(outages.len()).map(|n| outages[n].clone()).collect();
+    let samples = std::mem::take(&mut report.input.unreadable_samples);
+    report.input.unreadable_samples = repeat(samples.len()).map(|n| samples[n].clone()).collect();
+    report
+}
+
+/// The week's report with [`HOSTILE`] in every field that holds text.
+pub(crate) fn hostile() -> Report {
+    let mut report = report();
+    let text = || HOSTILE.to_owned();
+    let input = &mut report.input;
+    input.configuration = Some(text());
+    input.notes = vec![text()];
+    for file in &mut input.files {
+        (file.name, file.format) = (text(), text());
+    }
+    for sample in &mut input.unreadable_samples {
+        (sample.file, sample.text, sample.why) = (text(), text(), text());
+    }
+    for peer in &mut report.peers {
+        peer.name = text();
+        peer.actions.iter_mut().for_each(|action| action.value = text());
+    }
+    for refused in &mut report.refusals {
+        (refused.reason, refused.mend, refused.example) = (text(), text(), Some(text()));
+        refused.callers.iter_mut().for_each(|caller| caller.value = text());
+    }
+    for limited in &mut report.limited {
+        (limited.peer, limited.limit) = (text(), Some(text()));
+    }
+    for caller in &mut report.unknown.callers {
+        caller.address = text();
+        (caller.user_agent, caller.policy) = (Some(text()), Some(text()));
+    }
+    report.unknown.callers[1].known_by_now = Some(text());
+    report.silent.iter_mut().for_each(|silent| silent.peer = text());
+    for harvest in &mut report.harvests {
+        (harvest.peer, harvest.range) = (text(), Some((text(), text())));
+    }
+    report.upstream.reasons.iter_mut().for_each(|reason| reason.value = text());
+    report
+}
+
+fn hours(count: usize) -> Moment {
+    at(count as i64 * 3600)
+}
+
+/// How busy an office is at this hour of the week, of 100.
+fn busy(hour: usize) -> u64 {
+    const DAY: [u64; 24] =
+        [1, 0, 0, 0, 1, 2, 8, 35, 78, 96, 100, 88, 52, 74, 92, 90, 81, 55, 28, 12, 6, 4, 2, 1];
+    let weekend = matches!(hour / 24, 5 | 6);
+    let noise = (hour as u64 * 7919 + 13) % 11;
+    (DAY[hour % 24] * (95 + noise) / 100) / if weekend { 9 } else { 1 }
+}
+
+fn week_of(names: &[(&str, u64)]) -> Report {
+    let peers: Vec<_> = names.iter().map(|&(name, scale)| peer(name, scale)).collect();
+    let list: Vec<_> = (0..168).map(|hour| bucket(hour, &peers)).collect();
+    let sum = |of: fn(&Bucket) -> u64| list.iter().map(of).sum::<u64>();
+    let (requests, refused, failed) = (sum(|b| b.requests), sum(|b| b.refused), sum(|b| b.failed));
+    let totals = Totals {
+        first: Some(at(312)),
+        last: Some(at(7 * 86_400 - 41)),
+        requests,
+        answered: requests - refused - failed - 17,
+        refused,
+        limited: sum(|b| b.limited),
+        failed,
+        left: 17,
+        body_bytes: 1_437_226_911,
+        statuses: [(200, requests - refused - failed - 4017), (304, 4000), (403, 1204), (499, 17)]
+            .into_iter()
+            .chain([(429, sum(|b| b.limited)), (502, 31), (504, failed - 31)])
+            .map(|(value, count)| Count { value, count })
+            .collect(),
+        addresses: 41,
+        terms: 8_412,
+    };
+    let hour_of_day =
+        (0..24).map(|h| list.iter().skip(h).step_by(24).map(|b| b.requests).sum()).collect();
+    Report {
+        generated: at(7 * 86_400 + 22_000),
+        input: input(requests),
+        totals,
+        buckets: Buckets { seconds: 3600, list },
+        hour_of_day,
+        answer_times: Some(times(requests - refused)),
+        peers,
+        refusals: refusals(),
+        limited: limited(),
+        unknown: unknown(),
+        silent: silent(),
+        harvests: harvests(),
+        upstream: Upstream {
+            failed,
+            reasons: vec![
+                Count { value: "upstream-timeout".to_owned(), count: failed - 31 },
+                Count { value: "upstream-unreachable".to_owned(), count: 31 },
+            ],
+            outages: vec![
+                Outage { begin: at(123_000), end: at(124_320), failed: 120 },
+                Outage { begin: at(397_512), end: at(397_520), failed: 3 },
+            ],
+            answer_times: Some(times(requests - refused - failed)),
+        },
+        ..empty()
+    }
+}
+
+fn bucket(hour: usize, peers: &[Peer]) -> Bucket {
+    let known: u64 = peers.iter().map(|peer| peer.buckets[hour]).sum();
+    let strangers = [2, 9, 0, 4][hour % 4];
+    let limited = if matches!(hour, 33 | 34 | 82) { 104 } else { 0 };
+    let failed = match hour {
+        34 => 120,
+        110 => 3,
+        _ => 0,
+    };
+    Bucket {
+        begin: hours(hour),
+        requests: known + strangers + limited + failed,
+        refused: strangers + limited,
+        limited,
+        failed,
+        late: failed + u64::from(hour % 13 == 9),
+    }
+}
+
+fn peer(name: &str, scale: u64) -> Peer {
+    let buckets: Vec<_> = (0..168).map(|hour| busy(hour) * scale / 100).collect();
+    let requests = buckets.iter().sum();
+    let limited = if scale == 180 { 312 } else { 0 };
+    Peer {
+        name: name.to_owned(),
+        is_address: name.starts_with(char::is_numeric),
+        first: at(25_312),
+        last: at(7 * 86_400 - 3_041),
+        requests,
+        answered: requests - limited,
+        refused: limited,
+        limited,
+        failed: if scale == 420 { 123 } else { 0 },
+        left: scale / 60,
+        body_bytes: requests * 21_000,
+        actions: vec![
+            Count { value: "search".to_owned(), count: requests - requests / 9 },
+            Count { value: "view".to_owned(), count: requests / 9 },
+        ],
+        addresses: 1 + scale / 100,
+        terms: requests / 3,
+        terms_per_hour: Some(PerHour { begin: at(122_400), count: scale * 2 / 3 + 1 }),
+        answer_times: Some(times(requests)),
+        hour_of_day: (0..24).map(|h| buckets.iter().skip(h).step_by(24).sum()).collect(),
+        buckets,
+    }
+}
+
+fn times(count: u64) -> AnswerTimes {
+    let shares = [0, 2, 31, 210, 340, 240, 110, 40, 15, 6, 3, 2];
+    let mut histogram: Vec<u64> = shares.iter().map(|share| count * share / 1000).collect();
+    let late = histogram[10..].iter().sum::<u64>();
+    histogram.push(count - histogram.iter().sum::<u64>());
+    let late = late + histogram[12];
+    AnswerTimes { count, p50: 17, p95: 118, p99: 640, max: 30_004, late, histogram }
+}
+
+fn input(lines: u64) -> Input {
+    let file =
+        |name: &str, lines| File { name: name.to_owned(), format: "combined".to_owned(), lines };
+    Input {
+        files: vec![
+            file("/var/log/phonebook-gateway/access.log.2.gz", lines / 2),
+            file("/var/log/phonebook-gateway/access.log.1", lines / 3),
+            file("/var/log/phonebook-gateway/access.log", lines - lines / 2 - lines / 3 + 1_237),
+        ],
+        lines: lines + 1_237,
+        filtered: 1_222,
+        unreadable: 15,
+        unreadable_samples: vec![
+            Sample {
+                file: "/var/log/phonebook-gateway/access.log".to_owned(),
+                line: 48_112,
+                text: "192.168.1.124 - xivo-montreal [16/Nov/2026:09:14:".to_owned(),
+                why: "the line ends within `$time_local`".to_owned(),
+            },
+            Sample {
+                file: "/var/log/phonebook-gateway/access.log".to_owned(),
+                line: 48_113,
+                text: "\\x16\\x03\\x01\\x02\\x00\\x01\\x00\\x01".to_owned(),
+                why: "no ` - ` behind `$remote_addr`".to_owned(),
+            },
+        ],
+        reasons_inferred: 1_204,
+        configuration: Some("/etc/phonebook-gateway/gateway.toml".to_owned()),
+        notes: vec![
+            "1,204 reasons were read from status and target: `combined` has none.".to_owned(),
+        ],
     }
 }
 
 fn refusals() -> Vec<Refused> {
+    let refused = |reason: &str, status, count, mend: &str, callers: &[(&str, u64)]| {
+        Refused {
+        reason: reason.to_owned(),
+        statuses: vec![status],
+        count,
+        mend: mend.to_owned(),
+        callers: callers
+            .iter()
+            .map(|&(value, count)| Count { value: value.to_owned(), count })
+            .collect(),
+        last: at(500_000),
+        example: Some("GET /service/ipbx/json.php/private/pbx_services/phonebook/?act=search&search=*** HTTP/1.1".to_owned()),
+    }
+    };
     vec![
         refused(
             "unknown-peer",
             403,
-            171,
-            "Write a policy for the callers that are yours.",
-            &[("-", 171)],
+            742,
+            "Write a policy for the caller if it is a XiVO of yours; `report` shows one to paste.",
+            &[("-", 742)],
         ),
         refused(
             "rate-limited",
             429,
-            95,
-            "Raise the peer's `rate`, or ask its administrator why it asks so often.",
-            &[("montreal", 92), ("-", 3)],
-        ),
-        refused(
-            "action-not-granted",
-            403,
-            61,
-            "Add the action to `actions` in the peer's policy, or lower its `min_search_length`; \
-             what writes can never be granted.",
-            &[("quebec", 58), ("lyon", 3)],
-        ),
-        refused(
-            "upstream-unreachable",
-            502,
-            44,
-            "See whether XiVO's nginx runs and the gateway reaches it: `phonebook-gateway check --probe`.",
-            &[("montreal", 30), ("quebec", 14)],
+            312,
+            "Raise `rate` in the peer's policy, or ask its administrator why it asks so often.",
+            &[("xivo-québec", 312)],
         ),
         refused(
             "upstream-timeout",
             504,
-            13,
-            "XiVO answered too late: look at its load and its database.",
-            &[("quebec", 13)],
-        ),
-        refused("private-path", 403, 12, "Nothing: `private` is XiVO's own realm.", &[("-", 12)]),
-        refused(
-            "bad-argument",
-            400,
-            5,
-            "Mend the URL in the phonebook's settings on that XiVO.",
-            &[("laval", 5)],
+            92,
+            "XiVO did not answer in time: look at its web server, and at `upstream.timeout`.",
+            &[("xivo-montreal", 92)],
         ),
         refused(
-            "certificate-mismatch",
+            "private-path",
             403,
-            2,
-            "Compare the policy's `[certificate]` with `whoami`.",
-            &[("lyon", 2)],
+            57,
+            "Tell the administrator of the XiVO that asks to write `restricted` for `private` in the directory's address.",
+            &[("xivo-toronto", 55), ("-", 2)],
+        ),
+        refused(
+            "upstream-unreachable",
+            502,
+            31,
+            "Nothing listens at `upstream.url`: is nginx running there?",
+            &[("xivo-montreal", 31)],
+        ),
+        refused(
+            "term-too-short",
+            403,
+            8,
+            "Lower `min_search_length` in the peer's policy, or leave it.",
+            &[("xivo-montreal", 8)],
         ),
     ]
 }
 
 fn limited() -> Vec<Limited> {
+    let quota = |per_second, burst| Quota { per_second, burst };
+    let limited = |peer: &str, limit: &str, count, sufficient| Limited {
+        peer: peer.to_owned(),
+        limit: Some(limit.to_owned()),
+        count,
+        first: at(118_812),
+        last: at(298_443),
+        busiest_second: Some(PerHour { begin: at(118_812), count: 37 }),
+        present: (limit == "peer").then_some(quota(10, 20)),
+        sufficient,
+    };
     vec![
-        Limited {
-            peer: "montreal".into(),
-            limit: Some("peer".into()),
-            count: 92,
-            first: at(14, 3, 9),
-            last: at(14, 41, 50),
-            busiest_second: Some(PerHour { begin: at(14, 5, 30), count: 38 }),
-            present: Some(Quota { per_second: 10, burst: 20 }),
-            sufficient: vec![
-                Quota { per_second: 10, burst: 55 },
-                Quota { per_second: 20, burst: 38 },
-                Quota { per_second: 38, burst: 38 },
-            ],
-        },
-        Limited {
-            peer: "-".into(),
-            limit: Some("unknown".into()),
-            count: 3,
-            first: at(3, 12, 0),
-            last: at(3, 12, 1),
-            busiest_second: Some(PerHour { begin: at(3, 12, 0), count: 8 }),
-            present: None,
-            sufficient: Vec::new(),
-        },
+        limited("xivo-québec", "peer", 312, vec![quota(10, 37), quota(20, 28), quota(37, 20)]),
+        limited("-", "unknown", 41, vec![]),
+        limited("xivo-toronto", "concurrent", 4, vec![]),
     ]
 }
 
 fn unknown() -> Unknown {
-    let stranger = |address: &str, requests, lookups, user_agent: Option<&str>| Stranger {
+    let stranger = |address: &str, requests, lookups, agent: &str, policy: Option<&str>| Stranger {
         address: address.to_owned(),
         requests,
-        error: requests / 70,
-        first: at(7, 40, 0),
-        last: at(17, 3, 21),
+        error: requests / 40,
+        first: at(40_000),
+        last: at(590_000),
         lookups,
-        private: lookups / 12,
-        user_agent: user_agent.map(str::to_owned),
-        policy: None,
+        private: lookups / 10,
+        user_agent: Some(agent.to_owned()),
+        policy: policy.map(str::to_owned),
         known_by_now: None,
     };
-    let policy = "hosts = [\"198.51.100.23\"]\ndescription = \"asked 148 times on 2026-11-22\"\n";
+    let policy = "description = \"asked 612 times from 2026-11-16 to 2026-11-22\"\nhosts = [\"203.0.113.7\"]\nactions = [\"search\"]\nrate = { per_second = 10, burst = 20 }\n";
+    let mut known = stranger("2001:db8:7::1f", 80, 80, "XiVO Directory", None);
+    known.known_by_now = Some("xivo-sherbrooke".to_owned());
     Unknown {
-        requests: 171,
-        addresses: 4,
+        requests: 742,
+        addresses: 36,
         callers: vec![
-            Stranger { policy: Some(policy.into()), ..stranger("198.51.100.23", 148, 148, None) },
-            Stranger {
-                known_by_now: Some("laval".into()),
-                ..stranger("203.0.113.9", 14, 14, None)
-            },
-            stranger("192.0.2.200", 8, 0, Some("Mozilla/5.0 zgrab/0.x")),
-            stranger("2001:db8:77::b4d", 1, 0, Some("curl/8.5.0")),
+            stranger("203.0.113.7", 612, 612, "python-requests/2.4.3", Some(policy)),
+            known,
+            stranger("192.0.2.200", 21, 0, "Mozilla/5.0 zgrab/0.x", None),
         ],
     }
 }
 
-fn input() -> Input {
-    Input {
-        files: vec![
-            File { name: "/var/log/phonebook-gateway/access.log.1.gz".into(), format: "gateway".into(), lines: 1_402 },
-            File { name: "/var/log/phonebook-gateway/access.log".into(), format: "gateway".into(), lines: 1_937 },
-        ],
-        lines: 3_339,
-        filtered: 0,
-        unreadable: 3,
-        unreadable_samples: vec![
-            Sample {
-                file: "/var/log/phonebook-gateway/access.log".into(),
-                line: 812,
-                text: "192.0.2.4 - quebec [22/Nov/2026:09:".into(),
-                why: "the line ends within $time_local".into(),
-            },
-            Sample {
-                file: "/var/log/phonebook-gateway/access.log".into(),
-                line: 813,
-                text: "\\x00\\x00\\x00\\x00".into(),
-                why: "`$remote_addr` is no address".into(),
-            },
-        ],
-        reasons_inferred: 0,
-        configuration: Some("/etc/phonebook-gateway/gateway.toml".into()),
-        notes: vec!["The policy `/etc/phonebook-gateway/policies/nantes.toml` cannot be read and was left out.".into()],
-    }
-}
-
-fn totals() -> Totals {
-    Totals {
-        first: Some(at(5, 12, 9)),
-        last: Some(at(21, 40, 2)),
-        requests: 3_336,
-        answered: 2_928,
-        refused: 346,
-        limited: 95,
-        failed: 57,
-        left: 5,
-        body_bytes: 5_902_114,
-        statuses: vec![
-            count(200, 2_900),
-            count(204, 28),
-            count(400, 5),
-            count(403, 246),
-            count(429, 95),
-            count(499, 5),
-            count(502, 44),
-            count(504, 13),
-        ],
-        addresses: 12,
-        terms: 1_018,
-    }
+fn silent() -> Vec<Silent> {
+    vec![
+        Silent {
+            peer: "xivo-toronto".to_owned(),
+            last: Some(at(432_000)),
+            silence: Some(172_759),
+            longest_gap: Some(52_200),
+            requests: 4_210,
+        },
+        Silent {
+            peer: "xivo-gaspé".to_owned(),
+            last: None,
+            silence: None,
+            longest_gap: None,
+            requests: 0,
+        },
+    ]
 }
 
 fn harvests() -> Vec<Harvest> {
     vec![
         Harvest {
-            peer: "lyon".into(),
+            peer: "198.51.100.23".to_owned(),
             kind: HarvestKind::Alphabetical,
-            begin: at(19, 2, 0),
-            end: at(19, 20, 41),
-            terms: 312,
-            range: Some(("aa".into(), "lz".into())),
+            begin: at(266_400),
+            end: at(274_000),
+            terms: 676,
+            range: Some(("aa".to_owned(), "zz".to_owned())),
         },
         Harvest {
-            peer: "montreal".into(),
+            peer: "xivo-montreal".to_owned(),
             kind: HarvestKind::Volume,
-            begin: at(14, 0, 0),
-            end: at(14, 59, 58),
-            terms: 264,
+            begin: at(122_400),
+            end: at(126_000),
+            terms: 1_281,
             range: None,
         },
     ]
-}
-
-/// The report.
-pub(crate) fn report() -> Report {
-    let mut peers = vec![
-        peer("montreal", 480, [92, 92, 30, 2], [24, 88, 140, 611]),
-        peer("quebec", 310, [58, 0, 27, 3], [31, 130, 1_204, 4_120]),
-        peer("lyon", 92, [5, 0, 0, 0], [112, 180, 240, 390]),
-        peer("laval", 54, [5, 0, 0, 0], [19, 60, 71, 80]),
-        peer("branch-office", 11, [0, 0, 0, 0], [17, 30, 33, 33]),
-    ];
-    peers[4].answer_times = None;
-    Report {
-        schema: SCHEMA,
-        generated: at(23, 0, 0),
-        input: input(),
-        totals: totals(),
-        buckets: buckets(),
-        hour_of_day: DAY.to_vec(),
-        peers,
-        refusals: refusals(),
-        limited: limited(),
-        answer_times: times(
-            [2, 31, 120, 402, 1_388, 870, 301, 140, 40, 11, 6, 1, 0],
-            [27, 118, 402, 4_120],
-        ),
-        unknown: unknown(),
-        silent: vec![
-            Silent {
-                peer: "sherbrooke".into(),
-                last: Some(at(8, 14, 55)),
-                silence: Some(48_307),
-                longest_gap: Some(2_710),
-                requests: 44,
-            },
-            Silent {
-                peer: "rimouski".into(),
-                last: None,
-                silence: None,
-                longest_gap: None,
-                requests: 0,
-            },
-        ],
-        harvests: harvests(),
-        upstream: Upstream {
-            failed: 57,
-            reasons: vec![named("upstream-unreachable", 44), named("upstream-timeout", 13)],
-            outages: vec![
-                Outage { begin: at(10, 2, 7), end: at(10, 19, 30), failed: 52 },
-                Outage { begin: at(10, 44, 0), end: at(10, 44, 20), failed: 5 },
-            ],
-            answer_times: times(
-                [2, 31, 110, 300, 1_300, 810, 280, 133, 39, 11, 6, 1, 0],
-                [26, 114, 398, 4_120],
-            ),
-        },
-    }
-}
-
-/// A report of nothing.
-pub(crate) fn empty() -> Report {
-    Report {
-        schema: SCHEMA,
-        generated: at(23, 0, 0),
-        input: Input {
-            files: vec![File {
-                name: "standard input".into(),
-                format: "combined".into(),
-                lines: 0,
-            }],
-            lines: 0,
-            filtered: 0,
-            unreadable: 0,
-            unreadable_samples: Vec::new(),
-            reasons_inferred: 0,
-            configuration: None,
-            notes: Vec::new(),
-        },
-        totals: Totals::default(),
-        buckets: Buckets { seconds: 3600, list: Vec::new() },
-        hour_of_day: vec![0; 24],
-        peers: Vec::new(),
-        refusals: Vec::new(),
-        limited: Vec::new(),
-        answer_times: None,
-        unknown: Unknown::default(),
-        silent: Vec::new(),
-        harvests: Vec::new(),
-        upstream: Upstream::default(),
-    }
-}
-
-#[test]
-fn the_sample_agrees_with_itself() {
-    let report = report();
-    let totals = &report.totals;
-    assert_eq!(totals.requests, DAY.iter().sum::<u64>());
-    assert_eq!(
-        totals.requests,
-        report.buckets.list.iter().map(|bucket| bucket.requests).sum::<u64>()
-    );
-    assert_eq!(totals.requests, totals.answered + totals.refused + totals.failed + totals.left);
-    assert_eq!(totals.requests, totals.statuses.iter().map(|status| status.count).sum::<u64>());
-    assert_eq!(
-        totals.refused + totals.failed,
-        report.refusals.iter().map(|refused| refused.count).sum::<u64>()
-    );
-    assert_eq!(report.input.lines, totals.requests + report.input.unreadable);
-    let files: u64 = report.input.files.iter().map(|file| file.lines).sum();
-    assert_eq!(report.input.lines, files);
 }

@@ -1,0 +1,274 @@
+//! `report`: what access logs tell, in the terminal, as JSON or as a page.
+
+mod follow;
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Zoned;
+
+use super::args::{DEFAULT_CONFIG, ReportOptions};
+use super::{Exit, complain, say};
+use crate::config::Config;
+use crate::record::{LogFormat, LogTarget};
+use crate::report::Moment;
+use crate::report::build::Material;
+use crate::report::formats::Formats;
+use crate::report::html;
+use crate::report::input::{Source, plan, rotated, total};
+use crate::report::run::{Counted, run as count};
+use crate::report::summary::{Input, Report};
+use crate::report::terminal::{self, Screen};
+
+/// Runs the command.
+pub(super) fn run(options: &ReportOptions) -> Exit {
+    let context = match Context::of(options) {
+        Ok(context) => context,
+        Err(exit) => return exit,
+    };
+    if options.follow {
+        return follow::run(options, &context);
+    }
+    let counted = match context.count(options) {
+        Ok(counted) => counted,
+        Err(exit) => return exit,
+    };
+    let input = Input { configuration: context.configuration(), ..counted.input.clone() };
+    let input = Input { notes: [context.notes.clone(), input.notes.clone()].concat(), ..input };
+    let report = context.material(&counted).report(input);
+    let shown = show(options, &report);
+    let is_lost = report.input.lines > 0 && report.input.lines == report.input.unreadable;
+    if shown == Exit::Well && is_lost {
+        complain(
+            "no line could be read; say by --log-format which format the log is written in: its name, or \
+             what stands in the nginx.conf behind log_format and the name",
+        );
+        return Exit::Findings;
+    }
+    shown
+}
+
+fn show(options: &ReportOptions, report: &Report) -> Exit {
+    if let Some(path) = &options.html {
+        let page = html::page(report);
+        if path.as_os_str() == "-" {
+            return say(&page);
+        }
+        if let Err(error) = std::fs::write(path, page) {
+            complain(&format!("cannot write {}: {error}", path.display()));
+            return Exit::Failed;
+        }
+        if !options.json {
+            complain(&format!("the report is in {}", path.display()));
+            return Exit::Well;
+        }
+    }
+    if options.json {
+        return match serde_json::to_string_pretty(report) {
+            Ok(text) => say(&(text + "\n")),
+            Err(error) => {
+                complain(&format!("cannot write the report as JSON: {error}"));
+                Exit::Failed
+            }
+        };
+    }
+    say(&terminal::render(report, &screen(options.plain)))
+}
+
+/// What the standard output can show.
+fn screen(plain: bool) -> Screen {
+    let stdout = std::io::stdout();
+    let size = rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col));
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let width = size.filter(|width| *width > 0).or(columns).unwrap_or(80);
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let utf8 = locale.is_some_and(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    });
+    Screen {
+        width,
+        colour: !plain && stdout.is_terminal() && !is_set("NO_COLOR"),
+        unicode: !plain && utf8,
+    }
+}
+
+/// What is read, and by which formats and policies.
+struct Context {
+    config: Option<Config>,
+    formats: Formats,
+    sources: Vec<Source>,
+    notes: Vec<String>,
+    now: Moment,
+}
+
+impl Context {
+    fn of(options: &ReportOptions) -> Result<Self, Exit> {
+        let zoned = Zoned::now();
+        let offset = i16::try_from(zoned.offset().seconds() / 60).unwrap_or(0);
+        let now = Moment { unix: zoned.timestamp().as_second(), offset };
+        let mut notes = Vec::new();
+        let config = load(options.config.as_deref(), &mut notes)?;
+        let formats = formats(options.log_format.as_deref(), config.as_ref(), offset)?;
+        let sources = match (&*options.sources, &config) {
+            ([], Some(config)) => configured(config, options.follow),
+            (given, _) => given.to_vec(),
+        };
+        if sources.is_empty() {
+            complain(&format!(
+                "which log? There is no configuration at {DEFAULT_CONFIG} that names one; give files, or - \
+                 for the standard input"
+            ));
+            return Err(Exit::Usage);
+        }
+        Ok(Self { config, formats, sources, notes, now })
+    }
+
+    fn configuration(&self) -> Option<String> {
+        self.config.as_ref().map(|config| config.file.display().to_string())
+    }
+
+    fn material<'a>(&'a self, counted: &'a Counted) -> Material<'a> {
+        let Counted { tally, timeline, .. } = counted;
+        Material { tally, timeline, config: self.config.as_ref(), now: self.now }
+    }
+
+    fn count(&self, options: &ReportOptions) -> Result<Counted, Exit> {
+        let read = Arc::new(AtomicU64::new(0));
+        let planned = plan(&self.sources, &self.formats, &read).map_err(|error| {
+            complain(&format!("cannot read {error}"));
+            Exit::Failed
+        })?;
+        let threads = match options.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let bar = Bar::start(total(&self.sources), Arc::clone(&read));
+        let counted = count(planned, &self.formats, &options.selection, threads, &read);
+        bar.end();
+        Ok(counted)
+    }
+}
+
+/// The configuration: the one that was given must be readable; the usual one may be missing or broken,
+/// since a log can be read without.
+fn load(given: Option<&Path>, notes: &mut Vec<String>) -> Result<Option<Config>, Exit> {
+    let path = given.unwrap_or_else(|| Path::new(DEFAULT_CONFIG));
+    if given.is_none() && !path.exists() {
+        return Ok(None);
+    }
+    match Config::load(path) {
+        Ok((config, _doubtful)) => Ok(Some(config)),
+        Err(_) if given.is_none() => {
+            notes.push(format!(
+                "{} cannot be read or is not valid (`phonebook-gateway check` says why); the report was made without it.",
+                path.display()
+            ));
+            Ok(None)
+        }
+        Err(problems) => {
+            let renderer = super::serve::renderer(std::io::stderr().is_terminal());
+            super::check::show(&(problems.render(&renderer) + "\n\n"));
+            complain(
+                "the configuration is not valid; without --config the logs are read without it",
+            );
+            Err(Exit::Findings)
+        }
+    }
+}
+
+/// The formats that a file may be in.
+fn formats(given: Option<&str>, config: Option<&Config>, offset: i16) -> Result<Formats, Exit> {
+    let mut formats = Formats::predefined(offset);
+    for log in config.iter().flat_map(|config| &config.access_logs) {
+        if let LogFormat::Compiled(format) = &log.format {
+            // A format that cannot be read is no reason to read nothing: its logs then show as unreadable.
+            let _ = formats.add_compiled("of the configuration", format, offset);
+        }
+    }
+    let Some(given) = given else { return Ok(formats) };
+    if let Some(named) = formats.named(given) {
+        return Ok(named);
+    }
+    if !given.contains('$') {
+        let known: Vec<&str> = formats.names().collect();
+        complain(&format!(
+            "--log-format: there is no format `{}`; known are {}, or give the text, with its $variables",
+            given.escape_debug(),
+            known.join(", ")
+        ));
+        return Err(Exit::Usage);
+    }
+    Formats::only("--log-format", &[given], offset).map_err(|error| {
+        complain(&format!("--log-format: {error}"));
+        Exit::Usage
+    })
+}
+
+/// The files of the configuration's logs, and what logrotate has made of them; to be followed, the logs
+/// alone. Of several logs the first one that takes every request: others would count them again.
+fn configured(config: &Config, alone: bool) -> Vec<Source> {
+    let files = config.access_logs.iter().filter_map(|log| match &log.target {
+        LogTarget::File(path) => Some((log, path)),
+        LogTarget::PerPeer(_) | LogTarget::Syslog(_) | LogTarget::Stdout => None,
+    });
+    let files: Vec<_> = files.collect();
+    let takes_all = files.iter().find(|(log, _)| log.condition.is_none());
+    let Some((_, path)) = takes_all.or_else(|| files.first()) else { return Vec::new() };
+    match alone {
+        true => vec![Source::File((*path).clone())],
+        false => rotated(path),
+    }
+}
+
+/// A bar on standard error, if that is a terminal.
+struct Bar {
+    bar: ProgressBar,
+    read: Arc<AtomicU64>,
+    end: Arc<std::sync::atomic::AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Bar {
+    fn start(total: Option<u64>, read: Arc<AtomicU64>) -> Self {
+        let (bar, template) = match total {
+            Some(total) => (
+                ProgressBar::new(total),
+                "reading {bar:30} {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left",
+            ),
+            None => (ProgressBar::new_spinner(), "reading {spinner} {bytes}  {bytes_per_sec}"),
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        let end = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let mut this = Self { bar, read, end, thread: None };
+        if !this.bar.is_hidden() {
+            let (bar, read, end) =
+                (this.bar.clone(), Arc::clone(&this.read), Arc::clone(&this.end));
+            this.thread = Some(std::thread::spawn(move || {
+                while !end.load(Ordering::Relaxed) {
+                    bar.set_position(read.load(Ordering::Relaxed));
+                    std::thread::park_timeout(Duration::from_millis(100));
+                }
+            }));
+        }
+        this
+    }
+
+    fn end(self) {
+        self.end.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,185 @@
+//! `report --follow`: the report is shown again as the files grow, over rotations, as `tail -F` does.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Context, screen};
+use crate::cli::args::ReportOptions;
+use crate::cli::{Exit, complain, say};
+use crate::report::Moment;
+use crate::report::build::Material;
+use crate::report::input::{Source, lines};
+use crate::report::run::{Ledger, Worker};
+use crate::report::summary::Input;
+use crate::report::tally::ThingHasher;
+use crate::report::terminal;
+
+/// Runs until it is interrupted.
+pub(super) fn run(options: &ReportOptions, context: &Context) -> Exit {
+    if !io::stdout().is_terminal() {
+        complain("--follow needs a terminal to show the report in; leave it out to print it once");
+        return Exit::Usage;
+    }
+    let mut worker = Worker::new(&context.formats, ThingHasher::default(), &options.selection);
+    let mut ledger = Ledger::new();
+    let mut files: Vec<Followed> = Vec::new();
+    for source in &context.sources {
+        let Source::File(path) = source else { continue };
+        match Followed::open(path.clone()) {
+            Ok(file) => files.push(file),
+            Err(error) => {
+                complain(&format!("cannot read {}: {error}", path.display()));
+                return Exit::Failed;
+            }
+        }
+        ledger.add_file(source.name(), String::new());
+    }
+    loop {
+        for (number, file) in files.iter_mut().enumerate() {
+            let read = file.read(|block, format| {
+                let format = *format.get_or_insert_with(|| context.formats.detect(lines(block)).0);
+                ledger.append(number, worker.count(block, format));
+            });
+            if let Err(error) = read {
+                complain(&format!("cannot read {}: {error}", file.path.display()));
+                return Exit::Failed;
+            }
+        }
+        let exit = redraw(options, context, &worker, &ledger);
+        if exit != Exit::Well {
+            return exit;
+        }
+        std::thread::sleep(EVERY);
+    }
+}
+
+/// Shows what is known by now, from the terminal's first line on.
+fn redraw(
+    options: &ReportOptions,
+    context: &Context,
+    worker: &Worker<'_>,
+    ledger: &Ledger,
+) -> Exit {
+    let mut timeline = ledger.timeline.clone();
+    timeline.finish();
+    let now = jiff::Timestamp::now().as_second();
+    let material = Material {
+        tally: &worker.tally,
+        timeline: &timeline,
+        config: context.config.as_ref(),
+        now: Moment { unix: now, ..context.now },
+    };
+    let report = material.report(Input {
+        configuration: context.configuration(),
+        notes: context.notes.clone(),
+        ..ledger.input.clone()
+    });
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    let height = size.map_or(24, |size| usize::from(size.ws_row)).max(10);
+    let text = terminal::live(&report, &screen(options.plain), height - 1);
+    // To the upper left corner; each line and what is below is cleared, so that nothing flickers.
+    say(&format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n")))
+}
+
+/// A file that grows, is truncated, and is replaced.
+struct Followed {
+    path: PathBuf,
+    file: File,
+    position: u64,
+    /// A line whose end has not come yet.
+    held: Vec<u8>,
+    format: Option<usize>,
+}
+
+impl Followed {
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let file = File::open(&path)?;
+        Ok(Self { path, file, position: 0, held: Vec::new(), format: None })
+    }
+
+    /// Shows whatever whole lines have come to `see`.
+    fn read(&mut self, mut see: impl FnMut(&[u8], &mut Option<usize>)) -> io::Result<()> {
+        loop {
+            if self.file.metadata()?.len() < self.position {
+                self.file.seek(SeekFrom::Start(0))?;
+                self.begin();
+            }
+            self.read_on(&mut see)?;
+            // Another file of this name: the old one was read to its end.
+            let Ok(named) = self.path.metadata() else { return Ok(()) };
+            let open = self.file.metadata()?;
+            if (named.dev(), named.ino()) == (open.dev(), open.ino()) {
+                return Ok(());
+            }
+            let Ok(file) = File::open(&self.path) else { return Ok(()) };
+            self.file = file;
+            self.begin();
+        }
+    }
+
+    fn read_on(&mut self, see: &mut impl FnMut(&[u8], &mut Option<usize>)) -> io::Result<()> {
+        loop {
+            let before = self.held.len();
+            let count = (&self.file).take(BLOCK).read_to_end(&mut self.held)?;
+            if count == 0 {
+                return Ok(());
+            }
+            self.position += count as u64;
+            if let Some(end) = memchr::memrchr(b'\n', &self.held[before..]) {
+                let rest = self.held.split_off(before + end + 1);
+                see(&self.held, &mut self.format);
+                self.held = rest;
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        self.position = 0;
+        self.held.clear();
+    }
+}
+
+/// Between two looks at the files.
+const EVERY: Duration = Duration::from_secs(1);
+/// So much is read at once.
+const BLOCK: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use super::*;
+
+    fn seen(file: &mut Followed) -> String {
+        let mut text = String::new();
+        file.read(|block, _| text.push_str(std::str::from_utf8(block).unwrap())).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_file_is_followed_over_growth_truncation_and_rotation() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.log");
+        fs::write(&path, "one\ntw").unwrap();
+        let mut file = Followed::open(path.clone()).unwrap();
+        let append = |text: &str| {
+            let mut file = fs::OpenOptions::new().append(true).create(true).open(&path).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        };
+        assert_eq!(seen(&mut file), "one\n");
+        append("o\nthree\n");
+        assert_eq!(seen(&mut file), "two\nthree\n");
+        assert_eq!(seen(&mut file), "");
+        fs::write(&path, "four\n").unwrap();
+        assert_eq!(seen(&mut file), "four\n");
+        append("five\n");
+        fs::rename(&path, directory.path().join("a.log.1")).unwrap();
+        assert_eq!(seen(&mut file), "five\n");
+        append("six\n");
+        assert_eq!(seen(&mut file), "six\n");
+    }
+}

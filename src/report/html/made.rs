@@ -1,0 +1,133 @@
+//! XiVO's failures, the lines that could not be read, and how the report was made.
+
+use super::frame::{self, ROWS};
+use super::markup::Markup;
+use crate::report::summary::{ACCURACY, Report};
+use crate::report::words;
+
+/// How many unreadable lines are shown.
+const SAMPLES: usize = 20;
+
+/// XiVO's failures over time.
+pub(super) fn upstream(page: &mut Markup, report: &Report) {
+    frame::open(page, "upstream", "Outages of XiVO");
+    let upstream = &report.upstream;
+    if upstream.failed == 0 {
+        frame::nothing(page, "XiVO failed no request.");
+        return frame::close(page);
+    }
+    page.put("<p>").text(&words::plural(upstream.failed, "request", "requests")).put(" failed:");
+    for (nth, reason) in upstream.reasons.iter().take(10).enumerate() {
+        page.put(if nth == 0 { " <code>" } else { ", <code>" }).text(&reason.value).put("</code> ");
+        page.count(reason.count);
+    }
+    page.put(".</p>");
+    frame::card_table(
+        page,
+        "Stretches of failures, none more than five minutes behind another",
+        &["Began", "Ended", "Lasted", "Failed requests"],
+    );
+    for outage in upstream.outages.iter().rev().take(ROWS) {
+        frame::head(page, &words::minute(outage.begin));
+        page.put("</th>");
+        frame::moment(page, "Ended", outage.end);
+        frame::figure(page, "Lasted", &words::between(outage.begin, outage.end));
+        frame::number(page, "Failed requests", outage.failed);
+        page.put("</tr>");
+    }
+    frame::end_table(page, upstream.outages.len());
+    frame::close(page);
+}
+
+/// The lines that could not be read.
+pub(super) fn unreadable(page: &mut Markup, report: &Report) {
+    frame::open(page, "unreadable", "Unreadable lines");
+    let input = &report.input;
+    if input.unreadable == 0 {
+        frame::nothing(page, "Every line could be read.");
+        return frame::close(page);
+    }
+    page.put("<p>").count(input.unreadable).put(" of ").text(&words::plural(
+        input.lines,
+        "line",
+        "lines",
+    ));
+    page.put(" (")
+        .text(&words::percent(input.unreadable, input.lines))
+        .put("). The first of them:</p><ul class=\"samples\">");
+    for sample in input.unreadable_samples.iter().take(SAMPLES) {
+        page.put("<li><code class=\"muted\">")
+            .text(&sample.file)
+            .put(":")
+            .whole_number(sample.line);
+        page.put("</code> ")
+            .prose(&sample.why)
+            .put("<pre tabindex=\"0\">")
+            .text(&sample.text)
+            .put("</pre></li>");
+    }
+    page.put("</ul>");
+    frame::close(page);
+}
+
+/// What was read, how exact the figures are, and what was left out.
+pub(super) fn how(page: &mut Markup, report: &Report) {
+    frame::open(page, "made", "How this was made");
+    let input = &report.input;
+    for note in input.notes.iter().take(ROWS) {
+        page.put("<p class=\"note\">").prose(note).put("</p>");
+    }
+    match &input.configuration {
+        Some(path) => page.put("<p>With the configuration <code>").text(path).put("</code>.</p>"),
+        None => {
+            page.put("<p>Without a configuration: present rates and policies are not known.</p>")
+        }
+    };
+    if input.reasons_inferred > 0 {
+        page.put("<p>").text(&words::plural(input.reasons_inferred, "reason was", "reasons were"));
+        page.put(
+            " read from status and target, because the format has no <code>$reason</code>.</p>",
+        );
+    }
+    if !input.files.is_empty() {
+        frame::card_table(
+            page,
+            "What was read, in the order of time",
+            &["File", "Format", "Lines"],
+        );
+        for file in input.files.iter().take(ROWS) {
+            frame::head(page, &file.name);
+            page.put("</th>");
+            frame::text(page, "Format", &file.format);
+            frame::number(page, "Lines", file.lines);
+            page.put("</tr>");
+        }
+        frame::end_table(page, input.files.len());
+    }
+    statuses(page, report);
+    page.put("<p class=\"muted\">").text(&words::plural(
+        report.totals.addresses,
+        "distinct address",
+        "distinct addresses",
+    ));
+    page.put(", ")
+        .text(&words::plural(report.totals.terms, "distinct term", "distinct terms"))
+        .put(". ");
+    page.whole(ACCURACY).put("</p>");
+    frame::close(page);
+}
+
+fn statuses(page: &mut Markup, report: &Report) {
+    if report.totals.statuses.is_empty() {
+        return;
+    }
+    frame::plain_table(page, "Requests by status", &["Status", "Requests", "Share"]);
+    for status in report.totals.statuses.iter().take(ROWS) {
+        page.put("<tr><th scope=\"row\">")
+            .whole_number(u64::from(status.value))
+            .put("</th><td class=\"n\">");
+        page.count(status.count).put("</td><td class=\"n\">");
+        page.text(&words::percent(status.count, report.totals.requests)).put("</td></tr>");
+    }
+    page.put("</tbody></table></div>");
+}

@@ -1,0 +1,121 @@
+//! What was refused and why, who was limited, and which quota would have sufficed.
+
+use super::chart;
+use super::frame::{self, ROWS};
+use super::markup::Markup;
+use crate::report::summary::{Limited, Refused, Report};
+use crate::report::words;
+
+/// Why, how often, whom it met, and what mends it.
+pub(super) fn section(page: &mut Markup, report: &Report) {
+    frame::open(page, "refusals", "Refusals and failures");
+    if report.refusals.is_empty() {
+        frame::nothing(page, "Nothing was refused and nothing failed.");
+        return frame::close(page);
+    }
+    frame::card_table(
+        page,
+        "Why requests were refused or failed; most frequent first",
+        &["Reason", "Times", "Whom it met", "What mends it", "Last"],
+    );
+    let most = report.refusals.iter().map(|refused| refused.count).max().unwrap_or(0);
+    for refused in report.refusals.iter().take(ROWS) {
+        row(page, refused, most);
+    }
+    frame::end_table(page, report.refusals.len());
+    frame::close(page);
+}
+
+fn row(page: &mut Markup, refused: &Refused, most: u64) {
+    frame::head(page, &refused.reason);
+    for status in &refused.statuses {
+        page.put(" <span class=\"muted\">").whole_number(u64::from(*status)).put("</span>");
+    }
+    page.put("</th><td role=\"cell\" class=\"n\" data-label=\"Times\"><div>").count(refused.count);
+    chart::bar(page, "refused", words::ratio(refused.count, most));
+    frame::end_cell(page);
+    frame::cell(page, "Whom it met");
+    for caller in refused.callers.iter().take(5) {
+        page.put("<span class=\"who\"><bdi>")
+            .text(frame::caller(&caller.value))
+            .put("</bdi> <span class=\"muted\">");
+        page.count(caller.count).put("</span></span> ");
+    }
+    frame::end_cell(page);
+    page.put("<td role=\"cell\" class=\"wide\" data-label=\"What mends it\"><div>")
+        .prose(&refused.mend);
+    if let Some(example) = &refused.example {
+        page.put("<code class=\"example\">").text(example).put("</code>");
+    }
+    frame::end_cell(page);
+    frame::moment(page, "Last", refused.last);
+    page.put("</tr>");
+}
+
+/// Who was limited.
+pub(super) fn limited(page: &mut Markup, report: &Report) {
+    frame::open(page, "limited", "Limited callers");
+    if report.limited.is_empty() {
+        frame::nothing(page, "No caller was limited.");
+        return frame::close(page);
+    }
+    frame::card_table(
+        page,
+        "Who was limited, and what would have sufficed",
+        &[
+            "Caller",
+            "Limit",
+            "Times",
+            "Busiest second",
+            "Present rate",
+            "Would have sufficed",
+            "Last",
+        ],
+    );
+    for limited in report.limited.iter().take(ROWS) {
+        frame::head(page, frame::caller(&limited.peer));
+        page.put("</th>");
+        frame::text(page, "Limit", limited.limit.as_deref().unwrap_or("not in this log"));
+        frame::number(page, "Times", limited.count);
+        let busiest = limited.busiest_second.as_ref();
+        frame::figure(
+            page,
+            "Busiest second",
+            &busiest.map_or_else(|| "–".to_owned(), |b| words::count(b.count)),
+        );
+        let present =
+            limited.present.map(|p| format!("{} a second, burst {}", p.per_second, p.burst));
+        frame::text(page, "Present rate", present.as_deref().unwrap_or("–"));
+        page.put("<td role=\"cell\" class=\"wide\" data-label=\"Would have sufficed\"><div>");
+        if limited.sufficient.is_empty() {
+            page.put(why_none(limited));
+        } else {
+            quotas(page, limited);
+        }
+        frame::end_cell(page);
+        frame::moment(page, "Last", limited.last);
+        page.put("</tr>");
+    }
+    frame::end_table(page, report.limited.len());
+    frame::close(page);
+}
+
+fn why_none(limited: &Limited) -> &'static str {
+    match limited.limit.as_deref() {
+        Some("concurrent") => {
+            "No rate: raise <code>concurrent</code>, or see why answers take so long."
+        }
+        Some("unknown") => "No rate: write a policy for those that are yours.",
+        _ => "No rate would have helped, or the log does not tell which.",
+    }
+}
+
+/// Lines to paste, any one of which would have sufficed.
+pub(super) fn quotas(page: &mut Markup, limited: &Limited) {
+    page.put("<pre tabindex=\"0\">");
+    for quota in limited.sufficient.iter().take(5) {
+        page.put("rate = { per_second = ").whole_number(quota.per_second.into());
+        page.put(", burst = ").whole_number(quota.burst.into()).put(" }\n");
+    }
+    page.put("</pre>");
+}

@@ -1,0 +1,134 @@
+//! Callers in no policy, peers that ask no longer, and those that read the phonebook out.
+
+use super::frame::{self, ROWS};
+use super::markup::Markup;
+use crate::report::summary::{HarvestKind, Report, Stranger};
+use crate::report::words;
+
+/// Callers in no policy.
+pub(super) fn section(page: &mut Markup, report: &Report) {
+    frame::open(page, "unknown", "Unknown callers");
+    let unknown = &report.unknown;
+    if unknown.requests == 0 && unknown.callers.is_empty() {
+        frame::nothing(page, "Everybody who asked is in a policy.");
+        return frame::close(page);
+    }
+    page.put("<p>").text(&words::plural(unknown.requests, "request", "requests")).put(" from ");
+    page.text(&words::plural(unknown.addresses, "address", "addresses")).put(" in no policy.</p>");
+    frame::card_table(
+        page,
+        "The busiest unknown callers",
+        &["Address", "Requests", "Lookups", "Private", "Calls itself", "Last", "Policy"],
+    );
+    for caller in unknown.callers.iter().take(ROWS) {
+        row(page, caller);
+    }
+    frame::end_table(page, unknown.callers.len());
+    frame::close(page);
+}
+
+fn row(page: &mut Markup, caller: &Stranger) {
+    frame::head(page, &caller.address);
+    page.put("</th><td role=\"cell\" class=\"n\" data-label=\"Requests\"><div>")
+        .count(caller.requests);
+    if caller.error > 0 {
+        page.put(" <span class=\"muted\">(at most ").count(caller.error).put(" too high)</span>");
+    }
+    frame::end_cell(page);
+    frame::number(page, "Lookups", caller.lookups);
+    frame::number(page, "Private", caller.private);
+    frame::text(page, "Calls itself", caller.user_agent.as_deref().unwrap_or("–"));
+    frame::moment(page, "Last", caller.last);
+    page.put("<td role=\"cell\" class=\"wide\" data-label=\"Policy\"><div>");
+    match (&caller.known_by_now, &caller.policy) {
+        (Some(peer), _) => {
+            page.put("Let in by now: <code>").text(peer).put("</code>");
+        }
+        (None, Some(_)) => {
+            page.put("<details><summary>A policy to paste</summary>");
+            policy(page, caller);
+            page.put("</details>");
+        }
+        (None, None) => {
+            page.put("None: it does not ask as a XiVO does.");
+        }
+    }
+    frame::end_cell(page);
+    page.put("</tr>");
+}
+
+/// The policy that would let a caller in, and the name of the file that it belongs into.
+pub(super) fn policy(page: &mut Markup, caller: &Stranger) {
+    let Some(policy) = &caller.policy else { return };
+    let plain =
+        |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' };
+    let name: String = caller.address.chars().take(45).map(plain).collect();
+    page.put("<p class=\"file\">as <code>policies/xivo-").text(&name);
+    page.put(".toml</code>; the file's name becomes the peer's</p><pre tabindex=\"0\">")
+        .whole(policy)
+        .put("</pre>");
+}
+
+/// Peers that ask no longer.
+pub(super) fn silent(page: &mut Markup, report: &Report) {
+    frame::open(page, "silent", "Silent peers");
+    if report.silent.is_empty() {
+        frame::nothing(page, "No peer has fallen silent.");
+        return frame::close(page);
+    }
+    frame::card_table(
+        page,
+        "Peers that used to ask, or never did",
+        &["Peer", "Last asked", "Silent for", "Longest gap before", "Requests"],
+    );
+    let length = |seconds: Option<u64>| seconds.map_or_else(|| "–".to_owned(), words::duration);
+    for silent in report.silent.iter().take(ROWS) {
+        frame::head(page, &silent.peer);
+        page.put("</th>");
+        match silent.last {
+            Some(last) => frame::moment(page, "Last asked", last),
+            None => frame::text(page, "Last asked", "never"),
+        }
+        frame::figure(page, "Silent for", &length(silent.silence));
+        frame::figure(page, "Longest gap before", &length(silent.longest_gap));
+        frame::number(page, "Requests", silent.requests);
+        page.put("</tr>");
+    }
+    frame::end_table(page, report.silent.len());
+    frame::close(page);
+}
+
+/// What a harvester did.
+pub(super) fn did(kind: HarvestKind) -> &'static str {
+    match kind {
+        HarvestKind::Alphabetical => "went through the alphabet",
+        HarvestKind::Volume => "asked for more terms than people type",
+    }
+}
+
+/// Signs that somebody reads the phonebook out.
+pub(super) fn harvests(page: &mut Markup, report: &Report) {
+    frame::open(page, "harvests", "Harvests");
+    if report.harvests.is_empty() {
+        frame::nothing(page, "Nobody seems to read the phonebook out.");
+        return frame::close(page);
+    }
+    frame::card_table(
+        page,
+        "Who seems to read the phonebook out",
+        &["Caller", "What it did", "Terms", "From and to", "Began", "Lasted"],
+    );
+    for harvest in report.harvests.iter().take(ROWS) {
+        frame::head(page, frame::caller(&harvest.peer));
+        page.put("</th>");
+        frame::text(page, "What it did", did(harvest.kind));
+        frame::number(page, "Terms", harvest.terms);
+        let range = harvest.range.as_ref().map(|(from, to)| format!("{from} – {to}"));
+        frame::text(page, "From and to", range.as_deref().unwrap_or("–"));
+        frame::moment(page, "Began", harvest.begin);
+        frame::figure(page, "Lasted", &words::between(harvest.begin, harvest.end));
+        page.put("</tr>");
+    }
+    frame::end_table(page, report.harvests.len());
+    frame::close(page);
+}

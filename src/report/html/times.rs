@@ -1,0 +1,68 @@
+//! How long answers took.
+
+use super::chart;
+use super::frame;
+use super::markup::Markup;
+use crate::report::summary::{AnswerTimes, HISTOGRAM, Report};
+use crate::report::words;
+
+/// The gateway's answers, and beside them XiVO's own.
+pub(super) fn section(page: &mut Markup, report: &Report) {
+    frame::open(page, "answer-times", "Answer times");
+    page.put("<div class=\"pair\">");
+    let mut any = false;
+    for (title, times) in [
+        ("The gateway's answers", report.answer_times.as_ref()),
+        ("Of these, XiVO's own time", report.upstream.answer_times.as_ref()),
+    ] {
+        if let Some(times) = times.filter(|times| times.count > 0) {
+            panel(page, title, times);
+            any = true;
+        }
+    }
+    page.put("</div>");
+    if !any {
+        frame::nothing(
+            page,
+            "The logs do not say how long answers took (<code>$request_time</code>).",
+        );
+    }
+    frame::close(page);
+}
+
+fn panel(page: &mut Markup, title: &'static str, times: &AnswerTimes) {
+    page.put("<div class=\"panel\"><h3>").put(title).put("</h3><dl class=\"percentiles\">");
+    for (name, time) in
+        [("p50", times.p50), ("p95", times.p95), ("p99", times.p99), ("slowest", times.max)]
+    {
+        page.put("<div><dt>")
+            .put(name)
+            .put("</dt><dd>")
+            .text(&words::milliseconds(time))
+            .put("</dd></div>");
+    }
+    page.put("</dl><table class=\"histogram\"><caption>").text(&words::plural(
+        times.count,
+        "answer",
+        "answers",
+    ));
+    page.put(" by their length</caption><thead><tr><th scope=\"col\">Up to</th><th scope=\"col\">Share</th>");
+    page.put("<th scope=\"col\" class=\"n\">Answers</th></tr></thead><tbody>");
+    let most = times.histogram.iter().copied().max().unwrap_or(0);
+    for (nth, count) in times.histogram.iter().enumerate() {
+        let late = HISTOGRAM.get(nth).is_none_or(|bound| *bound > 1000);
+        if HISTOGRAM.get(nth) == Some(&2000) {
+            page.put("<tr class=\"mark\"><td colspan=\"3\">1 s: a XiVO that asks gives up here</td></tr>");
+        }
+        page.put("<tr><th scope=\"row\">");
+        match HISTOGRAM.get(nth) {
+            Some(bound) if *bound < 1000 => page.whole_number(*bound).put(" ms"),
+            Some(bound) => page.whole_number(bound / 1000).put(" s"),
+            None => page.put("longer"),
+        };
+        page.put("</th><td>");
+        chart::bar(page, if late { "failed" } else { "answered" }, words::ratio(*count, most));
+        page.put("</td><td class=\"n\">").count(*count).put("</td></tr>");
+    }
+    page.put("</tbody></table></div>");
+}

@@ -1,0 +1,139 @@
+//! When requests came: over time, and by the hour of the day.
+
+use super::chart::{self, Column};
+use super::frame;
+use super::markup::Markup;
+use crate::report::summary::Report;
+use crate::report::words;
+
+/// The chart over time, with the same figures as a table.
+pub(super) fn over_time(page: &mut Markup, report: &Report) {
+    frame::open(page, "over-time", "Requests over time");
+    let (columns, length) = chart::columns(&report.buckets);
+    if columns.iter().all(|column| column.requests == 0) {
+        frame::nothing(page, "No request was read.");
+        return frame::close(page);
+    }
+    let each = words::duration(length);
+    page.put("<p class=\"legend\"><span class=\"key answered\"></span>answered ");
+    page.put("<span class=\"key refused\"></span>refused <span class=\"key failed\"></span>failed (XiVO)");
+    page.put(" <span class=\"muted\">One column is ").text(&each).put(".</span></p>");
+    page.put("<div class=\"chart\">");
+    plot(page, &columns, &each);
+    times(page, &columns);
+    let lane = |of: fn(&Column) -> u64| columns.iter().map(of).collect::<Vec<_>>();
+    chart::lane(page, "Limited", "refused", &lane(|c| c.limited));
+    chart::lane(page, "Failed", "failed", &lane(|c| c.failed));
+    chart::lane(page, "Late", "late", &lane(|c| c.late));
+    page.put("</div>");
+    table(page, &columns, &each);
+    frame::close(page);
+}
+
+fn plot(page: &mut Markup, columns: &[Column], each: &str) {
+    let most = columns.iter().map(|column| column.requests).max().unwrap_or(0);
+    let top = chart::ceiling(most);
+    chart::scale(page, top);
+    let label = format!(
+        "Requests over time in columns of {each}; the busiest column has {}. The figures are in the table below.",
+        words::count(most)
+    );
+    page.put("<div class=\"plot tall\">");
+    chart::open(page, columns.len(), "fill", &label);
+    let part = |sum: u64| words::ratio(sum, top);
+    let layers = |from: fn(&Column) -> u64, to: fn(&Column) -> u64| {
+        columns.iter().map(|c| (part(from(c)), part(to(c)))).collect::<Vec<_>>()
+    };
+    chart::layer(page, "answered", &layers(|_| 0, Column::answered));
+    chart::layer(page, "refused", &layers(Column::answered, |c| c.answered() + c.refused));
+    chart::layer(page, "failed", &layers(|c| c.answered() + c.refused, |c| c.requests));
+    for (nth, column) in columns.iter().enumerate() {
+        page.put("<rect class=\"over\" y=\"0\" width=\"1\" height=\"100\" x=\"")
+            .whole_number(nth as u64);
+        page.put("\"><title>").text(&words::minute(column.begin)).put(": ");
+        page.text(&words::plural(column.requests, "request", "requests"));
+        for (count, what) in
+            [(column.refused, " refused"), (column.failed, " failed"), (column.late, " late")]
+        {
+            if count > 0 {
+                page.put(", ").count(count).put(what);
+            }
+        }
+        page.put("</title></rect>");
+    }
+    page.put("</svg></div>");
+}
+
+/// Labels of at most four moments, which fit beside each other on a phone.
+fn times(page: &mut Markup, columns: &[Column]) {
+    let (Some(first), Some(last)) = (columns.first(), columns.last()) else { return };
+    let span = last.begin.unix - first.begin.unix;
+    let words = if span < 3 * 86_400 { "%d %b %H:%M" } else { "%d %b" };
+    let words = if span > 300 * 86_400 { "%b %Y" } else { words };
+    let count = columns.len().min(4);
+    page.put("<div class=\"times\" aria-hidden=\"true\">");
+    let mut before = String::new();
+    for nth in 0..count {
+        let at = nth * columns.len() / count;
+        let text = columns[at].begin.format(words);
+        if text != before {
+            chart::label(page, chart::index(at) / chart::index(columns.len()), &text);
+        }
+        before = text;
+    }
+    page.put("</div>");
+}
+
+fn table(page: &mut Markup, columns: &[Column], each: &str) {
+    page.put("<details><summary>These figures as a table</summary>");
+    frame::plain_table(
+        page,
+        &format!("Requests in each {each}"),
+        &["Begin", "Requests", "Refused", "Failed", "Late"],
+    );
+    for column in columns {
+        page.put("<tr><th scope=\"row\">").text(&words::minute(column.begin)).put("</th>");
+        for figure in [column.requests, column.refused, column.failed, column.late] {
+            page.put("<td class=\"n\">").count(figure).put("</td>");
+        }
+        page.put("</tr>");
+    }
+    page.put("</tbody></table></div></details>");
+}
+
+/// The chart of the hours of the day.
+pub(super) fn hours(page: &mut Markup, report: &Report) {
+    frame::open(page, "hours", "Hour of the day");
+    let most = report.hour_of_day.iter().copied().max().unwrap_or(0);
+    if most == 0 {
+        frame::nothing(page, "No request was read.");
+        return frame::close(page);
+    }
+    page.put("<div class=\"chart\">");
+    hour_plot(page, &report.hour_of_day, "All requests by the hour of the day");
+    page.put("</div><p class=\"muted\">All requests, by the clock of the log.</p>");
+    frame::close(page);
+}
+
+fn hour_plot(page: &mut Markup, hours: &[u64], of: &str) {
+    let most = hours.iter().copied().max().unwrap_or(0);
+    let top = chart::ceiling(most);
+    let busiest = hours.iter().position(|hour| *hour == most).unwrap_or(0);
+    chart::scale(page, top);
+    page.put("<div class=\"plot\">");
+    let label = format!("{of}; the busiest is {busiest}:00 with {}", words::count(most));
+    chart::open(page, hours.len(), "fill", &label);
+    let layers: Vec<_> = hours.iter().map(|hour| (0.0, words::ratio(*hour, top))).collect();
+    chart::layer(page, "answered", &layers);
+    for (nth, hour) in hours.iter().enumerate() {
+        page.put("<rect class=\"over\" y=\"0\" width=\"1\" height=\"100\" x=\"")
+            .whole_number(nth as u64);
+        page.put("\"><title>").whole_number(nth as u64).put(":00 – ").whole_number(nth as u64);
+        page.put(":59: ").text(&words::plural(*hour, "request", "requests")).put("</title></rect>");
+    }
+    page.put("</svg></div><div class=\"times\" aria-hidden=\"true\">");
+    for nth in (0..hours.len()).step_by(4) {
+        chart::label(page, chart::index(nth) / chart::index(hours.len()), &format!("{nth}:00"));
+    }
+    page.put("</div>");
+}

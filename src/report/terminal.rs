@@ -1,0 +1,95 @@
+//! The report as text for a terminal: tables and bars, no line wider than the screen.
+//!
+//! What a log holds is hostile: nothing of it reaches the terminal but printable characters that are one
+//! column wide ([`canvas::safe`]). Colour only repeats what is said in words.
+
+mod canvas;
+mod findings;
+mod live;
+mod tables;
+
+use canvas::Canvas;
+pub use live::live;
+
+use super::summary::{ACCURACY, Report};
+use super::words::{bytes, count, percent, period, plural};
+
+/// What can be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Screen {
+    /// Columns.
+    pub width: usize,
+    /// Whether colours may be used.
+    pub colour: bool,
+    /// Whether more than ASCII can be shown.
+    pub unicode: bool,
+}
+
+/// The whole report.
+pub fn render(report: &Report, screen: &Screen) -> String {
+    let mut canvas = Canvas::new(*screen);
+    headline(report, &mut canvas);
+    if report.totals.requests > 0 {
+        findings::show(report, &mut canvas);
+        tables::buckets(report, &mut canvas);
+        tables::peers(report, &mut canvas);
+        tables::hours_of_day(report, &mut canvas);
+        tables::refusals(report, &mut canvas);
+        tables::limited(report, &mut canvas);
+        tables::answer_times(report, &mut canvas);
+        tables::unknown(report, &mut canvas);
+        tables::harvests(report, &mut canvas);
+        tables::outages(report, &mut canvas);
+    }
+    tables::input(report, &mut canvas);
+    if report.totals.requests > 0 {
+        canvas.heading("How exact this is");
+        canvas.paragraph("", ACCURACY);
+    }
+    canvas.finish()
+}
+
+/// What was read, and the figures that come first.
+fn headline(report: &Report, canvas: &mut Canvas) {
+    let totals = &report.totals;
+    let files = match &*report.input.files {
+        [file] => file.name.clone(),
+        files => format!("{} files", files.len()),
+    };
+    canvas.heading(&format!("Phonebook requests in {files}"));
+    let (Some(first), Some(last)) = (totals.first, totals.last) else {
+        return canvas.paragraph("", "There is no request in what was read.");
+    };
+    canvas.paragraph(
+        "",
+        &format!("{}, {}", period(first, last), plural(report.input.lines, "line", "lines")),
+    );
+    let share = |part: u64| format!("{} ({})", count(part), percent(part, totals.requests));
+    let mut figures = vec![
+        format!("{} requests", count(totals.requests)),
+        format!("answered {}", share(totals.answered)),
+        format!("refused {}", share(totals.refused)),
+    ];
+    for (figure, name) in [
+        (totals.limited, "of these limited"),
+        (totals.failed, "XiVO failed"),
+        (totals.left, "left early"),
+    ] {
+        if figure > 0 {
+            figures.push(format!("{name} {}", share(figure)));
+        }
+    }
+    if let Some(times) = &report.answer_times {
+        figures.push(format!("later than 1 s {}", share(times.late)));
+    }
+    figures.push(format!(
+        "{} from {}",
+        bytes(totals.body_bytes),
+        plural(totals.addresses, "address", "addresses")
+    ));
+    figures.push(plural(totals.terms, "search term", "search terms"));
+    canvas.paragraph("", &figures.join(" · "));
+}
+
+#[cfg(test)]
+mod tests;
