@@ -396,13 +396,16 @@ mod tests {
         for (line, part) in [
             ("chekc", "did you mean `check`?"),
             ("Serve", "did you mean `serve`?"),
-            ("frobnicate", "known are `serve`, `check`, `explain`, `demo`, `certs`, `probe` and `report`"),
+            (
+                "frobnicate",
+                "known are `serve`, `check`, `explain`, `demo`, `certs`, `probe` and `report`",
+            ),
             ("check --srtict", "did you mean `--strict`?"),
             ("serve --colour", "known are `--config`, `--log-format` and `--help`"),
             ("demo -x", "unknown option `-x`"),
             ("check more", "more"),
             ("", "which command?"),
-            ("ctl", "`report` is not available in this version"),
+            ("ctl", "`ctl` is not available in this version"),
             ("probe https://xivo", "--pin"),
             ("probe --from lyon", "takes an IPv4 or IPv6 address"),
             ("probe --pni", "did you mean `--pin`?"),

@@ -190,7 +190,8 @@ Options:
                       the text itself as in nginx's log_format; found out for
                       each file unless given
       --since TIME    nothing before: 2026-11-23, \"2026-11-23 14:30\", today,
-      --until TIME    yesterday, or so long ago: 90m, 24h, 7d; until is exclusive
+                      yesterday, or so long ago: 90m, 24h, 7d
+      --until TIME    nothing from then on
       --peer NAME     only these peers or addresses; - is everybody in no policy
       --status S      only these statuses: 429, 4xx, !2xx
       --reason WORD   only these refusals, by the words of the README

@@ -14,6 +14,7 @@ use super::summary::{
 use super::tally::{Counts, HOUR, Hours, OTHERS, PeerTally, ReasonTally, StrangerTally, Tally};
 use super::time::LineTime;
 use super::timeline::{PeerLine, Timeline};
+use super::words::period;
 use crate::address::ClientAddress;
 use crate::config::Config;
 use crate::policy::Rate;
@@ -388,13 +389,12 @@ fn policy(address: ClientAddress, tally: &StrangerTally, requests: u64) -> Strin
     let plural = if requests == 1 { "" } else { "s" };
     let private = match tally.private {
         0 => "",
-        _ => "# Its directory URL has `private` in it; correct that on its side to `restricted`.\n",
+        _ => "# Its directory URL has `private` in it: correct that there to\n# `restricted`.\n",
     };
     format!(
-        "# {requests} request{plural} from {} to {}. Make sure whose address this is.\n\
+        "# {requests} request{plural}, {}.\n# Make sure whose address this is.\n\
          {private}hosts = [\"{address}\"]\nactions = [{}]\n",
-        moment(tally.span.first),
-        moment(tally.span.last),
+        period(moment(tally.span.first), moment(tally.span.last)),
         actions.join(", ")
     )
 }

@@ -15,8 +15,12 @@ fn row(cells: &[&str]) -> Vec<String> {
 /// Requests over time, folded to as many rows as a screen takes.
 pub(super) fn buckets(report: &Report, canvas: &mut Canvas) {
     let list = &report.buckets.list;
-    let fold = list.len().div_ceil(ROWS_OF_TIME).max(1);
-    let hours = u64::from(report.buckets.seconds) * fold as u64 / 3600;
+    // As many as make rows of a length that people know.
+    let hour = (report.buckets.seconds / 3600).max(1) as usize;
+    let folds = [1, 2, 3, 6, 12, 24, 48, 168, 336, 672].map(|hours| hours / hour);
+    let fits = |fold: &usize| *fold > 0 && list.len().div_ceil(*fold) <= ROWS_OF_TIME;
+    let fold = folds.into_iter().find(fits).unwrap_or_else(|| list.len().div_ceil(ROWS_OF_TIME));
+    let hours = u64::from(report.buckets.seconds) * fold.max(1) as u64 / 3600;
     let unit = match (hours, hours % 24) {
         (1, _) => "hour".to_owned(),
         (24, _) => "day".to_owned(),
@@ -25,7 +29,7 @@ pub(super) fn buckets(report: &Report, canvas: &mut Canvas) {
     };
     let bad = |bucket: &Bucket| bucket.refused + bucket.failed;
     let folded: Vec<(String, u64, u64)> = list
-        .chunks(fold)
+        .chunks(fold.max(1))
         .filter_map(|chunk| {
             let form = if hours.is_multiple_of(24) { "%Y-%m-%d" } else { "%m-%d %H:%M" };
             let begin = chunk.first()?.begin.format(form);
