@@ -9,7 +9,7 @@ mod live;
 mod tables;
 
 use canvas::Canvas;
-pub use live::live;
+pub use live::{Recent, live};
 
 use super::summary::{ACCURACY, Report};
 use super::words::{bytes, count, percent, period, plural};

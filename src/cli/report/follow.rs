@@ -1,10 +1,11 @@
 //! `report --follow`: the report is shown again as the files grow, over rotations, as `tail -F` does.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Context, screen};
 use crate::cli::args::ReportOptions;
@@ -13,9 +14,9 @@ use crate::report::Moment;
 use crate::report::build::Material;
 use crate::report::input::{Source, lines};
 use crate::report::run::{Ledger, Worker};
-use crate::report::summary::Input;
+use crate::report::summary::{Input, Totals};
 use crate::report::tally::ThingHasher;
-use crate::report::terminal;
+use crate::report::terminal::{self, Recent};
 
 /// Runs until it is interrupted.
 pub(super) fn run(options: &ReportOptions, context: &Context) -> Exit {
@@ -37,6 +38,7 @@ pub(super) fn run(options: &ReportOptions, context: &Context) -> Exit {
         }
         ledger.add_file(source.name(), String::new());
     }
+    let mut past = VecDeque::new();
     loop {
         for (number, file) in files.iter_mut().enumerate() {
             let read = file.read(|block, format| {
@@ -48,7 +50,7 @@ pub(super) fn run(options: &ReportOptions, context: &Context) -> Exit {
                 return Exit::Failed;
             }
         }
-        let exit = redraw(options, context, &worker, &ledger);
+        let exit = redraw(options, context, (&worker, &ledger), &mut past);
         if exit != Exit::Well {
             return exit;
         }
@@ -60,8 +62,8 @@ pub(super) fn run(options: &ReportOptions, context: &Context) -> Exit {
 fn redraw(
     options: &ReportOptions,
     context: &Context,
-    worker: &Worker<'_>,
-    ledger: &Ledger,
+    (worker, ledger): (&Worker<'_>, &Ledger),
+    past: &mut VecDeque<(Instant, Totals)>,
 ) -> Exit {
     let mut timeline = ledger.timeline.clone();
     timeline.finish();
@@ -79,9 +81,26 @@ fn redraw(
     });
     let size = rustix::termios::tcgetwinsize(io::stdout());
     let height = size.map_or(24, |size| usize::from(size.ws_row)).max(10);
-    let text = terminal::live(&report, &screen(options.plain), height - 1);
+    let recent = recent(past, &report.totals);
+    let text = terminal::live(&report, recent, &screen(options.plain), height - 1);
     // To the upper left corner; each line and what is below is cleared, so that nothing flickers.
     say(&format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n")))
+}
+
+/// What has come since the oldest of the totals of the last minute, to which these are added.
+fn recent(past: &mut VecDeque<(Instant, Totals)>, totals: &Totals) -> Recent {
+    let now = Instant::now();
+    past.push_back((now, totals.clone()));
+    while past.len() > 2 && past.get(1).is_some_and(|(then, _)| now - *then >= RECENT) {
+        past.pop_front();
+    }
+    let Some((then, before)) = past.front() else { return Recent::default() };
+    Recent {
+        seconds: (now - *then).as_secs(),
+        requests: totals.requests - before.requests,
+        refused: totals.refused - before.refused,
+        failed: totals.failed - before.failed,
+    }
 }
 
 /// A file that grows, is truncated, and is replaced.
@@ -142,6 +161,8 @@ impl Followed {
     }
 }
 
+/// How far "lately" goes back.
+const RECENT: Duration = Duration::from_secs(60);
 /// Between two looks at the files.
 const EVERY: Duration = Duration::from_secs(1);
 /// So much is read at once.

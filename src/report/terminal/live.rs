@@ -3,11 +3,34 @@
 use super::canvas::{Canvas, Ink};
 use super::{Screen, headline, tables};
 use crate::report::summary::Report;
+use crate::report::words::{count, duration, plural};
+
+/// What has come lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recent {
+    /// How long that is, in seconds.
+    pub seconds: u64,
+    /// Requests.
+    pub requests: u64,
+    /// Refused ones.
+    pub refused: u64,
+    /// Those for which XiVO failed.
+    pub failed: u64,
+}
 
 /// At most `height` lines: the figures, the peers, and what was refused.
-pub fn live(report: &Report, screen: &Screen, height: usize) -> String {
+pub fn live(report: &Report, recent: Recent, screen: &Screen, height: usize) -> String {
     let mut canvas = Canvas::new(*screen);
     headline(report, &mut canvas);
+    let Recent { seconds, requests, refused, failed } = recent;
+    let text = format!(
+        "In the last {}: {}, {} refused, XiVO failed {}",
+        duration(seconds),
+        plural(requests, "request", "requests"),
+        count(refused),
+        count(failed)
+    );
+    canvas.inked(Some(Ink::Bold), "", &text);
     if report.totals.requests > 0 {
         tables::peers(report, &mut canvas);
         tables::refusals_short(report, &mut canvas);

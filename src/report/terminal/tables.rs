@@ -28,12 +28,15 @@ pub(super) fn buckets(report: &Report, canvas: &mut Canvas) {
         _ => format!("{hours} hours"),
     };
     let bad = |bucket: &Bucket| bucket.refused + bucket.failed;
-    let folded: Vec<(String, u64, u64)> = list
-        .chunks(fold.max(1))
-        .filter_map(|chunk| {
-            let form = if hours.is_multiple_of(24) { "%Y-%m-%d" } else { "%m-%d %H:%M" };
-            let begin = chunk.first()?.begin.format(form);
-            Some((begin, chunk.iter().map(|it| it.requests).sum(), chunk.iter().map(bad).sum()))
+    let form = if hours.is_multiple_of(24) { "%Y-%m-%d" } else { "%m-%d %H:%M" };
+    // A row begins at a multiple of its length by the log's own clock.
+    let length = i64::try_from(hours * 3600).unwrap_or(i64::MAX).max(1);
+    let row_of = |it: &Bucket| (it.begin.unix + i64::from(it.begin.offset) * 60).div_euclid(length);
+    let rows = list.chunk_by(|a, b| row_of(a) == row_of(b));
+    let folded: Vec<(String, u64, u64)> = rows
+        .filter_map(|row| {
+            let begin = row.first()?.begin.format(form);
+            Some((begin, row.iter().map(|it| it.requests).sum(), row.iter().map(bad).sum()))
         })
         .collect();
     let most = folded.iter().map(|(_, requests, _)| *requests).max().unwrap_or(0);

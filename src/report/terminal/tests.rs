@@ -1,6 +1,7 @@
 use super::*;
 use crate::report::summary::sample;
 
+const RECENT: Recent = Recent { seconds: 60, requests: 1200, refused: 3, failed: 0 };
 const PLAIN: Screen = Screen { width: 80, colour: false, unicode: true };
 
 /// Of `text` whatever is a colour taken away.
@@ -16,7 +17,9 @@ fn no_line_is_wider_than_the_screen_or_ends_in_blanks() {
         for unicode in [false, true] {
             let screen = Screen { width, colour: false, unicode };
             for report in [sample::report(), sample::empty()] {
-                for text in [render(&report, &screen), live(&report, &screen, 30)] {
+                for text in
+                    [render(&report, &screen), live(&report, Recent::default(), &screen, 30)]
+                {
                     for line in text.lines() {
                         assert!(line.chars().count() <= width, "{width}: {line}");
                         assert_eq!(line, line.trim_end());
@@ -81,7 +84,7 @@ fn nothing_of_a_log_reaches_the_terminal_unescaped() {
         sample.file = hostile.into();
     }
     report.input.notes.push(hostile.into());
-    for text in [render(&report, &PLAIN), live(&report, &PLAIN, 50)] {
+    for text in [render(&report, &PLAIN), live(&report, Recent::default(), &PLAIN, 50)] {
         assert!(text.contains("u{1b}"), "escaped, not dropped");
         assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
         assert!(!text.contains(['\u{202e}', '\u{200b}', '漢']), "{text:?}");
@@ -91,9 +94,13 @@ fn nothing_of_a_log_reaches_the_terminal_unescaped() {
 #[test]
 fn the_live_view_has_no_more_lines_than_the_screen() {
     for height in [10, 24, 50] {
-        let text = live(&sample::report(), &PLAIN, height);
+        let text = live(&sample::report(), RECENT, &PLAIN, height);
         assert!(text.lines().count() <= height, "{text}");
         assert!(text.ends_with("Ctrl-C ends it\n"));
+        assert!(
+            text.contains("In the last 1 min: 1,200 requests, 3 refused, XiVO failed 0"),
+            "{text}"
+        );
     }
 }
 
