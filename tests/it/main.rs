@@ -47,6 +47,8 @@ mod proxies_in_front;
 #[cfg(test)]
 mod real_upstream;
 #[cfg(test)]
+mod report;
+#[cfg(test)]
 mod standing_in_front;
 #[cfg(test)]
 mod support;
