@@ -11,8 +11,8 @@ use super::summary::{
     AnswerTimes, Bucket, Buckets, Count, Harvest, HarvestKind, Input, Limited, Outage, Peer,
     PerHour, Quota, Refused, Report, SCHEMA, Silent, Stranger, Totals, Unknown, Upstream,
 };
-use super::tally::{Counts, HOUR, Hours, OTHERS, PeerTally, ReasonTally, StrangerTally, Tally};
-use super::time::LineTime;
+use super::tally::{Counts, Hours, OTHERS, PeerTally, ReasonTally, StrangerTally, Tally};
+use super::time::{HOUR, LineTime};
 use super::timeline::{PeerLine, Timeline};
 use super::words::period;
 use crate::address::ClientAddress;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::sketch::Distinct;
 use super::sweep::Short;
-use super::tally::HOUR;
+use super::time::HOUR;
 
 /// What lines that follow one another tell.
 #[derive(Debug, Default)]

@@ -3,179 +3,19 @@
 //! Memory depends on how many peers, hours and reasons there are, and not on the number of lines:
 //! whatever a client can make different at will is counted by a sketch, or up to a limit.
 
-use std::collections::HashMap;
+mod parts;
+
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-
 use super::entry::{Action, Entry, Reason, Who, is_phonebook, is_private};
-use super::sketch::{Distinct, Frequent, Times, is_late};
+use super::sketch::{Distinct, Frequent, Times};
 use super::stretch::Stretch;
-use super::time::LineTime;
+use parts::merge_named;
+pub(super) use parts::{Counts, Hours, Named, OTHERS, Span};
 
 /// The hasher of addresses and terms: one for all tallies that are added up.
 pub type ThingHasher = foldhash::quality::RandomState;
-
-/// Figures that every row of the report has.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) requests: u64,
-    pub(super) answered: u64,
-    pub(super) refused: u64,
-    pub(super) limited: u64,
-    pub(super) failed: u64,
-    pub(super) left: u64,
-    pub(super) late: u64,
-    pub(super) body_bytes: u64,
-}
-
-impl Counts {
-    #[inline]
-    fn count(&mut self, entry: &Entry<'_>) {
-        self.requests += 1;
-        self.body_bytes += entry.body_bytes;
-        self.late += u64::from(entry.request_time.is_some_and(is_late));
-        match entry.status {
-            ..400 => self.answered += 1,
-            499 => self.left += 1,
-            429 => {
-                self.limited += 1;
-                self.refused += 1;
-            }
-            400..500 => self.refused += 1,
-            500.. => self.failed += 1,
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.answered += other.answered;
-        self.refused += other.refused;
-        self.limited += other.limited;
-        self.failed += other.failed;
-        self.left += other.left;
-        self.late += other.late;
-        self.body_bytes += other.body_bytes;
-    }
-}
-
-/// The first and the last line of something.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
-    pub(super) first: LineTime,
-    pub(super) last: LineTime,
-}
-
-impl Span {
-    fn at(time: LineTime) -> Self {
-        Self { first: time, last: time }
-    }
-
-    #[inline]
-    fn extend(&mut self, time: LineTime) {
-        if time.unix < self.first.unix {
-            self.first = time;
-        }
-        if time.unix >= self.last.unix {
-            self.last = time;
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.extend(other.first);
-        self.extend(other.last);
-    }
-}
-
-/// Figures by the hour, with the hour of the last line at hand.
-#[derive(Clone, Debug)]
-pub(super) struct Hours<T> {
-    last: (i64, usize),
-    index: HashMap<i64, usize, RandomState>,
-    list: Vec<(i64, T)>,
-}
-
-impl<T> Default for Hours<T> {
-    fn default() -> Self {
-        Self { last: (i64::MIN, 0), index: HashMap::default(), list: Vec::new() }
-    }
-}
-
-impl<T: Default> Hours<T> {
-    /// What belongs to the hour of `unix`.
-    #[inline]
-    fn at(&mut self, unix: i64) -> &mut T {
-        let hour = unix.div_euclid(HOUR);
-        if self.last.0 != hour {
-            let next = self.list.len();
-            let at = *self.index.entry(hour).or_insert(next);
-            if at == next {
-                self.list.push((hour * HOUR, T::default()));
-            }
-            self.last = (hour, at);
-        }
-        &mut self.list[self.last.1].1
-    }
-
-    /// Each hour's beginning, and what belongs to it; in no order.
-    pub(super) fn list(&self) -> &[(i64, T)] {
-        &self.list
-    }
-}
-
-pub(super) const HOUR: i64 = 3600;
-
-/// Things by name, up to a limit; those beyond are counted under one name.
-#[derive(Clone, Debug)]
-pub(super) struct Named<T> {
-    index: HashMap<Arc<[u8]>, usize, RandomState>,
-    list: Vec<(Arc<[u8]>, T)>,
-    most: usize,
-}
-
-impl<T> Named<T> {
-    fn new(most: usize) -> Self {
-        Self { index: HashMap::default(), list: Vec::new(), most }
-    }
-
-    /// The number of the thing of this name, which `new` makes where it is missing.
-    #[inline]
-    fn number(&mut self, name: &[u8], new: impl FnOnce() -> T) -> usize {
-        match self.index.get(name) {
-            Some(number) => *number,
-            None => self.add(name, new),
-        }
-    }
-
-    #[cold]
-    fn add(&mut self, name: &[u8], new: impl FnOnce() -> T) -> usize {
-        let name = if self.list.len() < self.most { name } else { OTHERS };
-        if let Some(number) = self.index.get(name) {
-            return *number;
-        }
-        let (name, number) = (Arc::<[u8]>::from(name), self.list.len());
-        self.index.insert(Arc::clone(&name), number);
-        self.list.push((name, new()));
-        number
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &T)> {
-        self.list.iter().map(|(name, thing)| (&**name, thing))
-    }
-
-    pub(super) fn name(&self, number: usize) -> &Arc<[u8]> {
-        &self.list[number].0
-    }
-
-    /// Whether names were left out.
-    pub(super) fn is_full(&self) -> bool {
-        self.list.len() > self.most
-    }
-}
-
-/// The name of those beyond the limit.
-pub(super) const OTHERS: &[u8] = b"(others)";
 
 /// A peer's figures.
 #[derive(Clone, Debug)]
@@ -342,7 +182,7 @@ impl Tally {
     #[inline]
     fn count_peer(&mut self, name: &[u8], entry: &Entry<'_>, stretch: &mut Stretch) {
         let number = self.peers.number(name, || PeerTally::new(entry));
-        let peer = &mut self.peers.list[number].1;
+        let peer = self.peers.at(number);
         peer.counts.count(entry);
         peer.span.extend(entry.time);
         peer.actions[entry.action as usize] += 1;
@@ -383,7 +223,7 @@ impl Tally {
         let peers = &mut self.peers;
         let terms = &mut self.terms;
         stretch.end(|number, in_hour| {
-            peers.list[number].1.terms.merge(in_hour);
+            peers.at(number).terms.merge(in_hour);
             terms.merge(in_hour);
         });
         stretch.name(|number| Arc::clone(peers.name(number)));
@@ -429,14 +269,14 @@ impl Tally {
             example: Box::default(),
         };
         let number = self.reasons.number(word, new);
-        let reason = &mut self.reasons.list[number].1;
+        let reason = self.reasons.at(number);
         reason.count += 1;
         reason.span.extend(entry.time);
         if !reason.statuses.contains(&entry.status) {
             reason.statuses.push(entry.status);
         }
         let caller = reason.callers.number(entry.who.name(), || 0);
-        reason.callers.list[caller].1 += 1;
+        *reason.callers.at(caller) += 1;
         // The last one of a thousand is as good an example as the last one.
         if reason.count < 8 || reason.count.is_multiple_of(1024) {
             let shown = if entry.request.is_empty() { entry.target } else { entry.request };
@@ -446,7 +286,7 @@ impl Tally {
             let key = [entry.who.name(), b" ", entry.limit].concat();
             let new = || LimitTally { count: 0, span: Span::at(entry.time) };
             let number = self.limits.number(&key, new);
-            let limit = &mut self.limits.list[number].1;
+            let limit = self.limits.at(number);
             limit.count += 1;
             limit.span.extend(entry.time);
         }
@@ -499,19 +339,6 @@ impl ReasonTally {
             }
         }
         merge_named(&mut self.callers, &other.callers, |ours, theirs| *ours += theirs);
-    }
-}
-
-fn merge_named<T: Clone>(ours: &mut Named<T>, theirs: &Named<T>, merge: impl Fn(&mut T, &T)) {
-    for (name, thing) in theirs.iter() {
-        let mut is_new = false;
-        let number = ours.number(name, || {
-            is_new = true;
-            thing.clone()
-        });
-        if !is_new {
-            merge(&mut ours.list[number].1, thing);
-        }
     }
 }
 

@@ -70,11 +70,9 @@ fn times(page: &mut Markup, columns: &[Column]) {
     let span = last.begin.unix - first.begin.unix;
     let words = if span < 3 * 86_400 { "%d %b %H:%M" } else { "%d %b" };
     let words = if span > 300 * 86_400 { "%b %Y" } else { words };
-    let count = columns.len().min(4);
     page.put("<div class=\"times\" aria-hidden=\"true\">");
     let mut before = String::new();
-    for nth in 0..count {
-        let at = nth * columns.len() / count;
+    for at in label_positions(columns, span) {
         let text = columns[at].begin.format(words);
         if text != before {
             chart::label(page, chart::index(at) / chart::index(columns.len()), &text);
@@ -82,6 +80,20 @@ fn times(page: &mut Markup, columns: &[Column]) {
         before = text;
     }
     page.put("</div>");
+}
+
+/// Columns that are labelled: where days begin, if there are some, so that a date stands at its midnight.
+fn label_positions(columns: &[Column], span: i64) -> Vec<usize> {
+    const MOST: usize = 4;
+    let day = |column: &Column| {
+        (column.begin.unix + i64::from(column.begin.offset) * 60).div_euclid(86_400)
+    };
+    let midnights = (1..columns.len()).filter(|&at| day(&columns[at]) != day(&columns[at - 1]));
+    let places: Vec<usize> = match span < 3 * 86_400 {
+        true => (0..columns.len()).collect(),
+        false => std::iter::once(0).chain(midnights).collect(),
+    };
+    places.iter().copied().step_by(places.len().div_ceil(MOST).max(1)).collect()
 }
 
 fn table(page: &mut Markup, columns: &[Column], each: &str) {

@@ -1,0 +1,206 @@
+//! What tallies are made of: counts, spans of time, figures by the hour, things by name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use crate::report::entry::Entry;
+use crate::report::sketch::is_late;
+use crate::report::time::{HOUR, LineTime};
+
+/// Figures that every row of the report has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::report) struct Counts {
+    pub(in crate::report) requests: u64,
+    pub(in crate::report) answered: u64,
+    pub(in crate::report) refused: u64,
+    pub(in crate::report) limited: u64,
+    pub(in crate::report) failed: u64,
+    pub(in crate::report) left: u64,
+    pub(in crate::report) late: u64,
+    pub(in crate::report) body_bytes: u64,
+}
+
+impl Counts {
+    #[inline]
+    pub(in crate::report) fn count(&mut self, entry: &Entry<'_>) {
+        self.requests += 1;
+        self.body_bytes += entry.body_bytes;
+        self.late += u64::from(entry.request_time.is_some_and(is_late));
+        match entry.status {
+            ..400 => self.answered += 1,
+            499 => self.left += 1,
+            429 => {
+                self.limited += 1;
+                self.refused += 1;
+            }
+            400..500 => self.refused += 1,
+            500.. => self.failed += 1,
+        }
+    }
+
+    pub(in crate::report) fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.answered += other.answered;
+        self.refused += other.refused;
+        self.limited += other.limited;
+        self.failed += other.failed;
+        self.left += other.left;
+        self.late += other.late;
+        self.body_bytes += other.body_bytes;
+    }
+}
+
+/// The first and the last line of something.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::report) struct Span {
+    pub(in crate::report) first: LineTime,
+    pub(in crate::report) last: LineTime,
+}
+
+impl Span {
+    pub(in crate::report) fn at(time: LineTime) -> Self {
+        Self { first: time, last: time }
+    }
+
+    #[inline]
+    pub(in crate::report) fn extend(&mut self, time: LineTime) {
+        if time.unix < self.first.unix {
+            self.first = time;
+        }
+        if time.unix >= self.last.unix {
+            self.last = time;
+        }
+    }
+
+    pub(in crate::report) fn merge(&mut self, other: &Self) {
+        self.extend(other.first);
+        self.extend(other.last);
+    }
+}
+
+/// Figures by the hour, with the hour of the last line at hand.
+#[derive(Clone, Debug)]
+pub(in crate::report) struct Hours<T> {
+    last: (i64, usize),
+    index: HashMap<i64, usize, RandomState>,
+    list: Vec<(i64, T)>,
+}
+
+impl<T> Default for Hours<T> {
+    fn default() -> Self {
+        Self { last: (i64::MIN, 0), index: HashMap::default(), list: Vec::new() }
+    }
+}
+
+impl<T: Default> Hours<T> {
+    /// What belongs to the hour of `unix`.
+    #[inline]
+    pub(in crate::report) fn at(&mut self, unix: i64) -> &mut T {
+        let hour = unix.div_euclid(HOUR);
+        if self.last.0 != hour {
+            self.last = (hour, self.position(hour));
+        }
+        &mut self.list[self.last.1].1
+    }
+
+    /// Where the hour stands. More than [`MOST_HOURS`] are no log but an attack on memory: what comes beyond
+    /// belongs to the last one that there was room for.
+    fn position(&mut self, hour: i64) -> usize {
+        let next = self.list.len();
+        match self.index.get(&hour) {
+            Some(at) => *at,
+            None if next >= MOST_HOURS => next - 1,
+            None => {
+                self.index.insert(hour, next);
+                self.list.push((hour * HOUR, T::default()));
+                next
+            }
+        }
+    }
+
+    /// Each hour's beginning, and what belongs to it; in no order.
+    pub(in crate::report) fn list(&self) -> &[(i64, T)] {
+        &self.list
+    }
+}
+
+/// Things by name, up to a limit; those beyond are counted under one name.
+#[derive(Clone, Debug)]
+pub(in crate::report) struct Named<T> {
+    index: HashMap<Arc<[u8]>, usize, RandomState>,
+    list: Vec<(Arc<[u8]>, T)>,
+    most: usize,
+}
+
+impl<T> Named<T> {
+    pub(in crate::report) fn new(most: usize) -> Self {
+        Self { index: HashMap::default(), list: Vec::new(), most }
+    }
+
+    /// The number of the thing of this name, which `new` makes where it is missing.
+    #[inline]
+    pub(in crate::report) fn number(&mut self, name: &[u8], new: impl FnOnce() -> T) -> usize {
+        match self.index.get(name) {
+            Some(number) => *number,
+            None => self.add(name, new),
+        }
+    }
+
+    #[cold]
+    fn add(&mut self, name: &[u8], new: impl FnOnce() -> T) -> usize {
+        let name = if self.list.len() < self.most { name } else { OTHERS };
+        if let Some(number) = self.index.get(name) {
+            return *number;
+        }
+        let (name, number) = (Arc::<[u8]>::from(name), self.list.len());
+        self.index.insert(Arc::clone(&name), number);
+        self.list.push((name, new()));
+        number
+    }
+
+    pub(in crate::report) fn iter(&self) -> impl Iterator<Item = (&[u8], &T)> {
+        self.list.iter().map(|(name, thing)| (&**name, thing))
+    }
+
+    /// Its name.
+    pub(in crate::report) fn name(&self, number: usize) -> &Arc<[u8]> {
+        &self.list[number].0
+    }
+
+    /// The thing of this number, which [`number`](Self::number) has told.
+    #[inline]
+    pub(in crate::report) fn at(&mut self, number: usize) -> &mut T {
+        &mut self.list[number].1
+    }
+
+    /// Whether names were left out.
+    pub(in crate::report) fn is_full(&self) -> bool {
+        self.list.len() > self.most
+    }
+}
+
+/// The name of those beyond the limit.
+pub(in crate::report) const OTHERS: &[u8] = b"(others)";
+
+/// So many hours, eleven years of them.
+const MOST_HOURS: usize = 100_000;
+
+/// Adds things of the same names.
+pub(in crate::report) fn merge_named<T: Clone>(
+    ours: &mut Named<T>,
+    theirs: &Named<T>,
+    merge: impl Fn(&mut T, &T),
+) {
+    for (name, thing) in theirs.iter() {
+        let mut is_new = false;
+        let number = ours.number(name, || {
+            is_new = true;
+            thing.clone()
+        });
+        if !is_new {
+            merge(&mut ours.list[number].1, thing);
+        }
+    }
+}
