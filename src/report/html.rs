@@ -2,7 +2,7 @@
 //!
 //! The page is complete in itself: no script, no font, no picture and no address of another host, and its own
 //! Content-Security-Policy forbids all of them. Text of the log enters it through one function that escapes it
-//! ([`markup`]). Its size is bounded: of a long list the first rows are shown, and how many more the JSON has.
+//! (`markup`). Its size is bounded: of a long list the first rows are shown, and how many more the JSON has.
 
 mod chart;
 mod findings;

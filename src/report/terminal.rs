@@ -1,7 +1,7 @@
 //! The report as text for a terminal: tables and bars, no line wider than the screen.
 //!
 //! What a log holds is hostile: nothing of it reaches the terminal but printable characters that are one
-//! column wide ([`canvas::safe`]). Colour only repeats what is said in words.
+//! column wide (`canvas::safe`). Colour only repeats what is said in words.
 
 mod canvas;
 mod findings;
