@@ -5,7 +5,7 @@ use crate::report::moment::Moment;
 use crate::report::words;
 
 /// How many rows of a long list are shown.
-pub(super) const ROWS: usize = 100;
+pub(super) const ROWS: usize = 25;
 
 /// Opens a section.
 pub(super) fn open(page: &mut Markup, id: &'static str, title: &'static str) {
@@ -45,9 +45,9 @@ pub(super) fn plain_table(page: &mut Markup, caption: &str, heads: &[&'static st
 }
 
 /// Closes a table, and says how many rows it does not show.
-pub(super) fn end_table(page: &mut Markup, all: usize) {
+pub(super) fn end_table(page: &mut Markup, all: usize, shown: usize) {
     page.put("</tbody></table></div>");
-    more(page, all, ROWS);
+    more(page, all, shown);
 }
 
 /// Says how many are not shown.

@@ -35,7 +35,7 @@ pub(super) fn upstream(page: &mut Markup, report: &Report) {
         frame::number(page, "Failed requests", outage.failed);
         page.put("</tr>");
     }
-    frame::end_table(page, upstream.outages.len());
+    frame::end_table(page, upstream.outages.len(), ROWS);
     frame::close(page);
 }
 
@@ -102,7 +102,7 @@ pub(super) fn how(page: &mut Markup, report: &Report) {
             frame::number(page, "Lines", file.lines);
             page.put("</tr>");
         }
-        frame::end_table(page, input.files.len());
+        frame::end_table(page, input.files.len(), ROWS);
     }
     statuses(page, report);
     page.put("<p class=\"muted\">").text(&words::plural(

@@ -1,11 +1,13 @@
 //! Who looked up how much and when.
 
 use super::chart;
-use super::frame::{self, ROWS};
+use super::frame;
 use super::markup::Markup;
 use crate::report::summary::{Peer, Report};
 use crate::report::words;
 
+/// How many peers are shown.
+const PEERS: usize = 100;
 /// How many peers are told of in detail.
 const DETAILS: usize = 30;
 
@@ -32,10 +34,10 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
         ],
     );
     let most = report.peers.iter().map(|peer| peer.requests).max().unwrap_or(0);
-    for peer in report.peers.iter().take(ROWS) {
+    for peer in report.peers.iter().take(PEERS) {
         row(page, peer, most, report.totals.requests);
     }
-    frame::end_table(page, report.peers.len());
+    frame::end_table(page, report.peers.len(), PEERS);
     page.put("<details><summary>Each peer in detail</summary><div class=\"peers\">");
     for peer in report.peers.iter().take(DETAILS) {
         details(page, peer);

@@ -22,7 +22,7 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
     for refused in report.refusals.iter().take(ROWS) {
         row(page, refused, most);
     }
-    frame::end_table(page, report.refusals.len());
+    frame::end_table(page, report.refusals.len(), ROWS);
     frame::close(page);
 }
 
@@ -96,7 +96,7 @@ pub(super) fn limited(page: &mut Markup, report: &Report) {
         frame::moment(page, "Last", limited.last);
         page.put("</tr>");
     }
-    frame::end_table(page, report.limited.len());
+    frame::end_table(page, report.limited.len(), ROWS);
     frame::close(page);
 }
 

@@ -23,7 +23,7 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
     for caller in unknown.callers.iter().take(ROWS) {
         row(page, caller);
     }
-    frame::end_table(page, unknown.callers.len());
+    frame::end_table(page, unknown.callers.len(), ROWS);
     frame::close(page);
 }
 
@@ -94,7 +94,7 @@ pub(super) fn silent(page: &mut Markup, report: &Report) {
         frame::number(page, "Requests", silent.requests);
         page.put("</tr>");
     }
-    frame::end_table(page, report.silent.len());
+    frame::end_table(page, report.silent.len(), ROWS);
     frame::close(page);
 }
 
@@ -129,6 +129,6 @@ pub(super) fn harvests(page: &mut Markup, report: &Report) {
         frame::figure(page, "Lasted", &words::between(harvest.begin, harvest.end));
         page.put("</tr>");
     }
-    frame::end_table(page, report.harvests.len());
+    frame::end_table(page, report.harvests.len(), ROWS);
     frame::close(page);
 }
