@@ -1,8 +1,9 @@
 //! Files as blocks of whole lines: plain, gzip and zstd, found out by their first bytes.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +32,20 @@ impl Source {
         }
     }
 
+    /// Whether it can be read once more from its beginning: not so a pipe, such as a shell's `<(…)`.
+    fn is_again(&self) -> bool {
+        match self {
+            Self::File(path) => path.metadata().is_ok_and(|it| it.is_file()),
+            Self::Stdin => false,
+        }
+    }
+
+    /// What tells a regular file from all others, whichever name it goes by.
+    fn identity(&self) -> Option<(u64, u64)> {
+        let Self::File(path) = self else { return None };
+        path.metadata().ok().filter(|it| it.is_file()).map(|it| (it.dev(), it.ino()))
+    }
+
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         Ok(match self {
             Self::File(path) => Box::new(File::open(path)?),
@@ -48,12 +63,12 @@ pub struct Planned {
     /// The time of its first line.
     begin: Option<i64>,
     source: Source,
-    /// A standard input that was looked into already.
+    /// What was looked into and cannot be read a second time: the standard input, a pipe.
     opened: Option<Unpacked>,
 }
 
 /// Looks into every source, finds out its format, and puts them into the order of their times. A source
-/// without a readable line keeps its place behind the others.
+/// without a readable line keeps its place behind the others; a file that is named twice is read once.
 ///
 /// # Errors
 /// The first source that cannot be read.
@@ -63,14 +78,18 @@ pub fn plan(
     read: &Arc<AtomicU64>,
 ) -> io::Result<Vec<Planned>> {
     let mut planned = Vec::new();
+    let mut seen = HashSet::new();
     for source in sources {
+        if source.identity().is_some_and(|identity| !seen.insert(identity)) {
+            continue;
+        }
         let name = source.name();
         let failed = |error: io::Error| io::Error::new(error.kind(), format!("{name}: {error}"));
         let mut unpacked = Unpacked::new(source.open().map_err(failed)?, read).map_err(failed)?;
         unpacked.fill(PEEKED).map_err(failed)?;
         let whole = memchr::memrchr(b'\n', &unpacked.held).unwrap_or(unpacked.held.len());
         let (format, begin) = formats.detect(lines(&unpacked.held[..whole]).take(LINES));
-        let opened = (*source == Source::Stdin).then_some(unpacked);
+        let opened = (!source.is_again()).then_some(unpacked);
         planned.push(Planned { name, format, begin, source: source.clone(), opened });
     }
     read.store(0, Ordering::Relaxed);
