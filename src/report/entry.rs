@@ -172,7 +172,7 @@ impl Reader {
             Slot::TimeIso8601 => self.clock.iso8601(text),
             _ => self.clock.msec(text),
         };
-        let time = time.ok_or(Unreadable::Time)?;
+        let time = time.filter(|time| TIMES.contains(&time.unix)).ok_or(Unreadable::Time)?;
         let status = match *values.of(Slot::Status) {
             [a @ b'1'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
                 let digit = |byte: u8| u16::from(byte - b'0');
@@ -194,7 +194,10 @@ impl Reader {
             args => args,
         };
         let action = match values.of(Slot::Action) {
-            b"" | b"-" => argument(query, &self.act).map_or(Action::Other, Action::of),
+            b"" | b"-" => match values.of(Slot::ArgAct) {
+                b"" | b"-" => argument(query, &self.act).map_or(Action::Other, Action::of),
+                word => Action::of(word),
+            },
             word => Action::of(word),
         };
         let term = match values.of(Slot::ArgSearch) {
@@ -260,6 +263,9 @@ pub enum Unreadable {
     #[error("its status is not a number from 100 to 599")]
     Status,
 }
+
+/// 1970 to 2999: a time before or behind is none that a server's clock has shown.
+const TIMES: std::ops::Range<i64> = 0..32_503_680_000;
 
 /// The request line, if the format has one, and the target.
 #[inline]

@@ -94,10 +94,13 @@ impl Clock {
     }
 }
 
+/// More digits than any figure of a log has, so few that figures can be multiplied and added up.
+const MOST_DIGITS: usize = 15;
+
 /// A whole number of decimal digits, and nothing else.
 #[inline]
 pub fn number(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || text.len() > 18 {
+    if text.is_empty() || text.len() > MOST_DIGITS {
         return None;
     }
     text.iter().try_fold(0, |sum, byte| match byte {
@@ -169,7 +172,11 @@ fn zone(text: &[u8]) -> Option<i16> {
         [sign, h1, h2, b':', m1, m2] | [sign, h1, h2, m1, m2] => (sign, h1, h2, m1, m2),
         _ => return None,
     };
-    let minutes = i16::try_from(two(h1, h2)? * 60 + two(m1, m2)?).ok()?;
+    let (hours, minutes) = (two(h1, h2)?, two(m1, m2)?);
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    let minutes = i16::try_from(hours * 60 + minutes).ok()?;
     match sign {
         b'+' => Some(minutes),
         b'-' => Some(-minutes),

@@ -26,7 +26,7 @@ impl Counts {
     #[inline]
     pub(in crate::report) fn count(&mut self, entry: &Entry<'_>) {
         self.requests += 1;
-        self.body_bytes += entry.body_bytes;
+        self.body_bytes = self.body_bytes.saturating_add(entry.body_bytes);
         self.late += u64::from(entry.request_time.is_some_and(is_late));
         match entry.status {
             ..400 => self.answered += 1,
@@ -48,7 +48,7 @@ impl Counts {
         self.failed += other.failed;
         self.left += other.left;
         self.late += other.late;
-        self.body_bytes += other.body_bytes;
+        self.body_bytes = self.body_bytes.saturating_add(other.body_bytes);
     }
 }
 
