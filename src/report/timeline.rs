@@ -2,7 +2,8 @@
 //!
 //! A log is nearly in order: each worker of the gateway hands its lines over about once a second, and
 //! nginx writes a line when its request ends. So the last minute is kept open, and what comes later than
-//! that counts for the oldest second that still is.
+//! that counts for the oldest second that still is. What is more than a minute older still is no late
+//! line but another log of the same time, or a clock that was put back: there the course begins anew.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -97,6 +98,9 @@ impl PeerLine {
     }
 
     fn ask(&mut self, second: i64, count: u32) {
+        if self.oldest - second > OPEN {
+            self.close_all();
+        }
         if self.open.is_empty() {
             self.oldest = second;
         }
@@ -130,7 +134,8 @@ impl PeerLine {
             self.busiest = Some((second, count));
         }
         if let Some(last) = self.last {
-            self.longest_gap = self.longest_gap.max(second.abs_diff(last));
+            let gap = u64::try_from(second - last).unwrap_or(0);
+            self.longest_gap = self.longest_gap.max(gap);
         }
         self.last = Some(second);
     }
