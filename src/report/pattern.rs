@@ -29,7 +29,7 @@ struct Step {
 }
 
 /// How the end of a value is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Ending {
     /// Where the literal is.
     Literal,
@@ -37,6 +37,9 @@ enum Ending {
     Unescaped,
     /// Where the literal is, if what stands before it does not say that a list goes on.
     List,
+    /// Where the literal is, if so many bytes behind it stands what follows the next value: a user's name may
+    /// hold a blank and a bracket, and must not be taken for the time.
+    Before(usize, Box<[u8]>),
     /// So many bytes on, where the literal is there; else as [`Ending::Literal`].
     Width(usize),
 }
@@ -138,7 +141,7 @@ impl Pattern {
                 (Piece::Literal(text), Some(_)) => {
                     if let Some(step) = steps.last_mut() {
                         step.then = text.as_bytes().into();
-                        step.ending = step.ending.before(text.as_bytes(), escape);
+                        step.ending = step.ending.clone().before(text.as_bytes(), escape);
                     }
                     last = None;
                 }
@@ -151,6 +154,7 @@ impl Pattern {
                 }
             }
         }
+        look_ahead(&mut steps);
         let present = steps.iter().fold(0, |set, step| set | 1 << step.slot as u32);
         let pattern = Self { prefix, steps: steps.into(), escape, present };
         if ![Slot::TimeLocal, Slot::TimeIso8601, Slot::Msec].iter().any(|&slot| pattern.has(slot)) {
@@ -186,6 +190,20 @@ impl Pattern {
     }
 }
 
+/// Has values that stand before a time end where the time can be one.
+fn look_ahead(steps: &mut [Step]) {
+    for at in 1..steps.len() {
+        let (former, next) = steps.split_at_mut(at);
+        if let (Some(former), Some(next)) = (former.last_mut(), next.first())
+            && let Ending::Width(width) = next.ending
+            && former.ending == Ending::Literal
+            && !next.then.is_empty()
+        {
+            former.ending = Ending::Before(width, next.then.clone());
+        }
+    }
+}
+
 impl Step {
     fn of(name: &str) -> Self {
         let ending = match name {
@@ -203,9 +221,9 @@ impl Step {
         if self.then.is_empty() {
             return Some(rest.len());
         }
-        match self.ending {
+        match &self.ending {
             Ending::Literal => self.find(rest, 0),
-            Ending::Width(width) => match rest.get(width..) {
+            &Ending::Width(width) => match rest.get(width..) {
                 Some(behind) if behind.starts_with(&self.then) => Some(width),
                 _ => self.find(rest, 0),
             },
@@ -213,6 +231,12 @@ impl Step {
                 before.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 0
             }),
             Ending::List => self.find_where(rest, |before| !matches!(before, [.., b',' | b':'])),
+            Ending::Before(width, then) => self
+                .find_where(rest, |before| {
+                    let behind = before.len() + self.then.len() + width;
+                    rest.get(behind..).is_some_and(|behind| behind.starts_with(then))
+                })
+                .or_else(|| self.find(rest, 0)),
         }
     }
 
