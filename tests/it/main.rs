@@ -49,6 +49,8 @@ mod real_upstream;
 #[cfg(test)]
 mod report;
 #[cfg(test)]
+mod report_from_outside;
+#[cfg(test)]
 mod report_page;
 #[cfg(test)]
 mod standing_in_front;
