@@ -20,7 +20,12 @@ pub(super) fn show(report: &Report, canvas: &mut Canvas) {
         unreadable(report, canvas),
     ];
     if !found.contains(&true) {
-        canvas.paragraph("", "Nothing: whoever asked was answered, and in time.");
+        let totals = &report.totals;
+        let text = match totals.refused + totals.failed {
+            0 => "Nothing: whoever asked was answered, and in time.",
+            _ => "Nothing stands out. What was refused or failed, and why, is below.",
+        };
+        canvas.paragraph("", text);
     }
 }
 
