@@ -521,8 +521,93 @@ fn the_policy_for_an_unknown_caller_passes_check() {
                 [upstream]\nurl = \"http://192.0.2.80\"\n";
     let site = Site::new(main, &[("new", policy)]);
     let check = site.run(&["check", "--config", "gateway.toml"]);
-    assert!(!check.stderr.contains("policies/new.toml"), "{policy}\n{check:?}");
-    assert!(!check.stdout.contains("error"), "{policy}\n{check:?}");
+    assert_eq!(check.code, Some(0), "{policy}\n{check:?}");
+    assert!(check.stderr.contains("1 peer,"), "{policy}\n{check:?}");
+}
+
+#[test]
+fn a_quota_that_is_said_to_suffice_refuses_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let log: String = (0..40)
+        .map(|at| {
+            line(
+                at / 20,
+                "192.0.2.1",
+                "lyon",
+                "act=search&search=doe",
+                if at % 20 < 15 { 200 } else { 429 },
+            )
+        })
+        .collect();
+    fs::write(directory.path().join("a.log"), log).unwrap();
+    let report = report(directory.path(), &["a.log"]);
+    let sufficient = report["limited"][0]["sufficient"].as_array().unwrap();
+    assert!(!sufficient.is_empty());
+    // The log again: twice 20 at once, a second apart.
+    let quota = &sufficient[0];
+    let (rate, burst) = (quota["per_second"].as_u64().unwrap(), quota["burst"].as_u64().unwrap());
+    let upstream = Scripted::well();
+    let policy =
+        format!("hosts = [\"127.0.0.1\"]\nrate = {{ per_second = {rate}, burst = {burst} }}\n");
+    let gateway =
+        Serving::start(&loopback_config(upstream.address()), &[("lyon", &policy)]).unwrap();
+    for number in 0..40 {
+        if number == 20 {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
+        let status = get(gateway.addr(), &format!("{PHONEBOOK}?act=search&search=doe")).status;
+        assert_eq!(status, 200, "request {number} at {quota}");
+    }
+}
+
+/// Runs its arguments in a terminal of 100 columns and 40 rows; tells their process, what they show, and their end.
+const IN_A_TERMINAL: &str = "import fcntl, os, pty, struct, sys, termios\n\
+    pid, fd = pty.fork()\n\
+    if pid == 0:\n  os.execv(sys.argv[1], sys.argv[1:])\n\
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', 40, 100, 0, 0))\n\
+    out = sys.stdout.buffer\n\
+    out.write(b'process %d\\n' % pid); out.flush()\n\
+    while True:\n\
+    \x20 try: data = os.read(fd, 65536)\n\
+    \x20 except OSError: break\n\
+    \x20 if not data: break\n\
+    \x20 out.write(data); out.flush()\n\
+    out.write(b'\\nended by %d\\n' % (os.waitpid(pid, 0)[1] & 127)); out.flush()\n";
+
+#[test]
+fn what_is_followed_grows_over_a_rotation_until_it_is_interrupted() {
+    let Some(python) = or_left_out(program("python3", "python3")) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("a.log");
+    let some = |count: u64| -> String {
+        (0..count).map(|at| line(at, "192.0.2.1", "lyon", "act=list", 200)).collect()
+    };
+    fs::write(&log, some(10)).unwrap();
+    let mut terminal = Command::new(python)
+        .args(["-c", IN_A_TERMINAL, env!("CARGO_BIN_EXE_phonebook-gateway")])
+        .args(["report", "--follow", "a.log"])
+        .current_dir(directory.path())
+        .stdin(Stdio::null())
+        .stdout(fs::File::create(directory.path().join("shown")).unwrap())
+        .spawn()
+        .unwrap();
+    let shown =
+        || String::from_utf8_lossy(&fs::read(directory.path().join("shown")).unwrap()).into_owned();
+    let shows =
+        |text: &str| assert!(becomes_true(|| shown().contains(text)), "{text}: {}", shown());
+    shows("10 requests");
+    let mut file = fs::OpenOptions::new().append(true).open(&log).unwrap();
+    file.write_all(some(5).as_bytes()).unwrap();
+    shows("15 requests");
+    fs::rename(&log, directory.path().join("a.log.1")).unwrap();
+    file.write_all(some(2).as_bytes()).unwrap();
+    fs::write(&log, some(7)).unwrap();
+    shows("24 requests");
+    let process = shown().split_whitespace().nth(1).unwrap().parse().unwrap();
+    let process = rustix::process::Pid::from_raw(process).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    shows("ended by ");
+    assert!(terminal.wait().unwrap().success());
 }
 
 #[test]
