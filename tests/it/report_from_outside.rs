@@ -631,6 +631,35 @@ fn the_terminal_s_report_is_plain_and_narrow_where_nothing_else_can_be_shown() {
 }
 
 #[test]
+fn what_clients_have_written_is_shown_without_its_control_characters() {
+    let mut log = Vec::new();
+    for (status, name) in [(200, "evil"), (403, "-"), (429, "evil")] {
+        for _ in 0..20 {
+            log.extend_from_slice(b"\x1b[31m192.0.2.1\x07 - \x1b]0;x\x07\xff\xe2\x80\xae");
+            log.extend_from_slice(name.as_bytes());
+            log.extend_from_slice(
+                b" [23/Nov/2026:00:00:00 +0000] \"GET /\x1b[2J\xc2\x9b?search=\x1b[1m HTTP/1.1\" ",
+            );
+            log.extend_from_slice(
+                format!("{status} 2 \"-\" \"\x1b[5m\u{9b}\u{202e}\"\n").as_bytes(),
+            );
+        }
+    }
+    log.extend_from_slice(b"\x1b[31munreadable\x9b\n");
+    for words in [&["-"][..], &["--json", "-"]] {
+        let run = report_of_input(words, &log);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        let bad = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        let found: Vec<&str> = run.stdout.lines().filter(|line| line.contains(bad)).collect();
+        // What reads JSON is no terminal; control characters are escaped there, and C1 is not.
+        assert!(
+            words[0] == "--json" && !run.stdout.contains('\x1b') || found.is_empty(),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
 fn who_reads_only_the_first_line_sees_no_complaint() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("a.log"), some_log()).unwrap();
@@ -659,7 +688,7 @@ fn the_json_is_what_its_schema_says() {
         let file = directory.path().join("report.json");
         fs::write(&file, report.to_string()).unwrap();
         let output =
-            Command::new(&python).args(["-c", validate, schema]).arg(file).output().unwrap();
+            Command::new(python).args(["-c", validate, schema]).arg(file).output().unwrap();
         let (stdout, stderr) = (output.stdout, output.stderr);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&stderr));
         String::from_utf8(stdout).unwrap()
