@@ -264,8 +264,8 @@ pub enum Unreadable {
     Status,
 }
 
-/// 1970 to 2999: a time before or behind is none that a server's clock has shown.
-const TIMES: std::ops::Range<i64> = 0..32_503_680_000;
+/// The years 1 to 9999, which a date can be written with.
+const TIMES: std::ops::Range<i64> = -62_135_596_800..253_402_200_000;
 
 /// The request line, if the format has one, and the target.
 #[inline]
