@@ -115,6 +115,7 @@ impl Material<'_> {
                 refused: 0,
                 limited: 0,
                 failed: 0,
+                left: 0,
                 late: 0,
             })
             .collect();
@@ -125,6 +126,7 @@ impl Material<'_> {
             bucket.refused += counts.refused;
             bucket.limited += counts.limited;
             bucket.failed += counts.failed;
+            bucket.left += counts.left;
             bucket.late += counts.late;
         }
         Buckets { seconds: u32::try_from(width).unwrap_or(u32::MAX), list }

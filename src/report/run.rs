@@ -10,7 +10,7 @@ use super::formats::Formats;
 use super::input::{Feed, Place, Planned, lines};
 use super::select::Selection;
 use super::stretch::Stretch;
-use super::summary::{File, Input, Sample};
+use super::summary::{Input, LogFile, Sample};
 use super::tally::{Tally, ThingHasher};
 use super::timeline::Timeline;
 
@@ -160,7 +160,7 @@ impl Ledger {
 
     /// A file comes behind those before it.
     pub fn add_file(&mut self, name: String, format: String) {
-        self.input.files.push(File { name, format, lines: 0 });
+        self.input.files.push(LogFile { name, format, lines: 0 });
     }
 
     /// Takes a block, in whichever order they come.

@@ -47,7 +47,7 @@ pub struct Report {
 #[derive(Clone, Debug, Serialize)]
 pub struct Input {
     /// The files, in the order of their times.
-    pub files: Vec<File>,
+    pub files: Vec<LogFile>,
     /// Lines, empty ones not counted.
     pub lines: u64,
     /// Lines that were read but are outside of what was asked for (`--since`, `--peer` and so on).
@@ -66,7 +66,7 @@ pub struct Input {
 
 /// A file that was read.
 #[derive(Clone, Debug, Serialize)]
-pub struct File {
+pub struct LogFile {
     /// Its path, or `standard input`.
     pub name: String,
     /// The format it was read in: a name, or `--log-format`.
@@ -97,7 +97,7 @@ pub struct Totals {
     pub last: Option<Moment>,
     /// How many.
     pub requests: u64,
-    /// Answered well: 2xx and 304.
+    /// Answered: every status below 400.
     pub answered: u64,
     /// Refused by the gateway: 4xx but 499.
     pub refused: u64,
@@ -155,6 +155,8 @@ pub struct Bucket {
     pub limited: u64,
     /// 5xx.
     pub failed: u64,
+    /// The client left: 499.
+    pub left: u64,
     /// Later than a second.
     pub late: u64,
 }
@@ -172,7 +174,7 @@ pub struct Peer {
     pub last: Moment,
     /// Requests.
     pub requests: u64,
-    /// Answered well.
+    /// Answered: every status below 400.
     pub answered: u64,
     /// Refused, limited ones included.
     pub refused: u64,
@@ -184,7 +186,7 @@ pub struct Peer {
     pub left: u64,
     /// Bytes of bodies.
     pub body_bytes: u64,
-    /// What was asked for: search, list, view, other; most frequent first.
+    /// What was asked for: search, list, view, writing, other; most frequent first.
     pub actions: Vec<Count<String>>,
     /// Distinct addresses (an estimate).
     pub addresses: u64,

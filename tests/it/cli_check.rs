@@ -159,7 +159,7 @@ fn a_missing_configuration_is_a_finding_and_a_wrong_command_line_is_usage() {
     for (words, part) in [
         (&["chekc"][..], "did you mean `check`?"),
         (&["check", "--srtict"], "did you mean `--strict`?"),
-        (&["report"], "`report` is not available in this version"),
+        (&["report", "--jsno"], "did you mean `--json`?"),
         (&["certs", "new"], "there is no `certs new`"),
         (&["ctl", "--help"], "`ctl` is not available in this version"),
         (&[], "which command?"),

@@ -23,13 +23,14 @@ pub(super) struct Column {
     pub(super) refused: u64,
     pub(super) limited: u64,
     pub(super) failed: u64,
+    pub(super) left: u64,
     pub(super) late: u64,
 }
 
 impl Column {
-    /// Neither refused nor failed.
+    /// Neither refused nor failed, nor was the client gone.
     pub(super) fn answered(&self) -> u64 {
-        self.requests.saturating_sub(self.refused).saturating_sub(self.failed)
+        self.requests.saturating_sub(self.refused + self.failed + self.left)
     }
 }
 
@@ -62,6 +63,7 @@ fn column(bucket: &Bucket) -> Column {
         refused: bucket.refused,
         limited: bucket.limited,
         failed: bucket.failed,
+        left: bucket.left,
         late: bucket.late,
     }
 }
@@ -71,6 +73,7 @@ fn add(column: &mut Column, bucket: &Bucket) {
     column.refused += bucket.refused;
     column.limited += bucket.limited;
     column.failed += bucket.failed;
+    column.left += bucket.left;
     column.late += bucket.late;
 }
 

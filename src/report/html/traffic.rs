@@ -46,7 +46,11 @@ fn plot(page: &mut Markup, columns: &[Column], each: &str) {
     };
     chart::layer(page, "answered", &layers(|_| 0, Column::answered));
     chart::layer(page, "refused", &layers(Column::answered, |c| c.answered() + c.refused));
-    chart::layer(page, "failed", &layers(|c| c.answered() + c.refused, |c| c.requests));
+    chart::layer(
+        page,
+        "failed",
+        &layers(|c| c.answered() + c.refused, |c| c.answered() + c.refused + c.failed),
+    );
     for (nth, column) in columns.iter().enumerate() {
         page.put("<rect class=\"over\" y=\"0\" width=\"1\" height=\"100\" x=\"")
             .whole_number(nth as u64);

@@ -214,6 +214,7 @@ fn bucket(hour: usize, peers: &[Peer]) -> Bucket {
         refused: strangers + limited,
         limited,
         failed,
+        left: 0,
         late: failed + u64::from(hour % 13 == 9),
     }
 }
@@ -258,7 +259,7 @@ fn times(count: u64) -> AnswerTimes {
 
 fn input(lines: u64) -> Input {
     let file =
-        |name: &str, lines| File { name: name.to_owned(), format: "combined".to_owned(), lines };
+        |name: &str, lines| LogFile { name: name.to_owned(), format: "combined".to_owned(), lines };
     Input {
         files: vec![
             file("/var/log/phonebook-gateway/access.log.2.gz", lines / 2),
