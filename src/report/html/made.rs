@@ -90,11 +90,7 @@ pub(super) fn how(page: &mut Markup, report: &Report) {
         );
     }
     if !input.files.is_empty() {
-        frame::card_table(
-            page,
-            "What was read, in the order of time",
-            &["File", "Format", "Lines"],
-        );
+        frame::card_table(page, "What was read, in the order of time", &["Log", "Format", "Lines"]);
         for file in input.files.iter().take(ROWS) {
             frame::head(page, &file.name);
             page.put("</th>");
