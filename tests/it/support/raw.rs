@@ -170,9 +170,13 @@ impl Client {
         cut.end
     }
 
-    /// Says that it will send no more.
+    /// Says that it will send no more. Whoever has reset the connection already needs no telling; what has come of it
+    /// shows to whoever reads.
     pub(crate) fn half_close(&self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        match self.stream.shutdown(Shutdown::Write) {
+            Err(error) if error.kind() == ErrorKind::NotConnected => {}
+            said => said.unwrap(),
+        }
     }
 
     /// Leaves with a reset.
