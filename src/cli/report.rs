@@ -241,9 +241,12 @@ impl Bar {
         let (bar, template) = match total {
             Some(total) => (
                 ProgressBar::new(total),
-                "reading {bar:30} {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left",
+                "reading {wide_bar} {percent:>3} %  {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left",
             ),
-            None => (ProgressBar::new_spinner(), "reading {spinner} {bytes}  {bytes_per_sec}"),
+            None => (
+                ProgressBar::new_spinner(),
+                "reading {spinner} {decimal_bytes}  {decimal_bytes_per_sec}",
+            ),
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
