@@ -17,6 +17,7 @@ use crate::client::{After, Client, Reading};
 use crate::config::Limits;
 use crate::gateway::{self, ConnectionFacts, Origin};
 use crate::http2;
+use crate::supervision::ends_for_test;
 use crate::tls::{self, Opened};
 use crate::transport::Transport;
 use crate::worker::{Counted, LAST_WORDS, Worker};
@@ -94,6 +95,9 @@ async fn shake_hands(
 
 /// Serves `stream` to its end.
 async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
+    if ends_for_test(|| format!("connection-{}", facts.noted.number)) {
+        return;
+    }
     let worker = Rc::clone(counted.worker());
     let config = Arc::clone(&worker.shared.snapshot().config);
     let limits = &config.limits;

@@ -69,6 +69,7 @@ pub mod report;
 pub mod senders;
 pub mod server;
 pub mod snapshot;
+pub mod supervision;
 pub mod tls;
 pub mod transport;
 pub mod upstream;

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{self, Duration};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::listen::{self, Bound, ListenError, Lock};
 use crate::record::{AccessLogs, LogCounters, LogHost, OpenError, WorkerLog};
+use crate::supervision::{Ending, Supervisor};
 use crate::worker::Shared;
 
 pub use certificates::load_certificates;
@@ -44,6 +45,8 @@ pub struct Server {
     locks: Vec<Lock>,
     logs: AccessLogs,
     log_host: Arc<LogHost>,
+    /// Told of each thread that ends without being told to.
+    supervisor: Supervisor,
     /// Dropped to end the thread that resolves XiVO's name.
     resolver: Option<mpsc::Sender<()>>,
     /// Dropped to end the thread that keeps names resolved.
@@ -80,16 +83,36 @@ pub enum StartError {
     /// rustls cannot be set up.
     #[error("cannot set up TLS: {0}")]
     Tls(#[source] rustls::Error),
-    /// A thread or its runtime could not be made.
+    /// A worker's runtime could not be made, or its sockets do not fit into it.
     #[error("cannot start a worker: {0}")]
     Worker(#[source] io::Error),
+    /// A thread could not be started.
+    #[error("cannot start the thread `{name}`: {error}. Raise the limit of threads (TasksMax=)")]
+    Thread {
+        /// Which.
+        name: String,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl StartError {
+    /// That the thread of this name could not be started.
+    fn thread(name: &str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Thread { name: name.to_owned(), error }
+    }
 }
 
 impl Server {
     /// Starts a gateway; returns when it listens on all of its addresses.
     pub fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_under(config, Supervisor::default())
+    }
+
+    /// The same with somebody who is told of threads that end without being told to.
+    pub fn start_under(config: Config, supervisor: Supervisor) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let upstream = resolve_at_start(&config.upstream);
+        let upstream = resolve_at_start(&config.upstream)?;
         check_source(&config.upstream, &upstream)?;
         let count = worker_count(&config);
         let bound = config
@@ -97,7 +120,7 @@ impl Server {
             .iter()
             .map(|listener| listen::bind(listener.address, count))
             .collect::<Result<Vec<_>, _>>()?;
-        let logs = AccessLogs::open(&config.access_logs)?;
+        let logs = AccessLogs::open(&config.access_logs, &supervisor)?;
         let log_host = Arc::new(LogHost::of(&config));
         let shared = Arc::new(Shared::new(Arc::clone(&config), upstream, descriptors()));
         let sessions = load_certificates(&config, &shared)?;
@@ -105,9 +128,9 @@ impl Server {
         let addresses = bound.iter().map(|bound| bound.address).collect();
         let (sockets, locks) = per_worker(bound, count);
         let mut server = Self {
-            resolver: start_resolver(&shared),
-            names: start_name_keeper(&shared),
-            certificates: watch_certificates(&shared, sessions),
+            resolver: start_resolver(&shared, &supervisor)?,
+            names: start_name_keeper(&shared, &supervisor)?,
+            certificates: watch_certificates(&shared, sessions, &supervisor)?,
             shared,
             addresses,
             phase,
@@ -115,6 +138,7 @@ impl Server {
             locks,
             logs,
             log_host,
+            supervisor,
         };
         let (ready, readied) = mpsc::channel();
         let mut started = Ok(());
@@ -125,9 +149,10 @@ impl Server {
             }
         }
         drop(ready);
-        if let Err(error) = readied.iter().fold(started, Result::and) {
+        let readied = readied.iter().map(|ready| ready.map_err(StartError::Worker));
+        if let Err(error) = readied.fold(started, Result::and) {
             server.stop_now();
-            return Err(StartError::Worker(error));
+            return Err(error);
         }
         Ok(server)
     }
@@ -137,13 +162,13 @@ impl Server {
         &self,
         sockets: Vec<std::net::TcpListener>,
         ready: mpsc::Sender<io::Result<()>>,
-    ) -> io::Result<JoinHandle<()>> {
+    ) -> Result<JoinHandle<()>, StartError> {
         let shared = Arc::clone(&self.shared);
         let host = Arc::clone(&self.log_host);
         let buffers = self.logs.buffers();
         let phase = self.phase.subscribe();
         let name = format!("worker-{}", self.workers.len());
-        thread::Builder::new().name(name).spawn(move || {
+        let body = move || {
             let runtime =
                 Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
             let sockets = runtime.and_then(|runtime| {
@@ -155,13 +180,18 @@ impl Server {
             });
             let (runtime, sockets) = match sockets {
                 Ok(both) => both,
-                Err(error) => return drop(ready.send(Err(error))),
+                Err(error) => {
+                    drop(ready.send(Err(error)));
+                    // Whoever starts the gateway knows, and ends the others.
+                    return Ending::Told;
+                }
             };
             // Who waits for the workers waits until the last of these is gone.
             drop(ready.send(Ok(())));
             drop(ready);
-            runtime.block_on(work(shared, WorkerLog::new(buffers, host), sockets, phase));
-        })
+            runtime.block_on(work(shared, WorkerLog::new(buffers, host), sockets, phase))
+        };
+        self.supervisor.spawn(&name, body).map_err(StartError::thread(&name))
     }
 
     /// What is listened on, in the configuration's order.
@@ -172,6 +202,12 @@ impl Server {
     /// What the workers share.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Who is told of threads that end without being told to: the gateway is no longer whole then, and
+    /// its owner should end it.
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
     }
 
     /// Opens the access logs anew, as after a rotation.
@@ -195,7 +231,8 @@ impl Server {
         self.workers.iter().all(JoinHandle::is_finished)
     }
 
-    /// Ends what is still open after `grace`, and returns when the last line of the log is written.
+    /// Ends what is still open after `grace`, and returns when the last line of the log is written, or
+    /// when a worker or a log has had its time for that.
     pub fn stop(mut self, grace: Duration) {
         if matches!(*self.phase.borrow(), Phase::Serving) {
             self.drain(grace);
@@ -206,10 +243,9 @@ impl Server {
         if grace.is_zero() {
             self.phase.send_replace(Phase::Ended);
         }
-        for worker in self.workers {
-            if worker.join().is_err() {
-                tracing::error!("a worker ended in a panic");
-            }
+        let deadline = time::Instant::now() + grace + WORKER_PATIENCE;
+        for (number, worker) in self.workers.into_iter().enumerate() {
+            join(&format!("worker-{number}"), worker, deadline);
         }
         drop(self.locks);
         self.logs.finish(LOG_PATIENCE);
@@ -249,6 +285,22 @@ fn descriptors() -> usize {
     let limit = getrlimit(Resource::Nofile).current;
     limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
+
+/// Waits for a thread's end, but not for one that hangs.
+fn join(name: &str, thread: JoinHandle<()>, deadline: time::Instant) {
+    while !thread.is_finished() {
+        if time::Instant::now() >= deadline {
+            return tracing::error!("the thread `{name}` does not end; what it holds is lost");
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    if thread.join().is_err() {
+        tracing::error!("the thread `{name}` ended in a panic");
+    }
+}
+
+/// How long a worker may take to end once its connections have had their time.
+const WORKER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the log's thread may take to write the last lines.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);

@@ -11,6 +11,7 @@ use super::losses::{Losses, Report};
 use super::output::{Failure, Output};
 use super::target::LogTarget;
 use super::writer::Shared;
+use crate::supervision::Ending;
 
 /// One log's writing side.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl LogThread {
     }
 
     /// Writes what comes until it is told to finish, or nobody is left who could say anything.
-    pub(super) fn run(mut self) {
+    pub(super) fn run(mut self) -> Ending {
         while let Ok(message) = self.next() {
             self.take(message);
             if self.shared.reopen.swap(false, Ordering::SeqCst) {
@@ -54,6 +55,7 @@ impl LogThread {
             }
         }
         self.say_total();
+        Ending::Told
     }
 
     /// Waits for a message, but not before it has said that all former ones are dealt with.

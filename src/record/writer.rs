@@ -9,7 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::advice::advice;
@@ -18,6 +18,7 @@ use super::output::Output;
 use super::settings::LogSettings;
 use super::target::LogTarget;
 use super::thread::LogThread;
+use crate::supervision::Supervisor;
 
 /// Every access log of the configuration, open. Dropping it instead of [`finish`](Self::finish)ing
 /// it lets the threads end by themselves, after the last [`LineBuffer`] is gone.
@@ -37,9 +38,12 @@ struct Log {
 }
 
 impl AccessLogs {
-    /// Opens every log of `settings` and starts its thread.
-    pub fn open(settings: &[LogSettings]) -> Result<Self, OpenError> {
-        let logs = settings.iter().map(Log::open).collect::<Result<_, _>>()?;
+    /// Opens every log of `settings` and starts its thread, `access-log-0` and so on.
+    pub fn open(settings: &[LogSettings], supervisor: &Supervisor) -> Result<Self, OpenError> {
+        let numbered = settings.iter().enumerate();
+        let open =
+            |(number, settings)| Log::open(settings, supervisor, &format!("access-log-{number}"));
+        let logs = numbered.map(open).collect::<Result<_, _>>()?;
         Ok(Self { logs })
     }
 
@@ -83,18 +87,21 @@ impl AccessLogs {
 }
 
 impl Log {
-    fn open(settings: &LogSettings) -> Result<Self, OpenError> {
+    fn open(
+        settings: &LogSettings,
+        supervisor: &Supervisor,
+        thread: &str,
+    ) -> Result<Self, OpenError> {
         let output = Output::open(settings)
             .map_err(|error| OpenError::Open { target: settings.target.clone(), error })?;
         let shared = Arc::new(Shared::new(settings.target.to_string()));
         let (queue, messages) = sync_channel(QUEUE);
         let (ending, ended) = sync_channel::<()>(0);
         let writer = LogThread::new(settings.target.clone(), output, Arc::clone(&shared), messages);
-        let thread = Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || {
+        let thread = supervisor
+            .spawn(thread, move || {
                 let _ending = ending;
-                writer.run();
+                writer.run()
             })
             .map_err(|error| OpenError::Thread { error })?;
         Ok(Self { settings: settings.clone(), shared, queue, thread, ended: Mutex::new(ended) })

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -11,6 +10,7 @@ use super::StartError;
 use crate::certificate::Hex;
 use crate::config::{Config, Listener};
 use crate::policy::Policy;
+use crate::supervision::{Ending, Supervisor};
 use crate::tls::{ListenerTls, Loaded, Manners, Material, Sessions, Stamp, TlsSettings};
 use crate::worker::Shared;
 
@@ -41,10 +41,11 @@ fn manners(listener: &Listener, policies: &[Policy]) -> Manners {
 pub(super) fn watch_certificates(
     shared: &Arc<Shared>,
     sessions: Sessions,
-) -> Option<mpsc::Sender<()>> {
+    supervisor: &Supervisor,
+) -> Result<Option<mpsc::Sender<()>>, StartError> {
     let mut watched = Watched::all(shared);
     if watched.is_empty() {
-        return None;
+        return Ok(None);
     }
     let (stop, stopped) = mpsc::channel();
     let shared = Arc::clone(shared);
@@ -57,15 +58,15 @@ pub(super) fn watch_certificates(
                 warn_of_expiry(&shared);
             }
             if stopped.recv_timeout(LOOK) != Err(mpsc::RecvTimeoutError::Timeout) {
-                return;
+                return Ending::Told;
             }
             for listener in &mut watched {
                 listener.look(&shared, &sessions);
             }
         }
     };
-    thread::Builder::new().name("certificates".to_owned()).spawn(watch).ok()?;
-    Some(stop)
+    supervisor.spawn(THREAD, watch).map_err(StartError::thread(THREAD))?;
+    Ok(Some(stop))
 }
 
 /// A TLS listener and its files.
@@ -169,6 +170,9 @@ fn warn_of_expiry_of(tls: &ListenerTls) {
         }
     }
 }
+
+/// The thread's name.
+const THREAD: &str = "certificates";
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);

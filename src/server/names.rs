@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::StartError;
 use crate::config::Config;
 use crate::names::{Event, Failure, Lost, Outcome, Resolved, Source, State, Table};
+use crate::supervision::{Ending, Supervisor};
 use crate::worker::Shared;
 
 /// Asks for names when they are due, and puts what they have into the snapshot.
@@ -264,24 +266,20 @@ pub enum NamesFrom {
 }
 
 /// Keeps names in a thread, until the sender that it returns is dropped.
-pub(super) fn start_name_keeper(shared: &Arc<Shared>) -> Option<mpsc::Sender<()>> {
-    let mut keeper = NameKeeper::new(shared)?;
+pub(super) fn start_name_keeper(
+    shared: &Arc<Shared>,
+    supervisor: &Supervisor,
+) -> Result<Option<mpsc::Sender<()>>, StartError> {
+    let Some(mut keeper) = NameKeeper::new(shared) else { return Ok(None) };
     let (stop, stopped) = mpsc::channel();
     let keep = move || {
         while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
             keeper.step(Timestamp::now(), TICK);
         }
+        Ending::Told
     };
-    match thread::Builder::new().name("names".to_owned()).spawn(keep) {
-        Ok(_) => Some(stop),
-        Err(error) => {
-            tracing::error!(
-                "no thread could be started for host names ({error}): they are not resolved, and \
-                 the gateway has to be restarted"
-            );
-            None
-        }
-    }
+    supervisor.spawn(THREAD, keep).map_err(StartError::thread(THREAD))?;
+    Ok(Some(stop))
 }
 
 fn tell(event: &Event) {
@@ -292,6 +290,9 @@ fn tell(event: &Event) {
         }
     }
 }
+
+/// The thread's name.
+const THREAD: &str = "names";
 
 /// How long the system's resolver is waited for.
 const SYSTEM_PATIENCE: Duration = Duration::from_secs(5);

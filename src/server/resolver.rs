@@ -8,7 +8,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use super::StartError;
 use crate::config::{Upstream, UpstreamHost};
+use crate::supervision::{Ending, Supervisor};
 use crate::worker::Shared;
 
 /// XiVO's addresses as they are now; a socket has none. Blocks as long as the system's resolver does.
@@ -29,16 +31,20 @@ pub fn resolve(upstream: &Upstream) -> io::Result<Vec<SocketAddr>> {
 
 /// The same with patience: a name that does not resolve delays the start a little and does not
 /// prevent it.
-pub(super) fn resolve_at_start(upstream: &Upstream) -> Vec<SocketAddr> {
+pub(super) fn resolve_at_start(upstream: &Upstream) -> Result<Vec<SocketAddr>, StartError> {
     match &upstream.host {
-        UpstreamHost::Ip(ip) => return vec![SocketAddr::new(*ip, upstream.port)],
-        UpstreamHost::Socket(_) => return Vec::new(),
+        UpstreamHost::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, upstream.port)]),
+        UpstreamHost::Socket(_) => return Ok(Vec::new()),
         UpstreamHost::Name(_) => {}
     }
     let (answer, answered) = mpsc::channel();
     let asked = upstream.clone();
-    thread::spawn(move || answer.send(resolve(&asked)));
-    match answered.recv_timeout(RESOLVE_PATIENCE) {
+    thread::Builder::new()
+        .name("resolve".to_owned())
+        // Nobody waits for it where it is too late.
+        .spawn(move || drop(answer.send(resolve(&asked))))
+        .map_err(StartError::thread("resolve"))?;
+    Ok(match answered.recv_timeout(RESOLVE_PATIENCE) {
         Ok(Ok(addresses)) => addresses,
         Ok(Err(error)) => {
             tracing::warn!(
@@ -56,14 +62,17 @@ pub(super) fn resolve_at_start(upstream: &Upstream) -> Vec<SocketAddr> {
             );
             Vec::new()
         }
-    }
+    })
 }
 
 /// Keeps XiVO's addresses current where it is known by a name.
-pub(super) fn start_resolver(shared: &Arc<Shared>) -> Option<mpsc::Sender<()>> {
+pub(super) fn start_resolver(
+    shared: &Arc<Shared>,
+    supervisor: &Supervisor,
+) -> Result<Option<mpsc::Sender<()>>, StartError> {
     let upstream = shared.snapshot().config.upstream.clone();
     let UpstreamHost::Name(_) = upstream.host else {
-        return None;
+        return Ok(None);
     };
     let (stop, stopped) = mpsc::channel();
     let shared = Arc::clone(shared);
@@ -88,10 +97,14 @@ pub(super) fn start_resolver(shared: &Arc<Shared>) -> Option<mpsc::Sender<()>> {
                 Err(_) => {}
             }
         }
+        Ending::Told
     };
-    thread::Builder::new().name("resolver".to_owned()).spawn(keep).ok()?;
-    Some(stop)
+    supervisor.spawn(THREAD, keep).map_err(StartError::thread(THREAD))?;
+    Ok(Some(stop))
 }
+
+/// The thread's name.
+const THREAD: &str = "resolver";
 
 /// How long the start waits for XiVO's name.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(3);

@@ -17,6 +17,7 @@ use crate::address::ClientAddress;
 use crate::connection;
 use crate::gateway::{ConnectionFacts, Noted};
 use crate::record::WorkerLog;
+use crate::supervision::{Ending, ends_for_test};
 use crate::worker::{Counted, Shared, Worker};
 
 /// A worker's life.
@@ -25,7 +26,7 @@ pub(super) async fn work(
     log: WorkerLog,
     sockets: Vec<TcpListener>,
     mut phase: watch::Receiver<Phase>,
-) {
+) -> Ending {
     let worker = Rc::new(Worker::new(shared, log));
     let mut acceptors = JoinSet::new();
     for (listener, socket) in sockets.into_iter().enumerate() {
@@ -34,7 +35,12 @@ pub(super) async fn work(
     tokio::select! {
         // Every sender of the phase lives as long as the server.
         _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
-        () = keep_house(&worker) => {}
+        Some(_) = acceptors.join_next() => {
+            return Ending::Untold("a task of it that accepts connections has ended".to_owned());
+        }
+        () = keep_house(&worker) => {
+            return Ending::Untold("it does no longer flush its log, nor keep time".to_owned());
+        }
     }
     worker.begin_to_drain();
     let until = match *phase.borrow() {
@@ -53,6 +59,7 @@ pub(super) async fn work(
         () = keep_house(&worker) => {}
     }
     // What is still open is dropped with the runtime, and leaves its record as it goes.
+    Ending::Told
 }
 
 /// What a worker does beside its connections; never returns.
@@ -71,6 +78,9 @@ async fn sweep(worker: &Worker) {
 /// Accepts connections until the worker drains, and then those that wait already: the kernel would
 /// reset them with the socket.
 async fn accept(worker: Rc<Worker>, socket: TcpListener, listener: usize) {
+    if ends_for_test(|| format!("accept-{listener}")) {
+        return;
+    }
     while !worker.is_draining() {
         tokio::select! {
             biased;

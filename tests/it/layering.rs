@@ -99,6 +99,7 @@ const OUTSIDE: &[&str] = &[
     "gateway",
     "listen",
     "server",
+    "supervision",
     "upstream",
     "worker",
 ];

@@ -17,7 +17,7 @@ fn settings(path: &Path, buffer: usize) -> LogSettings {
 }
 
 fn open(path: &Path, buffer: usize) -> (AccessLogs, LogCounters) {
-    let logs = AccessLogs::open(&[settings(path, buffer)]).unwrap();
+    let logs = AccessLogs::open(&[settings(path, buffer)], &Supervisor::default()).unwrap();
     let counters = logs.counters().remove(0);
     (logs, counters)
 }
@@ -298,7 +298,7 @@ fn every_log_gets_its_own_lines_with_its_own_settings() {
     let paths = ["a.log", "b.log"].map(|name| directory.path().join(name));
     let first = LogSettings { max_field: 99, ..settings(&paths[0], 64) };
     let second = LogSettings { flush: Duration::from_secs(9), ..settings(&paths[1], 0) };
-    let logs = AccessLogs::open(&[first, second]).unwrap();
+    let logs = AccessLogs::open(&[first, second], &Supervisor::default()).unwrap();
     let mut buffers = logs.buffers();
     assert_eq!((buffers[0].max_field(), buffers[1].max_field()), (99, 0));
     assert_eq!(buffers[1].flush_after(), Duration::from_secs(9));
@@ -326,7 +326,7 @@ fn a_new_log_is_not_for_everybody_to_read() {
 fn standard_output_opens_reopens_and_finishes() {
     let target = LogTarget::Stdout;
     let settings = LogSettings { target, ..settings(Path::new(""), 64) };
-    let logs = AccessLogs::open(&[settings]).unwrap();
+    let logs = AccessLogs::open(&[settings], &Supervisor::default()).unwrap();
     let counters = logs.counters().remove(0);
     logs.reopen();
     logs.finish(PATIENCE);
@@ -336,7 +336,7 @@ fn standard_output_opens_reopens_and_finishes() {
 
 /// What is said when `path` cannot be opened.
 fn refusal(path: &Path) -> String {
-    AccessLogs::open(&[settings(path, 0)]).unwrap_err().to_string()
+    AccessLogs::open(&[settings(path, 0)], &Supervisor::default()).unwrap_err().to_string()
 }
 
 #[test]
