@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod help;
 mod probe;
+mod process;
 mod report;
 mod serve;
 
@@ -25,22 +26,29 @@ pub enum Exit {
     Findings,
     /// 2: the command line is wrong.
     Usage,
-    /// 3: something failed at run time.
+    /// 3: something failed at run time; a panic and a thread that ends by itself are such.
     Failed,
     /// 78 (`EX_CONFIG`): `serve` does not start with this configuration, and will not before
     /// somebody has changed it; systemd's `RestartPreventExitStatus=78` knows.
     BadConfiguration,
 }
 
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Well => 0,
+            Self::Findings => 1,
+            Self::Usage => 2,
+            Self::Failed => 3,
+            Self::BadConfiguration => 78,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Well => 0,
-            Exit::Findings => 1,
-            Exit::Usage => 2,
-            Exit::Failed => 3,
-            Exit::BadConfiguration => 78,
-        })
+        Self::from(exit.code())
     }
 }
 

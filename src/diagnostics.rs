@@ -3,6 +3,14 @@
 //! Every refusal and every fault of XiVO is worth a line with its reason, but nobody's flood may fill
 //! the journal: each kind may say so much in ten seconds, and then says how much it kept back. The
 //! search term, personal data, is in none of these lines.
+//!
+//! What is said here is traced; [`Outlet`] takes it from there to standard error or to the journal,
+//! without making anybody wait.
+
+mod journal;
+mod line;
+mod outlet;
+mod thread;
 
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -17,6 +25,10 @@ use crate::place::Place;
 use crate::refusal::{Refusal, UpstreamFault};
 use crate::snapshot::{Found, Snapshot};
 use crate::tls::HandshakeFault;
+
+pub use journal::is_standard_error as journal_is_standard_error;
+pub use line::Form;
+pub use outlet::{FarEnd, JournalLayer, OneLine, Outlet};
 
 /// One worker's diagnostics.
 #[derive(Debug, Default)]

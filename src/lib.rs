@@ -32,7 +32,8 @@
 //! # Layers
 //! [`address`], [`certificate`], [`place`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`],
 //! [`refusal`], [`senders`], [`proxy_protocol`], [`forwarded`] and [`http1`] are pure: they do no I/O,
-//! read no clock and know no runtime. [`cli`] is the only module that prints.
+//! read no clock and know no runtime. [`cli`] is the only module that prints, but for the thread of
+//! [`diagnostics`], which writes to standard error or to the journal what all others say.
 
 pub mod address;
 pub mod answer;

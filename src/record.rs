@@ -13,7 +13,7 @@ pub mod format;
 mod frame;
 mod lead;
 mod lines;
-mod losses;
+pub(crate) mod losses;
 mod notes;
 mod output;
 mod request;

@@ -2,87 +2,116 @@
 
 use std::io::{self, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::args::DemoOptions;
-use super::{Exit, complain, say, serve};
+use super::process::Process;
+use super::{Exit, say, serve};
 use crate::config::{Config, Problems};
 use crate::demo::sample_xivo::SampleXivo;
 use crate::listen::ListenError;
 use crate::lookup::PATH;
 use crate::server::{Server, StartError};
+use crate::supervision::{Ending, Supervisor};
 
 /// Runs the command.
 pub(super) fn run(options: &DemoOptions) -> Exit {
     // What is refused shows in the access log already.
-    serve::start_diagnostics(false, "warn");
-    let signals = match serve::Signals::listen() {
+    let process = match Process::begin(false, "warn") {
+        Ok(process) => process,
+        Err(exit) => return exit,
+    };
+    let exit = demonstrate(&process, options);
+    process.end(exit)
+}
+
+fn demonstrate(process: &Process, options: &DemoOptions) -> Exit {
+    let signals = match serve::Signals::listen(process) {
         Ok(signals) => signals,
         Err(exit) => return exit,
     };
-    let xivo = match Xivo::start() {
+    let xivo = match Xivo::start(&process.supervisor) {
         Ok(xivo) => xivo,
         Err(error) => {
-            complain(&format!("cannot start the sample XiVO: {error}"));
+            process.complain(&format!("cannot start the sample XiVO: {error}"));
             return Exit::Failed;
         }
     };
     let config = match configuration(options.listen, xivo.address) {
         Ok(config) => config,
         Err(problems) => {
-            complain(&format!("the demo's own configuration is not valid:\n{problems}"));
+            process.complain(&format!("the demo's own configuration is not valid:\n{problems}"));
             return Exit::Failed;
         }
     };
-    let server = match Server::start(config) {
+    let server = match Server::start_under(config, process.supervisor.clone()) {
         Ok(server) => server,
         Err(error) => {
-            complain(&explain(&error));
+            process.complain(&explain(&error));
             return Exit::Failed;
         }
     };
     let listening = server.addresses().first().copied().unwrap_or(options.listen);
     let coloured = !options.plain && serve::is_coloured(io::stdout().is_terminal());
-    let exit = match say(&greeting(listening, xivo.address, coloured)) {
-        Exit::Well => signals.govern(server),
+    let exit = match greet(greeting(listening, xivo.address, coloured)) {
+        Exit::Well => signals.govern(process, server),
         failed => failed,
     };
-    xivo.end();
+    // Nobody waits for it: it has nothing that could be lost.
+    let _ = xivo.end.send(());
     exit
 }
+
+/// Prints the greeting. A terminal that takes nothing is waited for no longer than signals may wait.
+fn greet(text: String) -> Exit {
+    let (done, greeted) = sync_channel(1);
+    let greet = move || {
+        // Who waited has lost patience.
+        let _ = done.send(say(&text));
+    };
+    if let Err(error) = thread::Builder::new().name("greeting".to_owned()).spawn(greet) {
+        tracing::error!("cannot start the thread that prints the greeting: {error}");
+        return Exit::Failed;
+    }
+    match greeted.recv_timeout(PATIENCE) {
+        Ok(exit) => exit,
+        Err(RecvTimeoutError::Timeout) => Exit::Well,
+        Err(RecvTimeoutError::Disconnected) => Exit::Failed,
+    }
+}
+
+/// How long the greeting may take.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The sample XiVO in a thread of its own.
 struct Xivo {
     address: SocketAddr,
+    /// Sent or dropped to end it.
     end: oneshot::Sender<()>,
-    thread: JoinHandle<io::Result<()>>,
 }
 
 impl Xivo {
-    fn start() -> io::Result<Self> {
+    fn start(supervisor: &Supervisor) -> io::Result<Self> {
         let xivo = SampleXivo::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = xivo.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (end, ended) = oneshot::channel::<()>();
         let serve = move || {
-            runtime.block_on(xivo.run(async {
+            let run = xivo.run(async {
                 // That nobody is left to end it ends it too.
                 let _ = ended.await;
-            }))
+            });
+            match runtime.block_on(run) {
+                Ok(()) => Ending::Told,
+                Err(error) => Ending::Untold(format!("it cannot accept connections: {error}")),
+            }
         };
-        let thread = thread::Builder::new().name("sample-xivo".to_owned()).spawn(serve)?;
-        Ok(Self { address, end, thread })
-    }
-
-    fn end(self) {
-        let _ = self.end.send(());
-        match self.thread.join() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => complain(&format!("the sample XiVO had failed: {error}")),
-            Err(_) => complain("the sample XiVO had failed"),
-        }
+        supervisor.spawn("sample-xivo", serve)?;
+        Ok(Self { address, end })
     }
 }
 

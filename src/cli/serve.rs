@@ -7,41 +7,50 @@ use std::time::Duration;
 use annotate_snippets::Renderer;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
+use super::Exit;
 use super::args::ServeOptions;
-use super::{Exit, complain};
+use super::process::{Process, READY};
 use crate::config::Config;
 use crate::diagnostics::source;
 use crate::server::{Server, StartError};
+use crate::supervision::{Failed, ends_for_test};
 
 /// Runs the command.
 pub(super) fn run(options: &ServeOptions) -> Exit {
-    start_diagnostics(options.log_json, "info");
-    let signals = match Signals::listen() {
+    let process = match Process::begin(options.log_json, "info") {
+        Ok(process) => process,
+        Err(exit) => return exit,
+    };
+    let exit = serve(&process, options);
+    process.end(exit)
+}
+
+fn serve(process: &Process, options: &ServeOptions) -> Exit {
+    let signals = match Signals::listen(process) {
         Ok(signals) => signals,
         Err(exit) => return exit,
     };
-    let Some(config) = load(&options.config) else {
+    let Some(config) = load(process, &options.config) else {
         return Exit::BadConfiguration;
     };
-    let server = match Server::start(config) {
+    let server = match Server::start_under(config, process.supervisor.clone()) {
         Ok(server) => server,
         Err(error @ StartError::Loopback(_)) => {
-            complain(&error.to_string());
+            process.complain(&error.to_string());
             return Exit::BadConfiguration;
         }
         Err(error) => {
-            complain(&error.to_string());
+            process.complain(&error.to_string());
             return Exit::Failed;
         }
     };
     tracing::info!(target: READY, "{}", ready_line(&server));
-    signals.govern(server)
+    signals.govern(process, server)
 }
 
-/// Reads the configuration; prints its problems, and yields it if it has no error.
-fn load(path: &Path) -> Option<Config> {
+/// Reads the configuration; tells its problems, and yields it if it has no error.
+fn load(process: &Process, path: &Path) -> Option<Config> {
     let renderer = renderer(io::stderr().is_terminal());
     match Config::load(path) {
         Ok((config, warnings)) => {
@@ -51,7 +60,7 @@ fn load(path: &Path) -> Option<Config> {
             Some(config)
         }
         Err(problems) => {
-            complain(&format!(
+            process.complain(&format!(
                 "the configuration is not valid, nothing was started:\n{}",
                 problems.render(&renderer)
             ));
@@ -68,31 +77,6 @@ pub(super) fn renderer(terminal: bool) -> Renderer {
 /// Whether to use colours: on a terminal, unless NO_COLOR is set (no-color.org).
 pub(super) fn is_coloured(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-/// Diagnostics go to standard error, where journald picks them up. `RUST_LOG` chooses the level,
-/// and `level` where it says nothing.
-pub(super) fn start_diagnostics(json: bool, level: &str) {
-    // The HTTP/2 layer tells of each misbehaving client, as often as it misbehaves; what is worth
-    // telling of it the gateway says itself, and not without end.
-    let quiet = || EnvFilter::new(format!("{level},h2=off"));
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| quiet());
-    let filter = match format!("{READY}=info").parse() {
-        Ok(ready) => filter.add_directive(ready),
-        Err(_) => filter,
-    };
-    let diagnostics = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false);
-    // journald stamps each line itself.
-    let under_journald = std::env::var_os("JOURNAL_STREAM").is_some();
-    let _already_started = match (json, under_journald) {
-        (true, _) => diagnostics.json().try_init(),
-        (false, true) => diagnostics.without_time().try_init(),
-        (false, false) => diagnostics.try_init(),
-    };
 }
 
 fn ready_line(server: &Server) -> String {
@@ -121,7 +105,7 @@ pub(super) struct Signals {
 
 impl Signals {
     /// Begins to listen.
-    pub(super) fn listen() -> Result<Self, Exit> {
+    pub(super) fn listen(process: &Process) -> Result<Self, Exit> {
         let listen = || {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let entered = runtime.enter();
@@ -132,22 +116,29 @@ impl Signals {
             Ok(Self { runtime, reopen, reload, ends })
         };
         listen().map_err(|error: io::Error| {
-            complain(&format!("cannot listen for signals: {error}"));
+            process.complain(&format!("cannot listen for signals: {error}"));
             Exit::Failed
         })
     }
 
-    /// Lets a gateway run until a signal ends it.
-    pub(super) fn govern(self, server: Server) -> Exit {
-        let Self { runtime, mut reopen, mut reload, mut ends } = self;
-        runtime.block_on(obey(server, &mut reopen, &mut reload, &mut ends));
-        Exit::Well
+    /// Lets a gateway run until a signal ends it, or a part of it fails.
+    pub(super) fn govern(self, process: &Process, server: Server) -> Exit {
+        let Self { runtime, reopen, reload, ends } = self;
+        runtime.block_on(obey(process, server, reopen, reload, ends))
     }
 }
 
-async fn obey(mut server: Server, reopen: &mut Signal, reload: &mut Signal, ends: &mut Ends) {
+async fn obey(
+    process: &Process,
+    mut server: Server,
+    mut reopen: Signal,
+    mut reload: Signal,
+    mut ends: Ends,
+) -> Exit {
+    ends_for_test(|| "main".to_owned());
     loop {
         tokio::select! {
+            failed = process.supervisor.failed() => return give_up(process, server, &failed),
             _ = reopen.recv() => server.reopen_logs(),
             _ = reload.recv() => tracing::warn!(
                 "HUP: this version does not reload its configuration; restart it instead. Nothing changed"
@@ -161,9 +152,11 @@ async fn obey(mut server: Server, reopen: &mut Signal, reload: &mut Signal, ends
     server.drain(GRACE);
     while !server.has_ended() {
         tokio::select! {
+            failed = process.supervisor.failed() => return give_up(process, server, &failed),
             name = ends.recv() => {
                 tracing::info!("{name} again: ending at once");
-                return server.stop_now();
+                server.stop_now();
+                return Exit::Well;
             }
             _ = reopen.recv() => server.reopen_logs(),
             () = tokio::time::sleep(Duration::from_millis(10)) => {}
@@ -171,6 +164,14 @@ async fn obey(mut server: Server, reopen: &mut Signal, reload: &mut Signal, ends
     }
     server.stop(GRACE);
     tracing::info!("ended");
+    Exit::Well
+}
+
+/// Ends what is left of a gateway; what it has answered is still written to its logs.
+fn give_up(process: &Process, server: Server, failed: &Failed) -> Exit {
+    process.give_up(failed);
+    server.stop_now();
+    Exit::Failed
 }
 
 /// The signals that end the gateway.
@@ -197,9 +198,6 @@ impl Ends {
         }
     }
 }
-
-/// The diagnostic that is printed whatever the level: scripts wait for it.
-const READY: &str = "phonebook_gateway::ready";
 
 /// How long requests under way may take to finish.
 const GRACE: Duration = Duration::from_secs(5);

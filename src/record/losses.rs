@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// The memory between two messages.
 #[derive(Debug, Default)]
-pub(super) struct Losses {
+pub(crate) struct Losses {
     episode: Option<Episode>,
 }
 
@@ -18,7 +18,7 @@ struct Episode {
 
 /// What is to be said now.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Report {
+pub(crate) enum Report {
     /// Writing has begun to fail; so many lines are lost.
     Begun { lines: u64 },
     /// Writing still fails; so many lines are lost since the last message.
@@ -29,7 +29,7 @@ pub(super) enum Report {
 
 impl Losses {
     /// `lines` were lost at `now`.
-    pub(super) fn lost(&mut self, lines: u64, now: Instant) -> Option<Report> {
+    pub(crate) fn lost(&mut self, lines: u64, now: Instant) -> Option<Report> {
         let Some(episode) = &mut self.episode else {
             self.episode = Some(Episode { spoke: now, last: now, unsaid: 0, total: lines });
             return Some(Report::Begun { lines });
@@ -45,13 +45,13 @@ impl Losses {
     }
 
     /// Everything that was to be written at `now` has been. It is over if nothing was lost for `trial`.
-    pub(super) fn none(&mut self, now: Instant, trial: Duration) -> Option<Report> {
+    pub(crate) fn none(&mut self, now: Instant, trial: Duration) -> Option<Report> {
         let over = |episode: &mut Episode| now.saturating_duration_since(episode.last) >= trial;
         self.episode.take_if(over).map(|episode| Report::Over { lines: episode.total })
     }
 
     /// Nothing more is to be written; so many lines were lost until now, if that is not over.
-    pub(super) fn end(&mut self) -> Option<u64> {
+    pub(crate) fn end(&mut self) -> Option<u64> {
         self.episode.take().map(|episode| episode.total)
     }
 }

@@ -45,6 +45,8 @@ mod properties;
 #[cfg(test)]
 mod proxies_in_front;
 #[cfg(test)]
+mod real_journal;
+#[cfg(test)]
 mod real_upstream;
 #[cfg(test)]
 mod report;
@@ -53,7 +55,11 @@ mod report_from_outside;
 #[cfg(test)]
 mod report_page;
 #[cfg(test)]
+mod standard_streams;
+#[cfg(test)]
 mod standing_in_front;
+#[cfg(test)]
+mod supervision;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
 };
@@ -34,6 +34,15 @@ impl Binary {
 
     /// Starts it with these files.
     pub(crate) fn serve_texts(main: &str, policies: &[(&str, &str)]) -> Self {
+        Self::serve_changed(main, policies, |command, _| command)
+    }
+
+    /// The same by a command that is changed; its directory is there already.
+    pub(crate) fn serve_changed(
+        main: &str,
+        policies: &[(&str, &str)],
+        change: impl FnOnce(Command, &Path) -> Command,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("gateway.toml");
         std::fs::write(&config, main).unwrap();
@@ -43,16 +52,17 @@ impl Binary {
             std::fs::write(file, text).unwrap();
         }
         let file = |name| File::create(directory.path().join(name)).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_phonebook-gateway"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_phonebook-gateway"));
+        command
             .args(["serve", "--config"])
             .arg(&config)
             .env_remove("RUST_LOG")
+            .env_remove("RUST_BACKTRACE")
             .env_remove("JOURNAL_STREAM")
             .stdin(Stdio::null())
             .stdout(file("stdout"))
-            .stderr(file("stderr"))
-            .spawn()
-            .unwrap();
+            .stderr(file("stderr"));
+        let child = change(command, directory.path()).spawn().unwrap();
         Self { child, directory }
     }
 
@@ -68,6 +78,15 @@ impl Binary {
             ready.is_some() || self.child.try_wait().unwrap().is_some()
         });
         ready.unwrap_or_else(|| panic!("not ready: {}", self.stderr()))
+    }
+
+    /// Waits until somebody listens at `address`, where nothing says that it is ready.
+    pub(crate) fn listens(&mut self, address: SocketAddr) -> bool {
+        becomes_true(|| TcpStream::connect(address).is_ok() || !self.runs()) && self.runs()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -112,6 +131,11 @@ impl Binary {
         let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
         kilobytes * 1024
     }
+}
+
+/// An address of this host that was free just now.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 impl Drop for Binary {

@@ -1,0 +1,189 @@
+//! The process around a gateway that runs: where its diagnostics go, and how it ends when a part of it
+//! fails.
+//!
+//! **One rule**: a panic anywhere, and a thread that ends without being told to, end the process with
+//! [`Exit::Failed`] and a line that says where, so that systemd starts a whole one. What the others
+//! have answered is still written to the access log. The end is bounded in time, whatever hangs.
+
+use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, IsTerminal};
+use std::panic::{self, PanicHookInfo};
+use std::process;
+use std::thread;
+use std::time::Duration;
+
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
+
+use super::{Exit, complain};
+use crate::diagnostics::{Form, JournalLayer, Outlet, journal_is_standard_error};
+use crate::supervision::{Failed, How, Supervisor};
+
+/// What `serve` and `demo` have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Process {
+    outlet: Outlet,
+    /// Told of each part that fails.
+    pub(super) supervisor: Supervisor,
+}
+
+impl Process {
+    /// Leads diagnostics out and installs the rule for panics. To be called first, and in the process's
+    /// first thread.
+    ///
+    /// Diagnostics go to the journal where standard error is the journal's, else to standard error.
+    /// `RUST_LOG` chooses the level, and `level` where it says nothing.
+    pub(super) fn begin(json: bool, level: &str) -> Result<Self, Exit> {
+        let form = match (json, journal_is_standard_error()) {
+            (true, _) => Form::Json,
+            (false, true) => Form::Journal,
+            (false, false) => Form::Text,
+        };
+        let supervisor = Supervisor::default();
+        let (outlet, far_end) = Outlet::new(form);
+        let process = Self { outlet, supervisor };
+        // Before there is a thread that could panic.
+        let hooked = process.clone();
+        panic::set_hook(Box::new(move |panic| hooked.panicked(panic)));
+        process.outlet.start(far_end, &process.supervisor).map_err(|error| {
+            complain(&format!("cannot start the thread that writes diagnostics: {error}"));
+            Exit::Failed
+        })?;
+        subscribe(&process.outlet, level);
+        Ok(process)
+    }
+
+    /// Tells whoever started the program why it does not run.
+    pub(super) fn complain(&self, text: &str) {
+        self.outlet.tell(&format!("phonebook-gateway: {text}\n"));
+    }
+
+    /// Says that a part has failed; what is still open is to be ended now.
+    pub(super) fn give_up(&self, failed: &Failed) {
+        self.end_in_time();
+        // A panic was told of where it happened.
+        if matches!(failed.how, How::Returned(_)) {
+            self.outlet.last_words(&format!("{failed}; {CONSEQUENCE}"));
+        }
+    }
+
+    /// Writes what was said, if that goes, and yields how the process ends.
+    pub(super) fn end(self, exit: Exit) -> Exit {
+        self.outlet.flush();
+        match self.supervisor.failure() {
+            Some(_) => Exit::Failed,
+            None => exit,
+        }
+    }
+
+    /// Where a thread panics. Others may go on for as long as it takes to end them; this thread unwinds.
+    fn panicked(&self, info: &PanicHookInfo<'_>) {
+        let thread = thread::current();
+        let name = thread.name().unwrap_or("without a name");
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let message = message(info.payload());
+        let mut text = format!("the thread `{name}` panicked at {place}: {message}; {CONSEQUENCE}");
+        // As Rust's own hook does where RUST_BACKTRACE asks for it.
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            text.push_str(&format!("\n{backtrace}"));
+        }
+        self.outlet.last_words(&text);
+        let first = self.supervisor.report(Failed { part: name.to_owned(), how: How::Panicked });
+        if name == "main" {
+            // Nobody is left who would end the others.
+            self.outlet.flush();
+            process::exit(Exit::Failed.code().into());
+        }
+        if first {
+            self.end_in_time();
+        }
+    }
+
+    /// Ends the process when whoever should do it has not within [`ENDING`].
+    fn end_in_time(&self) {
+        let end = || {
+            thread::sleep(ENDING);
+            process::exit(Exit::Failed.code().into());
+        };
+        if thread::Builder::new().name("end".to_owned()).spawn(end).is_err() {
+            self.outlet.flush();
+            process::exit(Exit::Failed.code().into());
+        }
+    }
+}
+
+/// Makes all that is traced go to the outlet.
+fn subscribe(outlet: &Outlet, level: &str) {
+    // The HTTP/2 layer tells of each misbehaving client, as often as it misbehaves; what is worth
+    // telling of it the gateway says itself, and not without end.
+    let quiet = || EnvFilter::new(format!("{level},h2=off"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| quiet());
+    let filter = match format!("{READY}=info").parse() {
+        Ok(ready) => filter.add_directive(ready),
+        Err(_) => filter,
+    };
+    let subscriber = tracing_subscriber::registry().with(filter);
+    let lines = || {
+        fmt::layer()
+            .with_writer(outlet.clone())
+            .with_ansi(io::stderr().is_terminal())
+            .with_target(false)
+            // It would print them, and panic where that fails.
+            .log_internal_errors(false)
+    };
+    let _already_started = match outlet.form() {
+        Form::Json => subscriber.with(lines().json()).try_init(),
+        Form::Text => subscriber.with(lines()).try_init(),
+        Form::Journal => subscriber.with(JournalLayer(outlet.clone())).try_init(),
+    };
+}
+
+/// What a panic says. A message about a slice of a text quotes the text, which may be a search term.
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("no message");
+    // As std words them; the quoted text comes last, and parts of it may stand before it.
+    let quotes = ["byte index", "char boundary", "byte range", "when slicing"];
+    let quotes = quotes.iter().any(|words| text.contains(words));
+    match text.find([';', '`']) {
+        Some(end) if quotes => format!("{} …", text[..end].trim_end()),
+        _ => text.to_owned(),
+    }
+}
+
+/// The diagnostic that is printed whatever the level: scripts wait for it.
+pub(super) const READY: &str = "phonebook_gateway::ready";
+
+/// What comes of a part's failure.
+const CONSEQUENCE: &str = "the process ends with 3, so that a whole one can be started";
+
+/// How long a process with a part that has failed may take to end: workers and logs have their time
+/// within it.
+const ENDING: Duration = Duration::from_secs(8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message_of(panics: impl FnOnce() + panic::UnwindSafe) -> String {
+        message(panic::catch_unwind(panics).unwrap_err().as_ref())
+    }
+
+    #[test]
+    fn a_panics_message_is_told_without_the_text_that_was_sliced() {
+        let term = String::from("lefèvre");
+        let slices: [(usize, usize); 5] = [(0, 4), (5, 99), (99, 100), (4, 6), (6, 1)];
+        for (from, to) in slices {
+            let term = term.clone();
+            let message = message_of(move || drop(term[from..to].to_owned()));
+            assert!(!message.contains("vre") && !message.contains('è'), "{message}");
+            assert!(message.len() > 10, "{message}");
+        }
+        assert_eq!(message_of(|| panic::resume_unwind(Box::new("one `two`"))), "one `two`");
+        assert_eq!(message_of(|| panic::resume_unwind(Box::new(7))), "no message");
+    }
+}

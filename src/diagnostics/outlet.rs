@@ -1,0 +1,284 @@
+//! The way out for diagnostics: a bounded queue, and behind it the one thread that writes.
+//!
+//! Whoever has something to say never waits and never fails: where the queue is full, because standard
+//! error does not take what is written, the line is lost and counted, and the thread says so when it
+//! can write again.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tracing::{Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::Context;
+
+use super::journal::Journal;
+use super::line::{Form, Line, pieces};
+use super::thread::{Target, WriterThread};
+use crate::supervision::Supervisor;
+
+/// The near end of the queue; clones are the same queue's.
+#[derive(Clone, Debug)]
+pub struct Outlet {
+    form: Form,
+    queue: SyncSender<Message>,
+    shared: Arc<Shared>,
+}
+
+/// What the thread that writes takes from.
+#[derive(Debug)]
+pub struct FarEnd(Receiver<Message>);
+
+/// What the writing thread is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Write this.
+    Line(Box<Line>),
+    /// Say when all before this is written.
+    Flush(SyncSender<()>),
+}
+
+/// What both ends know.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Memory of the lines that wait.
+    pub(super) queued: AtomicUsize,
+    /// Lines that found no room, and that the thread has not yet counted.
+    pub(super) overrun: AtomicU64,
+}
+
+impl Outlet {
+    /// A queue, and the end of it that [`Self::start`] takes: what is said before is not lost.
+    pub fn new(form: Form) -> (Self, FarEnd) {
+        let (outlet, queue) = Self::with_room(form, LINES);
+        (outlet, FarEnd(queue))
+    }
+
+    /// Starts the thread that writes to standard error, or first to the journal's socket where the form
+    /// says so.
+    pub fn start(&self, FarEnd(queue): FarEnd, supervisor: &Supervisor) -> io::Result<()> {
+        let stderr = standard_error()?;
+        let form = self.form;
+        let journal = (form == Form::Journal).then(Journal::of_this_host);
+        let shared = Arc::clone(&self.shared);
+        supervisor.spawn(THREAD, move || {
+            let target = Target::new(Box::new(stderr), journal);
+            WriterThread::new(form, target, shared, queue).run()
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn with_room(form: Form, lines: usize) -> (Self, Receiver<Message>) {
+        let (queue, receiver) = sync_channel(lines);
+        (Self { form, queue, shared: Arc::default() }, receiver)
+    }
+
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// What diagnostics look like.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Takes a line, or counts it as lost.
+    pub(super) fn push(&self, line: Line) {
+        if self.try_push(line).is_err() {
+            self.shared.overrun.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a line unless there is no room; one alone always has.
+    fn try_push(&self, line: Line) -> Result<(), (Line, Refused)> {
+        let weight = line.weight();
+        let before = self.shared.queued.fetch_add(weight, Ordering::Relaxed);
+        let refused = if before > 0 && before.saturating_add(weight) > BYTES {
+            (line, Refused::Full)
+        } else {
+            match self.queue.try_send(Message::Line(Box::new(line))) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(Message::Line(line))) => (*line, Refused::Full),
+                Err(TrySendError::Disconnected(Message::Line(line))) => (*line, Refused::Gone),
+                // What comes back is what was sent.
+                Err(_) => return Ok(()),
+            }
+        };
+        self.shared.queued.fetch_sub(weight, Ordering::Relaxed);
+        Err(refused)
+    }
+
+    /// Tells somebody who started the program something, of any length. Waits for room as long as
+    /// there is some again within a second. Not for those who serve.
+    pub fn tell(&self, text: &str) {
+        for piece in pieces(text) {
+            if !self.insist(Line::plain(self.form, piece), Instant::now() + PATIENCE) {
+                return;
+            }
+        }
+    }
+
+    /// The last words of a process that ends because of a fault: told also where the thread that writes
+    /// is the fault. Waits for a second at the most, and only where it must.
+    pub fn last_words(&self, text: &str) {
+        let line = Line::notice(self.form, Level::ERROR, text);
+        let deadline = Instant::now() + PATIENCE;
+        if thread::current().name() == Some(THREAD) {
+            write_beside(line, deadline);
+        } else {
+            self.insist(line, deadline);
+        }
+    }
+
+    /// Puts the line in until `deadline`. Says whether it is in, or written.
+    fn insist(&self, mut line: Line, deadline: Instant) -> bool {
+        loop {
+            match self.try_push(line) {
+                Ok(()) => return true,
+                Err((line, Refused::Gone)) => {
+                    write_beside(line, deadline);
+                    return true;
+                }
+                Err((back, Refused::Full)) => line = back,
+            }
+            if Instant::now() >= deadline {
+                self.shared.overrun.fetch_add(1, Ordering::Relaxed);
+                return false;
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Waits until what was said by now is written, but no longer than a second.
+    pub fn flush(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let (done, written) = sync_channel(1);
+        let mut message = Message::Flush(done);
+        loop {
+            match self.queue.try_send(message) {
+                Ok(()) => break,
+                Err(TrySendError::Disconnected(_)) => return,
+                Err(TrySendError::Full(back)) => message = back,
+            }
+            if Instant::now() >= deadline {
+                return;
+            }
+            thread::sleep(PAUSE);
+        }
+        let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// Why a line was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    Full,
+    /// The thread has ended.
+    Gone,
+}
+
+/// Writes a line to standard error where the thread whose work it is cannot: in another one, since it
+/// may block.
+fn write_beside(line: Line, deadline: Instant) {
+    let (done, written) = sync_channel(1);
+    let write = move || {
+        if let Ok(stderr) = standard_error() {
+            // Nobody is left who could be told.
+            let _ = Target::new(Box::new(stderr), None).write(&line);
+        }
+        let _ = done.send(());
+    };
+    if thread::Builder::new().name("last-words".to_owned()).spawn(write).is_ok() {
+        let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// A descriptor of its own, so that who blocks in it holds no lock that others need.
+fn standard_error() -> io::Result<File> {
+    Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?))
+}
+
+/// The formatting layer hands each event over in one write.
+impl<'a> MakeWriter<'a> for Outlet {
+    type Writer = OneLine<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        OneLine(self)
+    }
+}
+
+/// Takes one formatted event; never fails.
+#[derive(Debug)]
+pub struct OneLine<'a>(&'a Outlet);
+
+impl io::Write for OneLine<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.push(Line::formatted(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Makes events entries of the journal.
+#[derive(Debug)]
+pub struct JournalLayer(pub Outlet);
+
+impl<S: Subscriber> Layer<S> for JournalLayer {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        self.0.push(Line::of_event(event));
+    }
+}
+
+/// The thread's name.
+const THREAD: &str = "diagnostics";
+
+/// How many lines may wait, and how much memory they may hold: what a standard error that blocks costs.
+const LINES: usize = 4096;
+const BYTES: usize = 4 << 20;
+
+/// How long the end of the process waits for a standard error that blocks.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two looks whether there is room.
+const PAUSE: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_lines_and_no_more_bytes_wait_than_may_and_what_is_lost_is_counted() {
+        let lost = |outlet: &Outlet| outlet.shared.overrun.load(Ordering::Relaxed);
+        let (outlet, queue) = Outlet::with_room(Form::Text, 3);
+        (0..5).for_each(|_| outlet.push(Line::formatted(b"x\n")));
+        assert_eq!((lost(&outlet), queue.try_iter().count()), (2, 3));
+
+        let (outlet, queue) = Outlet::with_room(Form::Text, LINES);
+        let large = vec![b'x'; 30 << 10];
+        (0..LINES).for_each(|_| outlet.push(Line::formatted(&large)));
+        let waiting = queue.try_iter().count();
+        assert!((100..=BYTES / large.len()).contains(&waiting), "{waiting}");
+        assert_eq!(lost(&outlet), (LINES - waiting) as u64);
+        assert!(outlet.shared.queued.load(Ordering::Relaxed) <= BYTES);
+    }
+
+    #[test]
+    fn who_insists_is_let_go_in_time_though_nothing_is_ever_written() {
+        let (outlet, queue) = Outlet::with_room(Form::Text, 1);
+        outlet.push(Line::formatted(b"x\n"));
+        outlet.tell("somebody should know");
+        outlet.last_words("this is the end");
+        outlet.flush();
+        assert_eq!(queue.try_iter().count(), 1);
+    }
+}
