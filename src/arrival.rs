@@ -3,21 +3,24 @@
 
 use std::net::SocketAddr;
 
+use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use crate::address::ClientAddress;
 use crate::caller::{Caller, ClientSource};
-use crate::gateway::{ConnectionFacts, Noted};
+use crate::gateway::{ConnectionFacts, Noted, Origin};
+use crate::limits::Guest;
 use crate::peers::Found;
 use crate::preamble::{self, Missing};
 use crate::snapshot::Snapshot;
 use crate::worker::{Counted, Worker};
 
 impl ConnectionFacts {
-    /// What the socket says. A sender that has to name its client has named none yet, and neither it
-    /// nor a trusted proxy is taken for a stranger: many callers share its connections.
-    pub fn at_accept(snapshot: &Snapshot, socket: SocketAddr, listener: usize) -> Self {
+    /// What the socket says, and whose the connection seems to be by it. A sender that has to name its
+    /// client has named none yet, and neither it nor a trusted proxy is taken for a stranger: many
+    /// callers share its connections.
+    pub fn at_accept(snapshot: &Snapshot, socket: SocketAddr, listener: usize) -> (Self, Guest) {
         let caller = Caller::direct(socket);
         let mut facts = Self {
             client: caller.address,
@@ -36,30 +39,65 @@ impl ConnectionFacts {
             facts.client = None;
             facts.source = ClientSource::ProxyProtocol;
         }
-        facts.stranger = facts.is_strange(snapshot);
-        facts
+        let guest = facts.guest(snapshot);
+        facts.stranger = is_unknown(guest);
+        (facts, guest)
     }
 
     /// The same once the sender has named its client. One that it does not name is nobody, and yet no
     /// stranger: balancers look after the gateway's health that way, and strangers who use up what
     /// they may have are not to make it look dead.
     #[must_use]
-    pub fn announced(mut self, snapshot: &Snapshot, client: Option<SocketAddr>) -> Self {
+    pub fn announced(mut self, snapshot: &Snapshot, client: Option<SocketAddr>) -> (Self, Guest) {
         let announced = client
             .map(|client| SocketAddr::new(ClientAddress::new(client.ip()).ip(), client.port()));
         self.noted = Noted { announced, ..*self.noted }.into();
         self.client = client.map(|client| ClientAddress::new(client.ip()));
-        self.stranger = self.is_strange(snapshot);
-        self
+        let guest = self.guest(snapshot);
+        self.stranger = is_unknown(guest);
+        (self, guest)
     }
 
-    fn is_strange(&self, snapshot: &Snapshot) -> bool {
-        let Some(client) = self.client else { return false };
-        let listener = snapshot.config.listeners.get(self.listener);
-        let is_proxy = listener.is_some_and(|found| found.trusted_proxies.contain(client));
+    /// Whose the connection is by its client's address. Of a peer that has to show a certificate, too, the
+    /// address is known.
+    fn guest(&self, snapshot: &Snapshot) -> Guest {
+        let Some(client) = self.client else { return Guest::Proxy };
+        if self.trusting(snapshot).is_some() {
+            return Guest::Proxy;
+        }
         let caller = Caller { address: self.client, ..Caller::direct(self.socket) };
-        !is_proxy && matches!(snapshot.peers.find(&caller), Found::Stranger)
+        match snapshot.peers.find(&caller) {
+            Found::Peer(found) => found.peer.state.guest(),
+            Found::Unproven { peer, .. } => peer.state.guest(),
+            Found::Stranger => {
+                let key = client.unknown_caller_key();
+                match snapshot.tls.get(self.listener) {
+                    Some(Some(_)) => Guest::Handshake(key),
+                    Some(None) | None => Guest::Unknown(key),
+                }
+            }
+        }
     }
+
+    /// Whose it is once its TLS handshake is over, where that says more than its address did.
+    pub fn shaken(&self, snapshot: &Snapshot) -> Option<Guest> {
+        if self.trusting(snapshot).is_some() {
+            return None;
+        }
+        let origin = Origin::of(snapshot, self, |_| std::iter::empty(), Timestamp::now());
+        match (origin.found.peer(), self.stranger) {
+            (Some(peer), _) => Some(peer.state.guest()),
+            (None, true) => {
+                Some(Guest::Unknown(origin.caller.shown_address().unknown_caller_key()))
+            }
+            (None, false) => None,
+        }
+    }
+}
+
+/// Whether nobody whom a policy names can be behind the connection, as far as is known.
+fn is_unknown(guest: Guest) -> bool {
+    matches!(guest, Guest::Unknown(_) | Guest::Handshake(_))
 }
 
 /// Waits for what the sender of a connection has to say of its client; `None` ends the connection.
@@ -74,6 +112,7 @@ pub async fn announce(
         biased;
         header = preamble::take(stream, deadline) => header,
         () = last_words(counted.worker()) => return None,
+        () = counted.left() => return None,
     };
     let header = match header {
         Ok(header) => header,
@@ -86,12 +125,21 @@ pub async fn announce(
             return None;
         }
     };
-    let facts = facts.announced(&snapshot, header.client);
-    if facts.stranger && !counted.turns_out_strange() {
-        let client = facts.client.unwrap_or_else(|| ClientAddress::new(facts.socket.ip()));
-        counted.worker().diagnostics.unheard(client);
+    let (facts, guest) = facts.announced(&snapshot, header.client);
+    reseat(counted, facts, guest)
+}
+
+/// Counts a connection as `guest`'s, or ends it (`None`) where there is no room even to say so.
+pub fn reseat(
+    counted: &mut Counted,
+    mut facts: ConnectionFacts,
+    guest: Guest,
+) -> Option<ConnectionFacts> {
+    if let Err(why) = counted.turns_out(guest) {
+        counted.worker().diagnostics.unheard(facts.shown_address(), why);
         return None;
     }
+    facts.over_ceiling = counted.is_over();
     Some(facts)
 }
 

@@ -73,12 +73,30 @@ pub struct Turn {
     pub number: u32,
     /// Whether it came together with the one before it.
     pub pipelined: bool,
+    /// How many requests just before it were refused, one after the other.
+    pub refused: u32,
+}
+
+/// How a request was dealt with, as far as its connection is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// How the connection goes on.
+    pub after: After,
+    /// Whether the caller was refused, by no fault of XiVO's.
+    pub refused: bool,
+}
+
+impl Served {
+    /// A request that was not refused.
+    pub fn well(after: After) -> Self {
+        Self { after, refused: false }
+    }
 }
 
 impl Turn {
     /// The first of a connection, and now.
     pub fn first() -> Self {
-        Self { began: Instant::now(), number: 1, pipelined: false }
+        Self { began: Instant::now(), number: 1, pipelined: false, refused: 0 }
     }
 }
 

@@ -136,6 +136,8 @@ pub struct Upstream {
     pub list_timeout: Duration,
     /// The limit between two reads of an answer's body.
     pub stall_timeout: Duration,
+    /// The limit for a whole answer, from its head; ten times that for the list.
+    pub answer_timeout: Duration,
     /// The largest body that is passed on, in bytes.
     pub max_answer: u64,
     /// How TLS is spoken, with an https URL.
@@ -172,6 +174,10 @@ pub struct Limits {
     pub max_connection_age: Duration,
     /// The most client connections at once.
     pub max_connections: usize,
+    /// The most of one caller in no policy.
+    pub unknown_connections: usize,
+    /// How often such a caller may begin a TLS handshake.
+    pub handshake_rate: Placed<Rate>,
     /// The rate of the whole gateway.
     pub rate: Placed<Rate>,
     /// The rate of one caller in no policy.
@@ -223,8 +229,12 @@ fn assemble(
     variables: Variables<'_>,
     mut found: Vec<Problem>,
 ) -> Result<(Config, Vec<Problem>), Problems> {
-    let surroundings =
-        Surroundings { variables, now: Timestamp::now(), gateway_rate: draft.limits.rate.value };
+    let surroundings = Surroundings {
+        variables,
+        now: Timestamp::now(),
+        gateway_rate: draft.limits.rate.value,
+        max_connections: draft.limits.max_connections,
+    };
     let written: Vec<Written> = documents
         .iter()
         .filter_map(|document| policies::read(document, &surroundings, &mut found))

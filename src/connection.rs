@@ -4,23 +4,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
-use crate::address::ClientAddress;
 use crate::arrival;
 use crate::caller::ClientSource;
 use crate::client::{After, Client, Reading};
 use crate::config::Limits;
-use crate::gateway::{self, ConnectionFacts, Origin};
+use crate::gateway::{self, ConnectionFacts};
 use crate::http2;
+use crate::limits::Guest;
 use crate::supervision::ends_for_test;
 use crate::tls::{self, Opened};
 use crate::transport::Transport;
-use crate::worker::{Counted, LAST_WORDS, Worker};
+use crate::worker::{Counted, LAST_WORDS};
 
 /// Begins to serve `stream` in a task of its own.
 pub fn begin(counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
@@ -45,6 +44,7 @@ fn open(counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
         Some(tls) => {
             let deadline = Instant::now() + snapshot.config.limits.head_timeout;
             let config = Arc::clone(&tls.config);
+            counted.wait(Instant::now().into_std(), true);
             drop(spawn_local(shake_hands(counted, stream, facts, (config, deadline))));
         }
     }
@@ -62,6 +62,7 @@ async fn shake_hands(
         biased;
         shaken = Box::pin(tls::handshake(stream, &config, deadline)) => shaken,
         () = arrival::last_words(counted.worker()) => return,
+        () = counted.left() => return,
     };
     let transport = match shaken {
         Ok(Opened::Tls(stream, shown)) => {
@@ -73,24 +74,30 @@ async fn shake_hands(
             Transport::Plain(stream)
         }
         Err(fault) => {
-            let client = facts.client.unwrap_or_else(|| ClientAddress::new(facts.socket.ip()));
+            let client = facts.shown_address();
             return counted.worker().diagnostics.handshake_failed(client.ip(), &fault);
         }
     };
     drop(config);
-    if facts.stranger && !facts.over_ceiling {
-        // Whom a certificate names is known only now.
-        let snapshot = counted.worker().shared.snapshot();
-        let found = Origin::of(&snapshot, &facts, |_| std::iter::empty(), Timestamp::now()).found;
-        if found.peer().is_some() {
-            facts.stranger = false;
-            counted.is_a_peers();
-        }
-    }
+    // Whom a certificate names is known only now.
+    let Some(facts) = shaken_hands(&mut counted, facts) else { return };
     match transport.speaks_http2() {
         true => Box::pin(http2::serve(counted, transport, facts)).await,
         false => Box::pin(serve(counted, transport, facts)).await,
     }
+}
+
+/// Counts a connection as what its handshake has shown it to be; `None` ends it.
+fn shaken_hands(counted: &mut Counted, mut facts: ConnectionFacts) -> Option<ConnectionFacts> {
+    let shared = Arc::clone(&counted.worker().shared);
+    let Some(guest) = facts.shaken(&shared.snapshot()) else {
+        return Some(facts);
+    };
+    if facts.stranger && matches!(guest, Guest::Peer { .. }) {
+        facts.stranger = false;
+        shared.limits.was_a_peers_handshake(facts.shown_address());
+    }
+    arrival::reseat(counted, facts, guest)
 }
 
 /// Serves `stream` to its end.
@@ -104,18 +111,24 @@ async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
     let mut client = Client::new(stream, limits.write_timeout);
     let opened = Instant::now();
     let mut served: u32 = 0;
+    let mut refused: u32 = 0;
     let mut pending: Option<Vec<u8>> = None;
     let after = loop {
         let pipelined = pending.is_some();
         let buffer = match pending.take() {
-            Some(buffer) => Some(buffer),
+            Some(buffer) => {
+                // One request of a connection a turn: those of the others come first.
+                tokio::task::yield_now().await;
+                Some(buffer)
+            }
             None => {
-                first_bytes(&worker, &mut client, limits, patience(limits, &facts, served)).await
+                first_bytes(&counted, &mut client, limits, patience(limits, &facts, served)).await
             }
         };
         let Some(mut buffer) = buffer else {
             break After::Close;
         };
+        let stays = counted.resume();
         let mut request = match client.read_head(&mut buffer, limits).await {
             Reading::Request(request) => request,
             Reading::Nothing => break After::Close,
@@ -123,16 +136,19 @@ async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
         served = served.saturating_add(1);
         request.turn.number = served;
         request.turn.pipelined = pipelined;
+        request.turn.refused = refused;
         let length = request.head.as_ref().map_or(buffer.len(), |head| head.len());
         let has_body = request.head.as_ref().is_ok_and(|head| head.has_body());
         let last = facts.over_ceiling
+            || !stays
             || served >= limits.max_requests_per_connection
             || opened.elapsed() >= limits.max_connection_age;
         // In a box, so that a connection is small while it waits for its next request.
         let serving = gateway::serve(&worker, &facts, &mut client, (request, &buffer), last);
-        let after = Box::pin(serving).await;
+        let outcome = Box::pin(serving).await;
+        refused = if outcome.refused { refused.saturating_add(1) } else { 0 };
         let unread = has_body || buffer.len() > length;
-        match after {
+        match outcome.after {
             After::KeepAlive if unread => {
                 buffer.drain(..length);
                 pending = Some(buffer);
@@ -145,7 +161,13 @@ async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
             after => break after,
         }
     };
-    client.end(after).await;
+    // Nothing is asked on it any longer.
+    counted.wait(Instant::now().into_std(), false);
+    tokio::select! {
+        biased;
+        () = client.end(after) => {}
+        () = counted.left() => {}
+    }
 }
 
 /// How long a connection may be silent before a request. One that has said nothing yet is of less
@@ -170,12 +192,24 @@ struct Patience {
 /// Waits for the first bytes of a request, holding no memory meanwhile. `None` ends the connection:
 /// the client ended it, it was silent for too long, or the worker drains.
 async fn first_bytes(
-    worker: &Worker,
+    counted: &Counted,
     client: &mut Client,
     limits: &Limits,
     Patience { fresh, silence }: Patience,
 ) -> Option<Vec<u8>> {
-    let mut until = Instant::now() + silence;
+    let worker = counted.worker();
+    let since = Instant::now();
+    counted.wait(since.into_std(), fresh);
+    let mut until = since + silence;
+    let mut left = false;
+    if !fresh {
+        // A request that is there already is not of this turn.
+        tokio::select! {
+            biased;
+            _ = client.readable() => tokio::task::yield_now().await,
+            () = std::future::ready(()) => {}
+        }
+    }
     loop {
         if worker.is_draining() {
             if !fresh {
@@ -188,13 +222,15 @@ async fn first_bytes(
             biased;
             readable = timeout_at(until, client.readable()) => readable.ok()?.ok()?,
             () = worker.drain.notified(), if !worker.is_draining() => continue,
+            // What has come until now is still heard.
+            () = counted.left() => left = true,
         }
         let mut buffer = worker.buffers.take();
         let read = client.read_now(&mut buffer, limits).await;
         match read {
             Ok(Some(1..)) => return Some(buffer),
-            Ok(None) => worker.buffers.put(buffer),
-            Ok(Some(0)) | Err(_) => {
+            Ok(None) if !left => worker.buffers.put(buffer),
+            Ok(None | Some(0)) | Err(_) => {
                 worker.buffers.put(buffer);
                 return None;
             }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use crate::address::ClientAddress;
 use crate::caller::CertificateFault;
 use crate::certificate::Hex;
-use crate::limits::Limit;
+use crate::limits::{Limit, NoSeat};
 use crate::origin::Origin;
 use crate::place::Place;
 use crate::refusal::{Refusal, UpstreamFault};
@@ -37,6 +37,7 @@ pub struct Diagnostics {
     unproven: Throttle,
     strangers: Throttle,
     unheard: Throttle,
+    unheard_strangers: Throttle,
     unannounced: Throttle,
     faults: Throttle,
     handshakes: Throttle,
@@ -105,14 +106,18 @@ impl Diagnostics {
         }
     }
 
-    /// Tells of a connection that was closed unheard, since there are too many.
-    pub fn unheard(&self, client: ClientAddress) {
-        if let Some(kept_back) = self.unheard.pass(1) {
-            tracing::warn!(
-                %client,
-                kept_back,
-                "a connection was closed unheard: there are limits.max_connections of them, or a quarter of that from callers in no policy"
-            );
+    /// Tells of a connection that was closed unheard, since there is no seat for it.
+    pub fn unheard(&self, client: ClientAddress, why: NoSeat) {
+        // Strangers may not keep back what is said of peers.
+        let throttle = match why {
+            NoSeat::Peer(_) | NoSeat::House(_) => &self.unheard,
+            NoSeat::UnknownCaller(_)
+            | NoSeat::Unknown(_)
+            | NoSeat::Handshakes(_)
+            | NoSeat::HandshakeRate => &self.unheard_strangers,
+        };
+        if let Some(kept_back) = throttle.pass(1) {
+            tracing::warn!(%client, kept_back, "a connection was closed unheard: {why}");
         }
     }
 

@@ -13,14 +13,14 @@ use crate::answer::problem::Audience;
 use crate::answer::relay::Relay;
 use crate::answer::{Gone, Manner, Outlet, problem};
 use crate::caller::{Caller, ClientSource};
-use crate::client::{After, Request};
+use crate::client::{After, Request, Served};
 use crate::config::{Listener, Upstream};
 use crate::decide::{Permit, Verdict, action, decide};
 use crate::diagnostics;
 use crate::http1::Version;
 use crate::http1::host::Host;
 use crate::http1::request::RequestHead;
-use crate::limits::{Admitted, PeerLimits};
+use crate::limits::{Admitted, PeerLimits, Slot};
 use crate::lookup::{Asked, Lookup};
 use crate::peers::Peer;
 use crate::proxy_protocol::write::Relayed;
@@ -56,7 +56,7 @@ pub async fn serve(
     client: &mut impl Outlet,
     (request, bytes): (Request, &[u8]),
     last: bool,
-) -> After {
+) -> Served {
     let snapshot = worker.shared.snapshot();
     let Request { head, seen, answerable, turn } = request;
     let head = facts.heard(head);
@@ -85,10 +85,13 @@ pub async fn serve(
     let last = last || worker.is_draining();
     let mut manner = manner(head.as_ref().ok(), bytes, last, request_id);
     let refusal = match exchange.proxy(head, manner, client, &mut record).await {
-        Ok(after) => return after,
+        Ok(after) => return Served::well(after),
         Err(refusal) => refusal,
     };
-    manner.keep_alive &= !refusal.closes() && !worker.is_draining();
+    let refused = refusal.is_the_callers();
+    // Who does nothing but what is refused is not heard for ever on one connection.
+    let once_more = !refused || turn.refused.saturating_add(1) < MAX_REFUSED;
+    manner.keep_alive &= !refusal.closes() && !worker.is_draining() && once_more;
     record.set_refusal(&refusal);
     if worker.log.needs().rule
         && let Some(rule) = diagnostics::rule(&refusal, &snapshot, &origin)
@@ -97,19 +100,23 @@ pub async fn serve(
     }
     worker.diagnostics.refused(&refusal, &snapshot, &origin, request_id.as_str());
     if !answerable {
-        return After::Close;
+        return Served { after: After::Close, refused };
     }
     if refusal == Refusal::ClientClosed {
         // A part of an answer may have been sent, and must not look like all of it.
-        return After::Reset;
+        return Served { after: After::Reset, refused };
     }
-    match exchange.refuse(&refusal, &manner, client, &mut record).await {
+    let after = match exchange.refuse(&refusal, &manner, client, &mut record).await {
         Err(Gone) => After::Reset,
         Ok(()) if manner.keep_alive => After::KeepAlive,
         Ok(()) if refusal.closes() => After::Linger,
         Ok(()) => After::Close,
-    }
+    };
+    Served { after, refused }
 }
+
+/// How many requests of a connection may be refused one after the other; with that one it ends.
+pub const MAX_REFUSED: u32 = 20;
 
 impl<'a> Exchange<'a> {
     /// The pipeline.
@@ -127,7 +134,7 @@ impl<'a> Exchange<'a> {
         }
         let head = (head, self.bytes);
         let Judged { head, peer, permit, .. } = judge(self, self.origin.found, addressed, head)?;
-        let slot = self.notes.counted(peer.state.slot()).map_err(Refusal::TooManyConcurrent)?;
+        let slot = self.slot(&peer.state).await?;
         self.notes.counted(self.below_ceiling())?;
         tokio::select! {
             biased;
@@ -165,6 +172,19 @@ impl<'a> Exchange<'a> {
         record.add_body_bytes(body.len());
         record.complete();
         Ok(if manner.keep_alive { After::KeepAlive } else { After::Close })
+    }
+
+    /// One of the peer's places for lookups in flight. Where all are taken, a lookup may be over whose
+    /// answer only waits for this worker: what has come is dealt with first.
+    async fn slot(&self, limits: &Arc<PeerLimits>) -> Result<Slot, Refusal> {
+        let slot = match limits.slot() {
+            Ok(slot) => Ok(slot),
+            Err(_) => {
+                tokio::task::yield_now().await;
+                limits.slot()
+            }
+        };
+        self.notes.counted(slot).map_err(Refusal::TooManyConcurrent)
     }
 
     /// Whether the connection is one of those that may be.

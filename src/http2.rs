@@ -130,7 +130,7 @@ impl Served {
         let last = self.facts.over_ceiling;
         let serving =
             gateway::serve(&self.worker, &self.facts, &mut stream, (request, &bytes), last);
-        let after = serving.await;
+        let after = serving.await.after;
         stream.end(after);
         self.worker.buffers.put(bytes);
         // Only now: without its reader a stream would be reset before it is answered.

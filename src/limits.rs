@@ -13,6 +13,7 @@
 //! same behaviour, since its first request is not part of the burst; see [`bucket`].
 
 pub mod bucket;
+pub mod seats;
 mod unknown;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use bucket::{Bucket, Moment, Token, TooSoon};
+pub use seats::{Ceilings, Guest, House, NoSeat, PeerId, Taken};
 
 use crate::address::ClientAddress;
 use crate::policy::Rate;
@@ -37,12 +39,31 @@ pub struct PeerLimits {
     bucket: Bucket,
     in_flight: AtomicU32,
     concurrent: u32,
+    id: PeerId,
+    connections: Option<usize>,
 }
 
 impl PeerLimits {
-    /// A full bucket, and nothing in flight.
+    /// A full bucket, and nothing in flight; as many client connections as the house gives a peer.
     pub fn new(rate: &Rate, concurrent: u32) -> Self {
-        Self { bucket: Bucket::new(rate), in_flight: AtomicU32::new(0), concurrent }
+        Self {
+            bucket: Bucket::new(rate),
+            in_flight: AtomicU32::new(0),
+            concurrent,
+            id: PeerId::next(),
+            connections: None,
+        }
+    }
+
+    /// The same with a share of the client connections of its own, where it has one.
+    #[must_use]
+    pub fn with_connections(self, connections: Option<usize>) -> Self {
+        Self { connections, ..self }
+    }
+
+    /// The peer, as its client connections are counted.
+    pub fn guest(&self) -> Guest {
+        Guest::Peer { id: self.id, share: self.connections }
     }
 
     /// Takes one of the peer's places for lookups in flight. It is free again when the slot is
@@ -77,15 +98,18 @@ impl Drop for Slot {
 pub struct GatewayLimits {
     gateway: Bucket,
     unknown: unknown::UnknownCallers,
+    handshakes: unknown::UnknownCallers,
 }
 
 impl GatewayLimits {
-    /// Full buckets. `unknown_callers` is how many strangers are remembered, [`UNKNOWN_CALLERS`] as a
-    /// rule; it is rounded up a little, to share the table out evenly.
-    pub fn new(gateway: &Rate, unknown: &Rate, unknown_callers: usize) -> Self {
+    /// NoSeat buckets, of these rates: all peers', and an unknown caller's requests and TLS handshakes.
+    /// `unknown_callers` is how many of those are remembered, [`UNKNOWN_CALLERS`] as a rule; it is
+    /// rounded up a little, to share the tables out evenly.
+    pub fn new(gateway: &Rate, unknown: &Rate, handshakes: &Rate, unknown_callers: usize) -> Self {
         Self {
             gateway: Bucket::new(gateway),
             unknown: unknown::UnknownCallers::new(unknown, unknown_callers),
+            handshakes: unknown::UnknownCallers::new(handshakes, unknown_callers),
         }
     }
 
@@ -114,6 +138,19 @@ impl GatewayLimits {
     /// for an unknown peer), `Err` that this is now 429 and the end of the connection.
     pub fn unknown(&self, caller: ClientAddress, now: Moment) -> Result<(), RateLimited> {
         self.unknown.take(caller, now).map_err(|e| RateLimited::new(Limit::Unknown, e))
+    }
+
+    /// Counts a TLS handshake that a caller in no policy begins.
+    ///
+    /// # Errors
+    /// It has begun too many; the connection is closed before anything is read.
+    pub fn handshake(&self, caller: ClientAddress, now: Moment) -> Result<(), RateLimited> {
+        self.handshakes.take(caller, now).map_err(|e| RateLimited::new(Limit::Unknown, e))
+    }
+
+    /// Takes back that one was counted: a certificate has shown that it was a peer's.
+    pub fn was_a_peers_handshake(&self, caller: ClientAddress) {
+        self.handshakes.give_back(caller);
     }
 
     /// How many unknown callers are remembered now.

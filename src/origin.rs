@@ -115,6 +115,11 @@ impl ConnectionFacts {
         Addressed { listener: snapshot.config.listeners.get(self.listener), server_name }
     }
 
+    /// The client's address, or the other end's where there is none.
+    pub fn shown_address(&self) -> ClientAddress {
+        self.client.unwrap_or_else(|| ClientAddress::new(self.socket.ip()))
+    }
+
     /// The listener, where it trusts the far end to say whose each request is.
     pub(crate) fn trusting<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Listener> {
         let listener = snapshot.config.listeners.get(self.listener)?;

@@ -26,6 +26,8 @@ pub struct Policy {
     pub rate: Placed<Rate>,
     /// How many of its lookups may be on their way to XiVO at once; from 1.
     pub concurrent: Placed<u32>,
+    /// How many client connections it may have at once; from 1. `None`: what the gateway gives a peer.
+    pub connections: Option<Placed<usize>>,
     /// The shortest search term, in characters; 0 to 64. 0 lets the empty term through.
     pub min_search_length: Placed<u8>,
     /// `false` refuses the peer, and keeps its file.
@@ -211,6 +213,7 @@ pub(crate) mod tests {
             actions: Placed { value: actions, place: place(1), written: false },
             rate: Placed { value: rate(10, 20), place: place(1), written: false },
             concurrent: Placed { value: 8, place: place(1), written: false },
+            connections: None,
             min_search_length: Placed { value: 2, place: place(1), written: false },
             enabled: Placed { value: true, place: place(1), written: false },
             valid_from: None,

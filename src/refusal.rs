@@ -146,6 +146,8 @@ pub enum UpstreamFault {
     Timeout,
     /// The body of the answer stopped coming.
     Stalled,
+    /// The answer was not whole within `upstream.answer_timeout`.
+    TooSlow,
 }
 
 impl Refusal {
@@ -208,7 +210,9 @@ impl Refusal {
             Self::Upstream(UpstreamFault::RefusedGateway(_)) => "upstream-refused-gateway",
             Self::Upstream(UpstreamFault::Error(_)) => "upstream-error",
             Self::Upstream(UpstreamFault::TooLarge) => "upstream-too-large",
-            Self::Upstream(UpstreamFault::Timeout | UpstreamFault::Stalled) => "upstream-timeout",
+            Self::Upstream(
+                UpstreamFault::Timeout | UpstreamFault::Stalled | UpstreamFault::TooSlow,
+            ) => "upstream-timeout",
             Self::ClientClosed => "client-closed",
         }
     }
@@ -233,7 +237,9 @@ impl Refusal {
             Self::UnknownPeerLimited(_) | Self::RateLimited(_) | Self::TooManyConcurrent(_) => 429,
             Self::HeadersTooLarge(_) => 431,
             Self::ClientClosed => 499,
-            Self::Upstream(UpstreamFault::Timeout | UpstreamFault::Stalled) => 504,
+            Self::Upstream(
+                UpstreamFault::Timeout | UpstreamFault::Stalled | UpstreamFault::TooSlow,
+            ) => 504,
             Self::Upstream(
                 UpstreamFault::Unreachable(_)
                 | UpstreamFault::Invalid(_)
@@ -260,6 +266,12 @@ impl Refusal {
                 | Self::BodyNotAllowed
                 | Self::Overloaded
         )
+    }
+
+    /// Whether the caller has itself, or its policy, to thank for it. A connection on which nothing else comes
+    /// is not kept for ever.
+    pub fn is_the_callers(&self) -> bool {
+        !matches!(self, Self::Upstream(_) | Self::ClientClosed)
     }
 
     /// Seconds for `Retry-After`, where trying again later helps.
@@ -378,7 +390,9 @@ impl UpstreamFault {
     /// administrator.
     fn for_peer(self) -> &'static str {
         match self {
-            Self::Timeout | Self::Stalled => "The XiVO behind this gateway did not answer in time.",
+            Self::Timeout | Self::Stalled | Self::TooSlow => {
+                "The XiVO behind this gateway did not answer in time."
+            }
             Self::Unreachable(_) => "The XiVO behind this gateway could not be reached.",
             Self::TooLarge => "The answer of the XiVO behind this gateway is too large.",
             Self::Invalid(_) | Self::Redirect(_) | Self::RefusedGateway(_) | Self::Error(_) => {
@@ -396,6 +410,7 @@ impl UpstreamFault {
             Self::RefusedGateway(status) => format!("XiVO answered {status}: it does not let this gateway in; add a Web Services user").into(),
             Self::Error(status) => format!("XiVO answered {status}, which no phonebook does; see XiVO's own logs").into(),
             Self::Stalled => "nothing more of XiVO's answer came for upstream.stall_timeout".into(),
+            Self::TooSlow => "XiVO's answer was not whole within upstream.answer_timeout (ten times that for act=list)".into(),
             Self::TooLarge => "XiVO's answer is larger than upstream.max_answer".into(),
             Self::Timeout => "XiVO did not answer in time (upstream.timeout, or upstream.list_timeout for act=list); its nginx or php-fpm is slow or stuck".into(),
         }

@@ -21,7 +21,6 @@ mod tls;
 mod transport;
 
 use std::io;
-use std::time::Duration;
 
 use bytes::BufMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -232,8 +231,8 @@ impl Connection {
         }
     }
 
-    /// Reads more of a body into `buffer`, at most `room` bytes, waiting at most `stall` for the
-    /// first of them. `Ok(0)` is the end of the connection.
+    /// Reads more of a body into `buffer`, at most `room` bytes, waiting until `until` for the first of
+    /// them. `Ok(0)` is the end of the connection.
     ///
     /// # Errors
     /// The connection failed, or nothing came in time ([`io::ErrorKind::TimedOut`]).
@@ -241,12 +240,10 @@ impl Connection {
         &mut self,
         buffer: &mut Vec<u8>,
         room: usize,
-        stall: Duration,
+        until: Instant,
     ) -> io::Result<usize> {
         let mut buffer = buffer.limit(room);
         let read = self.stream().read_buf(&mut buffer);
-        tokio::time::timeout(stall, read)
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        timeout_at(until, read).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }

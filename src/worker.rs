@@ -9,15 +9,18 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+use crate::address::ClientAddress;
 use crate::config::Config;
 use crate::diagnostics::Diagnostics;
-use crate::limits::{GatewayLimits, Moment, PeerLimits, UNKNOWN_CALLERS};
+use crate::limits::{
+    Ceilings, GatewayLimits, Guest, House, Moment, NoSeat, PeerLimits, Taken, UNKNOWN_CALLERS,
+};
 use crate::lookup::hex;
 use crate::names::{Lost, Resolved};
 use crate::peers::Peers;
@@ -33,13 +36,10 @@ pub struct Shared {
     snapshot: ArcSwap<Snapshot>,
     /// The gateway's rate, and strangers'.
     pub limits: GatewayLimits,
-    /// How many client connections there may be.
-    ceiling: usize,
-    connections: AtomicUsize,
-    /// Those that were accepted since the start.
+    /// Who has which of the client connections.
+    pub house: Arc<House>,
+    /// Client connections that were accepted since the start.
     accepted: AtomicU64,
-    /// Those of callers in no policy.
-    strangers: AtomicUsize,
     started: Instant,
 }
 
@@ -50,10 +50,12 @@ impl Shared {
         let peers = Peers::new(config.policies.clone(), &[], |policy| Arc::new(limits_of(policy)));
         let limits = &config.limits;
         let ceiling = ceiling(limits.max_connections, descriptors);
+        let ceilings = Ceilings::new(ceiling, limits.unknown_connections);
         Self {
             limits: GatewayLimits::new(
                 &limits.rate.value,
                 &limits.unknown_rate.value,
+                &limits.handshake_rate.value,
                 UNKNOWN_CALLERS,
             ),
             snapshot: ArcSwap::from_pointee(Snapshot {
@@ -63,10 +65,8 @@ impl Shared {
                 lost: Arc::new([]),
                 upstream,
             }),
-            ceiling,
-            connections: AtomicUsize::new(0),
+            house: Arc::new(House::new(ceilings)),
             accepted: AtomicU64::new(0),
-            strangers: AtomicUsize::new(0),
             started: Instant::now(),
         }
     }
@@ -117,6 +117,13 @@ impl Shared {
         self.snapshot.rcu(|before| change(before));
     }
 
+    /// Counts a TLS handshake that a caller in no policy begins.
+    fn count_handshake(&self, guest: Guest, now: Moment) -> Result<(), NoSeat> {
+        let Guest::Handshake(caller) = guest else { return Ok(()) };
+        let counted = self.limits.handshake(ClientAddress::new(caller), now);
+        counted.map_err(|_| NoSeat::HandshakeRate)
+    }
+
     /// A number for a connection that was accepted, which no other has.
     pub fn next_connection(&self) -> u64 {
         self.accepted.fetch_add(1, Ordering::Relaxed) + 1
@@ -124,12 +131,13 @@ impl Shared {
 
     /// Client connections that are open now.
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.house.open()
     }
 }
 
 fn limits_of(policy: &Policy) -> PeerLimits {
-    PeerLimits::new(&policy.rate.value, policy.concurrent.value)
+    let connections = policy.connections.as_ref().map(|connections| connections.value);
+    PeerLimits::new(&policy.rate.value, policy.concurrent.value).with_connections(connections)
 }
 
 /// How many client connections there may be where each may need two descriptors.
@@ -240,56 +248,59 @@ impl RequestId {
     }
 }
 
-/// A client connection as counted, here and in all workers, until it is dropped.
+/// A client connection as counted: its seat, and its place in this worker, until it is dropped.
 #[derive(Debug)]
 pub struct Counted {
     worker: Rc<Worker>,
-    stranger: bool,
+    seat: Taken,
 }
 
 impl Counted {
-    /// Counts a further connection, unless there are too many: of all callers, or of strangers, who
-    /// may have a quarter of them so that they can never lock the peers out.
+    /// Counts a further connection of `guest`. One for which there is no seat may be let in to be told
+    /// so ([`Self::is_over`]).
     ///
-    /// Says, too, whether it is one more than the ceiling. A few of those are still told so; what
-    /// comes beyond them is not counted, and to be closed unheard.
-    pub fn new(worker: &Rc<Worker>, stranger: bool) -> Option<(Self, bool)> {
-        let shared = &worker.shared;
-        let strangers = shared.strangers.load(Ordering::Relaxed);
-        let all = shared.connections.load(Ordering::Relaxed);
-        let ceiling = shared.ceiling;
-        if all >= ceiling.saturating_add(OVER_CEILING)
-            || stranger && strangers >= ceiling.div_ceil(4)
-        {
-            return None;
-        }
+    /// # Errors
+    /// It is to be closed unheard.
+    pub fn new(worker: &Rc<Worker>, guest: Guest, now: Instant) -> Result<Self, NoSeat> {
+        let now = worker.moment(now);
+        worker.shared.count_handshake(guest, now)?;
+        let house = &worker.shared.house;
+        let seat = house.enter(guest, now).or_else(|full| house.stand(guest).ok_or(full))?;
         worker.open.set(worker.open.get() + 1);
-        shared.connections.fetch_add(1, Ordering::Relaxed);
-        if stranger {
-            shared.strangers.fetch_add(1, Ordering::Relaxed);
-        }
-        Some((Self { worker: Rc::clone(worker), stranger }, all >= ceiling))
+        Ok(Self { worker: Rc::clone(worker), seat })
     }
 
-    /// Counts it among the strangers' from now on, unless those are too many.
-    pub fn turns_out_strange(&mut self) -> bool {
-        let shared = &self.worker.shared;
-        if self.stranger {
-            return true;
+    /// Counts it as `guest`'s from now on. One for which there is no seat there may stay to be told so.
+    ///
+    /// # Errors
+    /// It is to be closed unheard.
+    pub fn turns_out(&mut self, guest: Guest) -> Result<(), NoSeat> {
+        let now = self.worker.moment(Instant::now());
+        self.worker.shared.count_handshake(guest, now)?;
+        match self.seat.reseat(guest, now) {
+            Err(full) if !self.seat.stand(guest) => Err(full),
+            Ok(()) | Err(_) => Ok(()),
         }
-        if shared.strangers.load(Ordering::Relaxed) >= shared.ceiling.div_ceil(4) {
-            return false;
-        }
-        shared.strangers.fetch_add(1, Ordering::Relaxed);
-        self.stranger = true;
-        true
     }
 
-    /// The connection turned out to be a peer's: it holds no stranger's place any longer.
-    pub fn is_a_peers(&mut self) {
-        if std::mem::take(&mut self.stranger) {
-            self.worker.shared.strangers.fetch_sub(1, Ordering::Relaxed);
-        }
+    /// Whether it is one too many, and here only to be told so.
+    pub fn is_over(&self) -> bool {
+        self.seat.is_standing()
+    }
+
+    /// It waits from `now` on for a request, `fresh` for its first; a newcomer may be given its seat.
+    pub fn wait(&self, now: Instant, fresh: bool) {
+        self.seat.wait(self.worker.moment(now), fresh);
+    }
+
+    /// A request has come. `false`: its seat was given away, and this is its last one.
+    pub fn resume(&self) -> bool {
+        self.seat.resume()
+    }
+
+    /// Waits until its seat is given away.
+    pub async fn left(&self) {
+        std::future::poll_fn(|context| self.seat.poll_left(context)).await;
     }
 
     /// Whose connection it is.
@@ -302,10 +313,6 @@ impl Drop for Counted {
     fn drop(&mut self) {
         let worker = &self.worker;
         worker.open.set(worker.open.get().saturating_sub(1));
-        worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
-        if self.stranger {
-            worker.shared.strangers.fetch_sub(1, Ordering::Relaxed);
-        }
         if worker.is_draining() {
             worker.closed.notify_one();
         }
@@ -314,9 +321,6 @@ impl Drop for Counted {
 
 /// How long a worker that drains still waits for the first request of a connection.
 pub(crate) const LAST_WORDS: Duration = Duration::from_millis(200);
-
-/// So many connections beyond the ceiling are still told why they are not served.
-const OVER_CEILING: usize = 64;
 
 /// A timer that is due sooner than those of requests, as long as there are requests.
 ///

@@ -11,7 +11,9 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::{Head, Manner, Outlet, Value, problem};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Gone, Head, Manner, Outlet, Value, problem};
 use crate::client::After;
 use crate::config::Upstream;
 use crate::http1::Version;
@@ -111,7 +113,7 @@ impl Relay<'_, '_> {
         // The gateway may have been told to end since the question was asked.
         self.manner.keep_alive &= !self.worker.is_draining();
         match pass {
-            Pass::Body if !self.manner.head_only => self.pass_body(answer, client).await,
+            Pass::Body if !self.manner.head_only => self.pass_body(lookup, answer, client).await,
             Pass::Body | Pass::Head => {
                 let Answer { head, buffer, connection } = answer;
                 self.discard_body(&head, &buffer, connection);
@@ -174,6 +176,7 @@ impl Relay<'_, '_> {
     /// Passes head and body on, in one write where the body has come already.
     async fn pass_body(
         &mut self,
+        lookup: &Lookup,
         answer: Answer,
         client: &mut impl Outlet,
     ) -> Result<After, Refusal> {
@@ -181,6 +184,7 @@ impl Relay<'_, '_> {
             // HTTP/1.0 knows no chunks: the end of the connection ends the answer.
             self.manner.keep_alive = false;
         }
+        let whole = Instant::now() + whole_time(self.upstream, lookup);
         let mut body = Body::new(&answer.head, self.manner.version, self.upstream);
         let Answer { head, mut buffer, mut connection } = answer;
         let out = self.head(&head, &buffer);
@@ -189,16 +193,17 @@ impl Relay<'_, '_> {
         let first = buffer.get(head.len()..).unwrap_or_default();
         let (mut ended, piece) = body.frame(first, &mut framed).map_err(Refusal::Upstream)?;
         self.record.begin(&out);
-        let begun = client.begin(self.worker, &out, piece, ended).await;
-        begun.map_err(|_| Refusal::ClientClosed)?;
+        let begun = timeout_at(whole, client.begin(self.worker, &out, piece, ended)).await;
+        begun.unwrap_or(Err(Gone)).map_err(|_| Refusal::ClientClosed)?;
         self.record.add_body_bytes(piece.len());
         buffer.reserve_exact(body.room().saturating_sub(buffer.len()));
         while !ended {
             buffer.clear();
             framed.clear();
+            let stall = Instant::now() + self.upstream.stall_timeout;
             let read = tokio::select! {
                 biased;
-                read = body.read(&mut connection, &mut buffer, self.upstream.stall_timeout) => read,
+                read = body.read(&mut connection, &mut buffer, stall.min(whole)) => read,
                 () = client.gone() => return Ok(After::Reset),
             };
             if let Some(trace) = trace {
@@ -207,12 +212,15 @@ impl Relay<'_, '_> {
             let piece;
             (ended, piece) = match read.and_then(|()| body.frame(&buffer, &mut framed)) {
                 Ok(framed) => framed,
+                Err(UpstreamFault::Stalled) if whole <= stall => {
+                    return Ok(self.cut(UpstreamFault::TooSlow));
+                }
                 Err(fault) => return Ok(self.cut(fault)),
             };
             if let Some(trace) = trace.filter(|_| ended) {
                 trace.ended();
             }
-            if client.send(piece, ended).await.is_err() {
+            if !matches!(timeout_at(whole, client.send(piece, ended)).await, Ok(Ok(()))) {
                 return Ok(After::Reset);
             }
             self.record.add_body_bytes(piece.len());
@@ -293,9 +301,9 @@ impl Body {
         &self,
         connection: &mut Connection,
         buffer: &mut Vec<u8>,
-        stall: Duration,
+        until: Instant,
     ) -> Result<(), UpstreamFault> {
-        match connection.read_body(buffer, self.room(), stall).await {
+        match connection.read_body(buffer, self.room(), until).await {
             Ok(0) => Err(UpstreamFault::Invalid("it ended before its end")),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(UpstreamFault::Stalled),
@@ -339,6 +347,15 @@ impl Body {
                 }
             }
         }
+    }
+}
+
+/// How long a whole answer may take from its head, whoever of the two is slow: it holds one of the peer's
+/// places for lookups in flight.
+fn whole_time(upstream: &Upstream, lookup: &Lookup) -> Duration {
+    match lookup {
+        Lookup::List { .. } => upstream.answer_timeout.saturating_mul(10),
+        Lookup::Search { .. } | Lookup::View { .. } => upstream.answer_timeout,
     }
 }
 

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use super::args::CheckOptions;
 use super::{Exit, complain, say};
 use crate::config::{Config, Problem, Severity, Upstream, UpstreamHost};
+use crate::limits::Ceilings;
+use crate::policy::Policy;
 use crate::server::{LoopbackSource, check_source, resolve};
 
 /// Runs the command.
@@ -23,6 +25,9 @@ pub(super) fn run(options: &CheckOptions) -> Exit {
         show(&findings.render(&super::serve::renderer(std::io::stderr().is_terminal())));
     }
     if !options.quiet {
+        if let Some(room) = findings.room() {
+            complain(&room);
+        }
         complain(&findings.summary(&options.config, options.strict));
     }
     match findings.are_findings(options.strict) {
@@ -90,6 +95,35 @@ impl Findings {
         problems.chain(loopback).collect()
     }
 
+    /// What the configured numbers of client connections come to, where the configuration is valid.
+    fn room(&self) -> Option<String> {
+        let config = self.config.as_ref().filter(|_| self.errors() == 0)?;
+        let limits = &config.limits;
+        let ceilings = Ceilings::new(limits.max_connections, limits.unknown_connections);
+        let own = |policy: &Policy| {
+            let share = policy.connections.as_ref()?.value;
+            Some(format!("{} {}", policy.name, ceilings.share(Some(share))))
+        };
+        let own: Vec<String> = config.policies.iter().filter_map(own).collect();
+        let own = match own.len() {
+            0 => String::new(),
+            1..=MOST_NAMED => format!(" ({})", own.join(", ")),
+            count => format!(" ({count} policies say otherwise)"),
+        };
+        let handshakes = match config.listeners.iter().any(|listener| listener.tls.is_some()) {
+            true => format!(" and {} TLS handshakes of theirs under way", ceilings.handshakes),
+            false => String::new(),
+        };
+        Some(format!(
+            "client connections at once: {} in all, of them {} of a peer{own}; callers in no policy {} \
+             together, {} from one address{handshakes}",
+            ceilings.all,
+            ceilings.share(None),
+            ceilings.unknown,
+            ceilings.unknown_each,
+        ))
+    }
+
     /// The closing line.
     fn summary(&self, path: &Path, strict: bool) -> String {
         let file = path.display();
@@ -142,6 +176,9 @@ pub(super) fn show(text: &str) {
     // Where standard error is closed nobody can be told so.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
+
+/// Peers with a share of their own that are named one by one.
+const MOST_NAMED: usize = 8;
 
 fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })

@@ -236,10 +236,10 @@ impl Sender {
     /// What would be known of the connection.
     fn facts(&self, snapshot: &Snapshot, asked: &Asked) -> Result<ConnectionFacts, String> {
         let socket = SocketAddr::new(self.from.ip(), 0);
-        let mut facts = ConnectionFacts::at_accept(snapshot, socket, asked.listener);
+        let (mut facts, _) = ConnectionFacts::at_accept(snapshot, socket, asked.listener);
         if facts.source == ClientSource::ProxyProtocol {
             let named = self.proxied_for.map(|client| SocketAddr::new(client, 0));
-            facts = facts.announced(snapshot, named);
+            (facts, _) = facts.announced(snapshot, named);
         }
         match &asked.spoken {
             Spoken::Plain => {}

@@ -7,6 +7,7 @@ use super::complaint::Complaint;
 use super::rate;
 use super::reader::{Field, Section};
 use super::units::show_size;
+use crate::limits::seats;
 use crate::policy::Rate;
 
 const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
@@ -15,6 +16,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 const RATE: Rate = rate::per_second(1000, 2000);
 const UNKNOWN_RATE: Rate = rate::per_second(1, 5);
+const HANDSHAKE_RATE: Rate = rate::per_second(10, 50);
+const UNKNOWN_CONNECTIONS: usize = 32;
 
 /// Reads `[limits]`.
 pub(super) fn read(mut section: Section<'_>) -> Limits {
@@ -43,8 +46,11 @@ pub(super) fn read(mut section: Section<'_>) -> Limits {
     let max_header_fields = count("max_header_fields", 64, 1024);
     let max_requests_per_connection = count("max_requests_per_connection", 1000, u32::MAX);
     let max_connections = count("max_connections", 10_000, 1_000_000);
+    let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
+    let unknown_connections = unknown_connections(&mut section, max_connections);
     let gateway_rate = section.placed("rate", RATE, rate::read);
     let unknown_rate = section.placed("unknown_rate", UNKNOWN_RATE, rate::read);
+    let handshake_rate = section.placed("handshake_rate", HANDSHAKE_RATE, rate::read);
     section.finish();
     Limits {
         head_timeout,
@@ -55,8 +61,28 @@ pub(super) fn read(mut section: Section<'_>) -> Limits {
         max_header_fields: usize::try_from(max_header_fields).unwrap_or(usize::MAX),
         max_requests_per_connection,
         max_connection_age,
-        max_connections: usize::try_from(max_connections).unwrap_or(usize::MAX),
+        max_connections,
+        unknown_connections,
+        handshake_rate,
         rate: gateway_rate,
         unknown_rate,
     }
+}
+
+/// How many connections one caller in no policy may have: as a rule a few, and never more than all such
+/// callers together.
+fn unknown_connections(section: &mut Section<'_>, max_connections: usize) -> usize {
+    let most = seats::unknown_of(max_connections);
+    let written = section.take("unknown_connections").and_then(|field| {
+        let number = usize::try_from(field.whole(1, 1_000_000)?).ok()?;
+        if number > most {
+            let message = format!("{number} connections do not fit");
+            let label =
+                format!("allowed: 1 to {most}, which all callers in no policy have together");
+            let help = "that is a quarter of max_connections: lower this, or raise that";
+            field.refuse(Complaint::new(message, label).help(help));
+        }
+        Some(number)
+    });
+    written.unwrap_or(UNKNOWN_CONNECTIONS).min(most)
 }

@@ -28,6 +28,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) variables: Variables<'a>,
     pub(super) now: Timestamp,
     pub(super) gateway_rate: Rate,
+    pub(super) max_connections: usize,
 }
 
 /// A policy with what is needed to point into its file.
@@ -98,6 +99,7 @@ fn policy(
     let actions = root.placed("actions", granted, actions);
     let rate = rate_within(&mut root, surroundings.gateway_rate);
     let concurrent = root.placed("concurrent", CONCURRENT, |f| f.whole(1, MOST_CONCURRENT));
+    let connections = connections(&mut root, surroundings.max_connections, &concurrent);
     let min_search_length = root.placed("min_search_length", MIN_SEARCH_LENGTH, min_search_length);
     let enabled = root.placed("enabled", true, enabled);
     let valid_from = root.take("valid_from").and_then(|field| Some((timestamp(&field)?, field)));
@@ -115,6 +117,7 @@ fn policy(
         actions,
         rate,
         concurrent,
+        connections,
         min_search_length,
         enabled,
         valid_from: valid_from.map(|(from, _)| from),
@@ -186,6 +189,30 @@ fn rate_within(root: &mut Section<'_>, gateway: Rate) -> Placed<Rate> {
         }
     }
     placed
+}
+
+/// How many client connections the peer may have, where its policy says so.
+fn connections(
+    root: &mut Section<'_>,
+    max_connections: usize,
+    concurrent: &Placed<u32>,
+) -> Option<Placed<usize>> {
+    let field = root.take("connections")?;
+    let number = usize::try_from(field.whole(1, 1_000_000)?).ok()?;
+    if number > max_connections {
+        let message = format!("{number} connections do not fit into the gateway's");
+        let label =
+            format!("allowed: 1 to {max_connections}, which is max_connections in [limits]");
+        field.refuse(Complaint::new(message, label).help("lower this, or raise that"));
+    } else if number < usize::try_from(concurrent.value).unwrap_or(usize::MAX) {
+        let message = format!(
+            "{} lookups at once never come over {number} connections: XiVO opens one for each",
+            concurrent.value
+        );
+        let help = "raise `connections`, or lower `concurrent`";
+        field.doubt(Complaint::new(message, "fewer than `concurrent`").help(help));
+    }
+    Some(Placed { value: number, place: field.place(), written: true })
 }
 
 fn min_search_length(field: &Field<'_>) -> Option<u8> {

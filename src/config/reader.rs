@@ -267,7 +267,15 @@ const HOMES: [(&str, &[&str]); 8] = [
     ("at the top of the file, before the first section", &["workers", "state_directory"]),
     (
         "at the top of a policy's file, before any section",
-        &["hosts", "actions", "concurrent", "min_search_length", "valid_from", "valid_until"],
+        &[
+            "hosts",
+            "actions",
+            "concurrent",
+            "connections",
+            "min_search_length",
+            "valid_from",
+            "valid_until",
+        ],
     ),
     ("in [[listen]]", &["address", "server_names", "http2", "trusted_proxies"]),
     (
@@ -280,6 +288,7 @@ const HOMES: [(&str, &[&str]); 8] = [
             "timeout",
             "list_timeout",
             "stall_timeout",
+            "answer_timeout",
             "max_answer",
             "ca",
             "pin_sha256",
@@ -300,6 +309,8 @@ const HOMES: [(&str, &[&str]); 8] = [
             "max_requests_per_connection",
             "max_connection_age",
             "max_connections",
+            "unknown_connections",
+            "handshake_rate",
             "unknown_rate",
         ],
     ),

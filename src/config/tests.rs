@@ -175,7 +175,7 @@ const BAD_MAIN: &[(&str, &str, &str, &str)] = &[
     // Keys and sections.
     ("timeuot = \"1s\"", "5:1", "unknown key \"timeuot\" in [upstream]", "did you mean `timeout`?"),
     ("list-timeout = \"1s\"", "5:1", "unknown key \"list-timeout\"", "did you mean `list_timeout`?"),
-    ("zzz = 1", "5:1", "unknown key \"zzz\"", "known here: ca, connect_timeout,"),
+    ("zzz = 1", "5:1", "unknown key \"zzz\"", "known here: answer_timeout, ca,"),
     ("[limit]\nx = 1", "5:2", "unknown section \"limit\" at the top of the file", "`limits`"),
     ("[limits]\nrate = { per_second = 99, brst = 2, burst = 99 }", "6:27", "unknown key \"brst\" in [limits.rate]", "`burst`"),
     ("[whoami]\nenable = true", "6:1", "unknown key \"enable\"", "`enabled`"),

@@ -41,7 +41,7 @@ pub(super) fn read(mut section: Section<'_>, base: &Path) -> Option<Upstream> {
         };
         section.value(key, Duration::from_millis(millis), read)
     };
-    let answer_timeout = timeout("timeout", 900, &|allowed| {
+    let head_timeout = timeout("timeout", 900, &|allowed| {
         (allowed >= PATIENCE_OF_XIVO).then(|| {
             let message = "the far XiVO gives up after one second without a byte";
             Complaint::new(message, "a later answer is worth nothing").help("write \"900ms\"")
@@ -49,13 +49,18 @@ pub(super) fn read(mut section: Section<'_>, base: &Path) -> Option<Upstream> {
     });
     let connect_timeout = timeout("connect_timeout", 250, &|allowed| {
         let label = "`timeout` ends first: it includes connecting";
-        (allowed > answer_timeout).then(|| Complaint::new("longer than `timeout`", label))
+        (allowed > head_timeout).then(|| Complaint::new("longer than `timeout`", label))
     });
     let list_timeout = timeout("list_timeout", 30_000, &|allowed| {
         let label = "XiVO builds the whole list before its first byte";
-        (allowed < answer_timeout).then(|| Complaint::new("shorter than `timeout`", label))
+        (allowed < head_timeout).then(|| Complaint::new("shorter than `timeout`", label))
     });
     let stall_timeout = timeout("stall_timeout", 5000, &|_| None);
+    let answer_timeout = timeout("answer_timeout", 60_000, &|allowed| {
+        let label = "a stalled answer is cut off by `answer_timeout` first";
+        let message = "shorter than `stall_timeout`";
+        (allowed < stall_timeout).then(|| Complaint::new(message, label))
+    });
     let max_answer = section.value("max_answer", 64 << 20, |f| f.size(1 << 10, 64 << 30));
     let send_proxy_protocol = send_proxy_protocol(&mut section, url_field.as_ref(), url.as_ref());
     let tls = tls::read(&mut section, base, url_field.as_ref().zip(url.as_ref()));
@@ -70,9 +75,10 @@ pub(super) fn read(mut section: Section<'_>, base: &Path) -> Option<Upstream> {
         source,
         danger_loopback_source,
         connect_timeout,
-        timeout: answer_timeout,
+        timeout: head_timeout,
         list_timeout,
         stall_timeout,
+        answer_timeout,
         max_answer,
         tls: tls.tls,
         ca: tls.ca,

@@ -43,6 +43,11 @@ impl Moment {
     pub fn since_start(elapsed: Duration) -> Self {
         Self(saturating_nanos(elapsed).min(Self::LAST))
     }
+
+    /// The nanoseconds until then.
+    pub(crate) fn nanos(self) -> u64 {
+        self.0
+    }
 }
 
 /// A bucket that holds at most `burst` tokens and earns one every `period / requests`.
@@ -88,6 +93,16 @@ impl Bucket {
     fn interval(&self) -> u64 {
         saturating_nanos(self.quota.replenish_interval())
     }
+
+    /// Puts a token back that was spent a while ago, as [`Token::give_back`] does at once. What the bucket
+    /// earned meanwhile it keeps, so it gains at most the time between.
+    pub(super) fn give_back(&self) {
+        let interval = self.interval();
+        // The number never gets below zero, since it holds an interval for each token that is out.
+        // Saturation only keeps a future mistake from turning into a bucket that is shut for centuries.
+        let earlier = |arrival: u64| Some(arrival.saturating_sub(interval));
+        let _always_ok = self.arrival.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, earlier);
+    }
 }
 
 /// A token that was spent. Dropping it leaves it spent.
@@ -112,12 +127,7 @@ impl Token<'_> {
     /// between the two moments, and never more than this one token. Both moments belong to requests
     /// that are being admitted at the same time, so this is microseconds of credit.
     pub fn give_back(self) {
-        let interval = self.0.interval();
-        // The number never gets below zero, since it holds an interval for each token that is out.
-        // Saturation only keeps a future mistake from turning into a bucket that is shut for centuries.
-        let earlier = |arrival: u64| Some(arrival.saturating_sub(interval));
-        let _always_ok =
-            self.0.arrival.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, earlier);
+        self.0.give_back();
     }
 }
 

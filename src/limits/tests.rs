@@ -303,7 +303,12 @@ fn all_threads_together_get_exactly_the_burst() {
 #[test]
 fn all_threads_together_get_exactly_the_gateways_burst_and_peers_pay_for_no_more() {
     let (of_gateway, of_peer) = (500, 2000);
-    let limits = GatewayLimits::new(&rate(1, SECOND, of_gateway), &rate(1, SECOND, 1), 10);
+    let limits = GatewayLimits::new(
+        &rate(1, SECOND, of_gateway),
+        &rate(1, SECOND, 1),
+        &rate(1, SECOND, 1),
+        10,
+    );
     let peer = PeerLimits::new(&rate(1, SECOND, of_peer), 1);
     let refusals = on_threads(|| {
         let all = (0..1000).filter_map(|_| limits.admit(&peer, at_ms(0)).err());
@@ -318,21 +323,24 @@ fn all_threads_together_get_exactly_the_gateways_burst_and_peers_pay_for_no_more
 #[test]
 fn a_refusal_by_the_gateway_leaves_the_peer_its_tokens() {
     let peer = PeerLimits::new(&rate(1, SECOND, 4), 1);
-    let empty = GatewayLimits::new(&rate(1, MINUTE, 1), &rate(1, SECOND, 1), 10);
+    let empty =
+        GatewayLimits::new(&rate(1, MINUTE, 1), &rate(1, SECOND, 1), &rate(1, SECOND, 1), 10);
     let _spent = empty.admit(&PeerLimits::new(&rate(1, SECOND, 1), 1), at_ms(0)).unwrap();
     for _ in 0..100 {
         let refused = empty.admit(&peer, at_ms(0)).unwrap_err();
         assert_eq!((refused.limit, refused.retry_after_seconds.get()), (Limit::Gateway, 60));
     }
 
-    let fresh = GatewayLimits::new(&rate(1, SECOND, 100), &rate(1, SECOND, 1), 10);
+    let fresh =
+        GatewayLimits::new(&rate(1, SECOND, 100), &rate(1, SECOND, 1), &rate(1, SECOND, 1), 10);
     let admitted = (0..100).filter(|_| fresh.admit(&peer, at_ms(0)).is_ok()).count();
     assert_eq!(admitted, 4);
 }
 
 #[test]
 fn a_refusal_by_the_peers_rate_leaves_the_gateway_its_tokens() {
-    let limits = GatewayLimits::new(&rate(1, SECOND, 5), &rate(1, SECOND, 1), 10);
+    let limits =
+        GatewayLimits::new(&rate(1, SECOND, 5), &rate(1, SECOND, 1), &rate(1, SECOND, 1), 10);
     let greedy = PeerLimits::new(&rate(1, MINUTE, 2), 1);
     let admitted = (0..100).filter(|_| limits.admit(&greedy, at_ms(0)).is_ok()).count();
     assert_eq!(admitted, 2);
@@ -354,7 +362,8 @@ fn retry_after_is_rounded_up_and_at_least_one() {
 
 #[test]
 fn who_waits_for_retry_after_is_admitted() {
-    let limits = GatewayLimits::new(&rate(100, SECOND, 100), &rate(1, SECOND, 1), 10);
+    let limits =
+        GatewayLimits::new(&rate(100, SECOND, 100), &rate(1, SECOND, 1), &rate(1, SECOND, 1), 10);
     let peer = PeerLimits::new(&rate(7, MINUTE, 3), 1);
     let mut now = 123;
     let mut refusals = 0;
@@ -425,7 +434,8 @@ fn the_slot_of_a_lookup_that_panics_is_free_again() {
 
 #[test]
 fn unknown_callers_have_a_bucket_per_address_or_per_64() {
-    let limits = GatewayLimits::new(&rate(1, SECOND, 1), &rate(1, SECOND, 2), 100);
+    let limits =
+        GatewayLimits::new(&rate(1, SECOND, 1), &rate(1, SECOND, 2), &rate(1, SECOND, 2), 100);
     let asks = |text: &str| limits.unknown(client(text), at_ms(0));
     assert!(asks("192.0.2.1").is_ok() && asks("::ffff:192.0.2.1").is_ok());
     let refused = asks("192.0.2.1").unwrap_err();
@@ -442,7 +452,8 @@ fn unknown_callers_have_a_bucket_per_address_or_per_64() {
 
 #[test]
 fn strangers_spend_nothing_of_the_gateways() {
-    let limits = GatewayLimits::new(&rate(1, SECOND, 3), &rate(1, SECOND, 1), 100);
+    let limits =
+        GatewayLimits::new(&rate(1, SECOND, 3), &rate(1, SECOND, 1), &rate(1, SECOND, 1), 100);
     for host in 0..200 {
         let _refusal = limits.unknown(client(&format!("192.0.2.{host}")), at_ms(0));
     }
@@ -453,7 +464,12 @@ fn strangers_spend_nothing_of_the_gateways() {
 
 #[test]
 fn all_threads_together_get_exactly_the_burst_of_a_new_stranger() {
-    let limits = GatewayLimits::new(&rate(1, SECOND, 1), &rate(1, SECOND, 5), UNKNOWN_CALLERS);
+    let limits = GatewayLimits::new(
+        &rate(1, SECOND, 1),
+        &rate(1, SECOND, 5),
+        &rate(1, SECOND, 5),
+        UNKNOWN_CALLERS,
+    );
     for host in 0..100 {
         let stranger = client(&format!("198.51.100.{host}"));
         let passed =
@@ -465,7 +481,8 @@ fn all_threads_together_get_exactly_the_burst_of_a_new_stranger() {
 #[test]
 fn the_table_of_strangers_is_bounded_and_the_evicted_start_anew() {
     let capacity = 256;
-    let limits = GatewayLimits::new(&rate(1, SECOND, 1), &rate(1, MINUTE, 1), capacity);
+    let limits =
+        GatewayLimits::new(&rate(1, SECOND, 1), &rate(1, MINUTE, 1), &rate(1, MINUTE, 1), capacity);
     let strangers: Vec<ClientAddress> =
         (0..20_000_u32).map(|n| ClientAddress::new(IpAddr::V4(n.into()))).collect();
     let mut most = 0;

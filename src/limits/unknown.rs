@@ -45,6 +45,14 @@ impl UnknownCallers {
         bucket.take(now).map(|token| token.spend())
     }
 
+    /// Puts a token back that `caller` has spent, unless the caller has been forgotten meanwhile: then its
+    /// bucket will be a full one.
+    pub(super) fn give_back(&self, caller: ClientAddress) {
+        if let Some(bucket) = self.buckets.get(&caller.unknown_caller_key()) {
+            bucket.give_back();
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.buckets.len()
     }

@@ -13,7 +13,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout_at};
 
 use super::Phase;
-use crate::address::ClientAddress;
 use crate::connection;
 use crate::gateway::{ConnectionFacts, Noted};
 use crate::record::WorkerLog;
@@ -107,10 +106,10 @@ async fn take(worker: &Rc<Worker>, accepted: io::Result<(TcpStream, SocketAddr)>
 }
 
 fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: usize) {
-    let facts = ConnectionFacts::at_accept(&worker.shared.snapshot(), address, listener);
-    match Counted::new(worker, facts.stranger) {
-        None => worker.diagnostics.unheard(ClientAddress::new(address.ip())),
-        Some((counted, over_ceiling)) => {
+    let (facts, guest) = ConnectionFacts::at_accept(&worker.shared.snapshot(), address, listener);
+    match Counted::new(worker, guest, facts.noted.opened.into_std()) {
+        Err(why) => worker.diagnostics.unheard(facts.shown_address(), why),
+        Ok(counted) => {
             let local = match worker.log.needs().local_address {
                 true => stream.local_addr().ok(),
                 false => None,
@@ -118,7 +117,7 @@ fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: 
             let local = local.map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
             let number = worker.shared.next_connection();
             let noted = Noted { number, local, ..*facts.noted }.into();
-            let facts = ConnectionFacts { over_ceiling, noted, ..facts };
+            let facts = ConnectionFacts { over_ceiling: counted.is_over(), noted, ..facts };
             connection::begin(counted, stream, facts);
         }
     }

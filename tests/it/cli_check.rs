@@ -97,8 +97,9 @@ fn programs_read_the_problems_as_json() {
 #[test]
 fn a_valid_configuration_is_said_to_be_valid_under_each_name_of_the_command() {
     let site = Site::new(MAIN, &[PEER]);
-    let valid = "phonebook-gateway: the configuration gateway.toml is valid: \
-                 1 peer, 1 listener, no warnings\n";
+    let valid = "phonebook-gateway: client connections at once: 10000 in all, of them 1250 of a peer; callers in no \
+                 policy 2500 together, 32 from one address\n\
+                 phonebook-gateway: the configuration gateway.toml is valid: 1 peer, 1 listener, no warnings\n";
     for words in [
         ["check", "--config", "gateway.toml"],
         ["--config", "gateway.toml", "check"],
@@ -110,6 +111,19 @@ fn a_valid_configuration_is_said_to_be_valid_under_each_name_of_the_command() {
     }
     let json = site.run(&["check", "--config", "gateway.toml", "--json", "-q"]);
     assert_eq!((json.code, json.stdout.as_str(), json.stderr.as_str()), (Some(0), "[]\n", ""));
+}
+
+#[test]
+fn what_the_numbers_of_connections_come_to_is_said() {
+    let (name, hosts) = PEER;
+    let main = MAIN.to_owned() + "[limits]\nmax_connections = 400\nunknown_connections = 9\n";
+    let site = Site::new(&main, &[(name, &format!("{hosts}connections = 300\n"))]);
+    let run = site.run(&["check", "-c", "gateway.toml"]);
+    let said = format!(
+        "client connections at once: 400 in all, of them 64 of a peer ({name} 300); callers in no policy 100 together, 9 \
+         from one address\n"
+    );
+    assert!(run.code == Some(0) && run.stderr.contains(&said), "{run:?}");
 }
 
 #[test]

@@ -19,6 +19,8 @@ mod client_behaviour;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod fairness;
+#[cfg(test)]
 mod http2;
 #[cfg(test)]
 mod layering;
@@ -54,6 +56,8 @@ mod report;
 mod report_from_outside;
 #[cfg(test)]
 mod report_page;
+#[cfg(test)]
+mod seats;
 #[cfg(test)]
 mod standard_streams;
 #[cfg(test)]

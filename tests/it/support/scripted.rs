@@ -6,7 +6,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{JoinHandle, spawn},
     time::Duration,
@@ -32,6 +32,7 @@ struct Shared {
     streams: Mutex<HashMap<usize, TcpStream>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     ended: Mutex<Vec<usize>>,
+    sent: AtomicUsize,
 }
 
 /// One connection of the gateway's. Dropping it closes it.
@@ -104,6 +105,11 @@ impl Scripted {
         })
     }
 
+    /// How many pieces have been sent, whether the gateway has read them or not.
+    pub(crate) fn sent(&self) -> usize {
+        self.shared.sent.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -171,7 +177,9 @@ impl Connection {
 
     /// Says whether the gateway still took it.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
-        self.stream.write_all(bytes).is_ok()
+        let sent = self.stream.write_all(bytes).is_ok();
+        self.shared.sent.fetch_add(1, Ordering::SeqCst);
+        sent
     }
 
     /// Lets it end with a reset.

@@ -1,0 +1,324 @@
+//! Claims about the seats. The moments are made up; nothing here waits.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::task::{Context, Wake};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(ms: u64) -> Moment {
+    Moment::since_start(Duration::from_millis(ms))
+}
+
+fn house(all: usize, unknown_each: usize) -> Arc<House> {
+    Arc::new(House::new(Ceilings::new(all, unknown_each)))
+}
+
+fn peer() -> Guest {
+    Guest::Peer { id: PeerId::next(), share: None }
+}
+
+fn peer_with(share: usize) -> Guest {
+    Guest::Peer { id: PeerId::next(), share: Some(share) }
+}
+
+fn caller(number: u32) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 | number))
+}
+
+/// So many seats of `guest`, each of which has been idle since its number in milliseconds.
+fn idle(house: &Arc<House>, guest: Guest, count: u64) -> Vec<Taken> {
+    (0..count)
+        .map(|number| {
+            let seat = house.enter(guest, at(number)).unwrap();
+            seat.wait(at(number), false);
+            seat
+        })
+        .collect()
+}
+
+/// So many seats of `guest`, on each of which a request is under way.
+fn busy(house: &Arc<House>, guest: Guest, count: usize) -> Vec<Taken> {
+    (0..count).map(|_| house.enter(guest, at(0)).unwrap()).collect()
+}
+
+fn has_left(seat: &Taken) -> bool {
+    seat.poll_left(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
+fn left(seats: &[Taken]) -> Vec<usize> {
+    (0..).zip(seats).filter(|(_, seat)| has_left(seat)).map(|(number, _)| number).collect()
+}
+
+#[test]
+fn a_peer_over_its_share_loses_its_own_longest_idle_connection_and_nobody_elses() {
+    let house = house(1000, 32);
+    let (greedy, honest) = (peer_with(10), peer());
+    let others = idle(&house, honest, 5);
+    let mut seats = idle(&house, greedy, 10);
+    seats[0].resume();
+    for expected in [vec![1], vec![1, 2], vec![1, 2, 3]] {
+        seats.push(house.enter(greedy, at(100)).unwrap());
+        assert_eq!(left(&seats), expected);
+    }
+    assert_eq!(left(&others), Vec::<usize>::new());
+}
+
+#[test]
+fn a_peer_whose_share_is_busy_meets_its_own_limit_and_the_others_come_in() {
+    let house = house(1000, 32);
+    let greedy = peer_with(10);
+    let _seats = busy(&house, greedy, 10);
+    assert_eq!(house.enter(greedy, at(1)).unwrap_err(), NoSeat::Peer(10));
+    let _others = busy(&house, peer(), 100);
+    assert_eq!(house.open(), 110);
+}
+
+#[test]
+fn a_full_house_makes_room_from_whoever_has_most_and_never_from_an_equal() {
+    let house = house(100, 32);
+    let (rich, poor) = (peer_with(60), peer_with(60));
+    let rich_seats = idle(&house, rich, 60);
+    let poor_seats = idle(&house, poor, 40);
+    let newcomer = peer();
+    let mut come = Vec::new();
+    for number in 0..20 {
+        come.push(house.enter(newcomer, at(1000)).unwrap());
+        assert_eq!((house.open(), left(&poor_seats).len()), (100 + number + 1, 0));
+    }
+    // Those that are asked to leave count until they have left, and there is a margin for them.
+    assert_eq!(left(&rich_seats), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn equals_do_not_displace_each_other() {
+    let house = house(10, 32);
+    let _seats: Vec<Taken> = (0..10).flat_map(|_| idle(&house, peer(), 1)).collect();
+    assert_eq!(house.enter(peer(), at(5)).unwrap_err(), NoSeat::House(10));
+}
+
+#[test]
+fn unknown_callers_make_room_for_peers_and_never_take_any() {
+    let house = house(8, 8);
+    let _unknown = [1, 2].map(|number| idle(&house, Guest::Unknown(caller(number)), 1));
+    let _peers = busy(&house, peer(), 6);
+    assert_eq!(house.enter(Guest::Unknown(caller(3)), at(9)).unwrap_err(), NoSeat::Unknown(2));
+    let _newcomers: Vec<Taken> = (0..2).map(|_| house.enter(peer(), at(9)).unwrap()).collect();
+    assert_eq!(house.enter(Guest::Unknown(caller(3)), at(9)).unwrap_err(), NoSeat::House(8));
+    assert_eq!(house.enter(peer(), at(9)).unwrap_err(), NoSeat::House(8));
+}
+
+#[test]
+fn an_unknown_caller_has_its_few_and_all_of_them_a_quarter() {
+    let house = house(400, 32);
+    let one = Guest::Unknown(caller(1));
+    let _one = busy(&house, one, 32);
+    assert_eq!(house.enter(one, at(1)).unwrap_err(), NoSeat::UnknownCaller(32));
+    let _others: Vec<Taken> =
+        (2..70).map(|n| house.enter(Guest::Unknown(caller(n)), at(1)).unwrap()).collect();
+    assert_eq!(house.enter(Guest::Unknown(caller(70)), at(1)).unwrap_err(), NoSeat::Unknown(100));
+    assert!(house.enter(peer(), at(1)).is_ok());
+}
+
+#[test]
+fn one_more_unknown_caller_displaces_one_that_has_several() {
+    let house = house(400, 32);
+    let hoards: Vec<Vec<Taken>> =
+        (1..=4).map(|n| idle(&house, Guest::Unknown(caller(n)), 25)).collect();
+    let _newcomer = house.enter(Guest::Unknown(caller(9)), at(5)).unwrap();
+    assert_eq!(hoards.iter().map(|hoard| left(hoard).len()).sum::<usize>(), 1);
+}
+
+#[test]
+fn a_hundred_attackers_leave_room_for_a_handshake_whose_certificate_may_yet_say_whose_it_is() {
+    let house = house(10_000, 32);
+    let mut attackers = Vec::new();
+    let mut now = 0;
+    // Each comes again and again, and none of its handshakes ever goes on.
+    for round in 0..40 {
+        for attacker in 0..100 {
+            now += 1;
+            if let Ok(seat) = house.enter(Guest::Handshake(caller(attacker)), at(now)) {
+                seat.wait(at(now), true);
+                attackers.push(seat);
+            }
+        }
+        let mut honest = house.enter(Guest::Handshake(caller(5000)), at(now)).expect("room");
+        honest.wait(at(now), true);
+        attackers.retain(|seat| !has_left(seat));
+        assert!(!has_left(&honest), "round {round}");
+        assert!(honest.resume());
+        honest.reseat(peer(), at(now)).unwrap();
+    }
+    assert!(house.open() <= 1250 + 1, "{}", house.open());
+}
+
+#[test]
+fn a_handshake_that_has_just_begun_is_not_displaced_by_its_own() {
+    let house = house(1000, 2);
+    let one = Guest::Handshake(caller(1));
+    let seats: Vec<Taken> = (0..2).map(|_| house.enter(one, at(0)).unwrap()).collect();
+    seats.iter().for_each(|seat| seat.wait(at(0), true));
+    assert_eq!(house.enter(one, at(900)).unwrap_err(), NoSeat::UnknownCaller(2));
+    let _third = house.enter(one, at(1100)).unwrap();
+    assert_eq!(left(&seats).len(), 1);
+}
+
+#[test]
+fn a_request_that_comes_as_its_seat_is_given_away_is_the_last_of_its_connection() {
+    let house = house(10, 32);
+    let guest = peer_with(1);
+    let first = house.enter(guest, at(0)).unwrap();
+    first.wait(at(0), false);
+    let second = house.enter(guest, at(1)).unwrap();
+    assert!(!first.resume(), "it was given away");
+    first.wait(at(2), false);
+    assert!(has_left(&first) && second.resume());
+    assert_eq!(house.open(), 2);
+    drop(first);
+    assert_eq!(house.open(), 1);
+}
+
+#[test]
+fn who_leaves_is_woken() {
+    struct Count(AtomicUsize);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let house = house(10, 32);
+    let guest = peer_with(1);
+    let seat = house.enter(guest, at(0)).unwrap();
+    seat.wait(at(0), false);
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&count));
+    assert!(seat.poll_left(&mut Context::from_waker(&waker)).is_pending());
+    let _other = house.enter(guest, at(1)).unwrap();
+    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    assert!(seat.poll_left(&mut Context::from_waker(&waker)).is_ready());
+}
+
+#[test]
+fn a_few_peers_are_told_that_there_is_no_seat_and_no_unknown_caller_is() {
+    let house = house(100, 32);
+    let guest = peer();
+    let told: Vec<Taken> = (0..20).filter_map(|_| house.stand(guest)).collect();
+    assert_eq!(told.len(), 8, "of one holder");
+    let others: Vec<Taken> = (0..100).filter_map(|_| house.stand(peer())).collect();
+    assert_eq!(others.len(), 56, "of all");
+    assert!(house.stand(Guest::Unknown(caller(1))).is_none());
+    drop((told, others));
+    assert_eq!(house.open(), 0);
+}
+
+#[test]
+fn a_peer_that_its_certificate_names_is_counted_as_such() {
+    let house = house(80, 4);
+    let mut seats = busy(&house, Guest::Handshake(caller(1)), 4);
+    let known = peer_with(3);
+    for (number, seat) in (0..).zip(&mut seats) {
+        let seated = seat.reseat(known, at(1));
+        assert_eq!(seated.is_ok(), number < 3, "{number}");
+    }
+    assert!(seats[3].stand(known) && seats[3].is_standing());
+    assert!(house.enter(Guest::Handshake(caller(1)), at(2)).is_ok());
+    assert_eq!(house.open(), 4);
+    drop(seats);
+    assert_eq!(house.open(), 0);
+}
+
+#[test]
+fn ceilings_fit_into_each_other() {
+    for all in (1..400).chain([1000, 10_000, 1_000_000]) {
+        let ceilings = Ceilings::new(all, 32);
+        assert!((1..=all).contains(&ceilings.unknown), "{ceilings:?}");
+        assert!((1..=all).contains(&ceilings.handshakes), "{ceilings:?}");
+        assert!((1..=all).contains(&ceilings.share(None)), "{ceilings:?}");
+        assert_eq!(ceilings.share(Some(all + 1)), all);
+    }
+    assert_eq!(Ceilings::new(10_000, 32).share(None), 1250);
+}
+
+/// What can happen to a connection.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Enter(usize),
+    Wait(usize),
+    Resume(usize),
+    Reseat(usize, usize),
+    Leave(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (0..8_usize).prop_map(Step::Enter),
+        4 => any::<usize>().prop_map(Step::Wait),
+        2 => any::<usize>().prop_map(Step::Resume),
+        1 => (any::<usize>(), 0..8_usize).prop_map(|(seat, guest)| Step::Reseat(seat, guest)),
+        3 => any::<usize>().prop_map(Step::Leave),
+    ];
+    proptest::collection::vec(step, 1..300)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+    // Whatever happens, no ceiling is exceeded, no busy connection is ended, and all is empty in the end.
+    #[test]
+    fn no_ceiling_is_exceeded(all in 1..40_usize, each in 1..6_usize, steps in steps()) {
+        let house = house(all, each);
+        let ceilings = house.ceilings();
+        let guests = [
+            peer_with(3), peer_with(5), peer(), Guest::Proxy,
+            Guest::Unknown(caller(1)), Guest::Unknown(caller(2)),
+            Guest::Handshake(caller(1)), Guest::Handshake(caller(3)),
+        ];
+        // Its seat, whose it is, and whether it waits.
+        let mut seats: Vec<(Taken, usize, bool)> = Vec::new();
+        for (now, step) in (0..).zip(steps) {
+            let now = at(now * 7);
+            let chosen = |number: usize| (!seats.is_empty()).then(|| number % seats.len());
+            match step {
+                Step::Enter(guest) => {
+                    if let Ok(seat) = house.enter(guests[guest], now) {
+                        seats.push((seat, guest, false));
+                    }
+                }
+                Step::Wait(number) => if let Some(at) = chosen(number) {
+                    seats[at].0.wait(now, number % 2 == 0);
+                    seats[at].2 = true;
+                },
+                Step::Resume(number) => if let Some(at) = chosen(number) && seats[at].0.resume() {
+                    seats[at].2 = false;
+                },
+                Step::Reseat(number, guest) => if let Some(at) = chosen(number)
+                    && seats[at].0.reseat(guests[guest], now).is_ok()
+                {
+                    seats[at].1 = guest;
+                },
+                Step::Leave(number) => if let Some(at) = chosen(number) {
+                    drop(seats.swap_remove(at));
+                },
+            }
+            for (seat, _, waits) in &seats {
+                prop_assert!(*waits || !has_left(seat), "a busy connection was ended");
+            }
+            let held = |wanted: &[usize]| {
+                let counts = |(seat, guest, _): &&(Taken, usize, bool)| wanted.contains(guest) && !has_left(seat);
+                seats.iter().filter(counts).count()
+            };
+            prop_assert!(held(&[0]) <= 3 && held(&[1]) <= 5);
+            prop_assert!(held(&[4, 6]) <= each && held(&[5]) <= each && held(&[7]) <= each);
+            prop_assert!(held(&[4, 5]) <= ceilings.unknown);
+            prop_assert!(held(&[6, 7]) <= ceilings.handshakes);
+            prop_assert!(held(&[0, 1, 2, 3, 4, 5, 6, 7]) <= all);
+            prop_assert_eq!(house.open(), seats.len());
+        }
+        seats.clear();
+        prop_assert_eq!(house.open(), 0);
+    }
+}
