@@ -79,14 +79,14 @@ pub struct Turn {
 
 /// How a request was dealt with, as far as its connection is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Served {
+pub struct Outcome {
     /// How the connection goes on.
     pub after: After,
     /// Whether the caller was refused, by no fault of XiVO's.
     pub refused: bool,
 }
 
-impl Served {
+impl Outcome {
     /// A request that was not refused.
     pub fn well(after: After) -> Self {
         Self { after, refused: false }

@@ -13,7 +13,7 @@ use crate::answer::problem::Audience;
 use crate::answer::relay::Relay;
 use crate::answer::{Gone, Manner, Outlet, problem};
 use crate::caller::{Caller, ClientSource};
-use crate::client::{After, Request, Served};
+use crate::client::{After, Outcome, Request};
 use crate::config::{Listener, Upstream};
 use crate::decide::{Permit, Verdict, action, decide};
 use crate::diagnostics;
@@ -56,7 +56,7 @@ pub async fn serve(
     client: &mut impl Outlet,
     (request, bytes): (Request, &[u8]),
     last: bool,
-) -> Served {
+) -> Outcome {
     let snapshot = worker.shared.snapshot();
     let Request { head, seen, answerable, turn } = request;
     let head = facts.heard(head);
@@ -85,7 +85,7 @@ pub async fn serve(
     let last = last || worker.is_draining();
     let mut manner = manner(head.as_ref().ok(), bytes, last, request_id);
     let refusal = match exchange.proxy(head, manner, client, &mut record).await {
-        Ok(after) => return Served::well(after),
+        Ok(after) => return Outcome::well(after),
         Err(refusal) => refusal,
     };
     let refused = refusal.is_the_callers();
@@ -100,11 +100,11 @@ pub async fn serve(
     }
     worker.diagnostics.refused(&refusal, &snapshot, &origin, request_id.as_str());
     if !answerable {
-        return Served { after: After::Close, refused };
+        return Outcome { after: After::Close, refused };
     }
     if refusal == Refusal::ClientClosed {
         // A part of an answer may have been sent, and must not look like all of it.
-        return Served { after: After::Reset, refused };
+        return Outcome { after: After::Reset, refused };
     }
     let after = match exchange.refuse(&refusal, &manner, client, &mut record).await {
         Err(Gone) => After::Reset,
@@ -112,7 +112,7 @@ pub async fn serve(
         Ok(()) if refusal.closes() => After::Linger,
         Ok(()) => After::Close,
     };
-    Served { after, refused }
+    Outcome { after, refused }
 }
 
 /// How many requests of a connection may be refused one after the other; with that one it ends.
