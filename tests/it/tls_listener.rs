@@ -89,6 +89,7 @@ fn patient(setup: Setup) -> Setup {
     setup
         .limits("max_requests_per_connection = 1000000000")
         .limits("unknown_rate = { per_second = 100000, burst = 100000 }")
+        .limits("handshake_rate = { per_second = 100000, burst = 100000 }")
 }
 
 /// A policy that is known by a certificate: `rule` are the lines of its section.
