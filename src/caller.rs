@@ -43,9 +43,10 @@ pub enum CertificateFault {
     Expired,
     /// Now is before its first day.
     NotYetValid,
-    /// The same of a certificate between it and its authority: it has expired, or is not valid yet.
+    /// The same of a certificate between it and its authority: it has expired, is not valid yet, or
+    /// stands in the `crl`.
     IssuerNotValid,
-    /// It stands in the `crl`.
+    /// It stands in the `crl`, whatever else is wrong with it or with the `crl`.
     Revoked,
     /// The `crl` says nothing of its issuer, or is too old to be believed.
     RevocationUnknown,
@@ -88,7 +89,12 @@ impl CertificateFault {
 
 impl Shown<'_> {
     /// Whether this certificate is one that `rule` names. A key that the rule names is believed
-    /// without an authority, yet not beyond its certificate's dates, nor once it is revoked.
+    /// without an authority, yet not with a certificate that is out of date, or that a loaded
+    /// revocation list names, however old that list.
+    ///
+    /// Dates and lists speak of certificates and not of keys: whoever holds a key can make another
+    /// certificate for it, with any dates, that no list names. So a pin is withdrawn by removing it from
+    /// the policy, and by nothing else.
     ///
     /// # Errors
     /// Why it is not.

@@ -25,7 +25,7 @@ mod fingerprint;
 mod revocations;
 
 pub use fingerprint::{Fingerprint, NoFingerprint};
-pub use revocations::RevocationList;
+pub use revocations::{RevocationList, Revocations};
 
 use distinguished_name::{bmp, rfc2253};
 

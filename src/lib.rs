@@ -48,6 +48,7 @@ pub mod connection;
 pub mod decide;
 pub mod demo;
 pub mod diagnostics;
+pub mod files;
 pub mod forwarded;
 pub mod gateway;
 pub mod http1;

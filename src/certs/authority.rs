@@ -12,6 +12,7 @@ use x509_parser::time::ASN1Time;
 
 use super::{CertsError, For, ServerName, inventory};
 use crate::certificate::{Certificate, Hex};
+use crate::files::{self, Most};
 use crate::tls::{self, Material};
 
 /// How long an authority is valid unless something else was asked for.
@@ -78,8 +79,10 @@ impl Authority {
         }
         let unusable =
             |file: &Path, why| CertsError::Unusable(tls::LoadError { file: file.to_owned(), why });
-        let text = std::fs::read_to_string(private_key)
-            .map_err(|error| unusable(private_key, format!("it cannot be read: {error}")))?;
+        let text = files::read(private_key, Most::TEXT)
+            .map_err(|fault| unusable(private_key, fault.to_string()))?;
+        let text = String::from_utf8(text)
+            .map_err(|error| unusable(private_key, format!("it is no PEM file: {error}")))?;
         let key = KeyPair::from_pem(&text).map_err(|error| {
             unusable(private_key, format!("nothing can be signed with this key: {error}"))
         })?;

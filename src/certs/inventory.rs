@@ -14,6 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use crate::caller::Shown;
 use crate::certificate::{Certificate, RevocationList};
 use crate::config::Config;
+use crate::files::{self, Most};
 use crate::place::Place;
 use crate::policy::{CertificateRule, Policy};
 use crate::tls::{self, EXPIRY_NOTICE, Material, TlsSettings};
@@ -168,7 +169,7 @@ pub fn files_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Whether the file holds a private key and no certificate.
 fn is_key(file: &Path) -> bool {
-    let Ok(text) = fs::read(file) else { return false };
+    let Ok(text) = files::read(file, Most::REVOCATIONS) else { return false };
     let has = |what: &str| memchr::memmem::find(&text, what.as_bytes()).is_some();
     has("PRIVATE KEY-----") && !has("BEGIN CERTIFICATE") && !has("BEGIN X509 CRL")
 }
@@ -310,7 +311,7 @@ fn rows(file: &Path, key: Option<&Path>) -> Vec<Row> {
 
 /// The revocation lists of a file, or `None` where it has none.
 fn revocations(file: &Path) -> Option<Vec<Holding>> {
-    let text = fs::read(file).ok()?;
+    let text = files::read(file, Most::REVOCATIONS).ok()?;
     let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&text).flatten().collect();
     let holding = |list: &CertificateRevocationListDer<'_>| match RevocationList::read(list) {
         Ok(list) => Holding::Revocations(list),
@@ -321,9 +322,12 @@ fn revocations(file: &Path) -> Option<Vec<Holding>> {
 
 /// Whether a listener could use the key with the certificate.
 fn key_state(certificate: &Path, private_key: &Path) -> KeyState {
-    let mode = match fs::File::open(private_key).and_then(|file| file.metadata()) {
+    let opened = files::open(private_key);
+    let mode = match opened.and_then(|file| Ok(file.metadata()?)) {
         Ok(metadata) => metadata.permissions().mode() & 0o777,
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return KeyState::Unread,
+        Err(fault) if fault.kind() == Some(io::ErrorKind::PermissionDenied) => {
+            return KeyState::Unread;
+        }
         Err(_) => 0,
     };
     match Material::load(&pair(certificate, private_key)) {

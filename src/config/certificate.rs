@@ -44,7 +44,8 @@ pub(super) fn read(field: &Field<'_>) -> Option<CertificateRule> {
     })
 }
 
-/// Warns of policies that name certificates which no listener can have shown, or believes.
+/// Warns of policies that name certificates which no listener can have shown, or believes, and of those
+/// that pin keys where an administrator may take a `crl` for what withdraws them.
 pub(super) fn compare(listeners: &[Listener], policies: &[Written]) -> Vec<Problem> {
     let tls = || listeners.iter().filter_map(|listener| listener.tls.as_ref());
     let speaks_tls = tls().next().is_some();
@@ -70,14 +71,35 @@ pub(super) fn compare(listeners: &[Listener], policies: &[Written]) -> Vec<Probl
             _ if speaks_tls && has_key => "only the key that it pins counts",
             _ => "nothing lets this peer in",
         };
-        let mark = match &written.certificate_span {
-            Some(span) => Mark::new(&written.document, span.clone(), label.to_owned()),
-            None => Mark::whole_file(&written.document),
-        };
-        let warning = Problem::warning(format!("`certificate`: {message}"), mark);
-        Some(warning.with_help(Some(help.to_owned())))
+        Some(doubt(written, message, label, help))
     };
-    policies.iter().filter_map(warning).collect()
+    let mut found: Vec<Problem> = policies.iter().filter_map(warning).collect();
+    if let Some(place) = tls().find(|tls| tls.crl.is_some()).map(|tls| &tls.place) {
+        let pins = |written: &&Written| {
+            let rule = written.policy.certificate.as_ref();
+            rule.is_some_and(|rule| !rule.public_key_sha256.is_empty())
+        };
+        let message = format!(
+            "it pins a key, and the `crl` at {place} revokes certificates: whoever holds the key can \
+             make another certificate for it, which no list names"
+        );
+        let label = "a new certificate for this key is let in until it is removed here";
+        let help = "to withdraw a pin, remove it from the policy. Where the list is to decide, name \
+                    the peer by san_dns, san_uri or common_name instead";
+        let pinned = policies.iter().filter(pins);
+        found.extend(pinned.map(|written| doubt(written, &message, label, help)));
+    }
+    found
+}
+
+/// A warning of a policy's `[certificate]`.
+fn doubt(written: &Written, message: &str, label: &str, help: &str) -> Problem {
+    let mark = match &written.certificate_span {
+        Some(span) => Mark::new(&written.document, span.clone(), label.to_owned()),
+        None => Mark::whole_file(&written.document),
+    };
+    let warning = Problem::warning(format!("`certificate`: {message}"), mark);
+    warning.with_help(Some(help.to_owned()))
 }
 
 /// The entries of a list as `read` understands them, and whether any were written.

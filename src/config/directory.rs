@@ -8,18 +8,15 @@ use std::sync::Arc;
 
 use super::gateway::Draft;
 use super::problem::{Document, Mark, Problem};
+use crate::files::{self, FileFault, Most};
 
 /// Reads the main file.
 pub(super) fn read_main(path: &Path) -> Result<Arc<Document>, Box<Problem>> {
     let help = match fs::metadata(path) {
-        // A pipe without a writer would be waited for.
-        Ok(metadata) if !metadata.is_file() => {
-            let mark = Mark::whole_file(&Document::unread(path.to_owned()));
-            let message = format!("{} is no regular file", path.display());
-            return Err(Box::new(Problem::error(message, mark)));
+        Ok(metadata) if metadata.is_file() => {
+            "the file has to be UTF-8 text that the gateway's user may read".to_owned()
         }
-        Ok(_) => "the file has to be UTF-8 text that the gateway's user may read".to_owned(),
-        Err(_) => "name another file with --config FILE".to_owned(),
+        _ => "name another file with --config FILE".to_owned(),
     };
     read_text(path).map_err(|problem| Box::new(problem.with_help(Some(help))))
 }
@@ -63,7 +60,9 @@ pub(super) fn read_policies(
         match fs::metadata(&path) {
             Ok(metadata) if !metadata.is_file() => {
                 let mark = Mark::whole_file(&Document::unread(path));
-                let message = "this is no regular file, and not read as a policy".to_owned();
+                let message = "this is no regular file, and not read as a policy: its peer is not \
+                               let in; allowed: a regular file, or a symbolic link to one"
+                    .to_owned();
                 found.push(Problem::warning(message, mark));
             }
             _ => match read_text(&path) {
@@ -92,9 +91,14 @@ fn policy_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn read_text(path: &Path) -> Result<Arc<Document>, Box<Problem>> {
-    let bytes = fs::read(path).map_err(|error| {
+    let bytes = files::read(path, Most::TEXT).map_err(|fault| {
         let mark = Mark::whole_file(&Document::unread(path.to_owned()));
-        Box::new(Problem::error(format!("{} cannot be read: {error}", path.display()), mark))
+        // The system's word begins with it; the others say what the file is.
+        let message = match fault {
+            FileFault::Io(error) => format!("{} cannot be read: {error}", path.display()),
+            fault => format!("{} cannot be read: {fault}", path.display()),
+        };
+        Box::new(Problem::error(message, mark))
     })?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Document::new(path.to_owned(), text)),

@@ -1,16 +1,15 @@
 //! What names had when the gateway ran last, in a file: a restart while no name server answers lets
 //! the known peers in.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Failure, Remembered, Table};
+use crate::files::{self, FileFault, Most};
 
 /// The file, `names.json` in the state directory.
 #[derive(Clone, Debug)]
@@ -21,9 +20,17 @@ pub struct State {
 /// Why the file is not what it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// It cannot be read or written.
+    /// It cannot be read.
     #[error("{}: {source}", file.display())]
-    Io {
+    Unread {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: FileFault,
+    },
+    /// It cannot be written.
+    #[error("{}: {source}", file.display())]
+    Unwritten {
         /// The file.
         file: PathBuf,
         /// Why.
@@ -119,10 +126,10 @@ impl State {
     /// # Errors
     /// [`StateError`]; then nothing was taken over.
     pub fn restore(&self, table: &mut Table) -> Result<bool, StateError> {
-        let text = match fs::read(&self.file) {
+        let text = match files::read(&self.file, Most::STATE) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(source) => return Err(StateError::Io { file: self.file.clone(), source }),
+            Err(fault) if fault.kind() == Some(io::ErrorKind::NotFound) => return Ok(false),
+            Err(source) => return Err(StateError::Unread { file: self.file.clone(), source }),
         };
         let broken = |why: String| StateError::Broken { file: self.file.clone(), why };
         let written: Written =
@@ -147,7 +154,7 @@ impl State {
     /// Replaces the file by what `table` knows, in one step and readable by the gateway's user alone.
     ///
     /// # Errors
-    /// [`StateError::Io`]; the file is then as it was.
+    /// [`StateError::Unwritten`]; the file is then as it was.
     pub fn save(&self, table: &Table) -> Result<(), StateError> {
         let name = |known: Remembered<'_>| WrittenName {
             name: known.name.to_owned(),
@@ -162,21 +169,11 @@ impl State {
             failing: known.failing.map(|(since, failure)| WrittenFailure::of(since, &failure)),
         };
         let written = Written { version: VERSION, names: table.remembered().map(name).collect() };
-        let text = serde_json::to_vec_pretty(&written).unwrap_or_default();
-        let new = self.file.with_extension("json.new");
-        let write = || {
-            if let Some(directory) = self.file.parent().filter(|directory| !directory.exists()) {
-                // It alone: a path of which more is missing is a mistake.
-                DirBuilder::new().mode(0o700).create(directory)?;
-            }
-            let mut options = OpenOptions::new();
-            let mut file: File =
-                options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            file.write_all(&text)?;
-            file.write_all(b"\n")?;
-            file.sync_all()?;
-            fs::rename(&new, &self.file)
-        };
-        write().map_err(|source| StateError::Io { file: self.file.clone(), source })
+        let mut text = serde_json::to_vec_pretty(&written).unwrap_or_default();
+        text.push(b'\n');
+        let directory = self.file.parent().unwrap_or(Path::new("."));
+        files::make_private_directory(directory)
+            .and_then(|()| files::replace(&self.file, &text, 0o600))
+            .map_err(|source| StateError::Unwritten { file: self.file.clone(), source })
     }
 }

@@ -1,14 +1,14 @@
 //! The key by which search terms are hashed, kept with the gateway's state so that a term has the same
 //! hash after a restart.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::TermKey;
+use crate::files::{self, FileFault, Most};
 
 /// The key's file in the state directory: random bytes, for the gateway's user alone.
 const FILE: &str = "search-terms.key";
@@ -35,7 +35,10 @@ pub fn load_key(state: &Path) -> TermKey {
 }
 
 fn read(path: &Path) -> io::Result<[u8; TermKey::LENGTH]> {
-    let bytes = fs::read(path)?;
+    let bytes = files::read(path, Most::STATE).map_err(|fault| match fault {
+        FileFault::Io(error) => error,
+        fault => io::Error::other(fault),
+    })?;
     let length = bytes.len();
     bytes.try_into().map_err(|_| {
         let wanted = TermKey::LENGTH;
@@ -46,13 +49,10 @@ fn read(path: &Path) -> io::Result<[u8; TermKey::LENGTH]> {
 /// Written beside and linked into its place, so that it is there whole or not at all, and of two
 /// gateways that make it at once both take the same.
 fn make(state: &Path, path: &Path) -> io::Result<[u8; TermKey::LENGTH]> {
-    fs::create_dir_all(state)?;
+    files::make_private_directory(state)?;
     let new = state.join(format!(".{FILE}.{}", std::process::id()));
     let key = random();
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(&key)?;
-    file.sync_all()?;
+    files::replace(&new, &key, 0o600)?;
     let linked = fs::hard_link(&new, path);
     fs::remove_file(&new)?;
     match linked {

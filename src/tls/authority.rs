@@ -18,30 +18,39 @@ use rustls::{
 };
 
 use crate::caller::CertificateFault;
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, Revocations};
 
 /// Judges clients' certificates by a listener's `client_ca` and `crl`.
 #[derive(Debug)]
 pub struct ClientAuthority {
     verifier: Option<Arc<dyn ClientCertVerifier>>,
+    revocations: Revocations,
     /// Differs between any two authorities of this process.
     revision: u64,
 }
 
 impl ClientAuthority {
-    /// An authority that believes the certificates in `roots`, and what `crls` revoke. Without
-    /// `roots` it believes none.
+    /// An authority that believes the certificates of `client_ca`, and what `crls` revoke. Without the
+    /// former it believes none.
     ///
-    /// Revocation is judged for the client's own certificate, and fails closed: with a list, one of
-    /// an issuer that the list is silent about, or when the list's next update is overdue, is not
-    /// believed (OpenSSL, and so nginx's `ssl_crl`, refuses these too).
+    /// Revocation fails closed. A certificate that one of the lists names is revoked, whatever else is
+    /// wrong with certificate or list; an intermediate one too. Beyond that, with a list, a client's
+    /// certificate is not believed whose issuer the lists are silent about, or when the next update of
+    /// its list is overdue (OpenSSL, and so nginx's `ssl_crl`, refuses these too).
     ///
     /// # Errors
     /// Why these roots or lists cannot be used.
     pub fn new(
-        roots: RootCertStore,
+        client_ca: &[CertificateDer<'static>],
         crls: Vec<CertificateRevocationListDer<'static>>,
     ) -> Result<Self, String> {
+        let authorities = client_ca.iter().map(|der| &**der);
+        let revocations = Revocations::new(crls.iter().map(|der| &**der), authorities)
+            .map_err(|error| error.to_string())?;
+        let mut roots = RootCertStore::empty();
+        for der in client_ca {
+            roots.add(der.clone()).map_err(|error| format!("no authority: {error}"))?;
+        }
         let verifier = match roots.is_empty() {
             true => None,
             false => {
@@ -58,7 +67,7 @@ impl ClientAuthority {
             }
         };
         static REVISIONS: AtomicU64 = AtomicU64::new(0);
-        Ok(Self { verifier, revision: REVISIONS.fetch_add(1, Ordering::Relaxed) })
+        Ok(Self { verifier, revocations, revision: REVISIONS.fetch_add(1, Ordering::Relaxed) })
     }
 
     /// A number that no other authority of this process has.
@@ -76,11 +85,19 @@ impl ClientAuthority {
         chain: &[CertificateDer<'_>],
         now: Timestamp,
     ) -> Result<(), CertificateFault> {
-        let verifier = self.verifier.as_ref().ok_or(CertificateFault::NoAuthority)?;
         let [leaf, intermediates @ ..] = chain else { return Err(CertificateFault::Broken) };
+        // Before all else: of several faults the verifier tells the first that it meets, and each is
+        // forgiven to a key that a policy pins, but this one.
+        if self.revocations.name(leaf) {
+            return Err(CertificateFault::Revoked);
+        }
+        let verifier = self.verifier.as_ref().ok_or(CertificateFault::NoAuthority)?;
         let seconds = u64::try_from(now.as_second()).unwrap_or_default();
         let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         match verifier.verify_client_cert(leaf, intermediates, now) {
+            Ok(_) if intermediates.iter().any(|der| self.revocations.name(der)) => {
+                Err(CertificateFault::IssuerNotValid)
+            }
             Ok(_) => Ok(()),
             Err(Error::InvalidCertificate(error)) => Err(fault(&error)),
             Err(_) => Err(CertificateFault::Broken),

@@ -164,7 +164,6 @@ fn cipher_name(suite: CipherSuite) -> &'static str {
 #[cfg(test)]
 mod tests {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
-    use rustls::RootCertStore;
 
     use super::*;
     use crate::place::Place;
@@ -182,9 +181,7 @@ mod tests {
     }
 
     fn believing(root: CertificateDer<'static>) -> ClientAuthority {
-        let mut roots = RootCertStore::empty();
-        roots.add(root).unwrap();
-        ClientAuthority::new(roots, Vec::new()).unwrap()
+        ClientAuthority::new(&[root], Vec::new()).unwrap()
     }
 
     fn pinned(certificate: &CertificateDer<'_>) -> CertificateRule {

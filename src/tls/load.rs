@@ -15,6 +15,7 @@ use rustls::sign::CertifiedKey;
 
 use super::ClientAuthority;
 use crate::certificate::Certificate;
+use crate::files::{self, Most};
 use crate::place::Place;
 
 /// What `tls` of a `[[listen]]` says.
@@ -166,7 +167,7 @@ fn certified_key(
     let fault = |file: &Path, why: String| LoadError { file: file.to_owned(), why };
     let chain = read_certificates(certificate)?;
     let leaf = leaf(certificate, &chain)?;
-    let key = read(private_key)?;
+    let key = read(private_key, Most::TEXT)?;
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| {
         let why = match error {
             pem::Error::NoItemsFound => no_key(&key),
@@ -211,7 +212,7 @@ fn no_key(pem: &[u8]) -> String {
 /// The file cannot be read, or is no such file.
 pub fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
     let fault = |why: String| LoadError { file: file.to_owned(), why };
-    let text = read(file)?;
+    let text = read(file, Most::TEXT)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let certificates =
         certificates.map_err(|error| fault(format!("it is no PEM file: {error}")))?;
@@ -223,20 +224,23 @@ pub fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Lo
 }
 
 fn authority(settings: &TlsSettings) -> Result<(ClientAuthority, Vec<Loaded>), LoadError> {
-    let mut roots = RootCertStore::empty();
     let mut client_ca = Vec::new();
+    let mut authorities = Vec::new();
     let mut crls: Vec<CertificateRevocationListDer<'static>> = Vec::new();
     if let Some(file) = &settings.client_ca {
-        for der in read_certificates(file)? {
+        authorities = read_certificates(file)?;
+        for der in &authorities {
             let fault = |why: String| LoadError { file: file.clone(), why };
-            let certificate = Certificate::read(&der).map_err(|error| fault(error.to_string()))?;
-            roots.add(der).map_err(|error| fault(format!("no authority: {error}")))?;
+            let certificate = Certificate::read(der).map_err(|error| fault(error.to_string()))?;
+            RootCertStore::empty()
+                .add(der.clone())
+                .map_err(|error| fault(format!("no authority: {error}")))?;
             client_ca.push(Loaded { file: file.clone(), certificate });
         }
     }
     if let Some(file) = &settings.crl {
         let fault = |why: String| LoadError { file: file.clone(), why };
-        let text = read(file)?;
+        let text = read(file, Most::REVOCATIONS)?;
         let lists: Result<_, _> = CertificateRevocationListDer::pem_slice_iter(&text).collect();
         crls = lists.map_err(|error| fault(format!("it is no PEM file: {error}")))?;
         if crls.is_empty() {
@@ -245,19 +249,19 @@ fn authority(settings: &TlsSettings) -> Result<(ClientAuthority, Vec<Loaded>), L
         }
     }
     let named = settings.crl.as_ref().or(settings.client_ca.as_ref()).cloned();
-    let authority = ClientAuthority::new(roots, crls)
+    let authority = ClientAuthority::new(&authorities, crls)
         .map_err(|why| LoadError { file: named.unwrap_or_default(), why })?;
     Ok((authority, client_ca))
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, LoadError> {
-    fs::read(file).map_err(|error| {
-        let why = match error.kind() {
-            io::ErrorKind::PermissionDenied => format!(
-                "it cannot be read: {error}; let the gateway's user read it (a key may belong to \
-                 root with the gateway's group, mode 0640)"
+fn read(file: &Path, most: Most) -> Result<Vec<u8>, LoadError> {
+    files::read(file, most).map_err(|fault| {
+        let why = match fault.kind() {
+            Some(io::ErrorKind::PermissionDenied) => format!(
+                "{fault}; let the gateway's user read it (a key may belong to root with the \
+                 gateway's group, mode 0640)"
             ),
-            _ => format!("it cannot be read: {error}"),
+            _ => fault.to_string(),
         };
         LoadError { file: file.to_owned(), why }
     })

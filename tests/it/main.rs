@@ -57,6 +57,8 @@ mod report_from_outside;
 #[cfg(test)]
 mod report_page;
 #[cfg(test)]
+mod revocations;
+#[cfg(test)]
 mod seats;
 #[cfg(test)]
 mod standard_streams;

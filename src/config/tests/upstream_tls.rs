@@ -67,7 +67,7 @@ const WRONG: &[(&str, &str, &str, &str, &str)] = &[
     ("unix:/run/x", "send_proxy_protocol = true\n@PIN@", "6:14", "not spoken with in TLS", "stays on this host"),
     ("unix:/run/x", "send_proxy_protocol = true\nsource = \"192.168.1.125\"", "6:10", "comes from no address", "remove it"),
     ("https://xivo", "ca = \"no such.pem\"", "5:6", "no such.pem: it cannot be read: No such file", "relative to this file"),
-    ("https://xivo", "ca = \"/\"", "5:6", "/: it cannot be read: Is a directory", "a PEM file"),
+    ("https://xivo", "ca = \"/\"", "5:6", "/: it is a directory; allowed: a regular file", "a PEM file"),
     ("https://xivo", "pin_sha256 = []", "5:14", "found a list", "a pin, or a list of pins"),
     ("https://xivo", "pin_sha256 = \"AB:CD\"", "5:14", "has 2 bytes, and not 32", "probe --pin"),
     ("https://xivo", "pin_sha256 = [\"DA39A3EE5E6B4B0D3255BFEF95601890AFD80709\"]", "5:15", "as a SHA-1 has", "the SHA-256"),

@@ -105,10 +105,21 @@ impl Authority {
 
     /// One that this one vouches for.
     pub(crate) fn intermediate(&self, name: &str) -> Self {
+        self.intermediate_of(authority_params(name))
+    }
+
+    /// The same, with this serial number, valid until so long from now on.
+    pub(crate) fn intermediate_until(&self, name: &str, serial: u64, ends: Duration) -> Self {
+        let mut params = authority_params(name);
+        params.serial_number = Some(SerialNumber::from_slice(&serial.to_be_bytes()));
+        params.not_after = OffsetDateTime::now_utc() + ends;
+        self.intermediate_of(params)
+    }
+
+    fn intermediate_of(&self, params: CertificateParams) -> Self {
         let key = KeyPair::generate().unwrap();
-        let certificate = authority_params(name).signed_by(&key, &self.issuer).unwrap();
-        let issuer = Issuer::new(authority_params(name), key);
-        Self { pem: certificate.pem(), issuer }
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Self { pem: certificate.pem(), issuer: Issuer::new(params, key) }
     }
 
     pub(crate) fn pem(&self) -> &str {
@@ -169,6 +180,11 @@ impl Issued {
         replace(&certificate, &self.certificate);
         replace(&key, &self.key);
         (certificate, key)
+    }
+
+    /// With the certificate of the authority that signed it behind it.
+    pub(crate) fn behind(&self, authority: &Authority) -> Self {
+        Self { certificate: format!("{}{}", self.certificate, authority.pem), ..self.clone() }
     }
 
     /// The public key as a policy pins it.
