@@ -23,6 +23,8 @@ mod fairness;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]
+mod irregular_files;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod lifecycle;
