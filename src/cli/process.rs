@@ -13,6 +13,8 @@ use std::process;
 use std::thread;
 use std::time::Duration;
 
+use tracing::Metadata;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
@@ -117,15 +119,12 @@ impl Process {
 
 /// Makes all that is traced go to the outlet.
 fn subscribe(outlet: &Outlet, level: &str) {
-    // The HTTP/2 layer tells of each misbehaving client, as often as it misbehaves; what is worth
-    // telling of it the gateway says itself, and not without end.
-    let quiet = || EnvFilter::new(format!("{level},h2=off"));
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| quiet());
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let filter = match format!("{READY}=info").parse() {
         Ok(ready) => filter.add_directive(ready),
         Err(_) => filter,
     };
-    let subscriber = tracing_subscriber::registry().with(filter);
+    let subscriber = tracing_subscriber::registry().with(filter).with(filter_fn(is_ours));
     let lines = || {
         fmt::layer()
             .with_writer(outlet.clone())
@@ -139,6 +138,14 @@ fn subscribe(outlet: &Outlet, level: &str) {
         Form::Text => subscriber.with(lines()).try_init(),
         Form::Journal => subscriber.with(JournalLayer(outlet.clone())).try_init(),
     };
+}
+
+/// Whether the gateway itself tells of it. What it stands on tells what clients send, as often as they
+/// send it: an HTTP/2 layer has whole heads, with search terms. None of that is shown, whatever
+/// `RUST_LOG` asks for; what is worth telling the gateway says itself, and not without end.
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    let rest = metadata.target().strip_prefix(env!("CARGO_CRATE_NAME"));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 /// What a panic says. A message about a slice of a text quotes the text, which may be a search term.

@@ -171,7 +171,7 @@ impl State {
         let written = Written { version: VERSION, names: table.remembered().map(name).collect() };
         let mut text = serde_json::to_vec_pretty(&written).unwrap_or_default();
         text.push(b'\n');
-        let directory = self.file.parent().unwrap_or(Path::new("."));
+        let directory = self.file.parent().unwrap_or_else(|| Path::new("."));
         files::make_private_directory(directory)
             .and_then(|()| files::replace(&self.file, &text, 0o600))
             .map_err(|source| StateError::Unwritten { file: self.file.clone(), source })

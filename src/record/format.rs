@@ -26,7 +26,8 @@ pub use parse::FormatError;
 pub(crate) use parse::Piece;
 pub use variable::{Named, Unavailable, Variable, names};
 
-pub(super) use mask::{Masked, from_question_mark};
+pub(crate) use mask::plain_field;
+pub(super) use mask::{Masked, shown_method, url};
 
 /// A compiled format.
 #[derive(Clone, Debug, PartialEq, Eq)]

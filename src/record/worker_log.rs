@@ -1,6 +1,7 @@
 //! A worker's access logs: every record becomes a line in each.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,7 +10,8 @@ use tokio::sync::Notify;
 use super::clock::{LocalClock, UnixSeconds};
 use super::combined::{Entry, write_combined};
 use super::format::{
-    Asked, Facts, LogFormat, Masked, Needs, SearchTerms, TermKey, Writer, from_question_mark,
+    Asked, Facts, LogFormat, Masked, Needs, SearchTerms, TermKey, Writer, plain_field,
+    shown_method, url,
 };
 use super::lead::Lead;
 use super::{Condition, LineBuffer, Record, load_key};
@@ -141,19 +143,9 @@ impl WorkerLog {
             first |= buffer.is_empty();
             let max_field = buffer.max_field();
             let hidden = Masked::of(*terms, &self.host.key);
-            let mut target = target.clone();
-            let entry = match hidden {
-                None => entry,
-                Some(hidden) => {
-                    masked.clear();
-                    let line = entry.request.unwrap_or_default();
-                    target = hidden.line(line, target, masked);
-                    let end = masked.len();
-                    from_question_mark(entry.referer.unwrap_or_default(), masked);
-                    let (line, referer) = masked.split_at(end);
-                    let referer = entry.referer.map(|_| referer);
-                    Entry { request: entry.request.map(|_| line), referer, ..entry }
-                }
+            let (entry, target, is_absolute) = match hidden {
+                None => (entry, target.clone(), false),
+                Some(hidden) => mask_entry(hidden, entry, target.clone(), masked),
             };
             match (format, &facts) {
                 (LogFormat::Compiled(format), Some(facts)) => {
@@ -166,7 +158,11 @@ impl WorkerLog {
                         });
                         continue;
                     }
-                    let asked = Asked { target, ..facts.asked.clone() };
+                    let asked = &facts.asked;
+                    let method = asked.method.map(|method| shown_method(Some(method)));
+                    // The target's own host is a part of it.
+                    let host = asked.host.filter(|_| !is_absolute);
+                    let asked = Asked { method, target, host, ..asked.clone() };
                     let facts = Facts { entry, asked, ..facts.clone() };
                     buffer.push_in(frame, |out| {
                         lead.write(out, writer.clock, now);
@@ -206,6 +202,34 @@ impl WorkerLog {
     pub fn flush(&self) {
         self.state.borrow_mut().logs.iter_mut().for_each(|log| log.buffer.flush());
     }
+}
+
+/// The entry with its terms hidden, written into `out`; where the target stands in its request line, and
+/// whether that has a host of its own.
+fn mask_entry<'o>(
+    hidden: Masked<'_>,
+    entry: Entry<'o>,
+    target: Option<Range<usize>>,
+    out: &'o mut Vec<u8>,
+) -> (Entry<'o>, Option<Range<usize>>, bool) {
+    out.clear();
+    let line = entry.request.unwrap_or_default();
+    let before = target.as_ref().and_then(|target| line.get(..target.start)?.last());
+    let is_absolute = before.is_some_and(|before| *before != b' ');
+    let target = hidden.line(line, target, out);
+    let line = out.len();
+    url(entry.referer.unwrap_or_default(), out);
+    let referer = out.len();
+    plain_field(entry.user_agent.unwrap_or_default(), out);
+    let (line, rest) = out.split_at(line);
+    let (referer, user_agent) = rest.split_at(referer - line.len());
+    let entry = Entry {
+        request: entry.request.map(|_| line),
+        referer: entry.referer.map(|_| referer),
+        user_agent: entry.user_agent.map(|_| user_agent),
+        ..entry
+    };
+    (entry, target, is_absolute)
 }
 
 /// Memory for heads that a worker keeps for its next requests.

@@ -21,6 +21,8 @@ mod corpus;
 #[cfg(test)]
 mod fairness;
 #[cfg(test)]
+mod hidden_terms;
+#[cfg(test)]
 mod http2;
 #[cfg(test)]
 mod irregular_files;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::facts::{Attempt, Checked, Facts, TlsLine};
-use super::mask::{Masked, hide};
+use super::mask::{self, Masked};
 use super::variable::{Named, Variable};
 use super::{Escape, Format, Op};
 use crate::caller::{CertificateFault, Shown};
@@ -27,7 +27,8 @@ pub struct Writer<'w> {
     pub scratch: &'w mut Vec<u8>,
     /// Where a value is cut, in escaped bytes; 0 cuts none.
     pub max_field: usize,
-    /// Whether search terms are hidden: the facts' request and referer are masked already.
+    /// Whether search terms are hidden: the facts' request line, its parts, referer and user agent are masked
+    /// already.
     pub masked: bool,
 }
 
@@ -92,7 +93,8 @@ impl Writer<'_> {
             self.scratch.extend_from_slice(further);
         }
         if self.masked {
-            hide(self.scratch, 0);
+            let whole = std::mem::take(self.scratch);
+            mask::field(name, &whole, self.scratch);
         }
         value.text(Some(self.scratch));
     }

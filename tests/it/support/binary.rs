@@ -37,6 +37,14 @@ impl Binary {
         Self::serve_changed(main, policies, |command, _| command)
     }
 
+    /// The same, with this much of diagnostics (`RUST_LOG`).
+    pub(crate) fn serve_telling(main: &str, policies: &[(&str, &str)], level: &str) -> Self {
+        Self::serve_changed(main, policies, |mut command, _| {
+            command.env("RUST_LOG", level);
+            command
+        })
+    }
+
     /// The same by a command that is changed; its directory is there already.
     pub(crate) fn serve_changed(
         main: &str,
