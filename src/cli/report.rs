@@ -14,6 +14,7 @@ use jiff::Zoned;
 use super::args::{DEFAULT_CONFIG, ReportOptions};
 use super::{Exit, complain, say};
 use crate::config::Config;
+use crate::files;
 use crate::record::{LogFormat, LogTarget};
 use crate::report::Moment;
 use crate::report::build::Material;
@@ -58,7 +59,7 @@ fn show(options: &ReportOptions, report: &Report) -> Exit {
         if path.as_os_str() == "-" {
             return say(&page);
         }
-        if let Err(error) = std::fs::write(path, page) {
+        if let Err(error) = write_page(path, page.as_bytes()) {
             complain(&format!("cannot write {}: {error}", path.display()));
             return Exit::Failed;
         }
@@ -77,6 +78,15 @@ fn show(options: &ReportOptions, report: &Report) -> Exit {
         };
     }
     say(&terminal::render(report, &screen(options.plain)))
+}
+
+/// Puts the page into the place of `path`: it names people as the log does, so that it is as private,
+/// mode 0640, whatever had been there. What is no regular file, such as a pipe, gets it as it is.
+fn write_page(path: &Path, page: &[u8]) -> std::io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => std::fs::write(path, page),
+        _ => files::replace(path, page, 0o640),
+    }
 }
 
 /// What the standard output can show.

@@ -11,14 +11,14 @@ use super::summary::{
     AnswerTimes, Bucket, Buckets, Count, Harvest, HarvestKind, Input, Limited, Outage, Peer,
     PerHour, Quota, Refused, Report, SCHEMA, Silent, Stranger, Totals, Unknown, Upstream,
 };
-use super::tally::{Counts, Hours, OTHERS, PeerTally, ReasonTally, StrangerTally, Tally};
+use super::tally::{Counts, Hours, LONGEST, OTHERS, PeerTally, ReasonTally, StrangerTally, Tally};
 use super::time::{HOUR, LineTime};
 use super::timeline::{PeerLine, Timeline};
 use super::words::period;
 use crate::address::ClientAddress;
 use crate::config::Config;
 use crate::policy::Rate;
-use crate::record::format::Escape;
+use crate::record::format::{Escape, plain_field};
 
 /// What a report is made of.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,17 @@ impl Material<'_> {
         input.reasons_inferred = tally.inferred;
         if tally.peers.is_full() {
             let text = "More than 1,000 peers or addresses were let in; those beyond are counted as (others).";
+            input.notes.push(text.to_owned());
+        }
+        if tally.names_cut {
+            let text = format!(
+                "Names longer than {LONGEST} bytes (of peers, addresses, reasons, limits) are cut there, and end \
+                 in …; those that begin alike are counted as one."
+            );
+            input.notes.push(text);
+        }
+        if tally.has_too_many_peer_hours() {
+            let text = "The peers have more hours together than are told apart: their charts over time lack some.";
             input.notes.push(text.to_owned());
         }
         let width = self.bucket_width();
@@ -374,13 +385,23 @@ fn refusal(word: &str, tally: &ReasonTally) -> Refused {
     }
 }
 
-/// A request line without what stands behind its `?`, but for the `act`.
+/// A request line without what stands behind its `?`, but for the `act`; and without what may be a
+/// search term before it.
 fn masked(line: &[u8]) -> String {
     let line = plain(line);
-    let Some(at) = line.find('?') else { return line };
-    let (before, query) = line.split_at(at + 1);
-    let act = query.split(['&', ' ']).find(|argument| argument.starts_with("act="));
-    format!("{before}{}…", act.map(|act| format!("{act}&")).unwrap_or_default())
+    let (before, query) = match line.split_once('?') {
+        Some((before, query)) => (before, Some(query)),
+        None => (&*line, None),
+    };
+    let mut shown = Vec::new();
+    plain_field(before.as_bytes(), &mut shown);
+    match query {
+        Some(query) if shown == before.as_bytes() => {
+            let act = query.split(['&', ' ']).find(|argument| argument.starts_with("act="));
+            format!("{before}?{}…", act.map(|act| format!("{act}&")).unwrap_or_default())
+        }
+        _ => text(&shown),
+    }
 }
 
 fn policy(address: ClientAddress, tally: &StrangerTally, requests: u64) -> String {

@@ -5,14 +5,15 @@
 
 mod parts;
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use super::entry::{Action, Entry, Reason, Who, is_phonebook, is_private};
 use super::sketch::{Distinct, Frequent, Times};
 use super::stretch::Stretch;
-use parts::merge_named;
-pub(super) use parts::{Counts, Hours, Named, OTHERS, Span};
+pub(super) use parts::{Counts, Hours, LONGEST, Named, OTHERS, Span};
+use parts::{kept, merge_named};
 
 /// The hasher of addresses and terms: one for all tallies that are added up.
 pub type ThingHasher = foldhash::quality::RandomState;
@@ -49,7 +50,7 @@ impl PeerTally {
         }
     }
 
-    fn merge(&mut self, other: &Self) {
+    fn merge(&mut self, other: &Self, hours_left: &mut usize) {
         self.counts.merge(&other.counts);
         self.span.merge(&other.span);
         add_up(&mut self.actions, &other.actions);
@@ -58,7 +59,7 @@ impl PeerTally {
         self.times.merge(&other.times);
         add_up(&mut self.hour_of_day, &other.hour_of_day);
         for (begin, count) in other.hours.list() {
-            *self.hours.at(*begin) += count;
+            *self.hours.at_within(*begin, hours_left) += count;
         }
     }
 }
@@ -117,6 +118,12 @@ pub struct Tally {
     pub(super) stranger_addresses: Distinct,
     pub(super) times: Times,
     pub(super) upstream_times: Times,
+    /// Whether names were longer than is kept of them.
+    pub(super) names_cut: bool,
+    /// How many further hours of peers can be told apart.
+    peer_hours_left: usize,
+    /// Whether another tally that was added had too many.
+    peer_hours_short: bool,
 }
 
 impl Tally {
@@ -141,6 +148,9 @@ impl Tally {
             stranger_addresses: Distinct::default(),
             times: Times::default(),
             upstream_times: Times::default(),
+            names_cut: false,
+            peer_hours_left: MOST_PEER_HOURS,
+            peer_hours_short: false,
         }
     }
 
@@ -181,13 +191,14 @@ impl Tally {
 
     #[inline]
     fn count_peer(&mut self, name: &[u8], entry: &Entry<'_>, stretch: &mut Stretch) {
-        let number = self.peers.number(name, || PeerTally::new(entry));
+        let name = Self::kept(name, &mut self.names_cut);
+        let number = self.peers.number(&name, || PeerTally::new(entry));
         let peer = self.peers.at(number);
         peer.counts.count(entry);
         peer.span.extend(entry.time);
         peer.actions[entry.action as usize] += 1;
         peer.hour_of_day[entry.time.hour_of_day()] += 1;
-        *peer.hours.at(entry.time.unix) += 1;
+        *peer.hours.at_within(entry.time.unix, &mut self.peer_hours_left) += 1;
         let address = self.hasher.hash_one(entry.address);
         if address != peer.last_address {
             peer.last_address = address;
@@ -202,6 +213,14 @@ impl Tally {
         if let Some(term) = entry.term {
             asked.term(second, term, self.term_hash(term));
         }
+    }
+
+    /// What is kept of a name; says if that is not all.
+    #[inline]
+    fn kept<'n>(name: &'n [u8], is_cut: &mut bool) -> Cow<'n, [u8]> {
+        let kept = kept(name);
+        *is_cut |= matches!(kept, Cow::Owned(_));
+        kept
     }
 
     /// The hash of a term without regard to case, which XiVO's search has none of.
@@ -242,7 +261,8 @@ impl Tally {
             actions: [0; Action::COUNT],
             user_agent: Box::default(),
         };
-        self.strangers.count(address, new, |stranger| {
+        let address = Self::kept(address, &mut self.names_cut);
+        self.strangers.count(&address, new, |stranger| {
             stranger.span.extend(entry.time);
             if is_phonebook(entry.target) {
                 stranger.lookups += 1;
@@ -268,14 +288,17 @@ impl Tally {
             callers: Named::new(MOST_CALLERS),
             example: Box::default(),
         };
-        let number = self.reasons.number(word, new);
+        let names_cut = &mut self.names_cut;
+        let word = Self::kept(word, names_cut);
+        let name = Self::kept(entry.who.name(), names_cut);
+        let number = self.reasons.number(&word, new);
         let reason = self.reasons.at(number);
         reason.count += 1;
         reason.span.extend(entry.time);
         if !reason.statuses.contains(&entry.status) {
             reason.statuses.push(entry.status);
         }
-        let caller = reason.callers.number(entry.who.name(), || 0);
+        let caller = reason.callers.number(&name, || 0);
         *reason.callers.at(caller) += 1;
         // The last one of a thousand is as good an example as the last one.
         if reason.count < 8 || reason.count.is_multiple_of(1024) {
@@ -283,13 +306,18 @@ impl Tally {
             reason.example = cut(shown, 300).into();
         }
         if entry.status == 429 {
-            let key = [entry.who.name(), b" ", entry.limit].concat();
+            let key = [&*name, b" ", &Self::kept(entry.limit, names_cut)].concat();
             let new = || LimitTally { count: 0, span: Span::at(entry.time) };
             let number = self.limits.number(&key, new);
             let limit = self.limits.at(number);
             limit.count += 1;
             limit.span.extend(entry.time);
         }
+    }
+
+    /// Whether peers had more hours together than are told apart.
+    pub(super) fn has_too_many_peer_hours(&self) -> bool {
+        self.peer_hours_left == 0 || self.peer_hours_short
     }
 
     /// Adds another's figures.
@@ -307,7 +335,13 @@ impl Tally {
         for (begin, counts) in other.hours.list() {
             self.hours.at(*begin).merge(counts);
         }
-        merge_named(&mut self.peers, &other.peers, PeerTally::merge);
+        let left = &mut self.peer_hours_left;
+        merge_named(&mut self.peers, &other.peers, |ours, theirs| ours.merge(theirs, left));
+        // Peers that are new have brought theirs.
+        let hours = self.peers.iter().map(|(_, peer)| peer.hours.list().len()).sum();
+        self.peer_hours_left = MOST_PEER_HOURS.saturating_sub(hours);
+        self.peer_hours_short |= other.has_too_many_peer_hours();
+        self.names_cut |= other.names_cut;
         merge_named(&mut self.reasons, &other.reasons, ReasonTally::merge);
         merge_named(&mut self.limits, &other.limits, |ours, theirs| {
             ours.count += theirs.count;
@@ -348,6 +382,8 @@ fn cut(text: &[u8], most: usize) -> &[u8] {
 
 /// So many peers, or addresses that were let in, are told apart.
 pub(super) const MOST_PEERS: usize = 1000;
+/// So many hours of all peers together: a hundred peers' of more than a year.
+const MOST_PEER_HOURS: usize = 1_000_000;
 /// So many reasons: there are some thirty words.
 const MOST_REASONS: usize = 64;
 /// So many callers of one reason.

@@ -57,6 +57,8 @@ mod real_upstream;
 #[cfg(test)]
 mod report;
 #[cfg(test)]
+mod report_bombs;
+#[cfg(test)]
 mod report_from_outside;
 #[cfg(test)]
 mod report_page;

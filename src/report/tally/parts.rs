@@ -1,5 +1,6 @@
 //! What tallies are made of: counts, spans of time, figures by the hour, things by name.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -98,21 +99,29 @@ impl<T: Default> Hours<T> {
     /// What belongs to the hour of `unix`.
     #[inline]
     pub(in crate::report) fn at(&mut self, unix: i64) -> &mut T {
+        let mut left = MOST_HOURS;
+        self.at_within(unix, &mut left)
+    }
+
+    /// The same, where no more than `left` further hours may be told apart.
+    #[inline]
+    pub(in crate::report) fn at_within(&mut self, unix: i64, left: &mut usize) -> &mut T {
         let hour = unix.div_euclid(HOUR);
         if self.last.0 != hour {
-            self.last = (hour, self.position(hour));
+            self.last = (hour, self.position(hour, left));
         }
         &mut self.list[self.last.1].1
     }
 
     /// Where the hour stands. More than [`MOST_HOURS`] are no log but an attack on memory: what comes beyond
     /// belongs to the last one that there was room for.
-    fn position(&mut self, hour: i64) -> usize {
+    fn position(&mut self, hour: i64, left: &mut usize) -> usize {
         let next = self.list.len();
         match self.index.get(&hour) {
             Some(at) => *at,
-            None if next >= MOST_HOURS => next - 1,
+            None if next > 0 && (next >= MOST_HOURS || *left == 0) => next - 1,
             None => {
+                *left = left.saturating_sub(1);
                 self.index.insert(hour, next);
                 self.list.push((hour * HOUR, T::default()));
                 next
@@ -181,6 +190,26 @@ impl<T> Named<T> {
     }
 }
 
+/// A name as it is kept: whatever a log has in its place, it takes no more than [`LONGEST`] bytes. One that
+/// is cut ends in `…`.
+#[inline]
+pub(in crate::report) fn kept(name: &[u8]) -> Cow<'_, [u8]> {
+    if name.len() <= LONGEST { Cow::Borrowed(name) } else { Cow::Owned(cut_name(name)) }
+}
+
+#[cold]
+fn cut_name(name: &[u8]) -> Vec<u8> {
+    let mark = "…".as_bytes();
+    let most = LONGEST - mark.len();
+    // Not within a character.
+    let is_inside = |at: &usize| name.get(*at).is_some_and(|byte| byte & 0xc0 == 0x80);
+    let end = (most - 3..=most).rev().find(|at| !is_inside(at)).unwrap_or(most);
+    [&name[..end], mark].concat()
+}
+
+/// So many bytes of a name are kept: a peer's has up to 64, an address 45.
+pub(in crate::report) const LONGEST: usize = 200;
+
 /// The name of those beyond the limit.
 pub(in crate::report) const OTHERS: &[u8] = b"(others)";
 
@@ -191,7 +220,7 @@ const MOST_HOURS: usize = 100_000;
 pub(in crate::report) fn merge_named<T: Clone>(
     ours: &mut Named<T>,
     theirs: &Named<T>,
-    merge: impl Fn(&mut T, &T),
+    mut merge: impl FnMut(&mut T, &T),
 ) {
     for (name, thing) in theirs.iter() {
         let mut is_new = false;
@@ -202,5 +231,37 @@ pub(in crate::report) fn merge_named<T: Clone>(
         if !is_new {
             merge(&mut ours.list[number].1, thing);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_are_cut_between_characters_and_say_so() {
+        for name in ["", "lyon", &"x".repeat(LONGEST)] {
+            assert!(matches!(kept(name.as_bytes()), Cow::Borrowed(_)));
+        }
+        for name in ["x".repeat(LONGEST + 1), "è".repeat(400_000), "€".repeat(100), "𝄞".repeat(70)]
+        {
+            let cut = String::from_utf8(kept(name.as_bytes()).into_owned()).unwrap();
+            let begin = cut.strip_suffix('…').unwrap();
+            assert!(name.starts_with(begin) && cut.len() <= LONGEST && begin.len() > LONGEST - 8);
+        }
+        assert!(kept(&[0x80; 1000]).len() <= LONGEST);
+    }
+
+    #[test]
+    fn hours_beyond_what_is_left_belong_to_the_last_one() {
+        let mut hours: Hours<u64> = Hours::default();
+        let mut left = 2;
+        for hour in 0..5 {
+            *hours.at_within(hour * HOUR, &mut left) += 1;
+        }
+        assert_eq!((hours.list(), left), ([(0, 1), (HOUR, 4)].as_slice(), 0));
+        let mut other: Hours<u64> = Hours::default();
+        *other.at_within(7 * HOUR, &mut left) += 1;
+        assert_eq!(other.list(), [(7 * HOUR, 1)], "each has one");
     }
 }

@@ -98,28 +98,32 @@ impl Canvas {
 
     fn wrapped(&self, lead: &str, indent: &str, text: &str) -> Vec<String> {
         let text = self.plain(text);
+        let columns = |text: &str| text.chars().count();
+        let (begin, width) = (columns(indent), self.screen.width);
         let mut lines = Vec::new();
-        let mut line = lead.to_owned();
+        let (mut line, mut used) = (lead.to_owned(), columns(lead));
         let mut is_empty = true;
         for word in text.split_whitespace() {
-            let mut word = word;
-            let length = |text: &str| text.chars().count();
-            if !is_empty && length(&line) + 1 + length(word) > self.screen.width {
+            let (mut word, mut left) = (word, columns(word));
+            if !is_empty && used + 1 + left > width {
                 lines.push(std::mem::replace(&mut line, indent.to_owned()));
-                is_empty = true;
+                (used, is_empty) = (begin, true);
             }
             if !is_empty {
                 line.push(' ');
+                used += 1;
             }
             // A word wider than a line is broken where the line ends.
-            while length(&line) + length(word) > self.screen.width {
-                let room = self.screen.width - length(&line);
+            while used + left > width {
+                let room = width.saturating_sub(used);
                 let at = word.char_indices().nth(room).map_or(word.len(), |(at, _)| at);
                 line.push_str(&word[..at]);
-                word = &word[at..];
+                (word, left) = (&word[at..], left - room);
                 lines.push(std::mem::replace(&mut line, indent.to_owned()));
+                used = begin;
             }
             line.push_str(word);
+            used += left;
             is_empty = false;
         }
         if !is_empty || lines.is_empty() {
@@ -134,7 +138,7 @@ impl Canvas {
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_width(u16::try_from(self.screen.width).unwrap_or(u16::MAX));
         for row in rows {
-            table.add_row(row.iter().map(|cell| self.plain(cell)).collect::<Vec<_>>());
+            table.add_row(row.iter().map(|cell| self.cell(cell)).collect::<Vec<_>>());
         }
         for (index, align) in columns.iter().enumerate() {
             let Some(column) = table.column_mut(index) else { continue };
@@ -152,6 +156,15 @@ impl Canvas {
         let lines: Vec<String> = table.lines().collect();
         for (index, line) in lines.iter().enumerate() {
             self.line(line, (index == 0).then_some(Ink::Bold));
+        }
+    }
+
+    /// What a cell shows: where columns are narrow, more would be a column of letters.
+    fn cell(&self, text: &str) -> String {
+        let shown = self.plain(text);
+        match shown.char_indices().nth(LONGEST_CELL) {
+            None => shown,
+            Some((at, _)) => format!("{}{}", &shown[..at], self.plain("…")),
         }
     }
 
@@ -222,12 +235,13 @@ impl Canvas {
 /// terminal sequences, marks, directions, and letters of scripts whose width depends on the terminal.
 pub(super) fn safe(text: &str) -> String {
     let is_shown = |c: char| matches!(c, ' '..='~' | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{24f}' | '…' | '▁'..='█' | '▉'..='▏' | '░');
-    text.chars()
-        .flat_map(|c| {
-            let escaped = if is_shown(c) { c.to_string() } else { c.escape_default().to_string() };
-            escaped.chars().collect::<Vec<_>>()
-        })
-        .collect()
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        match is_shown(c) {
+            true => out.push(c),
+            false => out.extend(c.escape_default()),
+        }
+        out
+    })
 }
 
 /// `part` of `whole` on a scale that goes to `scale`, rounded.
@@ -238,5 +252,8 @@ fn share(part: u64, whole: u64, scale: usize) -> usize {
     let scaled = (u128::from(part) * scale as u128 + u128::from(whole) / 2) / u128::from(whole);
     usize::try_from(scaled).unwrap_or(scale).min(scale)
 }
+
+/// So many characters of a cell are shown.
+const LONGEST_CELL: usize = 240;
 
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
