@@ -114,10 +114,9 @@ fn twenty_names_of_400_kilobytes_are_shown_at_once_and_two_that_begin_alike_are_
     let (ascii, other) = ("x".repeat(400_000), "\u{1f600}".repeat(100_000));
     log(directory.path(), |log| {
         for number in 0..20 {
-            for name in [format!("{number}{ascii}"), format!("{number}{other}")] {
-                for status in [200, 429, 404] {
-                    log.write_all(combined(&name, status).as_bytes()).unwrap();
-                }
+            let name = format!("{number}{}", if number % 5 == 0 { &other } else { &ascii });
+            for status in [200, 429, 404] {
+                log.write_all(combined(&name, status).as_bytes()).unwrap();
             }
             log.write_all(combined(&format!("{ascii}{number}"), 200).as_bytes()).unwrap();
         }
@@ -131,7 +130,7 @@ fn twenty_names_of_400_kilobytes_are_shown_at_once_and_two_that_begin_alike_are_
     let run = limited(directory.path(), &["--json"], MOST);
     let report: Value = serde_json::from_str(&run.stdout).unwrap();
     // Those that differ beyond what is kept are one, with the requests of all of them.
-    assert_eq!(report["peers"].as_array().unwrap().len(), 41);
+    assert_eq!(report["peers"].as_array().unwrap().len(), 21);
     assert_eq!(report["peers"][0]["requests"], 20);
 }
 
