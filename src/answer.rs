@@ -41,6 +41,12 @@ pub trait Outlet {
     /// [`Gone`], as [`Self::begin`].
     async fn send(&mut self, data: &[u8], last: bool) -> Result<(), Gone>;
 
+    /// Whether so much of a body would be taken now, without a wait for the client. Only HTTP/2 has
+    /// windows, and a client may give none.
+    fn takes_now(&self, _length: usize) -> bool {
+        true
+    }
+
     /// Waits until the client has left. One that has said everything, and waits, has not.
     async fn gone(&mut self);
 }

@@ -240,7 +240,9 @@ impl<'a> Exchange<'a> {
         client: &mut impl Outlet,
         record: &mut Record<'_>,
     ) -> Result<(), Gone> {
-        let (head, body) = problem::answer(refusal, audience(&self.origin.found, refusal), manner);
+        let audience = audience(&self.origin.found, refusal);
+        let takes = |length| client.takes_now(length);
+        let (head, body) = problem::answer(refusal, audience, manner, takes);
         record.begin(&head);
         let sent = client.begin(self.worker, &head, &body, true).await;
         sent.inspect(|()| {

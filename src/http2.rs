@@ -1,25 +1,37 @@
 //! A client's connection over HTTP/2: many requests at once, each of which goes the way of all requests.
 //!
 //! # Guarantees
-//! * The framing, HPACK and flow control are `h2`'s, the engine under hyper's server. hyper's own layer
-//!   is left out: it looks at an answer's body only while the client's window is open, so that a
-//!   stalled stream could be neither given up nor told from a slow one.
-//! * A head is read by the same rules as over HTTP/1, by the same reader (`head.rs`), and everything
-//!   behind it is [`gateway::serve`]: identity, limits, lookup, decision, log.
+//! * A head is read by the same rules as over HTTP/1, by the same reader (`head.rs`), from the bytes that
+//!   the client sent, and everything behind it is [`gateway::serve`]: identity, limits, lookup, decision,
+//!   log. What only HTTP/2 forbids is answered with its 400, too, before its stream is reset.
 //! * A request that was opened leaves its line in the access log and spends its tokens, also when it is
-//!   taken back at once (CVE-2023-44487), when the HTTP/2 layer refuses it, or when the connection ends.
-//! * Streams, refused streams, resets, and frames that ask nothing are bounded (`watch.rs`); who goes
+//!   taken back at once (CVE-2023-44487), or when the connection ends.
+//! * Streams, refused streams, resets, and frames that ask nothing are bounded (`tally.rs`); who goes
 //!   beyond loses the connection, and the administrator is told.
+//! * What a connection can make this side hold is bounded (`Caps`), and so is the sum of it
+//!   (`budget.rs`). A refusal needs no window: it goes without its body where there is none.
 //! * Nothing waits without an end: for a preface, a head, a next request, a window, a write, or for the
 //!   client to take leave.
 //! * An answer that cannot be completed ends with RST_STREAM, never with END_STREAM.
 //!
+//! # Why the frames are read here
+//! A general HTTP/2 server judges heads before anybody else sees them: what it refuses is answered by
+//! nobody and logged without its line, and a path loses what follows a `#`. It also holds 28 KB for each
+//! connection, whatever that does, and more for who sends fields into its table. No request that is
+//! accepted here has a body, so what is left of HTTP/2 is heads, windows and resets (`engine.rs`,
+//! `wire.rs`, `hpack.rs`).
+//!
 //! RFC 9113; what is refused beyond it is what HTTP/1 is refused here.
 
+mod budget;
+mod engine;
 mod frames;
 mod head;
+mod hpack;
+mod message;
 mod stream;
-mod watch;
+mod tally;
+mod wire;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -28,10 +40,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::server::{Builder, Connection as Framed, SendResponse};
-use h2::{Reason, RecvStream};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
@@ -41,56 +49,68 @@ use crate::config::{Config, Limits};
 use crate::gateway::{self, ConnectionFacts};
 use crate::http1::request::Seen;
 use crate::refusal::Refusal;
+use crate::transport::Transport;
 use crate::worker::{Counted, Worker};
 
+pub use budget::Budget;
+
+use budget::Share;
+use engine::{Caps, Engine, Opened, Step};
+use frames::Reason;
 use stream::{Nobody, Stream};
-use watch::{Watch, Watched};
+use wire::Wire;
 
 /// Serves `stream`, whose far side speaks HTTP/2 from its first byte on, to its end.
-pub async fn serve<S>(counted: Counted, stream: S, facts: ConnectionFacts)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+pub async fn serve(counted: Counted, mut stream: Transport, facts: ConnectionFacts) {
     let worker = Rc::clone(counted.worker());
     let config = Arc::clone(&worker.shared.snapshot().config);
-    let watch = Rc::new(Watch::default());
-    let io = Watched::new(stream, Rc::clone(&watch));
-    let handshake = builder(&config.limits).handshake::<_, Bytes>(io);
-    // In a box: its buffers come and go with the connection.
-    let shaken = tokio::select! {
+    let caps = caps(&config.limits, facts.stranger);
+    stream.limit_unsent(caps.unsent);
+    let wire = Rc::new(Wire::new(caps.room));
+    // In a box: it is moved about.
+    let mut engine = Box::new(Engine::new(stream, Rc::clone(&wire), caps));
+    let preface = poll_fn(|context| engine.poll_preface(context));
+    let began = tokio::select! {
         biased;
-        shaken = timeout(config.limits.head_timeout, Box::pin(handshake)) => shaken.ok(),
+        began = timeout(config.limits.head_timeout, preface) => began.ok(),
         () = arrival::last_words(&worker) => None,
     };
+    let share = Share::new(Arc::clone(&worker.shared.http2), facts.stranger);
     let caller = Rc::new(Served { worker, config, facts });
-    match shaken {
-        Some(Ok(framed)) => Box::pin(Connection::new(caller, framed, watch).run()).await,
+    match began {
+        Some(Ok(())) => Connection::new(caller, (engine, wire), share).run().await,
         // Nothing came: no request was begun.
-        _ if !watch.heard() => {}
+        _ if !engine.heard() => {}
         Some(Err(_)) => caller.unheard(Refusal::MalformedRequest(NO_PREFACE)).await,
         None => caller.unheard(Refusal::RequestTimeout).await,
     }
 }
 
-/// Bounds of what a connection can make us hold. No body is read, so windows for bodies are small.
-fn builder(limits: &Limits) -> Builder {
-    let number = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
-    let mut builder = Builder::new();
-    builder
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(number(list_size(limits)))
-        .initial_window_size(BODY_WINDOW)
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-        .max_local_error_reset_streams(Some(MAX_BROKEN_STREAMS));
-    builder
-}
-
-/// What HTTP/2 counts for the largest head that HTTP/1's limits let through: 32 bytes for each field
-/// besides its name and value (RFC 9113, section 6.5.2). Our own count comes after it.
-fn list_size(limits: &Limits) -> usize {
+/// What a connection can make this side hold.
+fn caps(limits: &Limits, stranger: bool) -> Caps {
+    // What is written as HTTP/1 in so many bytes is not much longer in any other way.
+    let block = limits.max_head.saturating_add(BLOCK_OVERHEAD);
+    // RFC 9113 counts 32 bytes for each field besides its name and value.
     let fields = limits.max_header_fields.saturating_add(8);
-    limits.max_head.saturating_add(fields.saturating_mul(32))
+    let list = limits.max_head.saturating_add(fields.saturating_mul(32));
+    match stranger {
+        true => Caps {
+            streams: STRANGERS_STREAMS,
+            block: block.min(STRANGERS_BLOCK),
+            head: limits.max_head,
+            list: list.min(STRANGERS_BLOCK),
+            room: STRANGERS_ROOM,
+            unsent: STRANGERS_UNSENT,
+        },
+        false => Caps {
+            streams: MAX_STREAMS,
+            block,
+            head: limits.max_head,
+            list,
+            room: ROOM,
+            unsent: ROOM,
+        },
+    }
 }
 
 /// Who is served, by whom, and by which rules.
@@ -109,41 +129,32 @@ impl Served {
             answerable: false,
             turn: Turn::first(),
         };
-        gateway::serve(&self.worker, &self.facts, &mut Nobody, (request, b""), true).await;
+        // In a box: few connections come to it, and all of them would carry its room.
+        let nobody = &mut Nobody;
+        Box::pin(gateway::serve(&self.worker, &self.facts, nobody, (request, b""), true)).await;
     }
 
     /// Answers one request on its stream.
-    async fn answer(
-        self: Rc<Self>,
-        request: http::Request<RecvStream>,
-        respond: SendResponse<Bytes>,
-        number: u32,
-    ) -> After {
+    async fn answer(self: Rc<Self>, opened: Opened, mut stream: Stream, number: u32) -> After {
         let limits = &self.config.limits;
-        let (parts, body) = request.into_parts();
-        let has_body = !body.is_end_stream();
-        let mut bytes = self.worker.buffers.take();
-        let mut request = head::read(&parts, self.facts.scheme(), has_body, &mut bytes, limits);
+        let (mut request, bytes) = head::read(&opened.message, self.facts.scheme(), limits);
+        drop(opened);
         request.turn.number = number;
-        drop(parts);
-        let mut stream = Stream::new(respond, limits.write_timeout);
         let last = self.facts.over_ceiling;
         let serving =
             gateway::serve(&self.worker, &self.facts, &mut stream, (request, &bytes), last);
         let after = serving.await.after;
         stream.end(after);
-        self.worker.buffers.put(bytes);
-        // Only now: without its reader a stream would be reset before it is answered.
-        drop(body);
         after
     }
 }
 
 /// A connection after its preface.
-struct Connection<S: AsyncRead + AsyncWrite + Unpin> {
+struct Connection {
     caller: Rc<Served>,
-    framed: Framed<Watched<S>, Bytes>,
-    watch: Rc<Watch>,
+    engine: Box<Engine<Transport>>,
+    wire: Rc<Wire>,
+    share: Share,
     streams: JoinSet<After>,
     opened: Instant,
     /// When something was last asked or answered.
@@ -151,17 +162,16 @@ struct Connection<S: AsyncRead + AsyncWrite + Unpin> {
     /// When the client was told to ask no more.
     closing: Option<Instant>,
     accepted: u32,
-    unheard: u32,
 }
 
 /// What happens to a connection.
 enum Event {
-    Request(Box<(http::Request<RecvStream>, SendResponse<Bytes>)>),
+    Request(Box<Opened>),
     Answered(After),
-    /// So many requests were refused by the HTTP/2 layer.
-    Unheard(u32),
     /// The client asks nothing, and too much of it.
     Flood(&'static str),
+    /// Connections hold more than all of them may.
+    Overfull,
     /// The connection is over; a rule of HTTP/2 may have been broken.
     Ended {
         broken: bool,
@@ -170,19 +180,23 @@ enum Event {
     Late,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    fn new(caller: Rc<Served>, framed: Framed<Watched<S>, Bytes>, watch: Rc<Watch>) -> Self {
+impl Connection {
+    fn new(
+        caller: Rc<Served>,
+        (engine, wire): (Box<Engine<Transport>>, Rc<Wire>),
+        share: Share,
+    ) -> Self {
         let now = Instant::now();
         Self {
             caller,
-            framed,
-            watch,
+            engine,
+            wire,
+            share,
             streams: JoinSet::new(),
             opened: now,
             since: now,
             closing: None,
             accepted: 0,
-            unheard: 0,
         }
     }
 
@@ -207,14 +221,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         self.close();
                     }
                 }
-                Event::Unheard(count) => self.tell_unheard(count, BROKEN_STREAM).await,
-                Event::Flood(why) => {
-                    self.framed.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                    self.take_leave().await;
-                    break Some(Refusal::MalformedRequest(why));
+                Event::Flood(why) => break self.cut_off(Refusal::MalformedRequest(why)).await,
+                Event::Overfull => break self.cut_off(Refusal::Overloaded).await,
+                Event::Ended { broken } => {
+                    if self.engine.is_deaf() {
+                        self.take_leave().await;
+                    }
+                    break broken.then_some(BROKEN_CONNECTION);
                 }
-                Event::Ended { broken: true } => break Some(BROKEN_CONNECTION),
-                Event::Ended { broken: false } => break None,
                 Event::Late => match self.late() {
                     Ok(()) => self.close(),
                     Err(why) => break why,
@@ -224,19 +238,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.end(why).await;
     }
 
+    /// Hears nothing more of the client, and tells it so.
+    async fn cut_off(&mut self, why: Refusal) -> Option<Refusal> {
+        self.engine.give_up(Reason::EnhanceYourCalm);
+        self.take_leave().await;
+        Some(why)
+    }
+
     /// Lets every stream see that the connection is over, and leave its record.
     async fn end(mut self, why: Option<Refusal>) {
-        let left = self.watch.opened().saturating_sub(self.accepted + self.unheard);
-        drop(self.framed);
+        let left = self.engine.left();
+        drop(self.engine);
         while self.streams.join_next().await.is_some() {}
-        match why {
-            Some(why) => self.caller.unheard(why).await,
-            None => {
-                // Opened, and left with the connection before anybody looked at them.
-                for _ in 0..left.min(MAX_STREAMS) {
-                    self.caller.unheard(Refusal::ClientClosed).await;
-                }
-            }
+        if let Some(why) = why {
+            self.caller.unheard(why).await;
+        }
+        // Opened, and left with the connection before anybody looked at them.
+        for _ in 0..left.min(MAX_STREAMS as usize) {
+            self.caller.unheard(Refusal::ClientClosed).await;
         }
     }
 
@@ -244,27 +263,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Poll::Ready(Some(answered)) = self.streams.poll_join_next(context) {
             return Poll::Ready(Event::Answered(answered.unwrap_or(After::Reset)));
         }
-        match self.framed.poll_accept(context) {
-            Poll::Ready(Some(Ok(request))) => {
-                return Poll::Ready(Event::Request(Box::new(request)));
-            }
-            Poll::Ready(Some(Err(error))) => {
-                let flood = self.watch.flood().map(Event::Flood);
-                let broken = error.is_go_away() && error.is_library();
-                return Poll::Ready(flood.unwrap_or(Event::Ended { broken }));
-            }
-            Poll::Ready(None) => return Poll::Ready(Event::Ended { broken: false }),
-            Poll::Pending => {}
+        let step = self.engine.poll(context);
+        if !self.share.set(self.engine.held()) {
+            return Poll::Ready(Event::Overfull);
         }
-        if let Some(why) = self.watch.flood() {
-            return Poll::Ready(Event::Flood(why));
-        }
-        if self.watch.at_rest() {
-            let heard = self.accepted + self.unheard;
-            let unheard = self.watch.opened().saturating_sub(heard);
-            if unheard > 0 {
-                return Poll::Ready(Event::Unheard(unheard));
-            }
+        if let Poll::Ready(step) = step {
+            return Poll::Ready(match step {
+                Step::Request(opened) => Event::Request(Box::new(opened)),
+                Step::Flood(why) => Event::Flood(why),
+                Step::Broken => Event::Ended { broken: true },
+                Step::Ended => Event::Ended { broken: false },
+            });
         }
         let deadline = self.deadline();
         if sleep.deadline() != deadline {
@@ -273,40 +282,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         sleep.poll(context).map(|()| Event::Late)
     }
 
-    fn accept(&mut self, (request, respond): (http::Request<RecvStream>, SendResponse<Bytes>)) {
+    fn accept(&mut self, opened: Opened) {
         self.accepted += 1;
         self.since = Instant::now();
-        let max = self.caller.config.limits.max_requests_per_connection;
+        let limits = &self.caller.config.limits;
+        let (max, write_timeout) = (limits.max_requests_per_connection, limits.write_timeout);
         if self.accepted >= max {
             self.close();
         }
         // Who was told to ask no more may have asked a few times before it read that, not for ever.
         if self.accepted >= max.saturating_add(2 * MAX_STREAMS) {
-            self.watch.set_flood("the client goes on asking after it was told to stop (GOAWAY)");
+            self.engine.set_flood("the client goes on asking after it was told to stop (GOAWAY)");
         }
-        self.streams.spawn_local(Rc::clone(&self.caller).answer(request, respond, self.accepted));
-    }
-
-    async fn tell_unheard(&mut self, count: u32, why: &'static str) {
-        self.unheard += count;
-        self.since = Instant::now();
-        for _ in 0..count {
-            self.caller.unheard(Refusal::MalformedRequest(why)).await;
-        }
+        let stream = Stream::new(Rc::clone(&self.wire), opened.stream, write_timeout);
+        let answer = Rc::clone(&self.caller).answer(opened, stream, self.accepted);
+        self.streams.spawn_local(answer);
     }
 
     /// Tells the client to ask no more; what it has asked is answered.
     fn close(&mut self) {
         if self.closing.is_none() {
             self.closing = Some(Instant::now());
-            self.framed.graceful_shutdown();
+            self.engine.announce_end();
         }
     }
 
     /// Gives the last frames a moment to go out.
     async fn take_leave(&mut self) {
-        let closed = poll_fn(|context| self.framed.poll_closed(context));
-        let _ = timeout(FAREWELL, closed).await;
+        let _ = timeout(FAREWELL, Box::pin(self.engine.take_leave())).await;
     }
 
     /// When the connection has to be looked at if nothing comes.
@@ -323,8 +326,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             });
         }
         for (began, most) in [
-            (self.watch.head_began(), limits.head_timeout),
-            (self.watch.blocked_since(), limits.write_timeout),
+            (self.engine.head_began(), limits.head_timeout),
+            (self.engine.blocked_since(), limits.write_timeout),
         ] {
             deadline = began.map_or(deadline, |began| deadline.min(began + most));
         }
@@ -346,10 +349,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let now = Instant::now();
         let limits = &self.caller.config.limits;
         let past = |began: Option<Instant>, most| began.is_some_and(|began| began + most <= now);
-        if past(self.watch.head_began(), limits.head_timeout) {
+        if past(self.engine.head_began(), limits.head_timeout) {
             return Err(Some(Refusal::RequestTimeout));
         }
-        if past(self.watch.blocked_since(), limits.write_timeout) {
+        if past(self.engine.blocked_since(), limits.write_timeout) {
             return Err(None);
         }
         match self.closing {
@@ -359,22 +362,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// Streams that a client may have open: four times a peer's `concurrent` where that is not set, so
+/// Streams that a peer may have open: four times a peer's `concurrent` where that is not set, so
 /// that a peer which asks too much at once is told so (429) instead of being left to wait.
 const MAX_STREAMS: u32 = 32;
 
-/// What a client may send of a body before it is refused, in bytes.
-const BODY_WINDOW: u32 = 1024;
+/// Streams that a caller in no policy may have open: each is refused at once.
+const STRANGERS_STREAMS: u32 = 2;
 
-/// What is held of an answer for a client that reads slowly, in bytes for each stream: one piece of a
-/// long answer.
-const SEND_BUFFER: usize = 32 * 1024;
+/// What a head may be longer in frames than in HTTP/1, in bytes: three lengths for each of a few
+/// hundred fields, of which few are taken.
+const BLOCK_OVERHEAD: usize = 1024;
 
-/// Requests that may be taken back between two looks at the connection. hyper's and `h2`'s own bound.
-const MAX_PENDING_RESETS: usize = 20;
+/// A head of a caller in no policy, which is refused whatever it says, in bytes.
+const STRANGERS_BLOCK: usize = 4096;
 
-/// Streams of a connection that may break a rule of HTTP/2 (CVE-2025-8671). A sound client has none.
-const MAX_BROKEN_STREAMS: usize = 16;
+/// What is held of answers for a client that reads slowly, in bytes for each connection: one frame.
+const ROOM: usize = 16 * 1024;
+
+/// The same for a caller in no policy, who is told its address at the most.
+const STRANGERS_ROOM: usize = 1024;
+
+/// What TLS holds of answers to a caller in no policy that does not read them, in bytes.
+const STRANGERS_UNSENT: usize = 4096;
 
 /// How long a client that was told to ask no more, and waits for no answer, may keep the connection.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -383,7 +392,21 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 const NO_PREFACE: &str = "the connection does not begin as HTTP/2 does";
-const BROKEN_STREAM: &str =
-    "its fields or pseudo-fields break a rule of HTTP/2 (RFC 9113, section 8), or are too large";
 const BROKEN_CONNECTION: Refusal =
-    Refusal::MalformedRequest("the connection broke a rule of HTTP/2 (RFC 9113), or a limit of it");
+    Refusal::MalformedRequest("the connection breaks a rule of HTTP/2 (RFC 9113)");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_size<F>(_: impl Fn(Counted, Transport, ConnectionFacts) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// A stranger's connection may cost 10 KB while it is idle, and TLS takes most of that.
+    #[test]
+    fn a_waiting_connection_is_small() {
+        let size = future_size(serve);
+        assert!(size <= 2048, "{size} bytes");
+    }
+}

@@ -27,6 +27,13 @@ impl Transport {
         }
     }
 
+    /// Bounds what TLS holds of what the socket has no room for, in bytes.
+    pub fn limit_unsent(&mut self, bytes: usize) {
+        if let Self::Tls(stream) = self {
+            stream.get_mut().1.set_buffer_limit(Some(bytes));
+        }
+    }
+
     /// Waits until there may be something to read, or the connection has ended.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use crate::address::ClientAddress;
 use crate::config::Config;
 use crate::diagnostics::Diagnostics;
+use crate::http2;
 use crate::limits::{
     Ceilings, GatewayLimits, Guest, House, Moment, NoSeat, PeerLimits, Taken, UNKNOWN_CALLERS,
 };
@@ -36,6 +37,8 @@ pub struct Shared {
     snapshot: ArcSwap<Snapshot>,
     /// The gateway's rate, and strangers'.
     pub limits: GatewayLimits,
+    /// What HTTP/2 connections hold.
+    pub http2: Arc<http2::Budget>,
     /// Who has which of the client connections.
     pub house: Arc<House>,
     /// Client connections that were accepted since the start.
@@ -65,6 +68,7 @@ impl Shared {
                 lost: Arc::new([]),
                 upstream,
             }),
+            http2: Arc::default(),
             house: Arc::new(House::new(ceilings)),
             accepted: AtomicU64::new(0),
             started: Instant::now(),

@@ -27,8 +27,14 @@ pub enum Audience {
     Stranger,
 }
 
-/// The head of the answer to a refused request, and its body.
-pub fn answer(refusal: &Refusal, audience: Audience, manner: &Manner) -> (Head<'static>, Vec<u8>) {
+/// The head of the answer to a refused request, and its body, which is left out where `takes` says that
+/// the client does not take one of such a length: a refusal waits for nobody.
+pub fn answer(
+    refusal: &Refusal,
+    audience: Audience,
+    manner: &Manner,
+    takes: impl Fn(usize) -> bool,
+) -> (Head<'static>, Vec<u8>) {
     let body = body(&Problem {
         title: reason_phrase(refusal.status()),
         status: refusal.status(),
@@ -43,7 +49,10 @@ pub fn answer(refusal: &Refusal, audience: Audience, manner: &Manner) -> (Head<'
     if matches!(refusal, Refusal::MethodNotAllowed) {
         head = head.with("Allow", Value::Text(b"GET, HEAD"));
     }
-    with_body(head, body)
+    match manner.head_only || takes(body.len()) {
+        true => with_body(head, body),
+        false => (head.with("Content-Length", Value::Number(0)), Vec::new()),
+    }
 }
 
 /// XiVO's answer to a view of a contact that is not there, with a body of ours.

@@ -263,7 +263,7 @@ fn introduction(origin: &Origin<'_>, manner: &Manner) -> Vec<u8> {
 
 /// The body that a refused client reads.
 fn answer(refusal: &Refusal, manner: &Manner, origin: &Origin<'_>) -> Vec<u8> {
-    problem::answer(refusal, gateway::audience(&origin.found, refusal), manner).1
+    problem::answer(refusal, gateway::audience(&origin.found, refusal), manner, |_| true).1
 }
 
 /// How long names are waited for, where no running gateway has left what they have.

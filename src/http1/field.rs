@@ -84,7 +84,7 @@ pub(super) fn trim(value: &[u8]) -> &[u8] {
 }
 
 /// Whether `byte` may stand in a token: a method or a field name (RFC 9110, section 5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
+pub(crate) fn is_token(byte: u8) -> bool {
     TOKEN.get(usize::from(byte)).is_some_and(|&yes| yes)
 }
 

@@ -76,6 +76,13 @@ pub struct Seen {
     pub length: usize,
 }
 
+impl Seen {
+    /// What the log shows of a head of which nobody reads more than its first line, of `length` bytes.
+    pub fn only(length: usize, limits: &HeadLimits) -> Self {
+        Self { line: Span::new(0, length.min(limits.max_uri)), ..Self::default() }
+    }
+}
+
 /// The parts of a request line.
 #[derive(Clone, Copy, Debug)]
 pub struct SeenLine {

@@ -1,124 +1,111 @@
 //! A request's head as HTTP/2 brings it, written as HTTP/1 and read by the reader of HTTP/1: so that
 //! there is one grammar of targets, hosts, fields and limits, and one meaning of each.
 //!
-//! What is written cannot be read otherwise than it was sent: the HTTP/2 layer has refused control
-//! bytes in values, anything but a token for a name, and blanks in a path; and a head that did not end
-//! exactly where the writing ended would be refused here.
+//! What is written cannot be read otherwise than it was sent: only fields whose name is a token and
+//! whose value has no line end are written, a method and a path with line ends are read by nobody, and
+//! a head that did not end exactly where the writing ended would be refused here.
 
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, header};
-
+use super::message::Message;
 use crate::client::{Request, Turn};
 use crate::config::Limits;
 use crate::http1::host::Host;
-use crate::http1::request::{HeadLimits, RequestHead, RequestReader};
+use crate::http1::request::{HeadLimits, RequestHead, RequestReader, Seen};
 use crate::refusal::Refusal;
 
-/// Writes the head that `parts` are into `bytes`, and reads it. The connection speaks `scheme`;
-/// `has_body` says that the stream goes on after the head.
-pub(super) fn read(
-    parts: &Parts,
-    scheme: &str,
-    has_body: bool,
-    bytes: &mut Vec<u8>,
-    limits: &Limits,
-) -> Request {
-    let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
-    write(parts, authority, bytes);
+/// Reads the head that `message` is, and says what it was read from. The connection speaks `scheme`.
+pub(super) fn read(message: &Message, scheme: &str, limits: &Limits) -> (Request, Vec<u8>) {
+    let mut bytes = Vec::with_capacity(capacity(message));
+    let line = write(message, &mut bytes);
     let limits = HeadLimits::from(limits);
-    let mut reader = RequestReader::of_http2();
-    let read = reader.advance(bytes, &limits);
-    let seen = reader.seen(bytes, &limits);
-    let head = match check(parts, scheme, authority) {
-        Err(why) => Err(Refusal::MalformedRequest(why)),
-        Ok(()) => whole(read.map_err(Refusal::from), bytes.len()),
+    let (read, seen) = match memchr::memchr2(b'\r', b'\n', bytes.get(..line).unwrap_or_default()) {
+        // Nobody is to take what stands behind it for fields. The message has this fault, too.
+        Some(_) => (Err(Refusal::MalformedRequest(ODD_LINE)), Seen::only(line, &limits)),
+        None => {
+            let mut reader = RequestReader::of_http2();
+            let read = reader.advance(&bytes, &limits);
+            (read.map_err(Refusal::from), reader.seen(&bytes, &limits))
+        }
     };
-    let head = head.map(|head| if has_body { head.with_body() } else { head });
-    Request { head, seen, answerable: true, turn: Turn::first() }
+    let head = match read {
+        // A head is read from its beginning on, over HTTP/1 as well: this was found first.
+        Err(why @ (Refusal::UriTooLong | Refusal::HeadersTooLarge(_))) => Err(why),
+        read => match message.fault().or_else(|| disagreement(message, scheme)) {
+            Some(why) => Err(Refusal::MalformedRequest(why)),
+            None => whole(read, message, bytes.len()),
+        },
+    };
+    let head = head.map(|head| if message.has_body() { head.with_body() } else { head });
+    (Request { head, seen, answerable: true, turn: Turn::first() }, bytes)
 }
 
-fn write(parts: &Parts, authority: Option<&[u8]>, out: &mut Vec<u8>) {
-    let target = parts.uri.path_and_query().map(|target| target.as_str().as_bytes());
-    out.extend_from_slice(parts.method.as_str().as_bytes());
+fn capacity(message: &Message) -> usize {
+    let pseudo = [&message.method, &message.path, &message.authority, &message.authority];
+    let pseudo: usize = pseudo.iter().map(|part| part.as_ref().map_or(0, Vec::len)).sum();
+    pseudo + message.fields.len() + 32
+}
+
+/// Writes a head to `out`, and says how long its first line is.
+fn write(message: &Message, out: &mut Vec<u8>) -> usize {
+    let Message { method, path, authority, .. } = message;
+    out.extend_from_slice(method.as_deref().unwrap_or_default());
     out.push(b' ');
     // CONNECT has no path; its target is a host, which no lookup is for.
-    out.extend_from_slice(target.or(authority).unwrap_or_default());
-    out.extend_from_slice(b" HTTP/2.0\r\n");
-    let mut field = |name: &[u8], value: &[u8]| {
-        for part in [name, b": ", value, b"\r\n"] {
+    let target = path.as_deref().or_else(|| authority.as_deref().filter(|_| is_connect(message)));
+    out.extend_from_slice(target.unwrap_or_default());
+    out.extend_from_slice(b" HTTP/2.0");
+    let line = out.len();
+    out.extend_from_slice(b"\r\n");
+    let has_line_end = |text: &[u8]| memchr::memchr2(b'\r', b'\n', text).is_some();
+    if let Some(authority) = authority.as_deref().filter(|text| !has_line_end(text)) {
+        for part in [b"host: ", authority, b"\r\n"] {
             out.extend_from_slice(part);
         }
-    };
-    if let Some(authority) = authority {
-        field(b"host", authority);
     }
-    for (name, value) in &parts.headers {
-        if name != header::HOST || authority.is_none() {
-            field(name.as_str().as_bytes(), value.as_bytes());
-        }
+    out.extend_from_slice(&message.fields);
+    if !message.is_cut() {
+        out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(b"\r\n");
+    line
+}
+
+fn is_connect(message: &Message) -> bool {
+    message.method.as_deref() == Some(b"CONNECT")
 }
 
 /// A head that ended before the end of what was written would be somebody's trick.
 fn whole(
     read: Result<Option<RequestHead>, Refusal>,
+    message: &Message,
     length: usize,
 ) -> Result<RequestHead, Refusal> {
     match read? {
+        _ if message.is_cut() => Err(Refusal::HeadersTooLarge("the head is too long")),
         Some(head) if head.len() == length => Ok(head),
         Some(_) | None => Err(Refusal::MalformedRequest("its head does not end where it should")),
     }
 }
 
-/// What only HTTP/2 can get wrong (RFC 9113, sections 8.2 and 8.3.1).
-fn check(parts: &Parts, scheme: &str, authority: Option<&[u8]>) -> Result<(), &'static str> {
-    // The HTTP/2 layer keeps it only beside an :authority.
-    if parts.uri.scheme_str().is_some_and(|asked| asked != scheme) {
-        return Err("its :scheme is not the one that the connection speaks");
+/// What only HTTP/2 can say in two ways (RFC 9113, section 8.3.1).
+fn disagreement(message: &Message, scheme: &str) -> Option<&'static str> {
+    if message.scheme.as_deref().is_some_and(|asked| asked != scheme.as_bytes()) {
+        return Some("its :scheme is not the one that the connection speaks");
     }
-    if authority.is_some_and(|authority| Host::read(authority).is_none()) {
-        return Err("its :authority is not a valid host");
-    }
-    if !agrees(parts, authority) {
-        return Err("its host field is not its :authority");
-    }
-    match parts.headers.values().all(is_trimmed) && only_trailers(&parts.headers) {
-        true => Ok(()),
-        false => Err("a field breaks a rule of HTTP/2 (RFC 9113, section 8.2)"),
-    }
-}
-
-/// Whether `host`, where it came beside `:authority`, came once and says the same.
-fn agrees(parts: &Parts, authority: Option<&[u8]>) -> bool {
-    let Some(authority) = authority.and_then(Host::read) else {
-        return true;
+    let authority = message.authority.as_deref()?;
+    let Some(authority) = Host::read(authority) else {
+        return Some("its :authority is not a valid host");
     };
-    let port = if parts.uri.scheme_str() == Some("http") { 80 } else { 443 };
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (None, _) => true,
-        (Some(host), None) => {
-            Host::read(host.as_bytes()).is_some_and(|host| host.agrees_with(authority, port))
-        }
-        (Some(_), Some(_)) => false,
-    }
+    let agrees = match message.hosts.as_slice() {
+        [] => true,
+        [host] => Host::read(host).is_some_and(|host| host.agrees_with(authority, HTTPS_PORT)),
+        _ => false,
+    };
+    (!agrees).then_some("its host field is not its :authority")
 }
 
-/// Neither begins nor ends a value with a blank.
-fn is_trimmed(value: &HeaderValue) -> bool {
-    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    !blank(value.as_bytes().first()) && !blank(value.as_bytes().last())
-}
+/// HTTP/2 is spoken over TLS alone.
+const HTTPS_PORT: u16 = 443;
 
-/// Fields about one connection have no place here; the HTTP/2 layer has refused the others.
-fn only_trailers(fields: &HeaderMap) -> bool {
-    fields.get_all(header::TE).iter().all(|value| value == "trailers")
-        && CONNECTION_FIELDS.iter().all(|name| !fields.contains_key(*name))
-}
-
-const CONNECTION_FIELDS: &[&str] =
-    &["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
+const ODD_LINE: &str = "its method or its path holds a line end";
 
 #[cfg(test)]
 mod tests;

@@ -1,40 +1,40 @@
 //! One request's stream, as the outlet of its answer.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::server::SendResponse;
-use h2::{Reason, SendStream};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::timeout;
 
+use super::hpack;
+use super::wire::Wire;
 use crate::answer::{Gone, Head, Outlet};
 use crate::client::After;
 use crate::worker::Worker;
 
-/// A stream on which one answer is sent.
+/// A stream on which one answer is sent. It is closed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Stream {
-    respond: SendResponse<Bytes>,
-    /// There once the head was sent.
-    body: Option<SendStream<Bytes>>,
+    wire: Rc<Wire>,
+    id: u32,
     write_timeout: Duration,
+    whole: bool,
 }
 
 impl Stream {
-    pub(super) fn new(respond: SendResponse<Bytes>, write_timeout: Duration) -> Self {
-        Self { respond, body: None, write_timeout }
+    pub(super) fn new(wire: Rc<Wire>, id: u32, write_timeout: Duration) -> Self {
+        Self { wire, id, write_timeout, whole: false }
     }
 
     /// Ends the stream; it is reset where its answer is not whole.
     pub(super) fn end(mut self, after: After) {
-        if after == After::Reset {
-            match &mut self.body {
-                Some(body) => body.send_reset(Reason::INTERNAL_ERROR),
-                None => self.respond.send_reset(Reason::INTERNAL_ERROR),
-            }
-        }
+        self.whole = after != After::Reset;
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.wire.finish(self.id, self.whole);
     }
 }
 
@@ -46,70 +46,54 @@ impl Outlet for Stream {
         data: &[u8],
         last: bool,
     ) -> Result<(), Gone> {
-        let response = response(worker, head).ok_or(Gone)?;
         let ended = last && data.is_empty();
-        let body = self.respond.send_response(response, ended).map_err(|_| Gone)?;
-        self.body = Some(body);
-        if data.is_empty() {
-            return Ok(());
+        self.wire.send_head(self.id, ended, |out| write_head(worker, head, out))?;
+        match data.is_empty() {
+            true => Ok(()),
+            false => self.send(data, last).await,
         }
-        self.send(data, last).await
     }
 
     async fn send(&mut self, mut data: &[u8], last: bool) -> Result<(), Gone> {
-        let body = self.body.as_mut().ok_or(Gone)?;
-        while !data.is_empty() {
-            body.reserve_capacity(data.len());
-            if body.capacity() == 0 {
-                // Each bit of room is progress, as a byte that was taken is over HTTP/1.
-                let room = poll_fn(|context| body.poll_capacity(context));
-                match timeout(self.write_timeout, room).await {
-                    Ok(Some(Ok(_))) => continue,
-                    Ok(Some(Err(_)) | None) | Err(_) => return Err(Gone),
-                }
-            }
-            let (now, rest) = data.split_at(body.capacity().min(data.len()));
-            let ended = last && rest.is_empty();
-            body.send_data(Bytes::copy_from_slice(now), ended).map_err(|_| Gone)?;
-            if ended {
+        loop {
+            let sent = self.wire.send_data(self.id, data, last)?;
+            data = data.get(sent..).unwrap_or_default();
+            if data.is_empty() {
                 return Ok(());
             }
-            data = rest;
-        }
-        match last {
-            true => body.send_data(Bytes::new(), true).map_err(|_| Gone),
-            false => Ok(()),
+            // Each bit of room is progress, as a byte that was taken is over HTTP/1.
+            let room = poll_fn(|context| self.wire.poll_room(self.id, context));
+            timeout(self.write_timeout, room).await.map_err(|_| Gone)??;
         }
     }
 
     /// Waits until the stream was reset, by either side, or the connection ended.
     async fn gone(&mut self) {
-        let _ = poll_fn(|context| match &mut self.body {
-            Some(body) => body.poll_reset(context),
-            None => self.respond.poll_reset(context),
-        })
-        .await;
+        poll_fn(|context| self.wire.poll_gone(self.id, context)).await;
+    }
+
+    fn takes_now(&self, length: usize) -> bool {
+        length <= self.wire.room(self.id)
     }
 }
 
 /// A head as HTTP/2 has it: names in lower case, and nothing about the connection.
-fn response(worker: &Worker, head: &Head<'_>) -> Option<Response<()>> {
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::from_u16(head.status()).ok()?;
-    let fields = response.headers_mut();
+fn write_head(worker: &Worker, head: &Head<'_>, out: &mut Vec<u8>) {
     let mut text = Vec::new();
+    let mut status = [b'0'; 3];
+    for (digit, unit) in status.iter_mut().zip([100, 10, 1]) {
+        *digit += u8::try_from(head.status() / unit % 10).unwrap_or_default();
+    }
+    hpack::write(b":status", &status, out);
     for (name, value) in head.fields() {
         text.clear();
         value.write(&mut text);
-        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-        fields.insert(name, HeaderValue::from_bytes(&text).ok()?);
+        hpack::write(name.to_ascii_lowercase().as_bytes(), &text, out);
     }
     text.clear();
     worker.log.write_http_date(&mut text);
-    fields.insert(http::header::DATE, HeaderValue::from_bytes(&text).ok()?);
-    let id = HeaderValue::from_str(head.manner().request_id.as_str()).ok()?;
-    fields.insert(HeaderName::from_static("x-request-id"), id);
-    Some(response)
+    hpack::write(b"date", &text, out);
+    hpack::write(b"x-request-id", head.manner().request_id.as_str().as_bytes(), out);
 }
 
 /// The outlet of a request that nobody can be answered to.

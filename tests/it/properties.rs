@@ -5,7 +5,7 @@
 //! `PHONEBOOK_GATEWAY_TEST_REQUESTS` says how many requests are generated, 100,000 if it is not set; each run generates
 //! the same ones.
 
-mod generate;
+pub(crate) mod generate;
 
 use std::io::Write;
 

@@ -1,8 +1,5 @@
 use std::time::Duration;
 
-use http::Request as HttpRequest;
-use http::uri::{Authority, PathAndQuery, Scheme, Uri};
-
 use super::*;
 use crate::config::Config;
 use crate::lookup::PATH;
@@ -14,32 +11,42 @@ fn limits() -> Limits {
     config.limits
 }
 
-/// A head as the HTTP/2 layer hands it over; no text is taken here that it would refuse.
-fn parts(method: &str, authority: Option<&str>, path: &[u8], fields: &[(&str, &[u8])]) -> Parts {
-    let mut uri = http::uri::Parts::default();
-    uri.path_and_query = Some(PathAndQuery::try_from(path).unwrap());
-    if let Some(authority) = authority {
-        uri.authority = Some(Authority::try_from(authority).unwrap());
-        uri.scheme = Some(Scheme::HTTPS);
-    }
-    let mut request = HttpRequest::builder().method(method).uri(Uri::from_parts(uri).unwrap());
+type Fields<'a> = &'a [(&'a str, &'a [u8])];
+
+fn message(fields: Fields<'_>) -> Message {
+    let mut message = Message::new(limits().max_head);
+    message.ends = true;
     for (name, value) in fields {
-        request = request.header(*name, HeaderValue::from_bytes(value).unwrap());
+        message.add(name.as_bytes(), value);
     }
-    request.body(()).unwrap().into_parts().0
+    message.finish();
+    message
 }
 
-fn read_one(parts: &Parts) -> (Result<RequestHead, Refusal>, Vec<u8>) {
-    let mut bytes = Vec::new();
-    let request = read(parts, "https", false, &mut bytes, &limits());
+/// A head in HTTP/2's words.
+fn asked(method: &str, authority: Option<&str>, path: &[u8], fields: Fields<'_>) -> Message {
+    let mut all: Vec<(&str, &[u8])> = vec![(":method", method.as_bytes()), (":scheme", b"https")];
+    all.extend(authority.map(|authority| (":authority", authority.as_bytes())));
+    all.push((":path", path));
+    message(&[&all[..], fields].concat())
+}
+
+fn read_one(message: &Message) -> (Result<RequestHead, Refusal>, Vec<u8>) {
+    let (request, bytes) = read(message, "https", &limits());
     (request.head, bytes)
 }
 
-fn why(parts: &Parts) -> &'static str {
-    match read_one(parts).0 {
+fn why(message: &Message) -> &'static str {
+    match read_one(message).0 {
         Err(Refusal::MalformedRequest(why)) => why,
         other => panic!("{other:?}"),
     }
+}
+
+/// The line that the log shows.
+fn line(message: &Message) -> String {
+    let (request, bytes) = read(message, "https", &limits());
+    request.seen.line.of(&bytes).escape_ascii().to_string()
 }
 
 #[test]
@@ -51,84 +58,144 @@ fn path_and_query_are_read_as_they_were_sent() {
         "/\u{e9}?\u{e9}=\u{2028}",
         "/a\"<>[]{}|\\^`?a\"<>[]{}|\\^`",
     ] {
-        let Ok(path) = PathAndQuery::try_from(target) else {
-            continue;
-        };
-        let (head, bytes) = read_one(&parts("GET", Some("gw"), target.as_bytes(), &[]));
+        let (head, bytes) = read_one(&asked("GET", Some("gw"), target.as_bytes(), &[]));
         let head = head.unwrap();
-        assert_eq!(path.as_str(), target);
         let (path, query) = target.split_once('?').unwrap();
         assert_eq!(head.path().of(&bytes), path.as_bytes(), "{target}");
         assert_eq!(head.query().unwrap().of(&bytes), query.as_bytes(), "{target}");
     }
 }
 
-/// No lookup has one, and nothing of the client's target goes to XiVO; the log does not show it.
 #[test]
-fn the_http_2_layer_takes_a_fragment_off() {
+fn a_fragment_is_refused_and_the_log_has_all_of_it() {
     let target = format!("{PATH}?act=list#&act=delete");
-    let (head, bytes) = read_one(&parts("GET", Some("gw"), target.as_bytes(), &[]));
-    assert_eq!(head.unwrap().query().unwrap().of(&bytes), b"act=list");
+    let fragment = asked("GET", Some("gw"), target.as_bytes(), &[]);
+    assert_eq!(why(&fragment), "the request target holds a `#`: a fragment is never sent");
+    assert_eq!(line(&fragment), format!("GET {target} HTTP/2.0"));
+}
+
+/// As over HTTP/1: whatever a byte of a path or a value is, it is read as it was sent or refused, and
+/// begins no line of its own.
+#[test]
+fn no_byte_is_read_otherwise_than_it_was_sent() {
+    for byte in 0..=255_u8 {
+        let odd = [b'/', byte, b'x'];
+        let in_path = asked("GET", Some("gw"), &odd, &[]);
+        let (read, bytes) = read_one(&in_path);
+        assert_eq!(read.is_ok(), byte > b' ' && byte != 0x7f && byte != b'#', "{byte}");
+        if let Ok(read) = read {
+            let target = read.path().of(&bytes).to_vec();
+            assert!(odd.starts_with(&target) && read.len() == bytes.len(), "{byte}");
+        }
+        let shown = [b"GET ", &odd[..], b" HTTP/2.0"].concat();
+        assert_eq!(line(&in_path), shown.escape_ascii().to_string(), "{byte}");
+        let in_method = asked(&format!("G{}T", char::from(byte & 0x7f)), Some("gw"), b"/x", &[]);
+        let token = crate::http1::field::is_token(byte & 0x7f);
+        assert_eq!(read_one(&in_method).0.is_ok(), token, "{byte}");
+        let value = [b'a', byte, b'b'];
+        let in_value = asked("GET", Some("gw"), b"/x", &[("x-odd", &value)]);
+        let (read, bytes) = read_one(&in_value);
+        assert_eq!(read.is_ok(), byte == b'\t' || byte >= b' ' && byte != 0x7f, "{byte}");
+        if let Ok(read) = read {
+            assert_eq!(read.values(&bytes, "x-odd").collect::<Vec<_>>(), [&value], "{byte}");
+        }
+        let in_name =
+            asked("GET", Some("gw"), b"/x", &[(&format!("x{}", char::from(byte & 0x7f)), b"")]);
+        let lower = token && !byte.is_ascii_uppercase() && !(byte & 0x7f).is_ascii_uppercase();
+        assert_eq!(read_one(&in_name).0.is_ok(), lower, "{byte}");
+    }
 }
 
 #[test]
-fn no_byte_that_the_layer_lets_through_in_a_path_ends_the_request_line() {
-    for byte in 0..=255_u8 {
-        let target = [b'/', byte, b'x'];
-        if PathAndQuery::try_from(&target[..]).is_ok() {
-            assert!(byte > b' ' && byte != 0x7f, "{byte}");
-        }
-        if let Ok(value) = HeaderValue::from_bytes(&[b'a', byte, b'b']) {
-            let fields = [("x-odd", value.as_bytes())];
-            let (head, bytes) = read_one(&parts("GET", Some("gw"), b"/x", &fields));
-            assert_eq!(head.unwrap().len(), bytes.len(), "{byte}");
-        }
+fn a_head_that_http_2_itself_forbids_is_malformed_and_shown() {
+    const METHOD: (&str, &[u8]) = (":method", b"GET");
+    const SCHEME: (&str, &[u8]) = (":scheme", b"https");
+    const AUTHORITY: (&str, &[u8]) = (":authority", b"gw");
+    const PATH: (&str, &[u8]) = (":path", b"/x");
+    let (method, scheme, authority, path) = (METHOD, SCHEME, AUTHORITY, PATH);
+    for (fields, wanted) in [
+        (&[scheme, authority, path][..], " /x HTTP/2.0"),
+        (&[method, authority, path], "GET /x HTTP/2.0"),
+        (&[method, scheme, authority], "GET  HTTP/2.0"),
+        (&[method, scheme, authority, (":path", b"")], "GET  HTTP/2.0"),
+        (&[method, method, scheme, authority, path], "GET /x HTTP/2.0"),
+        (&[method, scheme, authority, path, (":path", b"/y")], "GET /x HTTP/2.0"),
+        (&[method, scheme, authority, path, (":status", b"200")], "GET /x HTTP/2.0"),
+        (&[method, scheme, authority, path, (":protocol", b"websocket")], "GET /x HTTP/2.0"),
+        (&[method, scheme, authority, path, (":odd", b"1")], "GET /x HTTP/2.0"),
+        (&[("x", b"y"), method, scheme, authority, path], "GET /x HTTP/2.0"),
+        (&[method, scheme, authority, path, ("", b"y")], "GET /x HTTP/2.0"),
+        (&[method, scheme, authority, path, ("x:y", b"z")], "GET /x HTTP/2.0"),
+        (&[method, scheme, authority, (":path", b"http://other/")], "GET http://other/ HTTP/2.0"),
+        (&[method, scheme, authority, (":path", b"/\r\nx: y")], "GET /\\r\\nx: y HTTP/2.0"),
+        (&[method, scheme, authority, (":path", b"/ HTTP/2.0")], "GET / HTTP/2.0 HTTP/2.0"),
+        (&[(":method", b"GET /"), scheme, authority, path], "GET / /x HTTP/2.0"),
+        (&[(":method", b"CONNECT"), scheme, authority], "CONNECT gw HTTP/2.0"),
+        (&[(":method", b"CONNECT"), authority, path], "CONNECT /x HTTP/2.0"),
+    ] {
+        let message = message(fields);
+        assert!(message.fault().is_some(), "{fields:?}");
+        assert_eq!(Some(why(&message)), message.fault());
+        assert_eq!(line(&message), wanted, "{fields:?}");
+    }
+    // What HTTP/1 refuses as well is no fault of HTTP/2.
+    for fields in [
+        &[(":method", &b"CONNECT"[..]), authority][..],
+        &[(":method", b"OPTIONS"), scheme, authority, (":path", b"*")],
+        &[method, scheme, path],
+        &[method, (":scheme", b"HTTPS"), authority, path],
+        &[method, scheme, (":authority", b""), path],
+    ] {
+        let message = message(fields);
+        assert_eq!(message.fault(), None, "{fields:?}");
+        assert_ne!(why(&message), "");
     }
 }
 
 #[test]
 fn the_host_is_the_authority_or_else_the_one_host_field() {
-    let host = |parts: &Parts| {
-        let (head, bytes) = read_one(parts);
+    let host = |message: &Message| {
+        let (head, bytes) = read_one(message);
         head.unwrap().host(&bytes).map(|host| String::from_utf8(host.name().to_vec()).unwrap())
     };
-    assert_eq!(host(&parts("GET", Some("gw:9480"), b"/", &[])).unwrap(), "gw");
+    assert_eq!(host(&asked("GET", Some("gw:9480"), b"/", &[])).unwrap(), "gw");
     let same: &[(&str, &[u8])] = &[("host", b"GW:443")];
-    assert_eq!(host(&parts("GET", Some("gw"), b"/", same)).unwrap(), "gw");
-    assert_eq!(host(&parts("GET", None, b"/", same)).unwrap(), "GW");
-    assert_eq!(why(&parts("GET", None, b"/", &[])), "there is no Host");
+    assert_eq!(host(&asked("GET", Some("gw"), b"/", same)).unwrap(), "gw");
+    assert_eq!(host(&asked("GET", None, b"/", same)).unwrap(), "GW");
+    assert_eq!(why(&asked("GET", None, b"/", &[])), "there is no Host");
     let twice: &[(&str, &[u8])] = &[("host", b"gw"), ("host", b"gw")];
-    assert_eq!(why(&parts("GET", None, b"/", twice)), "there is more than one Host");
+    assert_eq!(why(&asked("GET", None, b"/", twice)), "there is more than one Host");
     let differ = "its host field is not its :authority";
-    assert_eq!(why(&parts("GET", Some("gw"), b"/", twice)), differ);
+    assert_eq!(why(&asked("GET", Some("gw"), b"/", twice)), differ);
     let other: &[(&str, &[u8])] = &[("host", b"gw:80")];
-    assert_eq!(why(&parts("GET", Some("gw"), b"/", other)), differ);
+    assert_eq!(why(&asked("GET", Some("gw"), b"/", other)), differ);
     let odd: &[(&str, &[u8])] = &[("host", b"g w")];
-    assert_eq!(why(&parts("GET", Some("gw"), b"/", odd)), differ);
-    for authority in ["user@gw", "gw:65536", "a..b", "gw%41"] {
-        if Authority::try_from(authority).is_ok() {
-            let parts = parts("GET", Some(authority), b"/", &[]);
-            assert_eq!(why(&parts), "its :authority is not a valid host", "{authority}");
-        }
+    assert_eq!(why(&asked("GET", Some("gw"), b"/", odd)), differ);
+    for authority in ["user@gw", "gw:65536", "a..b", "gw%41", "", "gw\r\nx: y", "g w"] {
+        let odd = asked("GET", Some(authority), b"/", &[]);
+        assert_eq!(why(&odd), "its :authority is not a valid host", "{authority}");
     }
 }
 
 #[test]
 fn fields_are_held_to_the_rules_of_http_2_and_then_to_those_of_http_1() {
-    let broken = "a field breaks a rule of HTTP/2 (RFC 9113, section 8.2)";
-    for field in [
-        ("x", &b" a"[..]),
-        ("x", b"a\t"),
-        ("te", b"gzip"),
-        ("connection", b"close"),
-        ("upgrade", b"h2c"),
-        ("transfer-encoding", b"chunked"),
-        ("keep-alive", b"1"),
-        ("proxy-connection", b"close"),
+    let blank = "a field value begins or ends with a blank";
+    let about = "it has a field about the connection";
+    for (field, wanted) in [
+        (("x", &b" a"[..]), blank),
+        (("x", b"a\t"), blank),
+        (("x", b"a\r\nb: c"), "a field value holds a line end or a NUL"),
+        (("X", b"a"), "a field name is not a token in lower case"),
+        (("te", b"gzip"), about),
+        (("connection", b"close"), about),
+        (("upgrade", b"h2c"), about),
+        (("transfer-encoding", b"chunked"), about),
+        (("keep-alive", b"1"), about),
+        (("proxy-connection", b"close"), about),
     ] {
-        assert_eq!(why(&parts("GET", Some("gw"), b"/", &[field])), broken, "{field:?}");
+        assert_eq!(why(&asked("GET", Some("gw"), b"/", &[field])), wanted, "{field:?}");
     }
-    let length = |lengths: &[(&str, &[u8])]| read_one(&parts("GET", Some("gw"), b"/", lengths)).0;
+    let length = |lengths: &[(&str, &[u8])]| read_one(&asked("GET", Some("gw"), b"/", lengths)).0;
     assert!(!length(&[("content-length", b"0")]).unwrap().has_body());
     assert!(length(&[("content-length", b"5")]).unwrap().has_body());
     for lengths in [
@@ -138,18 +205,18 @@ fn fields_are_held_to_the_rules_of_http_2_and_then_to_those_of_http_1() {
     ] {
         assert!(matches!(length(lengths), Err(Refusal::MalformedRequest(_))), "{lengths:?}");
     }
-    assert!(read_one(&parts("GET", Some("gw"), b"/", &[("te", b"trailers")])).0.is_ok());
+    assert!(read_one(&asked("GET", Some("gw"), b"/", &[("te", b"trailers")])).0.is_ok());
 }
 
 #[test]
 fn the_limits_are_those_of_http_1() {
     let long = [b"/".as_slice(), &[b'a'; 4096]].concat();
-    assert!(matches!(read_one(&parts("GET", Some("gw"), &long, &[])).0, Err(Refusal::UriTooLong)));
+    assert!(matches!(read_one(&asked("GET", Some("gw"), &long, &[])).0, Err(Refusal::UriTooLong)));
     let fields: Vec<_> = (0..64).map(|_| ("x", &b"y"[..])).collect();
-    let (head, _) = read_one(&parts("GET", Some("gw"), b"/", &fields));
+    let (head, _) = read_one(&asked("GET", Some("gw"), b"/", &fields));
     assert!(matches!(head, Err(Refusal::HeadersTooLarge(_))));
     let large = vec![b'a'; 16 * 1024];
-    let (head, _) = read_one(&parts("GET", Some("gw"), b"/", &[("x", &large)]));
+    let (head, _) = read_one(&asked("GET", Some("gw"), b"/", &[("x", &large)]));
     assert!(matches!(head, Err(Refusal::HeadersTooLarge(_))));
 }
 
@@ -157,9 +224,8 @@ fn the_limits_are_those_of_http_1() {
 fn the_log_sees_the_request_line_of_http_2() {
     let fields: &[(&str, &[u8])] =
         &[("user-agent", b"one"), ("user-agent", b"two"), ("referer", b"r")];
-    let parts = parts("HEAD", Some("gw"), b"/a?b", fields);
-    let mut bytes = Vec::new();
-    let Request { seen, .. } = read(&parts, "https", false, &mut bytes, &limits());
+    let message = asked("HEAD", Some("gw"), b"/a?b", fields);
+    let (Request { seen, .. }, bytes) = read(&message, "https", &limits());
     assert_eq!(seen.line.of(&bytes), b"HEAD /a?b HTTP/2.0");
     assert_eq!(seen.user_agent.unwrap().of(&bytes), b"one");
     assert_eq!(seen.referer.unwrap().of(&bytes), b"r");

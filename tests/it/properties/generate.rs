@@ -4,7 +4,7 @@ use fastrand::Rng;
 
 /// A generated request: a GET or something else, of a target in origin-form or with an authority before it.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(crate) struct Request {
     method: &'static str,
     authority: &'static str,
     local: Vec<u8>,
@@ -13,7 +13,7 @@ pub(super) struct Request {
 
 impl Request {
     /// The target without an authority: what nginx routes by.
-    pub(super) fn local(&self) -> &[u8] {
+    pub(crate) fn local(&self) -> &[u8] {
         &self.local
     }
 
@@ -33,7 +33,7 @@ pub(super) fn head(method: &str, target: &str, fields: &str) -> Vec<u8> {
     format!("{method} {target} HTTP/1.1\r\nHost: xivo\r\n{fields}\r\n").into_bytes()
 }
 
-pub(super) fn request(random: &mut Rng) -> Request {
+pub(crate) fn request(random: &mut Rng) -> Request {
     let mut local = path(random);
     if random.u8(..8) > 0 {
         local.push(b'?');

@@ -237,9 +237,19 @@ impl ByHand {
         Self::begin(Self::silent(to), settings)
     }
 
+    /// The same from another address of this host.
+    pub(crate) fn connect_from(
+        to: SocketAddr,
+        from: Option<&str>,
+        settings: &[(u16, u32)],
+    ) -> Self {
+        let from = from.map(|from| from.parse().unwrap());
+        Self::begin(Self::handshake(to, from, "gateway"), settings)
+    }
+
     /// The same for a client that names no server in its handshake.
     pub(crate) fn nameless(to: SocketAddr) -> Self {
-        Self::begin(Self::handshake(to, "127.0.0.1"), &[])
+        Self::begin(Self::handshake(to, None, "127.0.0.1"), &[])
     }
 
     fn begin(mut client: Self, settings: &[(u16, u32)]) -> Self {
@@ -255,13 +265,13 @@ impl ByHand {
 
     /// Says nothing.
     pub(crate) fn silent(to: SocketAddr) -> Self {
-        Self::handshake(to, "gateway")
+        Self::handshake(to, None, "gateway")
     }
 
-    fn handshake(to: SocketAddr, name: &'static str) -> Self {
+    fn handshake(to: SocketAddr, from: Option<IpAddr>, name: &'static str) -> Self {
         let name = ServerName::try_from(name).unwrap();
         let mut session = ClientConnection::new(Arc::clone(&identity().client), name).unwrap();
-        let mut stream = tcp(to, None);
+        let mut stream = tcp(to, from);
         while session.is_handshaking() {
             session.complete_io(&mut stream).unwrap();
         }

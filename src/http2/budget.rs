@@ -1,0 +1,80 @@
+//! What the HTTP/2 connections of a gateway may hold together of what is coming and what is to be sent.
+//!
+//! Each connection has bounds of its own; this is the bound of their sum, so that memory has a ceiling
+//! whatever they all do at once. Callers in no policy may use a quarter of it: they are the first to
+//! lose their connections, and leave room for the peers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The sum of what connections hold, over all workers, in bytes.
+#[derive(Debug, Default)]
+pub struct Budget {
+    all: AtomicUsize,
+    strangers: AtomicUsize,
+}
+
+/// What all connections may hold together, in bytes.
+const ALL: usize = 64 << 20;
+
+/// What those of callers in no policy may hold together, in bytes.
+const STRANGERS: usize = ALL / 4;
+
+/// One connection's part of it, given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    budget: Arc<Budget>,
+    stranger: bool,
+    held: usize,
+}
+
+impl Share {
+    /// A part of nothing yet, of a caller that may be in no policy.
+    pub(super) fn new(budget: Arc<Budget>, stranger: bool) -> Self {
+        Self { budget, stranger, held: 0 }
+    }
+
+    /// The connection holds so many bytes now. Says whether it may.
+    pub(super) fn set(&mut self, held: usize) -> bool {
+        let before = std::mem::replace(&mut self.held, held);
+        if held == before {
+            return true;
+        }
+        let change = |sum: &AtomicUsize| match held.checked_sub(before) {
+            Some(more) => sum.fetch_add(more, Ordering::Relaxed) + more,
+            None => sum.fetch_sub(before - held, Ordering::Relaxed) - (before - held),
+        };
+        let all = change(&self.budget.all);
+        let strangers = if self.stranger { change(&self.budget.strangers) } else { 0 };
+        held < before || all <= ALL && strangers <= STRANGERS
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_use_up_their_part_and_peers_theirs() {
+        let budget = Arc::new(Budget::default());
+        let share = |stranger| Share::new(Arc::clone(&budget), stranger);
+        let (mut first, mut second, mut peer) = (share(true), share(true), share(false));
+        assert!(first.set(STRANGERS - 1));
+        assert!(!second.set(2));
+        assert!(peer.set(ALL - STRANGERS - 1));
+        // Less is always well.
+        assert!(second.set(1));
+        drop(first);
+        assert!(second.set(1000));
+        assert!(!peer.set(ALL));
+        drop((second, peer));
+        assert_eq!(budget.all.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.strangers.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,105 @@
+//! What a client asks of a connection, counted: so that who asks nothing, and too much of it, is found.
+//!
+//! Every frame of a client costs something and only some ask something: PING and SETTINGS want an
+//! answer, PRIORITY and unknown frames are read for nothing, a WINDOW_UPDATE may bring one byte along.
+//! So many of them are let through in ten seconds, more for those who ask or read much.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What has passed so far.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    since: Option<Instant>,
+    /// Frames that ask nothing.
+    idle_frames: u64,
+    /// Requests that were taken back.
+    resets: u32,
+    asked: u64,
+    written: u64,
+    /// Streams that were refused because too many were open, since the connection began; the client
+    /// may ask again.
+    refused: u32,
+    /// Streams that broke a rule of HTTP/2, since the connection began.
+    broken: u32,
+    flood: Option<&'static str>,
+}
+
+impl Tally {
+    pub(super) fn idle_frame(&mut self) {
+        self.idle_frames += 1;
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.resets += 1;
+    }
+
+    pub(super) fn asked(&mut self) {
+        self.asked += 1;
+    }
+
+    pub(super) fn wrote(&mut self, bytes: usize) {
+        self.written += bytes as u64;
+    }
+
+    pub(super) fn refused(&mut self) {
+        self.refused += 1;
+    }
+
+    pub(super) fn broken(&mut self) {
+        self.broken += 1;
+    }
+
+    /// Nothing more is to be read from this client.
+    pub(super) fn set_flood(&mut self, why: &'static str) {
+        self.flood = Some(why);
+    }
+
+    /// Why nothing more is read from this client, if it has gone too far.
+    pub(super) fn judge(&mut self, now: Instant) -> Option<&'static str> {
+        if self.flood.is_some() {
+            return self.flood;
+        }
+        let allowed = IDLE_FRAMES + IDLE_PER_REQUEST * self.asked + self.written / WINDOW_GRAIN;
+        if self.idle_frames > allowed {
+            return Some("a flood of HTTP/2 frames that ask nothing");
+        }
+        if self.resets > RESETS {
+            return Some("a flood of HTTP/2 requests that were taken back");
+        }
+        if self.refused > REFUSED {
+            return Some("a flood of HTTP/2 streams beyond those that may be open at once");
+        }
+        if self.broken > BROKEN {
+            return Some("a flood of HTTP/2 streams that break a rule of HTTP/2");
+        }
+        if self.since.is_none_or(|since| now.duration_since(since) >= PERIOD) {
+            let Self { refused, broken, .. } = *self;
+            *self = Self { since: Some(now), refused, broken, ..Self::default() };
+        }
+        None
+    }
+}
+
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// Frames that ask nothing, in [`PERIOD`]: a keep-alive PING comes every few seconds, SETTINGS once.
+const IDLE_FRAMES: u64 = 1000;
+
+/// So many more for each request.
+const IDLE_PER_REQUEST: u64 = 16;
+
+/// One more for so many bytes sent: some clients send two WINDOW_UPDATEs for each frame that they
+/// read, and frames may be small.
+const WINDOW_GRAIN: u64 = 256;
+
+/// Requests that may be taken back in [`PERIOD`]: a search for each letter typed, by a fast hand.
+const RESETS: u32 = 100;
+
+/// Streams that may be refused because too many are open. A client that does not know yet how many
+/// may be open sends a few hundred at the most.
+const REFUSED: u32 = 1000;
+
+/// Streams of a connection that may break a rule of HTTP/2 (CVE-2025-8671). A sound client has none.
+const BROKEN: u32 = 16;
