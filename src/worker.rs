@@ -385,4 +385,4 @@ impl Buffers {
 }
 
 const BUFFER: usize = 16 * 1024;
-const MAX_SPARE: usize = 256;
+const MAX_SPARE: usize = 64;

@@ -1,5 +1,7 @@
 //! The gateway's memory depends neither on how many requests it has answered nor on how large an answer is.
 
+mod table;
+
 use std::{io::Write, net::SocketAddr, thread::spawn};
 
 use crate::support::{

@@ -283,6 +283,11 @@ impl ByHand {
         self.stream.write_all(bytes).and_then(|()| self.stream.flush()).is_ok()
     }
 
+    /// Sends bytes beneath TLS.
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
+        self.stream.sock.write_all(bytes).unwrap();
+    }
+
     /// The next frame; none at the end of the connection, however it ends.
     pub(crate) fn frame(&mut self) -> Option<Frame> {
         let mut header = [0; 9];
@@ -350,6 +355,18 @@ pub(crate) fn pseudo<'t>(method: &'t str, target: &'t str) -> [(&'t str, &'t [u8
         (":authority", b"gateway"),
         (":path", target.as_bytes()),
     ]
+}
+
+/// The same, each field put into the table.
+pub(crate) fn indexed(fields: &[(&str, &[u8])]) -> Vec<u8> {
+    fields
+        .iter()
+        .flat_map(|field| {
+            let mut one = block(&[*field]);
+            one[0] = 0x40;
+            one
+        })
+        .collect()
 }
 
 /// HPACK without its tables and without Huffman's code: each field literally (RFC 7541, section 6.2.2).
