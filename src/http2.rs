@@ -33,6 +33,7 @@ mod stream;
 mod tally;
 mod wire;
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -44,7 +45,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::arrival;
-use crate::client::{After, Request, Turn};
+use crate::client::{After, Outcome, Request, Turn};
 use crate::config::{Config, Limits};
 use crate::gateway::{self, ConnectionFacts};
 use crate::http1::request::Seen;
@@ -74,11 +75,12 @@ pub async fn serve(counted: Counted, mut stream: Transport, facts: ConnectionFac
         biased;
         began = timeout(config.limits.head_timeout, preface) => began.ok(),
         () = arrival::last_words(&worker) => None,
+        () = counted.left() => return,
     };
     let share = Share::new(Arc::clone(&worker.shared.http2), facts.stranger);
-    let caller = Rc::new(Served { worker, config, facts });
+    let caller = Rc::new(Served { worker, config, facts, refused: Cell::new(0) });
     match began {
-        Some(Ok(())) => Connection::new(caller, (engine, wire), share).run().await,
+        Some(Ok(())) => Connection::new(caller, (engine, wire), share).run(&counted).await,
         // Nothing came: no request was begun.
         _ if !engine.heard() => {}
         Some(Err(_)) => caller.unheard(Refusal::MalformedRequest(NO_PREFACE)).await,
@@ -118,6 +120,8 @@ struct Served {
     worker: Rc<Worker>,
     config: Arc<Config>,
     facts: ConnectionFacts,
+    /// How many requests were refused one after the other, as they were answered.
+    refused: Cell<u32>,
 }
 
 impl Served {
@@ -140,10 +144,12 @@ impl Served {
         let (mut request, bytes) = head::read(&opened.message, self.facts.scheme(), limits);
         drop(opened);
         request.turn.number = number;
+        request.turn.refused = self.refused.get();
         let last = self.facts.over_ceiling;
         let serving =
             gateway::serve(&self.worker, &self.facts, &mut stream, (request, &bytes), last);
-        let after = serving.await.after;
+        let Outcome { after, refused } = serving.await;
+        self.refused.set(if refused { self.refused.get().saturating_add(1) } else { 0 });
         stream.end(after);
         after
     }
@@ -200,7 +206,7 @@ impl Connection {
         }
     }
 
-    async fn run(mut self) {
+    async fn run(mut self, counted: &Counted) {
         let worker = Rc::clone(&self.caller.worker);
         let mut draining = pin!(worker.drain.notified());
         let mut sleep = pin!(sleep_until(self.deadline()));
@@ -208,13 +214,27 @@ impl Connection {
             if worker.is_draining() {
                 self.close();
             }
+            if self.streams.is_empty() {
+                counted.wait(self.since.into_std(), self.accepted == 0);
+            }
+            let may_stay = self.closing.is_none();
             let event = tokio::select! {
                 biased;
                 () = &mut draining, if !worker.is_draining() => continue,
                 event = poll_fn(|context| self.poll(context, sleep.as_mut())) => event,
+                () = counted.left(), if may_stay => {
+                    self.close();
+                    continue;
+                }
             };
             match event {
-                Event::Request(request) => self.accept(*request),
+                Event::Request(request) => {
+                    let stays = counted.resume();
+                    self.accept(*request);
+                    if !stays {
+                        self.close();
+                    }
+                }
                 Event::Answered(after) => {
                     self.since = Instant::now();
                     if matches!(after, After::Close | After::Linger) {

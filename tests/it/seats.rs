@@ -6,6 +6,7 @@ use rustls::version;
 use tempfile::TempDir;
 
 use crate::support::{
+    http2::{self, Sound},
     live::{Live, Setup, policy},
     pki::{Authority, Wanted},
     process::becomes_true,
@@ -65,6 +66,42 @@ fn connections_on_which_nothing_is_said_make_room_for_others() {
     assert_eq!(gateway.client_from(HONEST).lookup("any").status, 200);
     // One that was just opened is not closed for its own holder's next; it is after a second.
     assert!(becomes_true(|| gateway.client().lookup("own").status == 200));
+}
+
+#[test]
+fn connections_over_http2_make_room_as_all_others() {
+    let upstream = Scripted::well();
+    let setup = http2::setup(upstream.address());
+    let gateway = setup.policy("lyon", policy(LEAKY, "connections = 2")).start();
+    let mut leaked: Vec<Sound> = (0..5)
+        .map(|_| {
+            let client = Sound::connect(gateway.address);
+            assert_eq!(client.get(&target("leak")).status, 200);
+            client
+        })
+        .collect();
+    let kept = leaked.split_off(3);
+    leaked.into_iter().for_each(Sound::until_left);
+    kept.iter().for_each(|client| assert_eq!(client.get(&target("kept")).status, 200));
+    // One that has not said that it speaks HTTP/2 is waited for, and makes room, too.
+    assert!(becomes_true(|| open(&gateway) == 2));
+}
+
+#[test]
+fn a_request_over_http2_that_is_under_way_is_never_ended_for_a_newcomer() {
+    let door = Door::default();
+    let upstream = Scripted::slow(&door);
+    let setup = http2::setup(upstream.address()).upstream("timeout = \"1h\"");
+    let gateway = setup.policy("lyon", policy(LEAKY, "connections = 1")).start();
+    let busy = Sound::connect(gateway.address);
+    let answers = std::thread::scope(|scope| {
+        let first = scope.spawn(|| busy.get(&target("slow")));
+        assert!(becomes_true(|| upstream.requests().len() == 1));
+        let told = Sound::connect(gateway.address).get(&target("more"));
+        door.open();
+        (first.join().unwrap().status.as_u16(), told.status.as_u16(), told.reason())
+    });
+    assert_eq!(answers, (200, 503, "overloaded".to_owned()));
 }
 
 #[test]

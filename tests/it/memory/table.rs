@@ -53,7 +53,8 @@ impl Measured {
             .policy("lyon", policy("127.0.0.1", ""))
             .limits(
                 "unknown_rate = { per_second = 1000000, burst = 1000000 }\nhead_timeout = \"10m\"\n\
-                 idle_timeout = \"10m\"\nwrite_timeout = \"10m\"\nmax_connections = 10000",
+                 idle_timeout = \"10m\"\nwrite_timeout = \"10m\"\nmax_connections = 10000\nunknown_connections = 2500\n\
+                 handshake_rate = { per_second = 1000000, burst = 1000000 }",
             );
         let mut gateway = Binary::serve(&setup);
         let address = gateway.address();
