@@ -20,7 +20,7 @@ use crate::certificate::Hex;
 use crate::forwarded::ForwardedHeader;
 use crate::place::{Place, Placed};
 use crate::policy::{Policy, Rate};
-use crate::record::LogSettings;
+use crate::record::{Format, LogSettings};
 use crate::senders::Senders;
 use crate::tls::TlsSettings;
 use crate::upstream::Tls;
@@ -76,6 +76,8 @@ pub struct Config {
     pub limits: Limits,
     /// The access logs; at least one.
     pub access_logs: Vec<LogSettings>,
+    /// The formats of `[log_format]`, in the order of their names.
+    pub log_formats: Vec<(String, Arc<Format>)>,
     /// Where the policies were looked for.
     pub policies_directory: PathBuf,
     /// The policies, in the byte order of their file names. May be empty: then nobody is let in.
@@ -264,6 +266,7 @@ fn assemble(
                 upstream,
                 limits: draft.limits,
                 access_logs: draft.access_logs.into_iter().map(|log| log.settings).collect(),
+                log_formats: draft.log_formats,
                 policies_directory: draft.policies_directory,
                 policies: written.into_iter().map(|written| written.policy).collect(),
                 whoami: draft.whoami,

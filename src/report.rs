@@ -11,6 +11,7 @@ mod mend;
 pub mod moment;
 pub mod pattern;
 mod quota;
+mod read;
 pub mod run;
 pub mod select;
 mod sketch;

@@ -181,7 +181,8 @@ is in no policy, who has gone silent, and who reads the phonebook out.
 Usage: phonebook-gateway report [OPTIONS] [FILE...]
 
   FILE...             logs of the gateway or of nginx, plain, gzip or zstd, in
-                      any order; - is the standard input. Without any, the logs
+                      any order, bare or as syslog, the journal or containers
+                      keep them; - is the standard input. Without any, the logs
                       of the configuration with what logrotate has made of them
 
 Options:

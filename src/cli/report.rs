@@ -1,6 +1,8 @@
 //! `report`: what access logs tell, in the terminal, as JSON or as a page.
 
 mod follow;
+mod formats;
+mod logs;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -15,15 +17,15 @@ use super::args::{DEFAULT_CONFIG, ReportOptions};
 use super::{Exit, complain, say};
 use crate::config::Config;
 use crate::files;
-use crate::record::{LogFormat, LogTarget};
 use crate::report::Moment;
 use crate::report::build::Material;
 use crate::report::formats::Formats;
 use crate::report::html;
-use crate::report::input::{Source, plan, rotated, total};
+use crate::report::input::{Plan, Source, plan, total};
 use crate::report::run::{Counted, run as count};
 use crate::report::summary::{Input, Report};
 use crate::report::terminal::{self, Screen};
+use crate::report::words::plural;
 
 /// Runs the command.
 pub(super) fn run(options: &ReportOptions) -> Exit {
@@ -34,23 +36,26 @@ pub(super) fn run(options: &ReportOptions) -> Exit {
     if options.follow {
         return follow::run(options, &context);
     }
-    let counted = match context.count(options) {
-        Ok(counted) => counted,
+    let (counted, failed) = match context.count(options) {
+        Ok(found) => found,
         Err(exit) => return exit,
     };
     let input = Input { configuration: context.configuration(), ..counted.input.clone() };
     let input = Input { notes: [context.notes.clone(), input.notes.clone()].concat(), ..input };
     let report = context.material(&counted).report(input);
     let shown = show(options, &report);
-    let is_lost = report.input.lines > 0 && report.input.lines == report.input.unreadable;
-    if shown == Exit::Well && is_lost {
+    if shown != Exit::Well {
+        return shown;
+    }
+    let Input { lines, unreadable, .. } = report.input;
+    if lines > 0 && lines == unreadable {
         complain(
             "no line could be read; say by --log-format which format the log is written in: its name, or \
              what stands in the nginx.conf behind log_format and the name",
         );
         return Exit::Findings;
     }
-    shown
+    if failed { Exit::Failed } else { Exit::Well }
 }
 
 fn show(options: &ReportOptions, report: &Report) -> Exit {
@@ -126,18 +131,24 @@ impl Context {
         let now = Moment { unix: zoned.timestamp().as_second(), offset };
         let mut notes = Vec::new();
         let config = load(options.config.as_deref(), &mut notes)?;
-        let formats = formats(options.log_format.as_deref(), config.as_ref(), offset)?;
+        // Where the logs are the configuration's, what is said of each says it.
+        let note = |note| {
+            if !options.sources.is_empty() {
+                notes.push(note);
+            }
+        };
+        let formats = formats::of(options.log_format.as_deref(), config.as_ref(), offset, note)?;
         let sources = match (&*options.sources, &config) {
-            ([], Some(config)) => configured(config, options.follow),
+            ([], Some(config)) => logs::of(config, options.follow, &mut notes)?,
+            ([], None) => {
+                complain(&format!(
+                    "which log? There is no configuration at {DEFAULT_CONFIG} that names one; give files, or - \
+                     for the standard input"
+                ));
+                return Err(Exit::Usage);
+            }
             (given, _) => given.to_vec(),
         };
-        if sources.is_empty() {
-            complain(&format!(
-                "which log? There is no configuration at {DEFAULT_CONFIG} that names one; give files, or - \
-                 for the standard input"
-            ));
-            return Err(Exit::Usage);
-        }
         Ok(Self { config, formats, sources, notes, now })
     }
 
@@ -150,20 +161,44 @@ impl Context {
         Material { tally, timeline, config: self.config.as_ref(), now: self.now }
     }
 
-    fn count(&self, options: &ReportOptions) -> Result<Counted, Exit> {
+    /// What was counted, and whether something could not be read at all.
+    fn count(&self, options: &ReportOptions) -> Result<(Counted, bool), Exit> {
         let read = Arc::new(AtomicU64::new(0));
-        let planned = plan(&self.sources, &self.formats, &read).map_err(|error| {
-            complain(&format!("cannot read {error}"));
-            Exit::Failed
-        })?;
+        let Plan { files, failed, foreign } = plan(&self.sources, &self.formats, &read);
+        for why in &failed {
+            complain(&format!("cannot read {why}"));
+        }
+        if files.is_empty() {
+            foreign.iter().for_each(|sentence| complain(sentence));
+            return Err(Exit::Failed);
+        }
         let threads = match options.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
         let bar = Bar::start(total(&self.sources), Arc::clone(&read));
-        let counted = count(planned, &self.formats, &options.selection, threads, &read);
+        let mut counted = count(files, &self.formats, &options.selection, threads, &read);
         bar.end();
-        Ok(counted)
+        let input = &mut counted.input;
+        // Of what is damaged something may have been read; of nothing there is nothing to report.
+        let is_nothing = input.lines == 0 && !input.notes.is_empty();
+        if is_nothing {
+            input.notes.iter().for_each(|note| complain(note));
+        }
+        let missing = failed.len() + foreign.len();
+        input
+            .notes
+            .extend(failed.iter().map(|why| format!("{why}. It is in none of these figures.")));
+        input.notes.extend(foreign);
+        if missing > 0 {
+            let text = format!(
+                "{} could not be read and {} in none of these figures; what was read, below, says why.",
+                plural(missing as u64, "file", "files"),
+                if missing == 1 { "is" } else { "are" }
+            );
+            input.findings.insert(0, text);
+        }
+        Ok((counted, is_nothing || !failed.is_empty()))
     }
 }
 
@@ -191,50 +226,6 @@ fn load(given: Option<&Path>, notes: &mut Vec<String>) -> Result<Option<Config>,
             );
             Err(Exit::Findings)
         }
-    }
-}
-
-/// The formats that a file may be in.
-fn formats(given: Option<&str>, config: Option<&Config>, offset: i16) -> Result<Formats, Exit> {
-    let mut formats = Formats::predefined(offset);
-    for log in config.iter().flat_map(|config| &config.access_logs) {
-        if let LogFormat::Compiled(format) = &log.format {
-            // A format that cannot be read is no reason to read nothing: its logs then show as unreadable.
-            let _ = formats.add_compiled("of the configuration", format, offset);
-        }
-    }
-    let Some(given) = given else { return Ok(formats) };
-    if let Some(named) = formats.named(given) {
-        return Ok(named);
-    }
-    if !given.contains('$') {
-        let known: Vec<&str> = formats.names().collect();
-        complain(&format!(
-            "--log-format: there is no format `{}`; known are {}, or give the text, with its $variables",
-            given.escape_debug(),
-            known.join(", ")
-        ));
-        return Err(Exit::Usage);
-    }
-    Formats::only("--log-format", &[given], offset).map_err(|error| {
-        complain(&format!("--log-format: {error}"));
-        Exit::Usage
-    })
-}
-
-/// The files of the configuration's logs, and what logrotate has made of them; to be followed, the logs
-/// alone. Of several logs the first one that takes every request: others would count them again.
-fn configured(config: &Config, alone: bool) -> Vec<Source> {
-    let files = config.access_logs.iter().filter_map(|log| match &log.target {
-        LogTarget::File(path) => Some((log, path)),
-        LogTarget::PerPeer(_) | LogTarget::Syslog(_) | LogTarget::Stdout => None,
-    });
-    let files: Vec<_> = files.collect();
-    let takes_all = files.iter().find(|(log, _)| log.condition.is_none());
-    let Some((_, path)) = takes_all.or_else(|| files.first()) else { return Vec::new() };
-    match alone {
-        true => vec![Source::File((*path).clone())],
-        false => rotated(path),
     }
 }
 

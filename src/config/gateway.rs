@@ -9,6 +9,7 @@ use super::problem::{Document, Mark, Problem};
 use super::reader::{self, Field, Section};
 use super::{Limits, Listener, Upstream, limits, listen, logs, names, upstream};
 use crate::names::Settings;
+use crate::record::Format;
 
 const STATE_DIRECTORY: &str = "/var/lib/phonebook-gateway";
 const POLICIES_DIRECTORY: &str = "policies";
@@ -22,6 +23,7 @@ pub(super) struct Draft {
     pub(super) upstream: Option<Upstream>,
     pub(super) limits: Limits,
     pub(super) access_logs: Vec<logs::Written>,
+    pub(super) log_formats: Vec<(String, Arc<Format>)>,
     pub(super) policies_directory: PathBuf,
     /// Where the policies' directory is written.
     pub(super) policies_mark: Mark,
@@ -60,6 +62,7 @@ fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
         upstream,
         limits,
         access_logs,
+        log_formats: formats.own(),
         policies_directory: policies_directory.unwrap_or_else(|| base.join(POLICIES_DIRECTORY)),
         policies_mark: directory
             .map_or_else(|| Mark::whole_file(document), |field| field.mark("this directory")),

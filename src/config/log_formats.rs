@@ -24,7 +24,7 @@ impl Formats {
         }
         for field in section.take_all() {
             let name = field.key().to_owned();
-            if PREDEFINED.iter().any(|(predefined, _)| *predefined == name) {
+            if is_predefined(&name) {
                 let message = format!("{} is predefined", shown(&name));
                 let complaint = Complaint::new(message, "allowed: a name of its own");
                 field.refuse(complaint.help("give this format another name, such as \"ours\""));
@@ -33,6 +33,19 @@ impl Formats {
             formats.insert(name, compile(&field));
         }
         Self(formats)
+    }
+
+    /// Those of the section, by name.
+    pub(super) fn own(&self) -> Vec<(String, Arc<Format>)> {
+        let own = self.0.iter().filter_map(|(name, format)| match format {
+            Some(LogFormat::Compiled(format)) if !is_predefined(name) => {
+                Some((name.clone(), Arc::clone(format)))
+            }
+            _ => None,
+        });
+        let mut own: Vec<_> = own.collect();
+        own.sort_by(|(one, _), (other, _)| one.cmp(other));
+        own
     }
 
     /// The format that a log names.
@@ -59,6 +72,10 @@ impl Formats {
         field.refuse(complaint.help(help));
         None
     }
+}
+
+fn is_predefined(name: &str) -> bool {
+    PREDEFINED.iter().any(|(predefined, _)| *predefined == name)
 }
 
 /// A string, or several that are joined.

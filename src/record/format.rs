@@ -11,19 +11,26 @@
 
 mod escape;
 mod facts;
+pub(crate) mod kind;
 mod line;
 mod mask;
 mod parse;
+mod reading;
 mod variable;
 
 use std::sync::Arc;
 
 pub use escape::Escape;
 pub use facts::{Asked, Attempt, Checked, Facts, TlsLine};
+pub(crate) use kind::{
+    Kind, MOST_DIGITS, address_length, ipv4_length, is_host_name, is_no_name, quote,
+};
 pub use line::Writer;
 pub use mask::{SearchTerms, TermKey};
 pub use parse::FormatError;
 pub(crate) use parse::Piece;
+pub use reading::Unsure;
+pub(crate) use reading::{Begin, End, Mark, Reading, Span, Step, Value, corrected, reading};
 pub use variable::{Named, Unavailable, Variable, names};
 
 pub(crate) use mask::plain_field;

@@ -1,6 +1,6 @@
 //! Where the lines of an access log go.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,15 @@ impl PeerPath {
     /// The peer's file. A name that is none of a file is nobody's.
     pub fn of(&self, peer: &str) -> PathBuf {
         self.with(if is_file_name(peer) { peer } else { Self::NOBODY })
+    }
+
+    /// What stands before the peer's name in [`directory`](Self::directory).
+    pub fn prefix(&self) -> &OsStr {
+        let bytes = self.first.as_encoded_bytes();
+        match bytes.last() {
+            None | Some(b'/') => OsStr::new(""),
+            Some(_) => Path::new(&self.first).file_name().unwrap_or_default(),
+        }
     }
 
     /// The directory that all files are in, or the directories of theirs.
@@ -160,5 +169,10 @@ mod tests {
         assert_eq!(path("/log/of-", &[".log"]).directory(), Path::new("/log"));
         assert_eq!(path("of-", &[".log"]).directory(), Path::new("."));
         assert_eq!(path("", &["/a.log"]).directory(), Path::new("."));
+        assert_eq!(path("/log/of-", &[".log"]).prefix(), "of-");
+        assert_eq!(
+            (path("/log/", &[""]).prefix(), path("", &[""]).prefix()),
+            ("".as_ref(), "".as_ref())
+        );
     }
 }

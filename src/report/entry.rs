@@ -5,7 +5,7 @@
 
 use memchr::{memchr, memmem};
 
-use super::pattern::{Pattern, Slot, Values, argument};
+use super::pattern::{Addresses, Expected, Pattern, Slot, Values, argument};
 use super::time::{Clock, LineTime, milliseconds, number};
 
 /// Whom a request comes from.
@@ -37,7 +37,7 @@ impl<'l> Who<'l> {
 pub struct Entry<'l> {
     /// When the request ended.
     pub time: LineTime,
-    /// Its status, 100 to 599.
+    /// Its status: three digits.
     pub status: u16,
     /// Whom it comes from.
     pub who: Who<'l>,
@@ -139,8 +139,7 @@ impl Reader {
     /// A reader of the lines that `pattern` reads; times without a zone are shown `offset` minutes
     /// east of UTC.
     pub fn new(pattern: Pattern, offset: i16) -> Self {
-        let slots = [Slot::TimeLocal, Slot::TimeIso8601, Slot::Msec];
-        let time = slots.into_iter().find(|&slot| pattern.has(slot)).unwrap_or(Slot::Ignored);
+        let time = pattern.time().unwrap_or(Slot::Ignored);
         let finder = |name: &'static [u8]| memmem::Finder::new(name);
         Self {
             pattern,
@@ -156,6 +155,11 @@ impl Reader {
         &self.pattern
     }
 
+    /// Takes these alone for addresses.
+    pub(super) fn restrict(&mut self, addresses: Addresses) {
+        self.pattern.restrict(addresses);
+    }
+
     /// What `line`, without its end, says.
     ///
     /// # Errors
@@ -163,8 +167,10 @@ impl Reader {
     #[inline]
     pub fn read<'l>(&mut self, line: &'l [u8]) -> Result<Entry<'l>, Unreadable> {
         let mut values = Values::default();
-        if !self.pattern.read(line, &mut values) {
-            return Err(Unreadable::Format);
+        self.pattern.read(line, &mut values).map_err(Unreadable::Format)?;
+        // A word, and then more than a user's name: that may be a piece of a syslog's head before the address.
+        if values.has_word_for_address() && memchr(b' ', values.of(Slot::RemoteUser)).is_some() {
+            return Err(Unreadable::Ambiguous);
         }
         let text = values.of(self.time);
         let time = match self.time {
@@ -174,13 +180,13 @@ impl Reader {
         };
         let time = time.filter(|time| TIMES.contains(&time.unix)).ok_or(Unreadable::Time)?;
         let status = match *values.of(Slot::Status) {
-            [a @ b'1'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
-                let digit = |byte: u8| u16::from(byte - b'0');
-                digit(a) * 100 + digit(b) * 10 + digit(c)
-            }
             // What nginx logs for an empty request on a connection that was closed.
             [b'0', b'0', b'0'] => 400,
-            _ => return Err(Unreadable::Status),
+            [a, b, c] => {
+                let digit = |byte: u8| u16::from(byte.wrapping_sub(b'0'));
+                digit(a) * 100 + digit(b) * 10 + digit(c)
+            }
+            _ => return Err(Unreadable::Format(STATUS)),
         };
         Ok(self.entry(&values, time, status))
     }
@@ -253,16 +259,23 @@ impl Reader {
 /// Why a line cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// It was not written by this format.
-    #[error("not in this format")]
-    Format,
+    /// It was not written by this format: what is missing where it should be.
+    #[error("not in this format: {0} is missing")]
+    Format(Expected),
     /// Its time is none.
     #[error("its time cannot be read")]
     Time,
-    /// Its status is none.
-    #[error("its status is not a number from 100 to 599")]
-    Status,
+    /// It is a part of a line that was cut into several, and the others are missing.
+    #[error("a part of a line, whose other parts are missing")]
+    Part,
+    /// What stands at its beginning may be its own or a piece of what has carried it, and it says two different things.
+    #[error(
+        "it can be read in two ways: its beginning may be its own or a piece of a syslog's head"
+    )]
+    Ambiguous,
 }
+
+const STATUS: Expected = "a status";
 
 /// The years 1 to 9999, which a date can be written with.
 const TIMES: std::ops::Range<i64> = -62_135_596_800..253_402_200_000;

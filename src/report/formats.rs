@@ -1,23 +1,38 @@
-//! The formats that a file may be in, and which of them it is in.
+//! The formats that a line may be in.
 
 use super::entry::Reader;
-use super::pattern::{Pattern, PatternError};
-use crate::record::format::{Format, PREDEFINED};
+use super::pattern::{Pattern, PatternError, Slot};
+use super::read::line::{Line, LineReader, Relations};
+use crate::record::format::PREDEFINED;
 
 /// Formats by name, ready for reading.
 #[derive(Clone, Debug)]
-pub struct Formats(Vec<(String, Reader)>);
+pub struct Formats {
+    names: Vec<String>,
+    readers: Vec<Reader>,
+    relations: Relations,
+}
 
 impl Formats {
     /// Those that need no configuration: the gateway's, nginx's `combined`, and `main` of the nginx.conf
     /// that nginx.org ships. Times without a zone are shown `offset` minutes east of UTC.
     pub fn predefined(offset: i16) -> Self {
-        let mut formats = Self(Vec::new());
-        for (name, text) in PREDEFINED.into_iter().chain([("main", MAIN)]) {
-            // They can be read; a test holds that.
-            let _ = formats.add(name, &[text], offset);
+        Self::with(Vec::new(), offset)
+    }
+
+    /// These of the configuration, and the predefined ones behind them.
+    pub fn with(own: Vec<(String, Pattern)>, offset: i16) -> Self {
+        let texts = PREDEFINED.into_iter().chain([("main", MAIN)]);
+        // They can be read; a test holds that.
+        let predefined = texts
+            .filter_map(|(name, text)| Some((name.to_owned(), Pattern::of_text(&[text]).ok()?)));
+        let mut list: Vec<(String, Pattern)> = Vec::new();
+        for (name, pattern) in own.into_iter().chain(predefined) {
+            if !list.iter().any(|(_, known)| *known == pattern) {
+                list.push((name, pattern));
+            }
         }
-        formats
+        Self::of(list, offset)
     }
 
     /// One alone.
@@ -25,74 +40,70 @@ impl Formats {
     /// # Errors
     /// Why it cannot be used.
     pub fn only(name: &str, parts: &[&str], offset: i16) -> Result<Self, PatternError> {
-        let mut formats = Self(Vec::new());
-        formats.add(name, parts, offset)?;
-        Ok(formats)
+        Ok(Self::of(vec![(name.to_owned(), Pattern::of_text(parts)?)], offset))
+    }
+
+    fn of(list: Vec<(String, Pattern)>, offset: i16) -> Self {
+        let (names, patterns): (Vec<_>, Vec<_>) = list.into_iter().unzip();
+        let readers: Vec<Reader> =
+            patterns.into_iter().map(|pattern| Reader::new(pattern, offset)).collect();
+        let relations = Relations::of(readers.iter().cloned());
+        Self { names, readers, relations }
     }
 
     /// Those of these that have this name, if there is one.
     pub fn named(&self, name: &str) -> Option<Self> {
-        let found = self.0.iter().find(|(known, _)| known == name)?;
-        Some(Self(vec![found.clone()]))
-    }
-
-    fn add(&mut self, name: &str, parts: &[&str], offset: i16) -> Result<(), PatternError> {
-        self.0.push((name.to_owned(), Reader::new(Pattern::of_text(parts)?, offset)));
-        Ok(())
-    }
-
-    /// Adds a format of the configuration.
-    ///
-    /// # Errors
-    /// Why its lines cannot be read.
-    pub fn add_compiled(
-        &mut self,
-        name: &str,
-        format: &Format,
-        offset: i16,
-    ) -> Result<(), PatternError> {
-        let reader = Reader::new(Pattern::of_format(format)?, offset);
-        self.0.push((name.to_owned(), reader));
-        Ok(())
+        let found = self.names.iter().position(|known| known == name)?;
+        let reader = self.readers.get(found)?.clone();
+        let relations = Relations::of([reader.clone()]);
+        Some(Self { names: vec![name.to_owned()], readers: vec![reader], relations })
     }
 
     /// The names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+        self.names.iter().map(String::as_str)
     }
 
-    /// The number of the format that fits most of `lines`, of several the first, and the time of the
-    /// first line that it fits. Where none fits any, the first one.
-    pub fn detect<'l>(
-        &self,
-        lines: impl Iterator<Item = &'l [u8]> + Clone,
-    ) -> (usize, Option<i64>) {
-        let mut best = (0, 0, None);
-        for (number, (_, reader)) in self.0.iter().enumerate() {
-            let mut reader = reader.clone();
-            let mut first = None;
-            let read = lines.clone().filter_map(|line| reader.read(line).ok());
-            let fitting = read.inspect(|entry| {
-                first.get_or_insert(entry.time.unix);
-            });
-            let fitting = fitting.count();
-            if fitting > best.1 {
-                best = (number, fitting, first);
+    /// The number of the format that fits most of `lines`, of several the one that fits first, and the time of the
+    /// first line that one fits. Where none fits any, the first one.
+    pub fn detect<'l>(&self, lines: impl Iterator<Item = &'l [u8]>) -> (usize, Option<i64>) {
+        let mut counts = vec![0_usize; self.names.len()];
+        let mut begin = None;
+        let mut reader = self.reader();
+        let mut scratch = Vec::new();
+        let mut fitting = 0;
+        for line in lines {
+            if let Ok(Line::Entry(entry)) = reader.read(line, &mut scratch) {
+                begin.get_or_insert(entry.time.unix);
+                counts[reader.current()] += 1;
+                fitting += 1;
+                if fitting == ENOUGH {
+                    break;
+                }
             }
         }
-        (best.0, best.2)
+        let most = counts.iter().copied().max().unwrap_or(0);
+        (counts.iter().position(|count| *count == most).unwrap_or(0), begin)
     }
 
     /// The name of the format of this number.
     pub fn name(&self, number: usize) -> &str {
-        self.0.get(number).map_or("", |(name, _)| name)
+        self.names.get(number).map_or("", String::as_str)
     }
 
-    /// Readers of all of them, in their order: one thread's.
-    pub fn readers(&self) -> Vec<Reader> {
-        self.0.iter().map(|(_, reader)| reader.clone()).collect()
+    /// Whether the lines of the format of this number say this.
+    pub(super) fn has(&self, number: usize, slot: Slot) -> bool {
+        self.readers.get(number).is_some_and(|reader| reader.pattern().has(slot))
+    }
+
+    /// One thread's reader of lines in any of them.
+    pub(super) fn reader(&self) -> LineReader {
+        LineReader::new(&self.relations)
     }
 }
+
+/// The number of lines from which a file's format is known.
+const ENOUGH: usize = 200;
 
 /// `main` of the configuration in nginx's own packages.
 const MAIN: &str = concat!(
@@ -120,5 +131,7 @@ mod tests {
         assert_eq!(lines(&[combined, "?"]), ("combined".into(), Some(1_795_404_830)));
         assert_eq!(lines(&["?", &main, &main, combined]), ("main".into(), Some(1_795_404_830)));
         assert_eq!(lines(&["?"]), ("combined".into(), None));
+        let foreign = [["?"; 250].as_slice(), &[&main]].concat();
+        assert_eq!(lines(&foreign), ("main".into(), Some(1_795_404_830)));
     }
 }

@@ -1,18 +1,18 @@
 //! Files as blocks of whole lines: plain, gzip and zstd, found out by their first bytes.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::read::MultiGzDecoder;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
-
 use super::formats::Formats;
+use super::read::unpack::{Trouble, unpack};
+use super::read::wrapping;
+use crate::record::PeerPath;
 
 /// Where lines come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,12 @@ impl Source {
         path.metadata().ok().filter(|it| it.is_file()).map(|it| (it.dev(), it.ino()))
     }
 
+    /// Whether its name is that of a packed file.
+    fn is_named_packed(&self) -> bool {
+        let Self::File(path) = self else { return false };
+        path.extension().is_some_and(|extension| extension == "gz" || extension == "zst")
+    }
+
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         Ok(match self {
             Self::File(path) => Box::new(File::open(path)?),
@@ -67,34 +73,58 @@ pub struct Planned {
     opened: Option<Unpacked>,
 }
 
+/// What can be read, and what cannot.
+#[derive(Default)]
+pub struct Plan {
+    /// In the order of their times.
+    pub files: Vec<Planned>,
+    /// Why the others are not among them, each a sentence; first those that could not be opened or read.
+    pub failed: Vec<String>,
+    /// Those that are packed in a way that is not read here, with what to do.
+    pub foreign: Vec<String>,
+}
+
 /// Looks into every source, finds out its format, and puts them into the order of their times. A source
 /// without a readable line keeps its place behind the others; a file that is named twice is read once.
-///
-/// # Errors
-/// The first source that cannot be read.
-pub fn plan(
-    sources: &[Source],
-    formats: &Formats,
-    read: &Arc<AtomicU64>,
-) -> io::Result<Vec<Planned>> {
-    let mut planned = Vec::new();
+pub fn plan(sources: &[Source], formats: &Formats, read: &Arc<AtomicU64>) -> Plan {
+    let mut plan = Plan::default();
     let mut seen = HashSet::new();
     for source in sources {
         if source.identity().is_some_and(|identity| !seen.insert(identity)) {
             continue;
         }
         let name = source.name();
-        let failed = |error: io::Error| io::Error::new(error.kind(), format!("{name}: {error}"));
-        let mut unpacked = Unpacked::new(source.open().map_err(failed)?, read).map_err(failed)?;
-        unpacked.fill(PEEKED).map_err(failed)?;
-        let whole = memchr::memrchr(b'\n', &unpacked.held).unwrap_or(unpacked.held.len());
-        let (format, begin) = formats.detect(lines(&unpacked.held[..whole]).take(LINES));
-        let opened = (!source.is_again()).then_some(unpacked);
-        planned.push(Planned { name, format, begin, source: source.clone(), opened });
+        match look_into(source, formats, read) {
+            Ok(planned) => plan.files.push(planned),
+            Err(error) => match Trouble::of(&error) {
+                Some(trouble) => plan.foreign.push(trouble.sentence(&name)),
+                None => plan.failed.push(format!("{name}: {error}")),
+            },
+        }
     }
     read.store(0, Ordering::Relaxed);
-    planned.sort_by_key(|file| (file.begin.is_none(), file.begin));
-    Ok(planned)
+    plan.files.sort_by_key(|file| (file.begin.is_none(), file.begin));
+    plan
+}
+
+fn look_into(source: &Source, formats: &Formats, read: &Arc<AtomicU64>) -> io::Result<Planned> {
+    let mut unpacked = Unpacked::open(source, read)?;
+    let (mut format, mut begin) = (0, None);
+    // As a rule a little of it says its format; if not, more does.
+    for much in [PEEKED, BLOCK] {
+        let filled = unpacked.fill(much);
+        let whole = memchr::memrchr(b'\n', &unpacked.held).unwrap_or(unpacked.held.len());
+        (format, begin) = formats.detect(lines(&unpacked.held[..whole]));
+        if let Err(error) = filled {
+            unpacked = Unpacked { reader: Box::new(Failed(Some(error))), ..unpacked };
+            break;
+        }
+        if begin.is_some() {
+            break;
+        }
+    }
+    let opened = (!source.is_again()).then_some(unpacked);
+    Ok(Planned { name: source.name(), format, begin, source: source.clone(), opened })
 }
 
 /// How many bytes the sources have, as they are stored; `None` where one of them is no regular file.
@@ -108,34 +138,95 @@ pub fn total(sources: &[Source]) -> Option<u64> {
 
 /// A log and what logrotate has made of it: `PATH`, `PATH.1`, `PATH.2.gz`, `PATH-20261123` and so on.
 pub fn rotated(path: &Path) -> Vec<Source> {
-    let mut found = Vec::new();
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-    let entries =
-        directory.unwrap_or_else(|| Path::new(".")).read_dir().into_iter().flatten().flatten();
-    for entry in entries {
-        let other = entry.file_name().to_string_lossy().into_owned();
-        let Some(rest) = name.as_deref().and_then(|name| other.strip_prefix(name)) else {
-            continue;
-        };
-        let rest = rest.strip_suffix(".gz").or_else(|| rest.strip_suffix(".zst")).unwrap_or(rest);
-        let number = rest.strip_prefix(['.', '-']).unwrap_or(rest);
-        if number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
-            found.push(Source::File(entry.path()));
+    let mut found = Vec::new();
+    for (other, path) in entries(directory.unwrap_or_else(|| Path::new("."))) {
+        if name.as_deref().and_then(|name| other.strip_prefix(name)).is_some_and(is_of_rotation) {
+            found.push(Source::File(path));
         }
     }
     found.sort_by_key(Source::name);
     found
 }
 
+/// The logs of which each is a peer's, and nobody's.
+pub fn of_peers(path: &PeerPath) -> Vec<PathBuf> {
+    let prefix = path.prefix().to_string_lossy().into_owned();
+    let mut found = BTreeSet::new();
+    for (name, entry) in entries(&path.directory()) {
+        let Some(rest) = name.strip_prefix(&prefix) else { continue };
+        let entry = plain(&entry);
+        // The name of an entry says where the peer's may end, and the whole path which end is right.
+        let ends = rest.char_indices().map(|(at, c)| at + c.len_utf8());
+        for peer in ends.map(|end| &rest[..end]) {
+            let log = plain(&path.of(peer));
+            let is_of_it = match entry.is_dir() {
+                true => log.starts_with(&entry) && log.is_file(),
+                false => {
+                    let log_name = log.file_name().map(|name| name.to_string_lossy());
+                    let end = log_name.as_deref().and_then(|log| name.strip_prefix(log));
+                    log.parent() == entry.parent() && end.is_some_and(is_of_rotation)
+                }
+            };
+            if is_of_it {
+                found.insert(log);
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// A path without `.`, so that two can be compared.
+fn plain(path: &Path) -> PathBuf {
+    path.components().filter(|part| !matches!(part, Component::CurDir)).collect()
+}
+
+/// The names and paths of what is in a directory.
+fn entries(directory: &Path) -> impl Iterator<Item = (String, PathBuf)> {
+    let entries = directory.read_dir().into_iter().flatten().flatten();
+    entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+}
+
+/// Whether logrotate puts this behind a log's name; nothing is the log itself.
+fn is_of_rotation(end: &str) -> bool {
+    let end = PACKED_NAMES.iter().find_map(|packed| end.strip_suffix(packed)).unwrap_or(end);
+    let number = end.strip_prefix(['.', '-']).unwrap_or(end);
+    number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+}
+
+/// Where the parts of a line begin that are at the end of `block`, if there are any: whole lines of a file that is
+/// read on.
+pub fn unfinished(block: &[u8]) -> Option<usize> {
+    wrapping::unfinished(block)
+}
+
 /// Blocks of lines of one source behind the other.
 pub struct Feed {
     waiting: VecDeque<Planned>,
-    current: Option<(usize, Unpacked)>,
+    current: Option<Current>,
     /// How many sources were begun.
     begun: usize,
     blocks: u64,
     read: Arc<AtomicU64>,
+}
+
+/// The source that is read.
+struct Current {
+    name: String,
+    format: usize,
+    unpacked: Unpacked,
+}
+
+/// What comes behind what is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fullness {
+    /// More.
+    More,
+    /// Nothing.
+    Whole,
+    /// What cannot be read.
+    Torn,
 }
 
 /// Which block this is.
@@ -159,8 +250,8 @@ impl Feed {
     /// block comes in pieces. `None` at the end of the last source.
     ///
     /// # Errors
-    /// What cannot be read or unpacked; the next call goes on with the next source.
-    pub fn next(&mut self, block: &mut Vec<u8>) -> Option<Result<Place, (usize, io::Error)>> {
+    /// What cannot be read or unpacked, as a sentence; the next call goes on with the next source.
+    pub fn next(&mut self, block: &mut Vec<u8>) -> Option<Result<Place, (usize, String)>> {
         loop {
             if self.current.is_none() {
                 let next = self.waiting.pop_front()?;
@@ -168,35 +259,58 @@ impl Feed {
                 self.begun += 1;
                 let opened = match next.opened {
                     Some(opened) => Ok(opened),
-                    None => next.source.open().and_then(|file| Unpacked::new(file, &self.read)),
+                    None => Unpacked::open(&next.source, &self.read),
                 };
                 match opened {
-                    Ok(opened) => self.current = Some((next.format, opened)),
-                    Err(error) => return Some(Err((file, error))),
+                    Ok(unpacked) => {
+                        self.current =
+                            Some(Current { name: next.name, format: next.format, unpacked });
+                    }
+                    Err(error) => return Some(Err((file, sentence(&next.name, &error)))),
                 }
             }
-            let (format, unpacked) = self.current.as_mut()?;
+            let current = self.current.as_mut()?;
             let file = self.begun - 1;
-            let filled = unpacked.fill(BLOCK);
-            let is_end = !matches!(filled, Ok(true));
-            unpacked.take_lines(block, is_end);
-            let place = Place { block: self.blocks, file, format: *format };
-            if is_end && (block.is_empty() || filled.is_err()) {
+            let filled = current.unpacked.fill(BLOCK);
+            let end = match &filled {
+                Ok(true) => Fullness::More,
+                Err(error) if is_torn(error) => Fullness::Torn,
+                _ => Fullness::Whole,
+            };
+            current.unpacked.take_lines(block, end);
+            let place = Place { block: self.blocks, file, format: current.format };
+            if let Err(error) = filled {
+                let sentence = sentence(&current.name, &error);
+                if block.is_empty() {
+                    self.current = None;
+                    return Some(Err((file, sentence)));
+                }
+                // What is wrong shows again, and alone, at the next call.
+                current.unpacked.reader = Box::new(Failed(Some(error)));
+            } else if end == Fullness::Whole {
                 self.current = None;
             }
             if !block.is_empty() {
                 self.blocks += 1;
-                // What is wrong shows again, and alone, at the next call.
-                if let Err(error) = filled {
-                    self.current = Some((place.format, Unpacked::failed(error)));
-                }
                 return Some(Ok(place));
-            }
-            if let Err(error) = filled {
-                return Some(Err((file, error)));
             }
         }
     }
+}
+
+/// What is said of a source that cannot be read, or not to its end.
+fn sentence(name: &str, error: &io::Error) -> String {
+    match Trouble::of(error) {
+        Some(trouble) => trouble.sentence(name),
+        None => format!(
+            "{name} could not be read to its end: {error}. What came before is counted, a line that is torn is not."
+        ),
+    }
+}
+
+/// Whether the last line may have gone on.
+fn is_torn(error: &io::Error) -> bool {
+    Trouble::of(error).is_none_or(Trouble::is_torn)
 }
 
 /// The lines of a block without their ends; empty ones are left out.
@@ -222,42 +336,43 @@ pub fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
 struct Unpacked {
     reader: Box<dyn Read + Send>,
     held: Vec<u8>,
+    /// Whether nothing but NULs has come.
+    is_at_start: bool,
 }
 
 impl Unpacked {
-    fn new(reader: Box<dyn Read + Send>, read: &Arc<AtomicU64>) -> io::Result<Self> {
-        let mut counted = Counted { reader, read: Arc::clone(read) };
-        let mut magic = [0; 4];
-        let mut known = 0;
-        while known < magic.len() {
-            match counted.read(&mut magic[known..]) {
-                Ok(0) => break,
-                Ok(count) => known += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+    fn open(source: &Source, read: &Arc<AtomicU64>) -> io::Result<Self> {
+        let counted = Counted { reader: source.open()?, read: Arc::clone(read) };
+        let reader = unpack(Box::new(counted), source.is_named_packed())?;
+        Ok(Self { reader, held: Vec::new(), is_at_start: true })
+    }
+
+    /// Reads until as much is held; `false` at the end. What was truncated while it was written to begins with a
+    /// hole, which reads as NULs, gigabytes perhaps: they are left out.
+    fn fill(&mut self, much: usize) -> io::Result<bool> {
+        loop {
+            let filled = self.read_up_to(much);
+            if !self.is_at_start || self.held.is_empty() {
+                return filled;
+            }
+            let nuls = self.held.iter().take_while(|&&byte| byte == 0).count();
+            if nuls == self.held.len() {
+                // Where nothing else comes, one of them is the line that says so.
+                self.held.truncate(1);
+                if !matches!(filled, Ok(true)) {
+                    return filled;
+                }
+                continue;
+            }
+            self.is_at_start = false;
+            self.held.drain(..nuls);
+            if nuls == 0 || !matches!(filled, Ok(true)) {
+                return filled;
             }
         }
-        let begin = magic[..known].to_vec();
-        let whole = io::Cursor::new(begin.clone()).chain(counted);
-        let reader: Box<dyn Read + Send> = match *begin {
-            [0x1f, 0x8b, ..] => {
-                Box::new(MultiGzDecoder::new(BufReader::with_capacity(PACKED, whole)))
-            }
-            [0x28, 0xb5, 0x2f, 0xfd] => {
-                let packed = BufReader::with_capacity(PACKED, whole);
-                Box::new(Zstd { packed, decoder: FrameDecoder::new(), is_within: false })
-            }
-            _ => Box::new(whole),
-        };
-        Ok(Self { reader, held: Vec::new() })
     }
 
-    fn failed(error: io::Error) -> Self {
-        Self { reader: Box::new(Failed(Some(error))), held: Vec::new() }
-    }
-
-    /// Reads until so much is held; `false` at the end.
-    fn fill(&mut self, much: usize) -> io::Result<bool> {
+    fn read_up_to(&mut self, much: usize) -> io::Result<bool> {
         let mut held = self.held.len();
         // Room is given once: making it zero for each read would cost as much as the reading.
         self.held.resize(much.max(held), 0);
@@ -276,11 +391,19 @@ impl Unpacked {
         outcome
     }
 
-    /// Moves whole lines to `block`, at the end all that is left.
-    fn take_lines(&mut self, block: &mut Vec<u8>, is_end: bool) {
+    /// Moves whole lines to `block`, at the end all that is left; but not the parts of a line of which others come,
+    /// and no torn line.
+    fn take_lines(&mut self, block: &mut Vec<u8>, fullness: Fullness) {
         block.clear();
-        let end = match memchr::memrchr(b'\n', &self.held) {
-            Some(end) if !is_end => end + 1,
+        let last = memchr::memrchr(b'\n', &self.held).map(|end| end + 1);
+        let end = match (fullness, last) {
+            (Fullness::More, Some(end)) => {
+                unfinished(&self.held[..end]).filter(|begin| *begin > 0).unwrap_or(end)
+            }
+            (Fullness::Torn, end) => {
+                self.held.truncate(end.unwrap_or(0));
+                self.held.len()
+            }
             _ => self.held.len(),
         };
         // The caller's memory takes the rest, which is short, and is swapped with ours.
@@ -313,58 +436,12 @@ impl Read for Failed {
     }
 }
 
-/// zstd frames behind one another; the library's own reader ends after one.
-struct Zstd<R> {
-    packed: R,
-    decoder: FrameDecoder,
-    is_within: bool,
-}
-
-impl<R: BufRead> Zstd<R> {
-    /// Begins the next frame that holds something; `false` at the end.
-    fn begin(&mut self) -> io::Result<bool> {
-        while !self.packed.fill_buf()?.is_empty() {
-            match self.decoder.init(&mut self.packed) {
-                Ok(()) => return Ok(true),
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-                    length,
-                    ..
-                })) => {
-                    io::copy(&mut (&mut self.packed).take(length.into()), &mut io::sink())?;
-                }
-                Err(error) => return Err(io::Error::other(error)),
-            }
-        }
-        Ok(false)
-    }
-}
-
-impl<R: BufRead> Read for Zstd<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if !self.is_within && !self.begin()? {
-                return Ok(0);
-            }
-            self.is_within = true;
-            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
-                let one = BlockDecodingStrategy::UptoBlocks(1);
-                self.decoder.decode_blocks(&mut self.packed, one).map_err(io::Error::other)?;
-            }
-            match self.decoder.read(buffer)? {
-                0 => self.is_within = false,
-                count => return Ok(count),
-            }
-        }
-    }
-}
-
-/// So much is read at once.
+/// What logrotate and its like put behind the name of what they have packed.
+const PACKED_NAMES: [&str; 8] = [".gz", ".zst", ".xz", ".bz2", ".lzma", ".lz4", ".lzo", ".Z"];
+/// The number of bytes that are read at once.
 const BLOCK: usize = 4 << 20;
-/// So much of it, where it is packed.
-const PACKED: usize = 256 << 10;
-/// So much of a source, and so many of its lines, are looked at to know its format.
+/// The number of bytes of a source that are looked at to know its format, as a rule.
 const PEEKED: usize = 256 << 10;
-const LINES: usize = 200;
 
 #[cfg(test)]
 mod tests;

@@ -1,47 +1,100 @@
 //! Reads lines by the format that wrote them.
 //!
-//! A `log_format` is literals and variables in turn. Read backwards, a value is what stands before the
-//! next literal: [`Format`] is what the gateway writes by, so whatever it can write, and whatever
-//! nginx's `log_format` says, can be read. A value cannot hold the literal behind it, because nginx
-//! escapes the quotes of quoted values; lists such as `0.001, 0.002` in `$upstream_response_time` are
-//! known to hold blanks. Nothing is allocated for a line.
+//! A `log_format` is literals and variables in turn. Read backwards, a value is what stands between two literals:
+//! [`Format`] is what the gateway writes by, so whatever it can write, and whatever nginx's `log_format` says, can be
+//! read; how, and whether it can be at all, `Reading` knows. A value that is not of its kind (a `$status` of four
+//! digits, a `$remote_addr` with a blank in it) was not written by the format, nor was its line. Nothing is allocated
+//! for a line.
 
-use memchr::memchr;
-use memchr::memmem;
+use memchr::{memchr, memmem, memrchr};
 
-use crate::record::format::{Escape, Format, FormatError, Piece};
+use crate::record::format::{
+    self, Begin, End, Escape, Format, FormatError, Kind, Mark, Piece, Reading, Unsure,
+    address_length, ipv4_length, is_no_name,
+};
 
 /// A format, made ready for reading.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     prefix: Box<[u8]>,
     steps: Box<[Step]>,
     escape: Escape,
     present: u32,
+    addresses: Addresses,
+    /// Whether a line may begin with whatever a client sends.
+    begins_with_text: bool,
+    sample: Box<[u8]>,
 }
 
-#[derive(Clone, Debug)]
-struct Step {
-    slot: Slot,
-    /// What stands behind the value; empty for a value that goes on to the line's end.
-    then: Box<[u8]>,
-    ending: Ending,
+/// What is taken for an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Addresses {
+    /// A host's name too, and `-`.
+    Any,
+    /// No names: they look like other words.
+    NoNames,
+    /// IP addresses and `unix:` alone.
+    Ip,
 }
 
-/// How the end of a value is found.
+impl Addresses {
+    fn take(self, value: &[u8]) -> bool {
+        match self {
+            Self::Any => true,
+            Self::NoNames => is_no_name(value),
+            Self::Ip => is_no_name(value) && value != b"-",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Ending {
-    /// Where the literal is.
-    Literal,
-    /// Where the literal is, a quote with no backslash before it.
-    Unescaped,
-    /// Where the literal is, if what stands before it does not say that a list goes on.
+enum Step {
+    One(Part, How),
+    Span(Box<Span>),
+}
+
+/// A value and what stands behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Part {
+    slot: Slot,
+    kind: Kind,
+    then: Box<[u8]>,
+}
+
+/// How a value is read: [`End`], with those apart that most lines have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Address,
+    Status,
+    Digits,
+    /// A time that the clock looks at, so wide.
+    Time(usize),
+    /// Text up to its quote, so far before the literal's beginning.
+    Quote(usize),
+    Run,
     List,
-    /// Where the literal is, if so many bytes behind it stands what follows the next value: a user's name may
-    /// hold a blank and a bracket, and must not be taken for the time.
-    Before(usize, Box<[u8]>),
-    /// So many bytes on, where the literal is there; else as [`Ending::Literal`].
-    Width(usize),
+    At(Mark),
+    Line,
+}
+
+/// Values of which only the first is not sure of its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Span {
+    first: Part,
+    /// From the last one on.
+    behind: Box<[Behind]>,
+    end: Option<Mark>,
+    /// What stands behind the last one.
+    then: Box<[u8]>,
+}
+
+/// A value that is read from its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Behind {
+    part: Part,
+    begin: Begin,
+    /// What stands before it.
+    before: Box<[u8]>,
 }
 
 /// The values that a report makes use of.
@@ -77,18 +130,28 @@ const SLOTS: usize = Slot::ArgSearch as usize + 1;
 
 /// A line's values; empty where the format has none of that name.
 #[derive(Clone, Copy, Debug)]
-pub struct Values<'l>([&'l [u8]; SLOTS]);
+pub struct Values<'l> {
+    slots: [&'l [u8]; SLOTS],
+    /// Whether what stands for an address is no address of IPv4.
+    is_other_address: bool,
+}
 
 impl Default for Values<'_> {
     fn default() -> Self {
-        Self([b""; SLOTS])
+        Self { slots: [b""; SLOTS], is_other_address: false }
     }
 }
 
 impl<'l> Values<'l> {
     /// The value, as it was written: escapes are not undone.
     pub fn of(&self, slot: Slot) -> &'l [u8] {
-        self.0[slot as usize]
+        self.slots[slot as usize]
+    }
+
+    /// Whether a word stands for an address that may be something else.
+    #[inline]
+    pub(super) fn has_word_for_address(&self) -> bool {
+        self.is_other_address && !Addresses::Ip.take(self.of(Slot::RemoteAddr))
     }
 }
 
@@ -99,11 +162,13 @@ pub enum PatternError {
     #[error("{0}")]
     Format(#[from] FormatError),
     /// Where one value ends and the next begins cannot be told.
-    #[error(
-        "between ${0} and ${1} stands nothing, so that nobody can tell where the first one ends; put a \
-         blank or quotes between them"
-    )]
-    Adjacent(String, String),
+    #[error("{why}{}", advice(.corrected))]
+    Unsure {
+        /// Why not.
+        why: Unsure,
+        /// The format, written so that it can be.
+        corrected: Option<String>,
+    },
     /// There is no time.
     #[error("the format has no time; it needs $time_local, $time_iso8601 or $msec")]
     NoTime,
@@ -111,6 +176,16 @@ pub enum PatternError {
     #[error("the format has no $status, without which nothing can be said about a request")]
     NoStatus,
 }
+
+fn advice(corrected: &Option<String>) -> String {
+    match corrected {
+        Some(text) => format!("; this format says the same and can be read: {text}"),
+        None => "; put quotes around each value".to_owned(),
+    }
+}
+
+/// What stands where a value should: for people.
+pub(super) type Expected = &'static str;
 
 impl Pattern {
     /// The pattern of a `log_format`'s text, as [`Format::compile`] takes it. It may name variables that the
@@ -132,32 +207,29 @@ impl Pattern {
     }
 
     fn new(escape: Escape, pieces: &[Piece]) -> Result<Self, PatternError> {
-        let mut prefix: Box<[u8]> = Box::default();
-        let mut steps: Vec<Step> = Vec::new();
-        let mut last: Option<&str> = None;
-        for piece in pieces {
-            match (piece, last) {
-                (Piece::Literal(text), None) => prefix = text.as_bytes().into(),
-                (Piece::Literal(text), Some(_)) => {
-                    if let Some(step) = steps.last_mut() {
-                        step.then = text.as_bytes().into();
-                        step.ending = step.ending.clone().before(text.as_bytes(), escape);
-                    }
-                    last = None;
-                }
-                (Piece::Variable(name), None) => {
-                    steps.push(Step::of(name));
-                    last = Some(name);
-                }
-                (Piece::Variable(name), Some(former)) => {
-                    return Err(PatternError::Adjacent(former.to_owned(), name.clone()));
-                }
-            }
-        }
-        look_ahead(&mut steps);
-        let present = steps.iter().fold(0, |set, step| set | 1 << step.slot as u32);
-        let pattern = Self { prefix, steps: steps.into(), escape, present };
-        if ![Slot::TimeLocal, Slot::TimeIso8601, Slot::Msec].iter().any(|&slot| pattern.has(slot)) {
+        let reading = format::reading(escape, pieces).map_err(|why| PatternError::Unsure {
+            why,
+            corrected: format::corrected(escape, pieces),
+        })?;
+        let slots: Vec<Slot> = pieces
+            .iter()
+            .filter_map(|piece| match piece {
+                Piece::Variable(name) => Some(slot(name)),
+                Piece::Literal(_) => None,
+            })
+            .collect();
+        let present = slots.iter().fold(0, |set, slot| set | 1 << *slot as u32);
+        let Reading { prefix, steps } = reading;
+        let pattern = Self {
+            begins_with_text: prefix.is_empty() && begins_with_text(pieces),
+            prefix,
+            steps: steps.iter().map(|step| Step::of(step, &slots)).collect(),
+            escape,
+            present,
+            addresses: Addresses::Any,
+            sample: sample(pieces),
+        };
+        if pattern.time().is_none() {
             return Err(PatternError::NoTime);
         }
         match pattern.has(Slot::Status) {
@@ -171,123 +243,266 @@ impl Pattern {
         self.present & 1 << slot as u32 != 0
     }
 
+    /// Which value says when.
+    pub fn time(&self) -> Option<Slot> {
+        TIMES.into_iter().find(|&slot| self.has(slot))
+    }
+
     /// How its values are escaped.
     pub fn escape(&self) -> Escape {
         self.escape
     }
 
-    /// Puts the values of `line`, which has no line end, into `values`. `false` where the line was not
-    /// written by this format.
-    #[inline]
-    pub fn read<'l>(&self, line: &'l [u8], values: &mut Values<'l>) -> bool {
-        let Some(mut rest) = line.strip_prefix(&*self.prefix) else { return false };
-        for step in &self.steps {
-            let Some(end) = step.end(rest) else { return false };
-            values.0[step.slot as usize] = &rest[..end];
-            rest = &rest[end + step.then.len()..];
-        }
-        rest.is_empty()
+    /// A line of it, with values as most are.
+    pub(super) fn sample(&self) -> &[u8] {
+        &self.sample
     }
-}
 
-/// Has values that stand before a time end where the time can be one.
-fn look_ahead(steps: &mut [Step]) {
-    for at in 1..steps.len() {
-        let (former, next) = steps.split_at_mut(at);
-        if let (Some(former), Some(next)) = (former.last_mut(), next.first())
-            && let Ending::Width(width) = next.ending
-            && former.ending == Ending::Literal
-            && !next.then.is_empty()
-        {
-            former.ending = Ending::Before(width, next.then.clone());
+    /// Whether a line may begin with whatever a client sends.
+    pub(super) fn begins_with_text(&self) -> bool {
+        self.begins_with_text
+    }
+
+    /// Takes these alone for addresses.
+    pub(super) fn restrict(&mut self, addresses: Addresses) {
+        self.addresses = addresses;
+    }
+
+    /// Puts the values of `line`, which has no line end, into `values`.
+    ///
+    /// # Errors
+    /// What is missing, where the line was not written by this format.
+    #[inline]
+    pub fn read<'l>(&self, line: &'l [u8], values: &mut Values<'l>) -> Result<(), Expected> {
+        let mut rest = line.strip_prefix(&*self.prefix).ok_or(BEGINNING)?;
+        for step in &self.steps {
+            rest = match step {
+                Step::One(part, how) => {
+                    let end = match how {
+                        How::Address => self.address(rest, &mut values.is_other_address),
+                        how => self.end(part, *how, rest),
+                    };
+                    let end = end.ok_or_else(|| part.kind.expected())?;
+                    values.slots[part.slot as usize] = &rest[..end];
+                    behind(&rest[end..], &part.then).ok_or(LITERAL)?
+                }
+                Step::Span(span) => self.span(span, rest, values)?,
+            };
         }
+        if rest.is_empty() { Ok(()) } else { Err(END) }
+    }
+
+    /// Where the value at the beginning of `rest` ends, if it is one.
+    #[inline]
+    fn end(&self, part: &Part, how: How, rest: &[u8]) -> Option<usize> {
+        match how {
+            How::Quote(at) => format::quote(rest)?.checked_sub(at),
+            How::Address => self.other_address(rest),
+            How::Status => match rest {
+                [b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', ..] => Some(3),
+                _ => None,
+            },
+            How::Digits => {
+                let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                if (1..=format::MOST_DIGITS).contains(&length) {
+                    return Some(length);
+                }
+                self.run(part, rest)
+            }
+            How::Time(width) => (rest.len() >= width).then_some(width),
+            How::Run => self.run(part, rest),
+            How::List => match part.kind {
+                Kind::Tries(each) => Some(each.end(rest)),
+                _ => None,
+            },
+            How::At(mark) => {
+                let end = found(mark, rest)?.checked_sub(mark.at)?;
+                self.is(part, &rest[..end]).then_some(end)
+            }
+            How::Line => {
+                let value = rest.strip_suffix(&*part.then)?;
+                self.is(part, value).then_some(value.len())
+            }
+        }
+    }
+
+    #[inline]
+    fn address(&self, rest: &[u8], is_other: &mut bool) -> Option<usize> {
+        let length = ipv4_length(rest);
+        if length.is_some() {
+            return length;
+        }
+        *is_other = true;
+        self.other_address(rest)
+    }
+
+    #[cold]
+    fn other_address(&self, rest: &[u8]) -> Option<usize> {
+        match address_length(rest) {
+            Some(length) if self.addresses.take(&rest[..length]) => Some(length),
+            // Absent, which is written as nothing.
+            None if self.escape != Escape::Default => Some(0),
+            _ => None,
+        }
+    }
+
+    fn run(&self, part: &Part, rest: &[u8]) -> Option<usize> {
+        let can_hold = |&&byte: &&u8| part.kind.can_hold(byte, self.escape);
+        let mut length = rest.iter().take_while(can_hold).count();
+        if length == 0 && rest.starts_with(b"-") && !part.then.starts_with(b"-") {
+            length = 1;
+        }
+        self.is(part, &rest[..length]).then_some(length)
+    }
+
+    fn is(&self, part: &Part, value: &[u8]) -> bool {
+        part.kind.is(value, self.escape)
+            && (part.kind != Kind::Address || self.addresses.take(value))
+    }
+
+    /// Reads several values together; yields what stands behind them.
+    #[inline]
+    fn span<'l>(
+        &self,
+        span: &Span,
+        rest: &'l [u8],
+        values: &mut Values<'l>,
+    ) -> Result<&'l [u8], Expected> {
+        let (content, after) = match span.end {
+            Some(mark) => {
+                let end =
+                    found(mark, rest).and_then(|at| at.checked_sub(mark.at)).ok_or(LITERAL)?;
+                (&rest[..end], behind(&rest[end..], &span.then).ok_or(LITERAL)?)
+            }
+            None => (rest.strip_suffix(&*span.then).ok_or(LITERAL)?, &b""[..]),
+        };
+        let mut end = content.len();
+        for Behind { part, begin, before } in &span.behind {
+            let begin = match *begin {
+                Begin::Width(width) => end.checked_sub(width),
+                Begin::Behind(mark) => memrchr(mark.byte, &content[..end])
+                    .and_then(|at| at.checked_sub(mark.at))
+                    .map(|at| at + before.len()),
+            };
+            let begin = begin.filter(|begin| *begin <= end).ok_or_else(|| part.kind.expected())?;
+            let value = &content[begin..end];
+            if !part.is_clocked() && !self.is(part, value) {
+                return Err(part.kind.expected());
+            }
+            values.slots[part.slot as usize] = value;
+            end = ending(&content[..begin], before).ok_or(LITERAL)?;
+        }
+        let value = &content[..end];
+        // Text before a quote has none in it.
+        let is_known = span.first.kind == Kind::Text && span.end.is_some();
+        if !is_known && !self.is(&span.first, value) {
+            return Err(span.first.kind.expected());
+        }
+        values.slots[span.first.slot as usize] = value;
+        Ok(after)
     }
 }
 
 impl Step {
-    fn of(name: &str) -> Self {
-        let ending = match name {
-            "time_local" => Ending::Width(TIME_LOCAL),
-            // Of several tries.
-            _ if name.starts_with("upstream_") => Ending::List,
-            _ => Ending::Literal,
+    fn of(step: &format::Step, slots: &[Slot]) -> Self {
+        let part = |value: &format::Value| Part {
+            slot: slots[value.number],
+            kind: value.kind,
+            then: value.then.clone(),
         };
-        Self { slot: slot(name), then: Box::default(), ending }
-    }
-
-    /// Where the value at the beginning of `rest` ends, with the literal behind it.
-    #[inline]
-    fn end(&self, rest: &[u8]) -> Option<usize> {
-        if self.then.is_empty() {
-            return Some(rest.len());
-        }
-        match &self.ending {
-            Ending::Literal => self.find(rest, 0),
-            &Ending::Width(width) => match rest.get(width..) {
-                Some(behind) if behind.starts_with(&self.then) => Some(width),
-                _ => self.find(rest, 0),
-            },
-            Ending::Unescaped => self.find_where(rest, |before| {
-                before.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 0
-            }),
-            Ending::List => self.find_where(rest, |before| !matches!(before, [.., b',' | b':'])),
-            Ending::Before(width, then) => self
-                .find_where(rest, |before| {
-                    let behind = before.len() + self.then.len() + width;
-                    rest.get(behind..).is_some_and(|behind| behind.starts_with(then))
-                })
-                .or_else(|| self.find(rest, 0)),
-        }
-    }
-
-    #[inline]
-    fn find(&self, rest: &[u8], from: usize) -> Option<usize> {
-        let behind = &rest[from..];
-        match *self.then {
-            [byte] => memchr(byte, behind).map(|at| from + at),
-            [first, ref tail @ ..] => {
-                let mut at = 0;
-                loop {
-                    at += memchr(first, &behind[at..])?;
-                    if behind[at + 1..].starts_with(tail) {
-                        return Some(from + at);
-                    }
-                    at += 1;
-                }
+        match step {
+            format::Step::One { value, end } => {
+                let part = part(value);
+                let how = How::of(&part, *end);
+                Self::One(part, how)
             }
-            [] => Some(rest.len()),
-        }
-    }
-
-    fn find_where(&self, rest: &[u8], is_end: impl Fn(&[u8]) -> bool) -> Option<usize> {
-        let mut from = 0;
-        loop {
-            let at = self.find(rest, from)?;
-            // A list that goes on has a blank behind its comma, and before and behind its colon.
-            let colon = self.ending == Ending::List && rest[at..].starts_with(b" : ");
-            if is_end(&rest[..at]) && !colon {
-                return Some(at);
+            format::Step::Span(span) => {
+                let format::Span { first, behind, end } = &**span;
+                let literal = |value: Option<&(format::Value, Begin)>| {
+                    value.map_or_else(|| first.then.clone(), |(value, _)| value.then.clone())
+                };
+                let parts = behind.iter().enumerate().map(|(at, (value, begin))| Behind {
+                    part: part(value),
+                    begin: *begin,
+                    before: literal(behind.get(at + 1)),
+                });
+                Self::Span(Box::new(Span {
+                    behind: parts.collect(),
+                    then: literal(behind.first()),
+                    first: part(first),
+                    end: *end,
+                }))
             }
-            from = at + 1;
         }
     }
 }
 
-impl Ending {
-    /// Before this literal.
-    fn before(self, literal: &[u8], escape: Escape) -> Self {
-        match (self, escape, literal.first()) {
-            (Self::Literal, Escape::Json, Some(b'"')) => Self::Unescaped,
-            // Only a blank can be part of a list as well as of the literal behind it.
-            (Self::List, _, Some(b' ' | b',')) => Self::List,
-            (Self::List, _, _) => Self::Literal,
-            (other, _, _) => other,
+impl How {
+    fn of(part: &Part, end: End) -> Self {
+        match (end, part.kind) {
+            (End::Run, Kind::Address) => Self::Address,
+            (End::Run, Kind::Number(_)) => Self::Digits,
+            (End::Width(_), Kind::Status) => Self::Status,
+            (End::Width(width), _) => Self::Time(width),
+            (End::Run, _) => Self::Run,
+            (End::List, _) => Self::List,
+            (End::At(Mark { at, is_escaped: true, .. }), Kind::Text) => Self::Quote(at),
+            (End::At(mark), _) => Self::At(mark),
+            (End::Line, _) => Self::Line,
         }
     }
 }
 
-/// The length of nginx's `$time_local`.
-const TIME_LOCAL: usize = "23/Nov/2026:03:33:50 +0000".len();
+impl Part {
+    /// Whether the clock will look at it.
+    fn is_clocked(&self) -> bool {
+        self.slot == Slot::TimeLocal
+    }
+}
+
+/// Where this byte of a literal is.
+#[inline]
+fn found(mark: Mark, rest: &[u8]) -> Option<usize> {
+    if mark.is_escaped { format::quote(rest) } else { memchr(mark.byte, rest) }
+}
+
+/// What stands behind this literal, which is short as a rule.
+#[inline]
+fn behind<'l>(rest: &'l [u8], literal: &[u8]) -> Option<&'l [u8]> {
+    match (literal, rest) {
+        ([a], [x, tail @ ..]) => (a == x).then_some(tail),
+        ([a, b], [x, y, tail @ ..]) => (a == x && b == y).then_some(tail),
+        ([a, b, c], [x, y, z, tail @ ..]) => (a == x && b == y && c == z).then_some(tail),
+        _ => rest.strip_prefix(literal),
+    }
+}
+
+/// Where this literal begins, with which `content` ends.
+#[inline]
+fn ending(content: &[u8], literal: &[u8]) -> Option<usize> {
+    let at = content.len().checked_sub(literal.len())?;
+    behind(&content[at..], literal).map(|_| at)
+}
+
+fn begins_with_text(pieces: &[Piece]) -> bool {
+    let Some(Piece::Variable(name)) = pieces.first() else { return false };
+    matches!(Kind::of(name), Kind::Text | Kind::Token | Kind::Method)
+}
+
+fn sample(pieces: &[Piece]) -> Box<[u8]> {
+    let pieces = pieces.iter().map(|piece| match piece {
+        Piece::Literal(text) => text.as_bytes(),
+        Piece::Variable(name) => Kind::of(name).sample().as_bytes(),
+    });
+    pieces.collect::<Vec<_>>().concat().into()
+}
+
+/// Those that say when, the most exact ones first.
+const TIMES: [Slot; 3] = [Slot::TimeLocal, Slot::TimeIso8601, Slot::Msec];
+
+const BEGINNING: Expected = "its beginning";
+const LITERAL: Expected = "the text between two values";
+const END: Expected = "its end";
 
 fn slot(name: &str) -> Slot {
     match name {

@@ -1,13 +1,14 @@
 //! Reads all sources on several threads, and puts what depends on the order back into it.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::entry::{Reader, Unreadable};
+use super::entry::Unreadable;
 use super::formats::Formats;
 use super::input::{Feed, Place, Planned, lines};
+use super::read::findings;
+use super::read::line::{Line, LineReader};
 use super::select::Selection;
 use super::stretch::Stretch;
 use super::summary::{Input, LogFile, Sample};
@@ -35,7 +36,7 @@ pub fn run(
 ) -> Counted {
     let mut ledger = Ledger::new();
     for file in &planned {
-        ledger.add_file(file.name.clone(), formats.name(file.format).to_owned());
+        ledger.add_file(file.name.clone(), file.format);
     }
     let feed = Mutex::new(Feed::new(planned, Arc::clone(read)));
     let ledger = Mutex::new(ledger);
@@ -58,13 +59,15 @@ pub fn run(
     });
     let mut ledger = ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
     ledger.timeline.finish();
-    Counted { tally, timeline: ledger.timeline, input: ledger.input }
+    Counted { tally, input: ledger.input(formats), timeline: ledger.timeline }
 }
 
-/// One thread's readers and figures.
+/// One thread's reader and figures.
 #[derive(Debug)]
 pub struct Worker<'s> {
-    readers: Vec<Reader>,
+    reader: LineReader,
+    /// What of a line had to be decoded.
+    scratch: Vec<u8>,
     selection: &'s Selection,
     /// What it has counted.
     pub tally: Tally,
@@ -73,7 +76,7 @@ pub struct Worker<'s> {
 impl<'s> Worker<'s> {
     /// A worker that has counted nothing.
     pub fn new(formats: &Formats, hasher: ThingHasher, selection: &'s Selection) -> Self {
-        Self { readers: formats.readers(), selection, tally: Tally::new(hasher) }
+        Self { reader: formats.reader(), scratch: Vec::new(), selection, tally: Tally::new(hasher) }
     }
 
     fn run(&mut self, feed: &Mutex<Feed>, ledger: &Mutex<Ledger>) {
@@ -86,25 +89,37 @@ impl<'s> Worker<'s> {
                     let told = self.count(&block, place.format);
                     locked(ledger).take(place, told);
                 }
-                Some(Err((file, error))) => locked(ledger).fail(file, &error),
+                Some(Err((file, why))) => locked(ledger).fail(file, why),
             }
         }
     }
 
-    /// Counts the lines of a block that is in the format of this number.
+    /// Counts the lines of a block of a file that is in the format of this number, as far as is known.
     pub fn count(&mut self, block: &[u8], format: usize) -> Told {
         let mut told = Told::default();
-        let Some(reader) = self.readers.get_mut(format) else { return told };
+        self.reader.begin(format);
+        let (mut current, mut fitting) = (format, 0);
         for line in lines(block) {
             told.lines += 1;
-            match reader.read(line) {
-                Ok(entry) if self.selection.takes(&entry) => {
-                    self.tally.count(&entry, &mut told.stretch);
+            match self.reader.read(line, &mut self.scratch) {
+                Ok(Line::Entry(entry)) => {
+                    if self.reader.current() != current {
+                        told.fit(current, std::mem::take(&mut fitting));
+                        current = self.reader.current();
+                    }
+                    fitting += 1;
+                    if self.selection.takes(&entry) {
+                        self.tally.count(&entry, &mut told.stretch);
+                    } else {
+                        self.tally.pass_over();
+                    }
                 }
-                Ok(_) => self.tally.pass_over(),
+                Ok(Line::Part) => {}
                 Err(why) => told.cannot_read(line, why),
             }
         }
+        told.fit(current, fitting);
+        told.unreadable += self.reader.end();
         self.tally.end(&mut told.stretch);
         told
     }
@@ -116,11 +131,19 @@ pub struct Told {
     stretch: Stretch,
     lines: u64,
     unreadable: u64,
+    /// How many lines were in the format of each number.
+    fitting: Vec<u64>,
     /// The first unreadable lines: the number in the block from 1, the text, and why.
     samples: Vec<(u64, String, Unreadable)>,
 }
 
 impl Told {
+    fn fit(&mut self, format: usize, count: u64) {
+        if count > 0 {
+            add(&mut self.fitting, format, count);
+        }
+    }
+
     #[cold]
     fn cannot_read(&mut self, line: &[u8], why: Unreadable) {
         self.unreadable += 1;
@@ -131,13 +154,23 @@ impl Told {
     }
 }
 
+fn add(counts: &mut Vec<u64>, number: usize, count: u64) {
+    if counts.len() <= number {
+        counts.resize(number + 1, 0);
+    }
+    counts[number] += count;
+}
+
 /// Puts blocks into their order.
 #[derive(Debug)]
 pub struct Ledger {
     /// What was counted in its order.
     pub timeline: Timeline,
-    /// What was read.
-    pub input: Input,
+    input: Input,
+    /// For each file the format that it seemed to be in, and how many lines were in the format of each number.
+    fitting: Vec<(usize, Vec<u64>)>,
+    /// What could not be read: of which file, and why.
+    failures: Vec<(usize, String)>,
     next: u64,
     waiting: BTreeMap<u64, (Place, Told)>,
 }
@@ -153,14 +186,42 @@ impl Ledger {
             unreadable_samples: Vec::new(),
             reasons_inferred: 0,
             configuration: None,
+            findings: Vec::new(),
             notes: Vec::new(),
         };
-        Self { timeline: Timeline::default(), input, next: 0, waiting: BTreeMap::new() }
+        Self {
+            timeline: Timeline::default(),
+            input,
+            fitting: Vec::new(),
+            failures: Vec::new(),
+            next: 0,
+            waiting: BTreeMap::new(),
+        }
     }
 
-    /// A file comes behind those before it.
-    pub fn add_file(&mut self, name: String, format: String) {
-        self.input.files.push(LogFile { name, format, lines: 0 });
+    /// A file comes behind those before it; it seems to be in this format.
+    pub fn add_file(&mut self, name: String, format: usize) {
+        self.input.files.push(LogFile { name, format: String::new(), lines: 0 });
+        self.fitting.push((format, Vec::new()));
+    }
+
+    /// What was read.
+    pub fn input(&self, formats: &Formats) -> Input {
+        let mut input = self.input.clone();
+        let mut total = Vec::new();
+        for (file, (planned, fitting)) in input.files.iter_mut().zip(&self.fitting) {
+            let found: Vec<usize> = (0..fitting.len()).filter(|&it| fitting[it] > 0).collect();
+            let found = if found.is_empty() { vec![*planned] } else { found };
+            let names: Vec<&str> = found.iter().map(|&number| formats.name(number)).collect();
+            file.format = names.join(", ");
+            fitting.iter().enumerate().for_each(|(number, count)| add(&mut total, number, *count));
+        }
+        // Threads meet them in any order.
+        let mut failures = self.failures.clone();
+        failures.sort();
+        input.notes.extend(failures.into_iter().map(|(_, why)| why));
+        input.findings = findings::of(&input, &total, formats);
+        input
     }
 
     /// Takes a block, in whichever order they come.
@@ -174,6 +235,12 @@ impl Ledger {
 
     /// Takes the next block of this file.
     pub fn append(&mut self, file: usize, told: Told) {
+        if let Some((_, fitting)) = self.fitting.get_mut(file) {
+            told.fitting
+                .iter()
+                .enumerate()
+                .for_each(|(number, count)| add(fitting, number, *count));
+        }
         self.timeline.append(told.stretch);
         self.input.lines += told.lines;
         self.input.unreadable += told.unreadable;
@@ -191,11 +258,8 @@ impl Ledger {
         file.lines += told.lines;
     }
 
-    fn fail(&mut self, file: usize, error: &io::Error) {
-        let name = self.input.files.get(file).map_or("", |file| file.name.as_str());
-        let note =
-            format!("{name} could not be read to its end: {error}. What came before is counted.");
-        self.input.notes.push(note);
+    fn fail(&mut self, file: usize, why: String) {
+        self.failures.push((file, why));
     }
 }
 

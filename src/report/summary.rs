@@ -60,8 +60,18 @@ pub struct Input {
     pub reasons_inferred: u64,
     /// What of the configuration was used: its path.
     pub configuration: Option<String>,
+    /// What about the log itself needs somebody, in sentences: a good part of it is unreadable, or its format lacks
+    /// what the figures need.
+    pub findings: Vec<String>,
     /// What was left out and why, in sentences: names over the limits, an unreadable configuration.
     pub notes: Vec<String>,
+}
+
+impl Input {
+    /// Whether so many lines were unreadable that what is said of the others may not hold of all.
+    pub fn is_unreadable_in_good_part(&self) -> bool {
+        self.unreadable > 0 && self.unreadable.saturating_mul(20) >= self.lines
+    }
 }
 
 /// A file that was read.
@@ -69,7 +79,7 @@ pub struct Input {
 pub struct LogFile {
     /// Its path, or `standard input`.
     pub name: String,
-    /// The format it was read in: a name, or `--log-format`.
+    /// The format it was read in: a name, or `--log-format`; several where it changes, between commas.
     pub format: String,
     /// Lines, empty ones not counted.
     pub lines: u64,

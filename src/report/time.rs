@@ -1,5 +1,7 @@
 //! Reads the times of a log: `$time_local`, `$time_iso8601` and `$msec`, as nginx writes them.
 
+use crate::record::format::MOST_DIGITS;
+
 /// When a line was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LineTime {
@@ -49,7 +51,8 @@ impl Clock {
             self.turn(text)?;
         }
         let seconds = match text[MINUTE..21] {
-            [b':', tens @ b'0'..=b'6', ones @ b'0'..=b'9', b' '] => digits(tens, ones),
+            [b':', tens @ b'0'..=b'5', ones @ b'0'..=b'9', b' ']
+            | [b':', tens @ b'6', ones @ b'0', b' '] => digits(tens, ones),
             _ => return None,
         };
         Some(LineTime { unix: self.begin + seconds, offset: self.offset })
@@ -89,15 +92,16 @@ impl Clock {
 
     /// Reads `1795404830.123`.
     pub fn msec(&self, text: &[u8]) -> Option<LineTime> {
-        let seconds = text.split(|&byte| byte == b'.').next()?;
+        let (seconds, decimals) =
+            text.split_at(text.iter().position(|&b| b == b'.').unwrap_or(text.len()));
+        if !decimals.is_empty() && number(&decimals[1..]).is_none() {
+            return None;
+        }
         Some(LineTime { unix: number(seconds)?.try_into().ok()?, offset: self.local })
     }
 }
 
-/// More digits than any figure of a log has, so few that figures can be multiplied and added up.
-const MOST_DIGITS: usize = 15;
-
-/// A whole number of decimal digits, and nothing else.
+/// A whole number of decimal digits, and nothing else: so few that figures can be multiplied and added up.
 #[inline]
 pub fn number(text: &[u8]) -> Option<u64> {
     if text.is_empty() || text.len() > MOST_DIGITS {
@@ -141,7 +145,11 @@ impl Date {
     /// Seconds from 1970 to this date's minute, of the proleptic Gregorian calendar.
     fn seconds(&self, hour: i64, minute: i64) -> Option<i64> {
         let Self { year, month, day } = *self;
-        if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 {
+        if !(1..=12).contains(&month)
+            || !(1..=self.days()?).contains(&day)
+            || hour > 23
+            || minute > 59
+        {
             return None;
         }
         // Years that begin in March have their leap day at the end.
@@ -149,6 +157,17 @@ impl Date {
         let days =
             365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
         Some((days - 719_468) * 86_400 + hour * 3600 + minute * 60)
+    }
+
+    /// How many days its month has.
+    fn days(&self) -> Option<i64> {
+        let is_leap = self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0);
+        match self.month {
+            2 => Some(if is_leap { 29 } else { 28 }),
+            4 | 6 | 9 | 11 => Some(30),
+            1..=12 => Some(31),
+            _ => None,
+        }
     }
 }
 
@@ -211,6 +230,9 @@ mod tests {
             "23/Nox/2026:03:33:50 +0000",
             "23/Nov/2026:03:33:7x +0000",
             "23/Nov/2026:24:33:50 +0000",
+            "23/Nov/2026:03:33:61 +0000",
+            "31/Nov/2026:03:33:50 +0000",
+            "29/Feb/2026:03:33:50 +0000",
             "23-Nov-2026:03:33:50 +0000",
             "23/Nov/2026:03:33:50 0000x",
         ] {

@@ -63,6 +63,8 @@ mod report_from_outside;
 #[cfg(test)]
 mod report_page;
 #[cfg(test)]
+mod report_reading;
+#[cfg(test)]
 mod revocations;
 #[cfg(test)]
 mod seats;

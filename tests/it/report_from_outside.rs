@@ -415,8 +415,9 @@ fn hostile_figures_and_times_neither_overflow_nor_pass_for_real_ones() {
     let run = report_of_input(&["--json", "--log-format", format, "-"], log.as_bytes());
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     let report: Value = serde_json::from_str(&run.stdout).unwrap();
-    assert_eq!(report["totals"]["requests"], 200);
-    assert_eq!(report["input"]["unreadable"], 3);
+    // A figure of 15 digits is one; what is longer, negative or a list where none belongs was not written by nginx.
+    assert_eq!(report["totals"]["requests"], 40);
+    assert_eq!(report["input"]["unreadable"], 163);
     let msec = "99999999999999999.000 200\n999999999999.000 200\n1795404830.000 200\n";
     let run = report_of_input(&["--json", "--log-format", "$msec $status", "-"], msec.as_bytes());
     let report: Value = serde_json::from_str(&run.stdout).unwrap();
@@ -629,10 +630,11 @@ fn the_terminal_s_report_is_plain_and_narrow_where_nothing_else_can_be_shown() {
 #[test]
 fn what_clients_have_written_is_shown_without_its_control_characters() {
     let mut log = Vec::new();
-    for (status, name) in [(200, "evil"), (403, "-"), (429, "evil")] {
+    let evil = b"\x1b]0;x\x07\xff\xe2\x80\xaeevil".as_slice();
+    for (status, name) in [(200, evil), (403, b"-"), (429, evil)] {
         for _ in 0..20 {
-            log.extend_from_slice(b"\x1b[31m192.0.2.1\x07 - \x1b]0;x\x07\xff\xe2\x80\xae");
-            log.extend_from_slice(name.as_bytes());
+            log.extend_from_slice(b"192.0.2.1 - ");
+            log.extend_from_slice(name);
             log.extend_from_slice(
                 b" [23/Nov/2026:00:00:00 +0000] \"GET /\x1b[2J\xc2\x9b?search=\x1b[1m HTTP/1.1\" ",
             );

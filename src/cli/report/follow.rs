@@ -12,7 +12,7 @@ use crate::cli::args::ReportOptions;
 use crate::cli::{Exit, complain, say};
 use crate::report::Moment;
 use crate::report::build::Material;
-use crate::report::input::{Source, lines};
+use crate::report::input::{Source, lines, unfinished};
 use crate::report::run::{Ledger, Worker};
 use crate::report::summary::{Input, Totals};
 use crate::report::tally::ThingHasher;
@@ -36,7 +36,7 @@ pub(super) fn run(options: &ReportOptions, context: &Context) -> Exit {
                 return Exit::Failed;
             }
         }
-        ledger.add_file(source.name(), String::new());
+        ledger.add_file(source.name(), 0);
     }
     let mut past = VecDeque::new();
     loop {
@@ -77,7 +77,7 @@ fn redraw(
     let report = material.report(Input {
         configuration: context.configuration(),
         notes: context.notes.clone(),
-        ..ledger.input.clone()
+        ..ledger.input(&context.formats)
     });
     let size = rustix::termios::tcgetwinsize(io::stdout());
     let height = size.map_or(24, |size| usize::from(size.ws_row)).max(10);
@@ -148,7 +148,9 @@ impl Followed {
             }
             self.position += count as u64;
             if let Some(end) = memchr::memrchr(b'\n', &self.held[before..]) {
-                let rest = self.held.split_off(before + end + 1);
+                let end = before + end + 1;
+                let end = unfinished(&self.held[..end]).unwrap_or(end);
+                let rest = self.held.split_off(end);
                 see(&self.held, &mut self.format);
                 self.held = rest;
             }

@@ -162,9 +162,10 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 impl Named {
-    /// The name, without the `$`; of two the first.
+    /// The name, without the `$`; of two the shorter one, which is the usual one.
     fn name(self) -> &'static str {
-        NAMES.iter().find(|(_, named)| *named == self).map_or("", |(name, _)| name)
+        let names = NAMES.iter().filter(|(_, named)| *named == self);
+        names.map(|(name, _)| *name).min_by_key(|name| name.len()).unwrap_or_default()
     }
 }
 

@@ -89,9 +89,38 @@ fn a_written_reason_is_taken_as_it_is() {
 fn what_cannot_be_read_says_why() {
     let mut reader = reader("combined");
     let line = combined("-", "GET / HTTP/1.1", 200);
-    assert_eq!(reader.read(b"what?").unwrap_err(), Unreadable::Format);
-    let error = reader.read(line.replace("Nov", "Nox").as_bytes()).unwrap_err();
-    assert_eq!(error, Unreadable::Time);
-    let error = reader.read(line.replace(" 200 ", " 2000 ").as_bytes()).unwrap_err();
-    assert_eq!(error, Unreadable::Status);
+    let mut why = |line: &str| reader.read(line.as_bytes()).unwrap_err().to_string();
+    assert_eq!(why("? - - ["), "not in this format: an address is missing");
+    assert_eq!(why(&line.replace("Nov", "Nox")), "its time cannot be read");
+    for wrong in ["2000", "20", "2x0", "-", ""] {
+        let line = line.replace(" 200 ", &format!(" {wrong} "));
+        assert!(why(&line).starts_with("not in this format: "), "{line}");
+    }
+    assert_eq!(
+        why(&line.replace(" 12 ", " 1.5 ")),
+        "not in this format: the text between two values is missing"
+    );
+    assert_eq!(why(&line.replace(" 12 ", " x ")), "not in this format: a whole number is missing");
+    assert_eq!(why(&format!("{line} x")), "not in this format: its end is missing");
+}
+
+#[test]
+fn a_status_is_three_digits_and_nginx_writes_000_and_009_too() {
+    let mut reader = reader("combined");
+    for (written, status) in [("000", 400), ("009", 9), ("101", 101), ("429", 429), ("599", 599)] {
+        let line = combined("-", "", 200).replace(" 200 ", &format!(" {written} "));
+        assert_eq!(reader.read(line.as_bytes()).unwrap().status, status);
+    }
+}
+
+#[test]
+fn a_request_is_whatever_came() {
+    let mut reader = reader("combined");
+    for request in
+        ["", "-", r"\x16\x03\x01\x02", "GET", "GET / HTTP/1.1 [x] - -", r#"\x22 200 5 \x22"#]
+    {
+        let line = combined("-", request, 400);
+        let entry = reader.read(line.as_bytes()).unwrap();
+        assert_eq!((entry.request, entry.status), (request.as_bytes(), 400));
+    }
 }

@@ -14,7 +14,9 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
     frame::open(page, "needs-you", "What needs you");
     page.put("<ol class=\"findings\">");
     let mut found = 0;
-    for kind in [failures, limited, strangers, harvests, silent, late, refused, unreadable] {
+    for kind in
+        [of_the_log, failures, limited, strangers, harvests, silent, late, refused, unreadable]
+    {
         found += kind(page, report);
     }
     page.put("</ol>");
@@ -30,6 +32,16 @@ fn open(page: &mut Markup, tag: &'static str, target: &'static str) {
 
 fn close(page: &mut Markup) {
     page.put("</div></li>");
+}
+
+/// What about the log itself needs somebody.
+fn of_the_log(page: &mut Markup, report: &Report) -> usize {
+    for text in &report.input.findings {
+        open(page, "Log", "made");
+        page.put("<p>").prose(text).put("</p>");
+        close(page);
+    }
+    report.input.findings.len()
 }
 
 fn failures(page: &mut Markup, report: &Report) -> usize {
@@ -179,7 +191,7 @@ fn refused(page: &mut Markup, report: &Report) -> usize {
 }
 
 fn unreadable(page: &mut Markup, report: &Report) -> usize {
-    if report.input.unreadable == 0 {
+    if report.input.unreadable == 0 || report.input.is_unreadable_in_good_part() {
         return 0;
     }
     open(page, "Log", "unreadable");

@@ -10,7 +10,7 @@ const LINE: &str = r#"::1 - - [23/Nov/2026:03:33:50 +0000] "GET / HTTP/1.1" 200 
 fn read(paths: &[PathBuf]) -> (Vec<(usize, String)>, Vec<String>) {
     let sources: Vec<Source> = paths.iter().cloned().map(Source::File).collect();
     let count = Arc::new(AtomicU64::new(0));
-    let planned = plan(&sources, &Formats::predefined(0), &count).unwrap();
+    let planned = plan(&sources, &Formats::predefined(0), &count).files;
     let mut feed = Feed::new(planned, Arc::clone(&count));
     let (mut block, mut read, mut errors, mut blocks) = (Vec::new(), Vec::new(), Vec::new(), 0);
     while let Some(next) = feed.next(&mut block) {
@@ -87,7 +87,10 @@ fn a_torn_packed_file_says_so_and_the_next_one_is_read() {
     fs::write(path("b"), format!("{LINE}\n").replace("2026", "2027")).unwrap();
     let (read, errors) = read(&[path("b"), path("a.gz")]);
     assert_eq!(errors.len(), 1, "{errors:?}");
-    assert!(errors[0].starts_with("0: "), "{errors:?}");
+    assert!(
+        errors[0].starts_with("0: ") && errors[0].contains("a.gz could not be unpacked to its end"),
+        "{errors:?}"
+    );
     assert!(read.len() > 1000);
     assert_eq!(read.iter().filter(|(file, _)| *file == 1).count(), 1);
 }
@@ -104,7 +107,7 @@ fn rotated_files_are_found_and_come_in_the_order_of_their_times() {
     fs::write(path("a.log.bak"), "not one of them").unwrap();
     let found = rotated(&path("a.log"));
     assert_eq!(found.len(), 4, "{found:?}");
-    let planned = plan(&found, &Formats::predefined(0), &Arc::default()).unwrap();
+    let planned = plan(&found, &Formats::predefined(0), &Arc::default()).files;
     let names: Vec<&str> = planned.iter().filter_map(|it| it.name.rsplit('/').next()).collect();
     assert_eq!(names, ["a.log-20230101", "a.log.2", "a.log.1", "a.log"]);
 }
@@ -113,4 +116,71 @@ fn rotated_files_are_found_and_come_in_the_order_of_their_times() {
 fn lines_have_no_ends_and_empty_ones_are_none() {
     let found: Vec<&[u8]> = lines(b"a\r\n\n\nb\n\r\nc").collect();
     assert_eq!(found, [&b"a"[..], b"b", b"c"]);
+}
+
+#[test]
+fn the_logs_of_peers_are_found_wherever_the_name_stands() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    fs::create_dir_all(root.join("lyon")).unwrap();
+    for name in [
+        "lyon.log",
+        "lyon.log.1",
+        "paris.log-20261123.gz",
+        "-.log",
+        "other.txt",
+        "lyon.log.bak",
+        "lyon/a.log",
+        "of-lyon-lyon",
+        "of-lyon-paris",
+        "of-.b-.b.2",
+    ] {
+        fs::write(root.join(name), LINE).unwrap();
+    }
+    let found = |first: &str, rest: &[&str]| -> Vec<String> {
+        let rest = rest.iter().map(|&piece| piece.to_owned()).collect();
+        let path = PeerPath::new(root.join(first).into_os_string(), rest);
+        let name = |path: &PathBuf| path.strip_prefix(root).unwrap().display().to_string();
+        of_peers(&path).iter().map(name).collect()
+    };
+    // `join` ends with a slash where nothing follows it.
+    assert_eq!(found("", &[".log"]), ["-.log", "lyon.log", "paris.log"]);
+    assert_eq!(found("", &["/a.log"]), ["lyon/a.log"]);
+    assert_eq!(found("of-", &["-", ""]), ["of-.b-.b", "of-lyon-lyon"]);
+}
+
+#[test]
+fn a_hole_before_the_first_line_is_left_out_however_long() {
+    let directory = tempfile::tempdir().unwrap();
+    for length in [1, PEEKED, BLOCK - 1, BLOCK, 3 * BLOCK + 7] {
+        let path = directory.path().join("a.log");
+        let mut text = vec![0; length];
+        text.extend_from_slice(format!("{LINE}\n{LINE}\n").as_bytes());
+        fs::write(&path, text).unwrap();
+        let (read, errors) = read(&[path]);
+        assert_eq!(read, vec![(0, LINE.to_owned()); 2], "{length}");
+        assert!(errors.is_empty());
+    }
+}
+
+#[test]
+fn the_parts_of_a_line_come_in_one_block() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.log");
+    let time = "2026-11-23T03:33:50.123456789Z stdout";
+    let mut text = String::new();
+    while text.len() < BLOCK + 1000 {
+        text += &format!("{time} P {LINE}\n{time} P {LINE}\n{time} F {LINE}\n");
+    }
+    fs::write(&path, &text).unwrap();
+    let planned = plan(&[Source::File(path)], &Formats::predefined(0), &Arc::default()).files;
+    let mut feed = Feed::new(planned, Arc::default());
+    let (mut block, mut whole) = (Vec::new(), Vec::new());
+    while let Some(next) = feed.next(&mut block) {
+        next.unwrap();
+        let last = lines(&block).last().unwrap();
+        assert!(last.starts_with(format!("{time} F ").as_bytes()), "{}", last.escape_ascii());
+        whole.extend_from_slice(&block);
+    }
+    assert!(whole == text.as_bytes());
 }

@@ -10,6 +10,7 @@ use crate::report::words::{count, duration, percent, period, plural, policy_file
 pub(super) fn show(report: &Report, canvas: &mut Canvas) {
     canvas.heading("What needs you");
     let found = [
+        of_the_log(report, canvas),
         outages(report, canvas),
         late(report, canvas),
         refusals(report, canvas),
@@ -31,6 +32,14 @@ pub(super) fn show(report: &Report, canvas: &mut Canvas) {
 
 fn finding(canvas: &mut Canvas, ink: Ink, text: &str) {
     canvas.inked(Some(ink), "* ", text);
+}
+
+/// What about the log itself needs somebody.
+fn of_the_log(report: &Report, canvas: &mut Canvas) -> bool {
+    for text in &report.input.findings {
+        finding(canvas, Ink::Warning, text);
+    }
+    !report.input.findings.is_empty()
 }
 
 fn outages(report: &Report, canvas: &mut Canvas) -> bool {
@@ -179,7 +188,7 @@ pub(super) fn sentence(harvest: &Harvest) -> String {
 
 fn unreadable(report: &Report, canvas: &mut Canvas) -> bool {
     let input = &report.input;
-    if input.unreadable == 0 {
+    if input.unreadable == 0 || input.is_unreadable_in_good_part() {
         return false;
     }
     let text = format!(

@@ -1,0 +1,60 @@
+//! The formats that lines may be in.
+
+use crate::cli::{Exit, complain};
+use crate::config::Config;
+use crate::record::{Format, LogFormat};
+use crate::report::formats::Formats;
+use crate::report::pattern::Pattern;
+
+/// Those of the configuration and the predefined ones, or the one that was given. What the configuration's logs are
+/// written in and cannot be read back is noted.
+pub(super) fn of(
+    given: Option<&str>,
+    config: Option<&Config>,
+    offset: i16,
+    mut note: impl FnMut(String),
+) -> Result<Formats, Exit> {
+    let mut own = Vec::new();
+    // A line that two of them fit is taken for one of the format that a log is written in.
+    for is_used in [true, false] {
+        for (name, format) in config.iter().flat_map(|config| &config.log_formats) {
+            if config.is_some_and(|config| uses(config, format)) != is_used {
+                continue;
+            }
+            match Pattern::of_format(format) {
+                Ok(pattern) => own.push((name.clone(), pattern)),
+                Err(error) if given == Some(name) => {
+                    complain(&format!("--log-format: {name}: {error}"));
+                    return Err(Exit::Usage);
+                }
+                Err(error) if is_used && given.is_none() => {
+                    note(format!("Lines in the format `{name}` cannot be read: {error}."));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+    let formats = Formats::with(own, offset);
+    let Some(given) = given else { return Ok(formats) };
+    if let Some(named) = formats.named(given) {
+        return Ok(named);
+    }
+    if !given.contains('$') {
+        let known: Vec<&str> = formats.names().collect();
+        complain(&format!(
+            "--log-format: there is no format `{}`; known are {}, or give the text, with its $variables",
+            given.escape_debug(),
+            known.join(", ")
+        ));
+        return Err(Exit::Usage);
+    }
+    Formats::only("--log-format", &[given], offset).map_err(|error| {
+        complain(&format!("--log-format: {error}"));
+        Exit::Usage
+    })
+}
+
+fn uses(config: &Config, format: &Format) -> bool {
+    let formats = config.access_logs.iter().map(|log| &log.format);
+    formats.into_iter().any(|used| matches!(used, LogFormat::Compiled(used) if **used == *format))
+}
