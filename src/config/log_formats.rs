@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::complaint::{Complaint, listed, nearest, shown};
 use super::reader::{Field, Section};
-use crate::record::format::{Escape, Format, FormatError, LogFormat, PREDEFINED, names};
+use crate::record::format::{Escape, Format, FormatError, LogFormat, PREDEFINED, Unsure, names};
 
 /// The formats that an access log may name.
 pub(super) struct Formats(HashMap<String, Option<LogFormat>>);
@@ -88,8 +88,39 @@ fn compile(field: &Field<'_>) -> Option<LogFormat> {
         let message = "with escape=none a client writes into this log what it likes";
         let complaint = Complaint::new(message, "quotes, and in $uri line ends, stay as they came");
         field.doubt(complaint.help("write escape=default or escape=json"));
+    } else if let Err(why) = format.readable() {
+        field.doubt(unsure(&why, field.key(), format.corrected().as_deref()));
     }
     Some(LogFormat::Compiled(Arc::new(format)))
+}
+
+/// A log that nobody can read back.
+fn unsure(why: &Unsure, name: &str, corrected: Option<&str>) -> Complaint {
+    let complaint = Complaint::new(
+        why.to_string(),
+        "`report` refuses it, and whoever reads its lines has to guess",
+    );
+    complaint.help(match corrected {
+        Some(text) => format!("write {name} = {}", literal(text)),
+        None => "put quotes around each value".to_owned(),
+    })
+}
+
+/// A string as TOML has it.
+fn literal(text: &str) -> String {
+    let needs_escapes = text.contains(|c: char| c == '\'' || c.is_control());
+    if !needs_escapes {
+        return format!("'{text}'");
+    }
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted += &format!("\\u{:04X}", u32::from(c)),
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
 }
 
 fn complaint(error: &FormatError) -> Complaint {

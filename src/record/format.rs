@@ -109,6 +109,19 @@ impl Format {
             && self.program.iter().any(|op| matches!(op, Op::Variable(it) if it.is_the_clients()))
     }
 
+    /// Whether its lines can be read back.
+    ///
+    /// # Errors
+    /// Why nobody can tell where a value ends.
+    pub fn readable(&self) -> Result<(), Unsure> {
+        reading(self.escape, &self.pieces()).map(|_| ())
+    }
+
+    /// The text of a format that says the same and can be read back.
+    pub fn corrected(&self) -> Option<String> {
+        corrected(self.escape, &self.pieces())
+    }
+
     /// The pieces of what [`compile`](Self::compile) takes, whichever variables it names: for those who
     /// read what others have written.
     pub(crate) fn pieces_of(parts: &[&str]) -> Result<(Escape, Vec<Piece>), FormatError> {

@@ -338,7 +338,7 @@ fn a_configuration_s_logs_that_cannot_be_read_are_named_with_why() {
 }
 
 #[test]
-fn a_format_that_nobody_can_read_back_is_refused_with_one_that_can_be() {
+fn a_format_that_nobody_can_read_back_is_refused_and_check_says_what_to_write() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("a.log"), wrap("", "")).unwrap();
     for (format, why, corrected) in [
@@ -362,5 +362,22 @@ fn a_format_that_nobody_can_read_back_is_refused_with_one_that_can_be() {
         assert_eq!(refused.code, Some(2));
         assert!(refused.stderr.contains(why), "{format}: {}", refused.stderr);
         assert!(refused.stderr.contains(corrected), "{format}: {}", refused.stderr);
+        let site = |format: &str| {
+            let log = "[[access_log]]\npath = \"a.log\"\nformat = \"ours\"\n";
+            Site::new(&format!("{UPSTREAM}{log}[log_format]\nours = '{format}'\n"), &[])
+        };
+        let strict = ["check", "--strict", "--config", "gateway.toml"];
+        let checked = site(format).run(&strict);
+        assert_eq!(checked.code, Some(1), "{}", checked.stderr);
+        assert!(checked.stderr.contains(why), "{}", checked.stderr);
+        assert!(
+            checked.stderr.contains(&format!("write ours = '{corrected}'")),
+            "{}",
+            checked.stderr
+        );
+        // A warning: the gateway serves all the same.
+        assert_eq!(site(format).run(&["check", "--config", "gateway.toml"]).code, Some(0));
+        let corrected = site(corrected).run(&strict);
+        assert!(!corrected.stderr.contains("log_format"), "{}", corrected.stderr);
     }
 }
