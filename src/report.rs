@@ -4,14 +4,18 @@
 
 pub mod build;
 pub mod entry;
+mod findings;
 pub mod formats;
 pub mod html;
 pub mod input;
 mod mend;
 pub mod moment;
+mod outages;
+mod patience;
 pub mod pattern;
 mod quota;
 mod read;
+mod repeats;
 pub mod run;
 pub mod select;
 mod sketch;
@@ -22,6 +26,7 @@ pub mod tally;
 pub mod terminal;
 pub mod time;
 pub mod timeline;
+mod typing;
 pub mod words;
 
 pub use moment::Moment;

@@ -42,7 +42,7 @@ pub(super) fn run(options: &ReportOptions) -> Exit {
     };
     let input = Input { configuration: context.configuration(), ..counted.input.clone() };
     let input = Input { notes: [context.notes.clone(), input.notes.clone()].concat(), ..input };
-    let report = context.material(&counted).report(input);
+    let report = context.material(&counted, options).report(input);
     let shown = show(options, &report);
     if shown != Exit::Well {
         return shown;
@@ -122,6 +122,7 @@ struct Context {
     sources: Vec<Source>,
     notes: Vec<String>,
     now: Moment,
+    host: Option<String>,
 }
 
 impl Context {
@@ -149,16 +150,19 @@ impl Context {
             }
             (given, _) => given.to_vec(),
         };
-        Ok(Self { config, formats, sources, notes, now })
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let host = Some(host).filter(|host| !host.is_empty());
+        Ok(Self { config, formats, sources, notes, now, host })
     }
 
     fn configuration(&self) -> Option<String> {
         self.config.as_ref().map(|config| config.file.display().to_string())
     }
 
-    fn material<'a>(&'a self, counted: &'a Counted) -> Material<'a> {
+    fn material<'a>(&'a self, counted: &'a Counted, options: &'a ReportOptions) -> Material<'a> {
         let Counted { tally, timeline, .. } = counted;
-        Material { tally, timeline, config: self.config.as_ref(), now: self.now }
+        let (config, host) = (self.config.as_ref(), self.host.as_deref());
+        Material { tally, timeline, selection: &options.selection, config, host, now: self.now }
     }
 
     /// What was counted, and whether something could not be read at all.

@@ -1,23 +1,25 @@
 //! Makes the report of what was counted.
 
-use std::net::IpAddr;
+mod callers;
+mod harvests;
 
 use super::entry::Action;
+use super::findings;
 use super::mend::mend;
 use super::moment::Moment;
 use super::pattern::unescaped;
-use super::sketch::Times;
+use super::repeats::{Repeated, SECONDS};
+use super::select::Selection;
 use super::summary::{
-    AnswerTimes, Bucket, Buckets, Count, Harvest, HarvestKind, Input, Limited, Outage, Peer,
-    PerHour, Quota, Refused, Report, SCHEMA, Silent, Stranger, Totals, Unknown, Upstream,
+    Before, Bucket, Buckets, Count, Input, Limited, NotInTime, Outage, Peer, PerHour, Quota,
+    Refused, Repeats, Report, SCHEMA, Silent, Totals, Upstream, Within,
 };
-use super::tally::{Counts, Hours, LONGEST, OTHERS, PeerTally, ReasonTally, StrangerTally, Tally};
+use super::tally::{Counts, Hours, LONGEST, OTHERS, PeerTally, ReasonTally, Tally};
 use super::time::{HOUR, LineTime};
 use super::timeline::{PeerLine, Timeline};
-use super::words::period;
-use crate::address::ClientAddress;
+use super::words::plural;
 use crate::config::Config;
-use crate::policy::Rate;
+use crate::policy::{Policy, Rate};
 use crate::record::format::{Escape, plain_field};
 
 /// What a report is made of.
@@ -27,8 +29,12 @@ pub struct Material<'a> {
     pub tally: &'a Tally,
     /// What was counted in its order; finished.
     pub timeline: &'a Timeline,
+    /// Which lines were counted.
+    pub selection: &'a Selection,
     /// The configuration, where there is one.
     pub config: Option<&'a Config>,
+    /// The host that it is made on.
+    pub host: Option<&'a str>,
     /// When the report is made.
     pub now: Moment,
 }
@@ -39,26 +45,13 @@ impl Material<'_> {
         let Self { tally, .. } = *self;
         input.filtered = tally.filtered;
         input.reasons_inferred = tally.inferred;
-        if tally.peers.is_full() {
-            let text = "More than 1,000 peers or addresses were let in; those beyond are counted as (others).";
-            input.notes.push(text.to_owned());
-        }
-        if tally.names_cut {
-            let text = format!(
-                "Names longer than {LONGEST} bytes (of peers, addresses, reasons, limits) are cut there, and end \
-                 in …; those that begin alike are counted as one."
-            );
-            input.notes.push(text);
-        }
-        if tally.has_too_many_peer_hours() {
-            let text = "The peers have more hours together than are told apart: their charts over time lack some.";
-            input.notes.push(text.to_owned());
-        }
-        let width = self.bucket_width();
-        let buckets = self.buckets(width);
-        Report {
+        input.notes.extend(self.notes());
+        let buckets = self.buckets(self.bucket_width());
+        let mut report = Report {
             schema: SCHEMA,
             generated: self.now,
+            host: self.host.map(str::to_owned),
+            findings: Vec::new(),
             input,
             totals: self.totals(),
             hour_of_day: tally.hour_of_day.to_vec(),
@@ -66,12 +59,55 @@ impl Material<'_> {
             buckets,
             refusals: self.refusals(),
             limited: self.limited(),
-            answer_times: tally.times.summary(),
+            answer_times: tally.times().summary(),
+            refusal_times: tally.refusal_times.summary(),
+            repeats: self.repeats(),
             unknown: self.unknown(),
             silent: self.silent(),
             harvests: self.harvests(),
             upstream: self.upstream(),
+        };
+        report.findings = findings::of(&report);
+        report
+    }
+
+    /// What was left out, and why.
+    fn notes(&self) -> Vec<String> {
+        let Self { tally, timeline, .. } = *self;
+        let mut notes = Vec::new();
+        if tally.peers.is_full() {
+            let text = "More than 1,000 peers or addresses were let in; those beyond are counted as (others).";
+            notes.push(text.to_owned());
         }
+        if tally.names_cut {
+            notes.push(format!(
+                "Names longer than {LONGEST} bytes (of peers, addresses, reasons, limits) are cut there, and end \
+                 in …; those that begin alike are counted as one."
+            ));
+        }
+        if tally.has_too_many_peer_hours() || timeline.has_too_many_hours() {
+            let text = "The peers have more hours together than are told apart: their charts over time, and the hours \
+                        with most terms, lack some.";
+            notes.push(text.to_owned());
+        }
+        if timeline.late > 0 {
+            notes.push(format!(
+                "{} came hours behind what was read before, as if the logs were not in the order of time: the quotas, \
+                 pauses, harvests and repeated lookups of their peers are less exact.",
+                plural(timeline.late, "line", "lines")
+            ));
+        }
+        if timeline.repeats.is_short {
+            let text = "There were too many different lookups at once to compare all of them: more were repeated than \
+                        is said.";
+            notes.push(text.to_owned());
+        }
+        if tally.strangers_hidden > 0 {
+            let text = "No policies are proposed for unknown callers, since a part of what these asked for was left out \
+                        by `--status` or `--reason`.";
+            notes.push(text.to_owned());
+        }
+        notes
     }
 
     /// Seconds at the clock that the log's last line shows.
@@ -81,13 +117,13 @@ impl Material<'_> {
     }
 
     fn totals(&self) -> Totals {
-        let tally = self.tally;
+        let Self { tally, timeline, .. } = *self;
         let Counts { requests, answered, refused, limited, failed, left, body_bytes, .. } =
             tally.counts;
         let statuses = (0..).zip(&*tally.statuses).filter(|(_, count)| **count > 0);
         Totals {
-            first: tally.span.map(|span| moment(span.first)),
-            last: tally.span.map(|span| moment(span.last)),
+            first: tally.span.map(|span| self.at(span.first)),
+            last: tally.span.map(|span| self.at(span.last)),
             requests,
             answered,
             refused,
@@ -97,8 +133,30 @@ impl Material<'_> {
             body_bytes,
             statuses: statuses.map(|(value, count)| Count { value, count: *count }).collect(),
             addresses: tally.addresses.estimate(),
-            terms: tally.terms.estimate(),
+            terms: timeline.terms(),
+            persons: timeline.has_words().then(|| timeline.persons()),
+            not_in_time: not_in_time(&tally.counts),
+            before: self.before(),
         }
+    }
+
+    /// The time before, if the log has nearly all of it.
+    fn before(&self) -> Option<Before> {
+        let (begin, end) = self.selection.before.zip(self.selection.since)?;
+        let Counts { requests, refused, failed, .. } = self.tally.before;
+        let is_whole = self.tally.earliest <= begin + (end - begin) / 20;
+        is_whole.then(|| Before {
+            begin: self.moment(begin),
+            end: self.moment(end),
+            requests,
+            refused,
+            failed,
+            not_in_time: not_in_time(&self.tally.before).total,
+        })
+    }
+
+    fn repeats(&self) -> Option<Repeats> {
+        repeats(&self.timeline.repeats.all())
     }
 
     /// Hours, or as many of them at once as make no more than [`MOST_BUCKETS`].
@@ -128,6 +186,7 @@ impl Material<'_> {
                 failed: 0,
                 left: 0,
                 late: 0,
+                not_in_time: 0,
             })
             .collect();
         for (hour, counts) in self.tally.hours.list() {
@@ -139,27 +198,41 @@ impl Material<'_> {
             bucket.failed += counts.failed;
             bucket.left += counts.left;
             bucket.late += counts.late;
+            bucket.not_in_time += not_in_time(counts).total;
         }
         Buckets { seconds: u32::try_from(width).unwrap_or(u32::MAX), list }
     }
 
     fn peers(&self, buckets: &Buckets) -> Vec<Peer> {
-        let peers = self.tally.peers.iter();
-        let mut peers: Vec<Peer> =
-            peers.map(|(name, tally)| self.peer(name, tally, buckets)).collect();
+        let peers = self.tally.peers.iter().zip(&self.timeline.peers);
+        let mut peers: Vec<Peer> = (0..)
+            .zip(peers)
+            .filter_map(|(number, ((name, tally), line))| {
+                let repeats = repeats(&self.timeline.repeats.of(number));
+                Some(Peer { repeats, ..self.peer(name, tally, line, buckets)? })
+            })
+            .collect();
         peers.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.name.cmp(&b.name)));
         peers
     }
 
-    fn peer(&self, name: &[u8], tally: &PeerTally, buckets: &Buckets) -> Peer {
+    /// `None` for one of whom nothing is asked for.
+    fn peer(
+        &self,
+        name: &[u8],
+        tally: &PeerTally,
+        line: &PeerLine,
+        buckets: &Buckets,
+    ) -> Option<Peer> {
+        let span = tally.span?;
         let Counts { requests, answered, refused, limited, failed, left, body_bytes, .. } =
             tally.counts;
-        let most = self.line(name).and_then(|line| line.most_terms.first());
-        Peer {
-            name: text(name),
+        let name = text(name);
+        Some(Peer {
             is_address: tally.is_address,
-            first: moment(tally.span.first),
-            last: moment(tally.span.last),
+            description: self.description(&name, tally.is_address),
+            first: self.at(span.first),
+            last: self.at(span.last),
             requests,
             answered,
             refused,
@@ -169,23 +242,51 @@ impl Material<'_> {
             body_bytes,
             actions: actions(&tally.actions),
             addresses: tally.addresses.estimate(),
-            terms: tally.terms.estimate(),
-            terms_per_hour: most
-                .map(|&(begin, count)| PerHour { begin: self.moment(begin), count }),
+            terms: line.terms.estimate(),
+            persons: self.timeline.has_words().then(|| line.persons.all.estimate()),
+            private: tally.private,
+            not_in_time: not_in_time(&tally.counts),
+            repeats: None,
+            policy: self.policy_of_address(&name, tally),
+            terms_per_hour: line
+                .most_terms
+                .map(|(begin, count)| PerHour { begin: self.moment(begin), count }),
             answer_times: tally.times.summary(),
             buckets: in_buckets(&tally.hours, buckets),
             hour_of_day: tally.hour_of_day.to_vec(),
+            name,
+        })
+    }
+
+    /// What the policy of a peer says of it, or what is known of an address.
+    fn description(&self, name: &str, is_address: bool) -> Option<String> {
+        if is_address {
+            return self.of_this_host(name).map(str::to_owned);
         }
+        let description = &self.policy(name)?.description;
+        (!description.is_empty()).then(|| description.clone())
+    }
+
+    fn policy(&self, peer: &str) -> Option<&Policy> {
+        self.config?.policies.iter().find(|policy| policy.name.as_str() == peer)
+    }
+
+    /// The peers: name, figures, course.
+    fn heard(&self) -> impl Iterator<Item = (&[u8], &PeerTally, &PeerLine)> {
+        let peers = self.tally.peers.iter().zip(&self.timeline.peers);
+        peers.map(|((name, tally), line)| (name, tally, line)).filter(|(name, tally, _)| {
+            tally.span.is_some() || self.selection.names_peer(&String::from_utf8_lossy(name))
+        })
     }
 
     fn line(&self, name: &[u8]) -> Option<&PeerLine> {
-        self.timeline.peers.get(name)
+        self.heard().find(|(known, ..)| *known == name).map(|(.., line)| line)
     }
 
     fn refusals(&self) -> Vec<Refused> {
         let reasons = self.tally.reasons.iter();
         let mut refused: Vec<Refused> =
-            reasons.map(|(word, tally)| refusal(&text(word), tally)).collect();
+            reasons.map(|(word, tally)| self.refusal(&text(word), tally)).collect();
         refused.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
         refused
     }
@@ -202,8 +303,8 @@ impl Material<'_> {
                 peer: text(name),
                 limit: (!limit.is_empty()).then(|| text(limit)),
                 count: tally.count,
-                first: moment(tally.span.first),
-                last: moment(tally.span.last),
+                first: self.at(tally.span.first),
+                last: self.at(tally.span.last),
                 busiest_second: line.and_then(|line| line.busiest).map(|(second, count)| PerHour {
                     begin: self.moment(second),
                     count: count.into(),
@@ -214,175 +315,140 @@ impl Material<'_> {
                     .map_or_else(Vec::new, |line| line.quotas.sufficient()),
             });
         }
-        all.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.peer.cmp(&b.peer)));
+        all.sort_by(|a, b| {
+            (b.count.cmp(&a.count)).then_with(|| (&a.peer, &a.limit).cmp(&(&b.peer, &b.limit)))
+        });
         all
     }
 
     /// The quota of a peer by its policy; one by the minute in whole requests a second, from 1.
     fn present(&self, peer: &str) -> Option<Quota> {
-        let policy = self.config?.policies.iter().find(|policy| policy.name.as_str() == peer)?;
-        let Rate { requests, period, burst } = policy.rate.value;
+        let Rate { requests, period, burst } = self.policy(peer)?.rate.value;
         let seconds = u32::try_from(period.as_secs()).unwrap_or(1).max(1);
         Some(Quota { per_second: (requests.get() / seconds).max(1), burst: burst.get() })
     }
 
-    fn unknown(&self) -> Unknown {
-        let tally = self.tally;
-        let callers = tally.strangers.top(MOST_STRANGERS).into_iter();
-        Unknown {
-            requests: tally.stranger_count,
-            addresses: tally.stranger_addresses.estimate(),
-            callers: callers
-                .map(|(address, count, kept)| self.stranger(address, count, kept))
-                .collect(),
-        }
-    }
-
-    fn stranger(&self, address: &[u8], requests: u64, tally: &StrangerTally) -> Stranger {
-        let address = text(address);
-        let ip = address.parse::<IpAddr>().ok().map(ClientAddress::new);
-        let known_by_now = ip.and_then(|ip| self.holder(ip));
-        let asks_as_xivo = tally.lookups > 0 && tally.lookups * 2 >= requests.min(MANY);
-        let policy = ip
-            .filter(|_| asks_as_xivo && known_by_now.is_none())
-            .map(|ip| policy(ip, tally, requests));
-        Stranger {
-            requests,
-            error: self.tally.strangers.error(),
-            first: moment(tally.span.first),
-            last: moment(tally.span.last),
-            lookups: tally.lookups,
-            private: tally.private,
-            user_agent: (!matches!(&*tally.user_agent, b"" | b"-"))
-                .then(|| plain(&tally.user_agent)),
-            policy,
-            known_by_now,
-            address,
-        }
-    }
-
-    /// Whose policy has the address, written or as a prefix.
-    fn holder(&self, address: ClientAddress) -> Option<String> {
-        let policies = self.config?.policies.iter();
-        let prefixes = policies.flat_map(|policy| {
-            policy.hosts.iter().filter_map(move |host| match &host.value {
-                crate::policy::Host::Prefix(prefix) => Some((policy, prefix)),
-                crate::policy::Host::Name(_) => None,
-            })
-        });
-        let containing = prefixes.filter(|(_, prefix)| prefix.contains(&address.ip()));
-        let longest = containing.max_by_key(|(_, prefix)| prefix.prefix_len());
-        longest.map(|(policy, _)| policy.name.as_str().to_owned())
-    }
-
     fn silent(&self) -> Vec<Silent> {
-        let Some(end) = self.tally.span.map(|span| span.last.unix) else { return Vec::new() };
+        let heard = self.tally.peers.iter().filter(|(name, _)| *name != OTHERS);
+        let Some(end) = heard.map(|(_, tally)| tally.heard_span.last.unix).max() else {
+            return self.never_heard();
+        };
+        let end = self.tally.span.map_or(end, |span| span.last.unix.max(end));
         let mut silent: Vec<Silent> = Vec::new();
-        for (name, tally) in self.tally.peers.iter().filter(|(name, _)| *name != OTHERS) {
-            let Some(line) = self.line(name) else { continue };
-            let silence = end.abs_diff(tally.span.last.unix);
+        for (name, tally, line) in self.heard().filter(|(name, ..)| *name != OTHERS) {
+            let silence = end.abs_diff(tally.heard_span.last.unix);
             let usual = line.longest_gap.max(LEAST_SILENCE / 2);
-            if tally.counts.requests >= LEAST_REQUESTS && silence > 2 * usual {
+            if tally.heard >= LEAST_REQUESTS && silence > 2 * usual {
                 silent.push(Silent {
                     peer: text(name),
-                    last: Some(moment(tally.span.last)),
+                    last: Some(self.at(tally.heard_span.last)),
                     silence: Some(silence),
                     longest_gap: Some(line.longest_gap),
-                    requests: tally.counts.requests,
+                    requests: tally.heard,
                 });
             }
         }
-        silent.sort_by_key(|silent| std::cmp::Reverse(silent.silence));
-        let is_heard =
-            |name: &str| self.tally.peers.iter().any(|(known, _)| known == name.as_bytes());
-        for policy in self.config.iter().flat_map(|config| &config.policies) {
-            let peer = policy.name.as_str();
-            if policy.enabled.value && !is_heard(peer) {
-                let peer = peer.to_owned();
-                silent.push(Silent {
-                    peer,
-                    last: None,
-                    silence: None,
-                    longest_gap: None,
-                    requests: 0,
-                });
-            }
-        }
+        silent.sort_by(|a, b| b.silence.cmp(&a.silence).then_with(|| a.peer.cmp(&b.peer)));
+        silent.extend(self.never_heard());
         silent
     }
 
-    fn harvests(&self) -> Vec<Harvest> {
-        let mut all: Vec<Harvest> = Vec::new();
-        for (name, line) in &self.timeline.peers {
-            for sweep in line.sweeps.found() {
-                all.push(Harvest {
-                    peer: text(name),
-                    kind: HarvestKind::Alphabetical,
-                    begin: self.moment(sweep.begin),
-                    end: self.moment(sweep.end),
-                    terms: sweep.terms,
-                    range: Some((sweep.first.text(), sweep.last.text())),
-                });
-            }
-            let usual = line.usual_terms();
-            let least = usual.map_or(MANY_TERMS_ALONE, |usual| MANY_TERMS.max(4 * usual));
-            for &(hour, terms) in line.most_terms.iter().filter(|(_, terms)| *terms >= least) {
-                all.push(Harvest {
-                    peer: text(name),
-                    kind: HarvestKind::Volume,
-                    begin: self.moment(hour),
-                    end: self.moment(hour + HOUR - 1),
-                    terms,
-                    range: None,
-                });
-            }
-        }
-        all.sort_by(|a, b| b.terms.cmp(&a.terms).then_with(|| a.peer.cmp(&b.peer)));
-        all
+    /// Peers of the configuration that did not ask at all.
+    fn never_heard(&self) -> Vec<Silent> {
+        let is_heard =
+            |name: &str| self.tally.peers.iter().any(|(known, _)| known == name.as_bytes());
+        let policies = self.config.iter().flat_map(|config| &config.policies);
+        let never = policies.filter(|policy| {
+            let peer = policy.name.as_str();
+            policy.enabled.value && !is_heard(peer) && self.selection.names_peer(peer)
+        });
+        never
+            .map(|policy| Silent {
+                peer: policy.name.as_str().to_owned(),
+                last: None,
+                silence: None,
+                longest_gap: None,
+                requests: 0,
+            })
+            .collect()
     }
 
     fn upstream(&self) -> Upstream {
-        let failures = self
-            .tally
-            .reasons
-            .iter()
-            .filter(|(_, tally)| tally.statuses.iter().any(|status| *status >= 500));
+        let failures = self.tally.reasons.iter().filter(|(word, tally)| {
+            *word != b"overloaded" && tally.statuses.iter().any(|status| *status >= 500)
+        });
         let mut reasons: Vec<Count<String>> =
             failures.map(|(word, tally)| Count { value: text(word), count: tally.count }).collect();
-        reasons.sort_by_key(|count| std::cmp::Reverse(count.count));
-        let outages = self.timeline.outages.iter().map(|outage| Outage {
-            begin: self.moment(outage.begin),
-            end: self.moment(outage.end),
-            failed: outage.failed,
+        reasons.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
+        let overloaded = self.tally.reasons.iter().find(|(word, _)| *word == b"overloaded");
+        let overloaded = overloaded.map_or(0, |(_, tally)| tally.count);
+        let outages = self.timeline.outages.list().map(|(begin, end, failed)| Outage {
+            begin: self.moment(begin),
+            end: self.moment(end),
+            failed,
+        });
+        let mut outages: Vec<Outage> = outages.collect();
+        outages.sort_by_key(|it| {
+            (std::cmp::Reverse((it.failed, it.end.unix - it.begin.unix)), it.begin.unix)
         });
         Upstream {
-            failed: self.tally.counts.failed,
+            failed: self.tally.counts.failed.saturating_sub(overloaded),
             reasons,
-            outages: outages.collect(),
-            answer_times: upstream_times(&self.tally.upstream_times),
+            outages,
+            outages_left_out: self.timeline.outages.left_out().0,
+            answer_times: self.tally.upstream_times.summary(),
         }
     }
-}
 
-fn upstream_times(times: &Times) -> Option<AnswerTimes> {
-    times.summary()
-}
-
-fn refusal(word: &str, tally: &ReasonTally) -> Refused {
-    let callers = tally.callers.iter();
-    let mut callers: Vec<Count<String>> =
-        callers.map(|(name, count)| Count { value: text(name), count: *count }).collect();
-    callers.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
-    callers.truncate(SHOWN_CALLERS);
-    Refused {
-        reason: word.to_owned(),
-        statuses: tally.statuses.clone(),
-        count: tally.count,
-        mend: mend(word).to_owned(),
-        callers,
-        last: moment(tally.span.last),
-        example: (!matches!(&*tally.example, b"" | b"-")).then(|| masked(&tally.example)),
+    fn refusal(&self, word: &str, tally: &ReasonTally) -> Refused {
+        let callers = tally.callers.iter();
+        let mut callers: Vec<Count<String>> =
+            callers.map(|(name, count)| Count { value: text(name), count: *count }).collect();
+        callers.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
+        let left_out = callers.len().saturating_sub(SHOWN_CALLERS) as u64;
+        callers.truncate(SHOWN_CALLERS);
+        let mut statuses = tally.statuses.clone();
+        statuses.sort_unstable();
+        let example = &*tally.example.text;
+        Refused {
+            reason: word.to_owned(),
+            statuses,
+            count: tally.count,
+            mend: mend(word).to_owned(),
+            callers,
+            callers_left_out: left_out,
+            last: self.at(tally.span.last),
+            example: (!matches!(example, b"" | b"-")).then(|| masked(example)),
+        }
     }
+
+    /// The time of a line, at the clock that the log's last line shows, as all times of the report are.
+    fn at(&self, time: LineTime) -> Moment {
+        self.moment(time.unix)
+    }
+}
+
+fn not_in_time(counts: &Counts) -> NotInTime {
+    let Counts { asked, overdue: [late_by_text, late_by_number], timed_out, left, .. } = *counts;
+    let total = late_by_text + late_by_number + timed_out + left;
+    NotInTime { lookups: asked, total, late_by_text, late_by_number, timed_out, left }
+}
+
+fn repeats(repeated: &Repeated) -> Option<Repeats> {
+    let Repeated { lookups, own, shared, timed, under_way } = *repeated;
+    let within = SECONDS.iter().zip(own.iter().zip(&shared));
+    (lookups > 0).then(|| Repeats {
+        lookups,
+        within: within
+            .map(|(seconds, (own, shared))| Within {
+                seconds: *seconds,
+                same_peer: *own,
+                any_peer: *shared,
+            })
+            .collect(),
+        under_way_at_least: (timed > 0).then_some(under_way[0]),
+        under_way_at_most: (timed > 0).then_some(under_way[1]),
+    })
 }
 
 /// A request line without what stands behind its `?`, but for the `act`; and without what may be a
@@ -404,30 +470,12 @@ fn masked(line: &[u8]) -> String {
     }
 }
 
-fn policy(address: ClientAddress, tally: &StrangerTally, requests: u64) -> String {
-    let asked = [Action::Search, Action::List, Action::View]
-        .into_iter()
-        .filter(|action| *action == Action::Search || tally.actions[*action as usize] > 0);
-    let actions: Vec<String> = asked.map(|action| format!("\"{}\"", action.as_str())).collect();
-    let plural = if requests == 1 { "" } else { "s" };
-    let private = match tally.private {
-        0 => "",
-        _ => "# Its directory URL has `private` in it: correct that there to\n# `restricted`.\n",
-    };
-    format!(
-        "# {requests} request{plural}, {}.\n# Make sure whose address this is.\n\
-         {private}hosts = [\"{address}\"]\nactions = [{}]\n",
-        period(moment(tally.span.first), moment(tally.span.last)),
-        actions.join(", ")
-    )
-}
-
 fn actions(counts: &[u64; Action::COUNT]) -> Vec<Count<String>> {
     let counts = Action::ALL.iter().zip(counts).filter(|(_, count)| **count > 0);
     let mut actions: Vec<Count<String>> = counts
         .map(|(action, count)| Count { value: action.as_str().to_owned(), count: *count })
         .collect();
-    actions.sort_by_key(|action| std::cmp::Reverse(action.count));
+    actions.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
     actions
 }
 
@@ -441,10 +489,6 @@ fn in_buckets(hours: &Hours<u64>, buckets: &Buckets) -> Vec<u64> {
         }
     }
     counts
-}
-
-fn moment(time: LineTime) -> Moment {
-    Moment { unix: time.unix, offset: time.offset }
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -466,17 +510,9 @@ fn plain(logged: &[u8]) -> String {
 
 /// So many buckets a report has at the most.
 const MOST_BUCKETS: i64 = 2000;
-/// So many callers in no policy are shown.
-const MOST_STRANGERS: usize = 100;
-/// So many callers of a reason are.
-const SHOWN_CALLERS: usize = 10;
-/// A caller that asks more than this need not ask for lookups most of the time to be taken for a XiVO.
-const MANY: u64 = 1000;
+/// So many callers of a reason are shown.
+const SHOWN_CALLERS: usize = 200;
 /// Less than this in seconds is no silence.
 const LEAST_SILENCE: u64 = 6 * 3600;
 /// Who has asked less often than this has no habit.
 const LEAST_REQUESTS: u64 = 10;
-/// So many terms in an hour, where that is also four times as many as usual.
-const MANY_TERMS: u64 = 500;
-/// The same where no other hour is known.
-const MANY_TERMS_ALONE: u64 = 3000;

@@ -16,11 +16,14 @@ pub(super) struct Quotas {
 }
 
 impl Quotas {
-    /// So many requests came in this second, which is not before the last one.
+    /// So many requests came in this second. One that is before the last one begins a course of its own.
     #[inline]
     pub(super) fn ask(&mut self, second: i64, count: u32) {
         let passed = i32::try_from((second - self.second).clamp(0, LONG)).unwrap_or(0);
         let count = i32::try_from(count).unwrap_or(i32::MAX).min(1 << 29);
+        if second < self.second {
+            self.levels = [0; RATES.len()];
+        }
         self.second = second;
         for (at, rate) in RATES.iter().enumerate() {
             let level = (self.levels[at] - rate * passed).max(0) + count;

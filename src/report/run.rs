@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::entry::Unreadable;
 use super::formats::Formats;
@@ -40,46 +41,40 @@ pub fn run(
     }
     let feed = Mutex::new(Feed::new(planned, Arc::clone(read)));
     let ledger = Mutex::new(ledger);
-    let hasher = ThingHasher::default();
-    let tally = std::thread::scope(|scope| {
-        let work = || {
-            let mut worker = Worker::new(formats, hasher.clone(), selection);
-            worker.run(&feed, &ledger);
-            worker.tally
-        };
+    let taken = Condvar::new();
+    std::thread::scope(|scope| {
+        let work =
+            || Worker::new(formats, ThingHasher::default(), selection).run(&feed, &ledger, &taken);
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut tally = work();
+        work();
         for other in others {
-            match other.join() {
-                Ok(theirs) => tally.merge(&theirs),
-                Err(panic) => std::panic::resume_unwind(panic),
+            if let Err(panic) = other.join() {
+                std::panic::resume_unwind(panic);
             }
         }
-        tally
     });
     let mut ledger = ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
     ledger.timeline.finish();
-    Counted { tally, input: ledger.input(formats), timeline: ledger.timeline }
+    Counted { input: ledger.input(formats), tally: ledger.tally, timeline: ledger.timeline }
 }
 
-/// One thread's reader and figures.
+/// One thread's reader.
 #[derive(Debug)]
 pub struct Worker<'s> {
     reader: LineReader,
     /// What of a line had to be decoded.
     scratch: Vec<u8>,
     selection: &'s Selection,
-    /// What it has counted.
-    pub tally: Tally,
+    hasher: ThingHasher,
 }
 
 impl<'s> Worker<'s> {
-    /// A worker that has counted nothing.
+    /// A worker.
     pub fn new(formats: &Formats, hasher: ThingHasher, selection: &'s Selection) -> Self {
-        Self { reader: formats.reader(), scratch: Vec::new(), selection, tally: Tally::new(hasher) }
+        Self { reader: formats.reader(), scratch: Vec::new(), selection, hasher }
     }
 
-    fn run(&mut self, feed: &Mutex<Feed>, ledger: &Mutex<Ledger>) {
+    fn run(&mut self, feed: &Mutex<Feed>, ledger: &Mutex<Ledger>, taken: &Condvar) {
         let mut block = Vec::new();
         loop {
             let next = locked(feed).next(&mut block);
@@ -87,7 +82,18 @@ impl<'s> Worker<'s> {
                 None => return,
                 Some(Ok(place)) => {
                     let told = self.count(&block, place.format);
-                    locked(ledger).take(place, told);
+                    let mut ledger = locked(ledger);
+                    // Whose block is next never waits; and if that one has panicked, this ends all the same.
+                    while ledger.waiting.len() >= MOST_WAITING && place.block != ledger.next {
+                        let waited = taken.wait_timeout(ledger, Duration::from_secs(1));
+                        let timeout;
+                        (ledger, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                        if timeout.timed_out() {
+                            break;
+                        }
+                    }
+                    ledger.take(place, told);
+                    taken.notify_all();
                 }
                 Some(Err((file, why))) => locked(ledger).fail(file, why),
             }
@@ -96,7 +102,7 @@ impl<'s> Worker<'s> {
 
     /// Counts the lines of a block of a file that is in the format of this number, as far as is known.
     pub fn count(&mut self, block: &[u8], format: usize) -> Told {
-        let mut told = Told::default();
+        let mut told = Told::new(self.hasher.clone());
         self.reader.begin(format);
         let (mut current, mut fitting) = (format, 0);
         for line in lines(block) {
@@ -108,10 +114,12 @@ impl<'s> Worker<'s> {
                         current = self.reader.current();
                     }
                     fitting += 1;
-                    if self.selection.takes(&entry) {
-                        self.tally.count(&entry, &mut told.stretch);
+                    if self.selection.takes_time(&entry) {
+                        let is_chosen = self.selection.takes(&entry);
+                        told.tally.count(&entry, &mut told.stretch, is_chosen);
                     } else {
-                        self.tally.pass_over();
+                        let is_before = self.selection.takes_time_before(&entry);
+                        told.tally.pass_over(&entry, is_before && self.selection.takes(&entry));
                     }
                 }
                 Ok(Line::Part) => {}
@@ -120,14 +128,14 @@ impl<'s> Worker<'s> {
         }
         told.fit(current, fitting);
         told.unreadable += self.reader.end();
-        self.tally.end(&mut told.stretch);
         told
     }
 }
 
-/// What a block tells beside what is in the tally.
-#[derive(Debug, Default)]
+/// What a block tells.
+#[derive(Debug)]
 pub struct Told {
+    tally: Box<Tally>,
     stretch: Stretch,
     lines: u64,
     unreadable: u64,
@@ -138,6 +146,17 @@ pub struct Told {
 }
 
 impl Told {
+    fn new(hasher: ThingHasher) -> Self {
+        Self {
+            tally: Box::new(Tally::new(hasher)),
+            stretch: Stretch::default(),
+            lines: 0,
+            unreadable: 0,
+            fitting: Vec::new(),
+            samples: Vec::new(),
+        }
+    }
+
     fn fit(&mut self, format: usize, count: u64) {
         if count > 0 {
             add(&mut self.fitting, format, count);
@@ -164,6 +183,8 @@ fn add(counts: &mut Vec<u64>, number: usize, count: u64) {
 /// Puts blocks into their order.
 #[derive(Debug)]
 pub struct Ledger {
+    /// What was counted in any order.
+    pub tally: Tally,
     /// What was counted in its order.
     pub timeline: Timeline,
     input: Input,
@@ -190,6 +211,7 @@ impl Ledger {
             notes: Vec::new(),
         };
         Self {
+            tally: Tally::new(ThingHasher::default()),
             timeline: Timeline::default(),
             input,
             fitting: Vec::new(),
@@ -234,14 +256,15 @@ impl Ledger {
     }
 
     /// Takes the next block of this file.
-    pub fn append(&mut self, file: usize, told: Told) {
+    pub fn append(&mut self, file: usize, mut told: Told) {
         if let Some((_, fitting)) = self.fitting.get_mut(file) {
             told.fitting
                 .iter()
                 .enumerate()
                 .for_each(|(number, count)| add(fitting, number, *count));
         }
-        self.timeline.append(told.stretch);
+        let numbers = self.tally.merge(&told.tally);
+        self.timeline.append(&mut told.stretch, &numbers, self.tally.names());
         self.input.lines += told.lines;
         self.input.unreadable += told.unreadable;
         let Some(file) = self.input.files.get_mut(file) else { return };
@@ -276,4 +299,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// So many unreadable lines are shown, and so many bytes of each.
 const SAMPLES: usize = 10;
+/// So many blocks wait for one before them.
+const MOST_WAITING: usize = 8;
 const SAMPLE: usize = 200;

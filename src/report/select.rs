@@ -10,6 +10,8 @@ pub struct Selection {
     pub since: Option<i64>,
     /// Before this.
     pub until: Option<i64>,
+    /// With `since`: when as long a time before that began, to which figures are compared.
+    pub before: Option<i64>,
     /// Peers, or addresses; `-` is nobody's.
     pub peers: Vec<String>,
     /// Statuses.
@@ -19,12 +21,28 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether `entry` counts.
+    /// Whether `entry` is of the time that is asked for.
     #[inline]
-    pub fn takes(&self, entry: &Entry<'_>) -> bool {
+    pub fn takes_time(&self, entry: &Entry<'_>) -> bool {
         self.since.is_none_or(|since| entry.time.unix >= since)
             && self.until.is_none_or(|until| entry.time.unix < until)
-            && self.statuses.as_ref().is_none_or(|statuses| statuses.has(entry.status))
+    }
+
+    /// Whether `entry` is of the time before.
+    pub fn takes_time_before(&self, entry: &Entry<'_>) -> bool {
+        let (Some(begin), Some(end)) = (self.before, self.since) else { return false };
+        (begin..end).contains(&entry.time.unix)
+    }
+
+    /// Whether peers are not restricted, or to these and this one.
+    pub fn names_peer(&self, name: &str) -> bool {
+        self.peers.is_empty() || self.peers.iter().any(|peer| peer == name)
+    }
+
+    /// Whether `entry` counts, if it is of that time.
+    #[inline]
+    pub fn takes(&self, entry: &Entry<'_>) -> bool {
+        self.statuses.as_ref().is_none_or(|statuses| statuses.has(entry.status))
             && (self.peers.is_empty() || self.takes_peer(entry))
             && (self.reasons.is_empty() || self.takes_reason(entry))
     }

@@ -17,6 +17,10 @@ pub struct Report {
     pub schema: u32,
     /// When it was made.
     pub generated: Moment,
+    /// The host that it was made on.
+    pub host: Option<String>,
+    /// What needs somebody, most urgent first.
+    pub findings: Vec<Finding>,
     /// What was read.
     pub input: Input,
     /// Everything that was counted.
@@ -31,8 +35,12 @@ pub struct Report {
     pub refusals: Vec<Refused>,
     /// Who was limited; most frequent first.
     pub limited: Vec<Limited>,
-    /// How long answers took; `None` where no format says so.
+    /// How long answers took for which XiVO was asked; `None` where no format says so.
     pub answer_times: Option<AnswerTimes>,
+    /// How long all others took: refusals, and what the gateway answers itself.
+    pub refusal_times: Option<AnswerTimes>,
+    /// What a cache would have answered; `None` where the log does not say what was asked for.
+    pub repeats: Option<Repeats>,
     /// Callers in no policy.
     pub unknown: Unknown,
     /// Peers that used to ask and do so no longer.
@@ -41,6 +49,58 @@ pub struct Report {
     pub harvests: Vec<Harvest>,
     /// XiVO's failures.
     pub upstream: Upstream,
+}
+
+impl Report {
+    /// Whether nothing of it needs somebody.
+    pub fn needs_nobody(&self) -> bool {
+        self.findings.is_empty() && self.input.findings.is_empty()
+    }
+
+    /// What is said where that is so.
+    pub fn nothing(&self) -> &'static str {
+        match self.totals.refused + self.totals.failed + self.totals.not_in_time.total {
+            0 => "Nothing: whoever asked was answered, and in time.",
+            _ => "Nothing stands out. What was refused or failed, and why, is below.",
+        }
+    }
+}
+
+/// Something that needs somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What it is about.
+    pub kind: FindingKind,
+    /// What was found; what a machine reads stands between backticks.
+    pub text: String,
+    /// What to do.
+    pub advice: Option<String>,
+    /// Lines to paste.
+    pub paste: Option<String>,
+}
+
+/// What a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FindingKind {
+    /// The log itself.
+    Log,
+    /// Failures of XiVO.
+    Failed,
+    /// Lookups that were not answered in time.
+    Late,
+    /// Refusals of peers.
+    Refused,
+    /// Peers that were limited.
+    Limited,
+    /// Callers in no policy that ask as a XiVO does.
+    Unknown,
+    /// Addresses that are let in by XiVO itself, in its own log.
+    LetIn,
+    /// Peers that ask no longer.
+    Silent,
+    /// Signs that somebody reads the phonebook out.
+    Harvest,
 }
 
 /// What was read.
@@ -125,14 +185,79 @@ pub struct Totals {
     pub addresses: u64,
     /// Distinct search terms (an estimate).
     pub terms: u64,
+    /// Distinct terms that were not on the way to a longer one (an estimate): about how many people were looked for.
+    /// `None` where the log has the terms hashed, or not at all.
+    pub persons: Option<u64>,
+    /// Lookups that were not answered in time.
+    pub not_in_time: NotInTime,
+    /// The same figures of as long a time before `--since`, where the log has that.
+    pub before: Option<Before>,
 }
 
-/// How exact estimates are; for people.
-pub const ACCURACY: &str = "Numbers of distinct addresses and terms are exact to 128 and estimated beyond \
-    (HyperLogLog with 4,096 registers: standard error 1.6 %). Percentiles of times are exact to 255 ms and within \
-    1 % beyond (HdrHistogram with 2 digits). The busiest unknown callers are found with 8,192 \
-    counters (Misra and Gries): a caller with more than 1 in 4,096 of the strangers' requests is never missed, and \
-    its count is at most as much too high as the figure beside it says.";
+/// Lookups that were not answered while the caller waited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct NotInTime {
+    /// Requests that XiVO was asked for: what `total` is a part of.
+    pub lookups: u64,
+    /// All of the following.
+    pub total: u64,
+    /// Answers later than 2.9 s, to searches by text (and those of which it is not known).
+    pub late_by_text: u64,
+    /// Answers later than 1 s, to searches by number.
+    pub late_by_number: u64,
+    /// XiVO did not answer in time: 504.
+    pub timed_out: u64,
+    /// The client left: 499.
+    pub left: u64,
+}
+
+/// Figures of the time before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Before {
+    /// Its beginning.
+    pub begin: Moment,
+    /// Its end.
+    pub end: Moment,
+    /// All requests.
+    pub requests: u64,
+    /// Refused, limited ones included.
+    pub refused: u64,
+    /// 5xx.
+    pub failed: u64,
+    /// Not in time.
+    pub not_in_time: u64,
+}
+
+/// How exact figures are; for people.
+pub const ACCURACY: &str = "Counts are exact. Numbers of distinct addresses and terms are exact to 4,096 and estimated \
+    beyond (HyperLogLog with 4,096 registers: standard error 1.6 %). Percentiles of times are exact to 255 ms and \
+    within 1 % beyond (HdrHistogram with 2 digits). Unknown callers are exact to 8,192 addresses; beyond, the busiest \
+    are found with as many counters (Misra and Gries): a caller with more than 1 in 4,096 of the strangers' requests \
+    is never missed, and its count is at most as much too high as the figure beside it says.";
+
+/// What a cache of XiVO's answers would have answered, and how often the same was asked for while it was under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Repeats {
+    /// Lookups that can be compared: XiVO was asked, and the log says for what.
+    pub lookups: u64,
+    /// What caches would have answered in which an answer is good for 5, 60 and 300 seconds.
+    pub within: Vec<Within>,
+    /// Lookups that came while an equal one was under way, at least; `None` where the log has no times of answers.
+    pub under_way_at_least: Option<u64>,
+    /// The same at the most: the log tells seconds.
+    pub under_way_at_most: Option<u64>,
+}
+
+/// What a cache would have answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Within {
+    /// How long an answer is good for.
+    pub seconds: u32,
+    /// If each peer had one of its own.
+    pub same_peer: u64,
+    /// If all had one together.
+    pub any_peer: u64,
+}
 
 /// How often something was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -169,6 +294,8 @@ pub struct Bucket {
     pub left: u64,
     /// Later than a second.
     pub late: u64,
+    /// Not answered in time.
+    pub not_in_time: u64,
 }
 
 /// A peer, or in a log that names no peers (nginx's own) an address that was let in.
@@ -178,6 +305,8 @@ pub struct Peer {
     pub name: String,
     /// Whether the name is an address.
     pub is_address: bool,
+    /// What its policy says of it, or what is known of the address.
+    pub description: Option<String>,
     /// When it first asked.
     pub first: Moment,
     /// And last.
@@ -202,9 +331,19 @@ pub struct Peer {
     pub addresses: u64,
     /// Distinct terms (an estimate).
     pub terms: u64,
+    /// Distinct terms that were not on the way to a longer one (an estimate), where the log can say it.
+    pub persons: Option<u64>,
+    /// Of an address, lookups on the path with `private`.
+    pub private: u64,
+    /// Lookups that were not answered in time.
+    pub not_in_time: NotInTime,
+    /// What a cache would have answered.
+    pub repeats: Option<Repeats>,
+    /// Of an address that XiVO itself lets in: the policy that would let it in here, ready to be pasted into a file.
+    pub policy: Option<String>,
     /// The most distinct terms in one hour (an estimate), and that hour.
     pub terms_per_hour: Option<PerHour>,
-    /// Times of its answers.
+    /// Times of its answers, where XiVO was asked.
     pub answer_times: Option<AnswerTimes>,
     /// Requests in each of the report's buckets.
     pub buckets: Vec<u64>,
@@ -234,6 +373,8 @@ pub struct Refused {
     pub mend: String,
     /// Whom it met most; `-` is everybody in no policy.
     pub callers: Vec<Count<String>>,
+    /// How many further callers it met, at least.
+    pub callers_left_out: u64,
     /// The last time.
     pub last: Moment,
     /// An example: the request line of the last one, its term masked.
@@ -284,7 +425,7 @@ pub struct AnswerTimes {
     pub p99: u64,
     /// The slowest.
     pub max: u64,
-    /// How many took longer than a second, which is when a XiVO that asks gives up.
+    /// How many took longer than a second; not all of these were too late, see `not_in_time`.
     pub late: u64,
     /// How many there are up to each length; for charts. Upper bounds: 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000,
     /// 2000, 5000, and the rest.
@@ -303,6 +444,29 @@ pub struct Unknown {
     pub addresses: u64,
     /// The busiest.
     pub callers: Vec<Stranger>,
+    /// How many further ones there were (an estimate).
+    pub callers_left_out: u64,
+    /// Networks with several callers that do not ask as a XiVO does: IPv4 by /24, IPv6 by /48; the busiest first.
+    pub networks: Vec<Network>,
+    /// How many further ones of these there were, at least.
+    pub networks_left_out: u64,
+}
+
+/// A network of callers in no policy.
+#[derive(Clone, Debug, Serialize)]
+pub struct Network {
+    /// As it is written: `192.0.2.0/24`.
+    pub network: String,
+    /// Addresses of it that asked.
+    pub addresses: u64,
+    /// Their requests.
+    pub requests: u64,
+    /// How many of these were lookups.
+    pub lookups: u64,
+    /// The first time.
+    pub first: Moment,
+    /// And the last.
+    pub last: Moment,
 }
 
 /// A caller in no policy.
@@ -376,17 +540,19 @@ pub enum HarvestKind {
 /// XiVO's failures.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Upstream {
-    /// Requests that failed for XiVO's sake: 502, 503 and 504.
+    /// Requests that failed for XiVO's sake: 5xx, but those that the gateway was too busy for.
     pub failed: u64,
     /// By reason; also in [`Report::refusals`], with the sentence that mends it.
     pub reasons: Vec<Count<String>>,
-    /// Stretches in which it failed, the last ones.
+    /// Stretches in which it failed, the worst first.
     pub outages: Vec<Outage>,
+    /// How many further ones there were, with fewest failures.
+    pub outages_left_out: u64,
     /// Times of XiVO's answers (`$upstream_response_time`).
     pub answer_times: Option<AnswerTimes>,
 }
 
-/// A stretch of failures: none is more than five minutes behind another.
+/// A stretch of failures: none is more than a minute behind another.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outage {
     /// The first failure.

@@ -6,7 +6,7 @@
 //! next in its order. Terms that are hashes have no order; those of a harvest show by their number.
 
 /// A short term: up to four letters or digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Short(u32);
 
 impl Short {
@@ -101,7 +101,7 @@ impl Sweeps {
         if sweep.terms >= LEAST {
             self.found.push(sweep);
             if self.found.len() > 2 * KEPT {
-                self.found.sort_by_key(|sweep| std::cmp::Reverse(sweep.terms));
+                self.found.sort_by_key(|sweep| (std::cmp::Reverse(sweep.terms), sweep.begin));
                 self.found.truncate(KEPT);
             }
         }
@@ -111,7 +111,7 @@ impl Sweeps {
     pub(super) fn found(&self) -> Vec<Sweep> {
         let going_on = self.threads.iter().filter(|thread| thread.terms >= LEAST);
         let mut all: Vec<Sweep> = self.found.iter().chain(going_on).copied().collect();
-        all.sort_by_key(|sweep| std::cmp::Reverse(sweep.terms));
+        all.sort_by_key(|sweep| (std::cmp::Reverse(sweep.terms), sweep.begin));
         all.truncate(KEPT);
         all
     }

@@ -1,4 +1,5 @@
-//! Counts lines in whichever order they come: each thread has a tally, and tallies are added up.
+//! Counts lines in whichever order they come: each block of lines has a tally, and tallies are added up in the order
+//! of the blocks, so that where there is no room for more names it is the same ones that have found it.
 //!
 //! Memory depends on how many peers, hours and reasons there are, and not on the number of lines:
 //! whatever a client can make different at will is counted by a sketch, or up to a limit.
@@ -10,25 +11,32 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use super::entry::{Action, Entry, Reason, Who, is_phonebook, is_private};
+use super::patience::reached_xivo;
 use super::sketch::{Distinct, Frequent, Times};
 use super::stretch::Stretch;
 pub(super) use parts::{Counts, Hours, LONGEST, Named, OTHERS, Span};
 use parts::{kept, merge_named};
 
-/// The hasher of addresses and terms: one for all tallies that are added up.
-pub type ThingHasher = foldhash::quality::RandomState;
+/// The hasher of addresses and terms: the same in each run, so that what is estimated is the same.
+pub type ThingHasher = foldhash::quality::FixedState;
 
 /// A peer's figures.
 #[derive(Clone, Debug)]
 pub(super) struct PeerTally {
+    /// All that was heard of it: also what is not asked for (`--status` and so on).
+    pub(super) heard: u64,
+    pub(super) heard_span: Span,
+    /// What is asked for; `None` where nothing of it is.
+    pub(super) span: Option<Span>,
     pub(super) counts: Counts,
-    pub(super) span: Span,
     pub(super) is_address: bool,
     pub(super) actions: [u64; Action::COUNT],
+    /// Of an address, lookups on the path with `private`.
+    pub(super) private: u64,
     pub(super) addresses: Distinct,
     /// The hash of the last address, which the next line's is most often.
     last_address: u64,
-    pub(super) terms: Distinct,
+    /// Of what XiVO was asked for.
     pub(super) times: Times,
     pub(super) hours: Hours<u64>,
     pub(super) hour_of_day: [u64; 24],
@@ -37,13 +45,15 @@ pub(super) struct PeerTally {
 impl PeerTally {
     fn new(entry: &Entry<'_>) -> Self {
         Self {
+            heard: 0,
+            heard_span: Span::at(entry.time),
+            span: None,
             counts: Counts::default(),
-            span: Span::at(entry.time),
             is_address: matches!(entry.who, Who::Address(_)),
             actions: [0; Action::COUNT],
+            private: 0,
             addresses: Distinct::default(),
             last_address: 0,
-            terms: Distinct::default(),
             times: Times::default(),
             hours: Hours::default(),
             hour_of_day: [0; 24],
@@ -51,16 +61,25 @@ impl PeerTally {
     }
 
     fn merge(&mut self, other: &Self, hours_left: &mut usize) {
+        self.heard += other.heard;
+        self.heard_span.merge(&other.heard_span);
+        merge_spans(&mut self.span, other.span);
         self.counts.merge(&other.counts);
-        self.span.merge(&other.span);
+        self.is_address &= other.is_address;
         add_up(&mut self.actions, &other.actions);
+        self.private += other.private;
         self.addresses.merge(&other.addresses);
-        self.terms.merge(&other.terms);
         self.times.merge(&other.times);
         add_up(&mut self.hour_of_day, &other.hour_of_day);
         for (begin, count) in other.hours.list() {
             *self.hours.at_within(*begin, hours_left) += count;
         }
+    }
+}
+
+fn merge_spans(ours: &mut Option<Span>, theirs: Option<Span>) {
+    if let Some(theirs) = theirs {
+        ours.get_or_insert(theirs).merge(&theirs);
     }
 }
 
@@ -75,8 +94,31 @@ pub(super) struct ReasonTally {
     pub(super) span: Span,
     pub(super) statuses: Vec<u16>,
     pub(super) callers: Named<u64>,
-    /// The last one's request line, as written.
-    pub(super) example: Box<[u8]>,
+    /// The last one's request line, as written; of several in one second the last one by its bytes.
+    pub(super) example: Latest,
+}
+
+/// The last of the texts of some lines.
+#[derive(Clone, Debug)]
+pub(super) struct Latest {
+    unix: i64,
+    pub(super) text: Vec<u8>,
+}
+
+impl Default for Latest {
+    fn default() -> Self {
+        Self { unix: i64::MIN, text: Vec::new() }
+    }
+}
+
+impl Latest {
+    fn see(&mut self, unix: i64, text: &[u8]) {
+        if (unix, text) > (self.unix, &*self.text) {
+            self.unix = unix;
+            self.text.clear();
+            self.text.extend_from_slice(text);
+        }
+    }
 }
 
 /// Whom which limit met.
@@ -93,7 +135,7 @@ pub(super) struct StrangerTally {
     pub(super) lookups: u64,
     pub(super) private: u64,
     pub(super) actions: [u64; Action::COUNT],
-    pub(super) user_agent: Box<[u8]>,
+    pub(super) user_agent: Latest,
 }
 
 /// Everything that can be counted in any order.
@@ -102,11 +144,13 @@ pub struct Tally {
     hasher: ThingHasher,
     pub(super) counts: Counts,
     pub(super) span: Option<Span>,
+    /// As long a time before what is asked for, and the first line of another time than that.
+    pub(super) before: Counts,
+    pub(super) earliest: i64,
     pub(super) inferred: u64,
     pub(super) filtered: u64,
     pub(super) statuses: Box<[u64]>,
     pub(super) addresses: Distinct,
-    pub(super) terms: Distinct,
     pub(super) hour_of_day: [u64; 24],
     pub(super) hours: Hours<Counts>,
     pub(super) peers: Named<PeerTally>,
@@ -116,7 +160,12 @@ pub struct Tally {
     pub(super) strangers: Frequent<StrangerTally>,
     pub(super) stranger_count: u64,
     pub(super) stranger_addresses: Distinct,
-    pub(super) times: Times,
+    /// Requests of these that are not asked for.
+    pub(super) strangers_hidden: u64,
+    /// Of what XiVO was asked for, by others than peers.
+    other_times: Times,
+    /// Of what XiVO was not asked for.
+    pub(super) refusal_times: Times,
     pub(super) upstream_times: Times,
     /// Whether names were longer than is kept of them.
     pub(super) names_cut: bool,
@@ -133,11 +182,12 @@ impl Tally {
             hasher,
             counts: Counts::default(),
             span: None,
+            before: Counts::default(),
+            earliest: i64::MAX,
             inferred: 0,
             filtered: 0,
             statuses: vec![0; 600].into(),
             addresses: Distinct::default(),
-            terms: Distinct::default(),
             hour_of_day: [0; 24],
             hours: Hours::default(),
             peers: Named::new(MOST_PEERS),
@@ -146,7 +196,9 @@ impl Tally {
             strangers: Frequent::default(),
             stranger_count: 0,
             stranger_addresses: Distinct::default(),
-            times: Times::default(),
+            strangers_hidden: 0,
+            other_times: Times::default(),
+            refusal_times: Times::default(),
             upstream_times: Times::default(),
             names_cut: false,
             peer_hours_left: MOST_PEER_HOURS,
@@ -154,14 +206,23 @@ impl Tally {
         }
     }
 
-    /// A line that is not asked for.
-    pub fn pass_over(&mut self) {
+    /// A line of another time than is asked for; perhaps of the one before, to which figures are compared.
+    #[cold]
+    pub fn pass_over(&mut self, entry: &Entry<'_>, is_before: bool) {
         self.filtered += 1;
+        self.earliest = self.earliest.min(entry.time.unix);
+        if is_before {
+            self.before.count(entry);
+        }
     }
 
-    /// Counts a line. What depends on the order goes into `stretch`.
+    /// Counts a line. What depends on the order goes into `stretch`. Of one that is not asked for (`is_chosen`) it is
+    /// only taken what advice needs to be right.
     #[inline]
-    pub fn count(&mut self, entry: &Entry<'_>, stretch: &mut Stretch) {
+    pub fn count(&mut self, entry: &Entry<'_>, stretch: &mut Stretch, is_chosen: bool) {
+        if !is_chosen {
+            return self.hear(entry, stretch);
+        }
         self.counts.count(entry);
         self.span.get_or_insert_with(|| Span::at(entry.time)).extend(entry.time);
         if let Some(count) = self.statuses.get_mut(usize::from(entry.status)) {
@@ -170,34 +231,79 @@ impl Tally {
         let hour_of_day = entry.time.hour_of_day();
         self.hour_of_day[hour_of_day] += 1;
         self.hours.at(entry.time.unix).count(entry);
-        if let Some(time) = entry.request_time {
-            self.times.insert(time);
-        }
         if let Some(time) = entry.upstream_time {
             self.upstream_times.insert(time);
         }
-        match entry.who {
-            Who::Peer(name) | Who::Address(name) => self.count_peer(name, entry, stretch),
-            Who::Stranger(address) => self.count_stranger(address, entry),
-            Who::Other => self.addresses.insert(self.hasher.hash_one(entry.address)),
+        let times = match entry.who {
+            Who::Peer(name) | Who::Address(name) => {
+                let peer = self.count_peer(name, entry, stretch);
+                &mut self.peers.at(peer).times
+            }
+            Who::Stranger(address) => {
+                self.count_stranger(address, entry);
+                &mut self.other_times
+            }
+            Who::Other => {
+                self.addresses.insert(self.hasher.hash_one(entry.address));
+                &mut self.other_times
+            }
+        };
+        if let Some(time) = entry.request_time {
+            match reached_xivo(entry) {
+                true => times.insert(time),
+                false => self.refusal_times.insert(time),
+            }
         }
         if entry.status >= 400 {
             self.count_refusal(entry);
-            if entry.status >= 500 {
-                stretch.fail(entry.time.unix);
+            if is_fault_of_xivo(entry) {
+                stretch.outages.fail(entry.time.unix);
             }
         }
     }
 
+    /// Takes of a line that is not asked for what advice needs.
+    #[cold]
+    fn hear(&mut self, entry: &Entry<'_>, stretch: &mut Stretch) {
+        self.filtered += 1;
+        match entry.who {
+            Who::Peer(name) | Who::Address(name) => {
+                self.hear_peer(name, entry, stretch, false);
+            }
+            Who::Stranger(_) => self.strangers_hidden += 1,
+            Who::Other => {}
+        }
+    }
+
     #[inline]
-    fn count_peer(&mut self, name: &[u8], entry: &Entry<'_>, stretch: &mut Stretch) {
+    fn hear_peer(
+        &mut self,
+        name: &[u8],
+        entry: &Entry<'_>,
+        stretch: &mut Stretch,
+        is_chosen: bool,
+    ) -> usize {
         let name = Self::kept(name, &mut self.names_cut);
         let number = self.peers.number(&name, || PeerTally::new(entry));
         let peer = self.peers.at(number);
+        peer.heard += 1;
+        peer.is_address &= matches!(entry.who, Who::Address(_));
+        peer.heard_span.extend(entry.time);
+        stretch.ask(number, entry, is_chosen, &self.hasher);
+        number
+    }
+
+    #[inline]
+    fn count_peer(&mut self, name: &[u8], entry: &Entry<'_>, stretch: &mut Stretch) -> usize {
+        let number = self.hear_peer(name, entry, stretch, true);
+        let peer = self.peers.at(number);
         peer.counts.count(entry);
-        peer.span.extend(entry.time);
+        peer.span.get_or_insert_with(|| Span::at(entry.time)).extend(entry.time);
         peer.actions[entry.action as usize] += 1;
         peer.hour_of_day[entry.time.hour_of_day()] += 1;
+        if peer.is_address {
+            peer.private += u64::from(is_private(entry.target));
+        }
         *peer.hours.at_within(entry.time.unix, &mut self.peer_hours_left) += 1;
         let address = self.hasher.hash_one(entry.address);
         if address != peer.last_address {
@@ -205,14 +311,14 @@ impl Tally {
             peer.addresses.insert(address);
             self.addresses.insert(address);
         }
-        if let Some(time) = entry.request_time {
-            peer.times.insert(time);
-        }
-        let second = entry.time.unix;
-        let asked = stretch.ask(number, second);
-        if let Some(term) = entry.term {
-            asked.term(second, term, self.term_hash(term));
-        }
+        number
+    }
+
+    /// How long all answers took for which XiVO was asked.
+    pub(super) fn times(&self) -> Times {
+        let mut times = self.other_times.clone();
+        self.peers.iter().for_each(|(_, peer)| times.merge(&peer.times));
+        times
     }
 
     /// What is kept of a name; says if that is not all.
@@ -221,31 +327,6 @@ impl Tally {
         let kept = kept(name);
         *is_cut |= matches!(kept, Cow::Owned(_));
         kept
-    }
-
-    /// The hash of a term without regard to case, which XiVO's search has none of.
-    #[inline]
-    fn term_hash(&self, term: &[u8]) -> u64 {
-        let mut lower = [0; 64];
-        match lower.get_mut(..term.len()) {
-            Some(lower) => {
-                lower.copy_from_slice(term);
-                lower.make_ascii_lowercase();
-                self.hasher.hash_one(&*lower)
-            }
-            None => self.hasher.hash_one(term),
-        }
-    }
-
-    /// Takes over what the end of a stretch tells of its terms, and gives it the peers' names.
-    pub fn end(&mut self, stretch: &mut Stretch) {
-        let peers = &mut self.peers;
-        let terms = &mut self.terms;
-        stretch.end(|number, in_hour| {
-            peers.at(number).terms.merge(in_hour);
-            terms.merge(in_hour);
-        });
-        stretch.name(|number| Arc::clone(peers.name(number)));
     }
 
     #[cold]
@@ -259,7 +340,7 @@ impl Tally {
             lookups: 0,
             private: 0,
             actions: [0; Action::COUNT],
-            user_agent: Box::default(),
+            user_agent: Latest::default(),
         };
         let address = Self::kept(address, &mut self.names_cut);
         self.strangers.count(&address, new, |stranger| {
@@ -269,8 +350,8 @@ impl Tally {
                 stranger.private += u64::from(is_private(entry.target));
                 stranger.actions[entry.action as usize] += 1;
             }
-            if stranger.user_agent.is_empty() {
-                stranger.user_agent = cut(entry.user_agent, 200).into();
+            if !matches!(entry.user_agent, b"" | b"-") {
+                stranger.user_agent.see(entry.time.unix, cut(entry.user_agent, 200));
             }
         });
     }
@@ -286,7 +367,7 @@ impl Tally {
             span: Span::at(entry.time),
             statuses: Vec::new(),
             callers: Named::new(MOST_CALLERS),
-            example: Box::default(),
+            example: Latest::default(),
         };
         let names_cut = &mut self.names_cut;
         let word = Self::kept(word, names_cut);
@@ -300,11 +381,8 @@ impl Tally {
         }
         let caller = reason.callers.number(&name, || 0);
         *reason.callers.at(caller) += 1;
-        // The last one of a thousand is as good an example as the last one.
-        if reason.count < 8 || reason.count.is_multiple_of(1024) {
-            let shown = if entry.request.is_empty() { entry.target } else { entry.request };
-            reason.example = cut(shown, 300).into();
-        }
+        let shown = if entry.request.is_empty() { entry.target } else { entry.request };
+        reason.example.see(entry.time.unix, cut(shown, 300));
         if entry.status == 429 {
             let key = [&*name, b" ", &Self::kept(entry.limit, names_cut)].concat();
             let new = || LimitTally { count: 0, span: Span::at(entry.time) };
@@ -320,23 +398,28 @@ impl Tally {
         self.peer_hours_left == 0 || self.peer_hours_short
     }
 
-    /// Adds another's figures.
-    pub fn merge(&mut self, other: &Self) {
+    /// The names of peers, in the order of their numbers.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<[u8]>> {
+        self.peers.names()
+    }
+
+    /// Adds another's figures; says which number each of its peers has here.
+    pub fn merge(&mut self, other: &Self) -> Vec<usize> {
         self.counts.merge(&other.counts);
-        if let Some(theirs) = &other.span {
-            self.span.get_or_insert(*theirs).merge(theirs);
-        }
+        merge_spans(&mut self.span, other.span);
+        self.before.merge(&other.before);
+        self.earliest = self.earliest.min(other.earliest);
         self.inferred += other.inferred;
         self.filtered += other.filtered;
         add_up(&mut self.statuses, &other.statuses);
         self.addresses.merge(&other.addresses);
-        self.terms.merge(&other.terms);
         add_up(&mut self.hour_of_day, &other.hour_of_day);
         for (begin, counts) in other.hours.list() {
             self.hours.at(*begin).merge(counts);
         }
         let left = &mut self.peer_hours_left;
-        merge_named(&mut self.peers, &other.peers, |ours, theirs| ours.merge(theirs, left));
+        let numbers =
+            merge_named(&mut self.peers, &other.peers, |ours, theirs| ours.merge(theirs, left));
         // Peers that are new have brought theirs.
         let hours = self.peers.iter().map(|(_, peer)| peer.hours.list().len()).sum();
         self.peer_hours_left = MOST_PEER_HOURS.saturating_sub(hours);
@@ -352,19 +435,26 @@ impl Tally {
             ours.lookups += theirs.lookups;
             ours.private += theirs.private;
             add_up(&mut ours.actions, &theirs.actions);
+            ours.user_agent.see(theirs.user_agent.unix, &theirs.user_agent.text);
         });
+        self.strangers_hidden += other.strangers_hidden;
         self.stranger_count += other.stranger_count;
         self.stranger_addresses.merge(&other.stranger_addresses);
-        self.times.merge(&other.times);
+        self.other_times.merge(&other.other_times);
+        self.refusal_times.merge(&other.refusal_times);
         self.upstream_times.merge(&other.upstream_times);
+        numbers
     }
+}
+
+/// Whether XiVO failed: every 5xx but that which the gateway says of itself.
+pub(super) fn is_fault_of_xivo(entry: &Entry<'_>) -> bool {
+    entry.status >= 500 && entry.reason.is_none_or(|reason| reason.word() != b"overloaded")
 }
 
 impl ReasonTally {
     fn merge(&mut self, other: &Self) {
-        if other.span.last.unix >= self.span.last.unix {
-            self.example.clone_from(&other.example);
-        }
+        self.example.see(other.example.unix, &other.example.text);
         self.count += other.count;
         self.span.merge(&other.span);
         for status in &other.statuses {
@@ -386,5 +476,5 @@ pub(super) const MOST_PEERS: usize = 1000;
 const MOST_PEER_HOURS: usize = 1_000_000;
 /// So many reasons: there are some thirty words.
 const MOST_REASONS: usize = 64;
-/// So many callers of one reason.
-const MOST_CALLERS: usize = 256;
+/// So many callers of one reason: all peers, and callers in no policy.
+const MOST_CALLERS: usize = MOST_PEERS + 100;

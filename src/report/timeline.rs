@@ -1,198 +1,305 @@
-//! What can only be told in the order of time: bursts, gaps, sweeps, terms in an hour, outages.
+//! What can only be told in the order of time: bursts, gaps, sweeps, terms in an hour, repeated lookups.
 //!
-//! A log is nearly in order: each worker of the gateway hands its lines over about once a second, and
-//! nginx writes a line when its request ends. So the last minute is kept open, and what comes later than
-//! that counts for the oldest second that still is. What is more than a minute older still is no late
-//! line but another log of the same time, or a clock that was put back: there the course begins anew.
+//! Lines come in no order: each worker of the gateway hands its lines over about once a second, nginx writes a line
+//! when its request ends, several gateways have a log each, and logs are handed over in any order. So events are kept
+//! by the hour, and each hour is put into its order when it is looked at: at the end, or where there are more than
+//! [`MOST_EVENTS`], the oldest hours first. What comes for an hour that was looked at already is counted on its own,
+//! which the report says.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-
+use super::outages::Outages;
 use super::quota::Quotas;
+use super::repeats::Repeats;
 use super::sketch::Distinct;
-use super::stretch::{Asked, Stretch};
+use super::stretch::{Event, Stretch};
 use super::sweep::Sweeps;
+use super::time::HOUR;
+use super::typing::{Typed, Typing};
 
 /// Everything that depends on the order.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
-    pub(super) peers: HashMap<Arc<[u8]>, PeerLine, RandomState>,
-    pub(super) outages: VecDeque<OutageLine>,
+    /// By the numbers that the tally has given the peers.
+    pub(super) peers: Vec<PeerLine>,
+    /// Their names.
+    names: Vec<Arc<[u8]>>,
+    /// Events that were not looked at yet, by their hours' beginnings.
+    hours: BTreeMap<i64, Vec<Event>>,
+    /// How many they are.
+    waiting: usize,
+    /// The last hour that was looked at.
+    seen: Option<i64>,
+    /// Room to put an hour into its order.
+    sorted: Vec<Event>,
+    all: Everybody,
+    pub(super) repeats: Repeats,
+    pub(super) outages: Outages,
+    /// Events that came when their hour had been looked at.
+    pub(super) late: u64,
 }
 
-/// A stretch of failures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct OutageLine {
-    pub(super) begin: i64,
-    pub(super) end: i64,
-    pub(super) failed: u64,
+/// What is counted of all peers together.
+#[derive(Clone, Debug, Default)]
+struct Everybody {
+    terms: Distinct,
+    persons: Distinct,
+    /// How many hours of peers are kept.
+    hours: usize,
+    /// Terms as they were sent, and how many of these may be hashes.
+    sent: u64,
+    hashes: u64,
 }
 
 impl Timeline {
-    /// Puts a stretch behind those before it.
-    pub fn append(&mut self, stretch: Stretch) {
-        for (name, asked) in stretch.names {
-            self.peers.entry(name).or_default().append(&asked);
+    /// Takes what a stretch tells: the number that each of its peers has here, and the names of those numbers.
+    pub(super) fn append<'n>(
+        &mut self,
+        stretch: &mut Stretch,
+        numbers: &[usize],
+        names: impl Iterator<Item = &'n Arc<[u8]>>,
+    ) {
+        let known = self.names.len();
+        self.names.extend(names.skip(known).cloned());
+        self.peers.resize_with(self.names.len(), PeerLine::default);
+        let is_same = numbers.iter().enumerate().all(|(at, number)| at == *number);
+        for (hour, events) in stretch.take_hours() {
+            self.waiting += events.len();
+            if self.seen.is_some_and(|seen| hour <= seen) {
+                self.late += events.len() as u64;
+            }
+            let ours = self.hours.entry(hour).or_default();
+            match is_same {
+                true if ours.is_empty() => *ours = events,
+                true => ours.extend_from_slice(&events),
+                false => {
+                    ours.extend(events.into_iter().map(|event| {
+                        event.of(numbers.get(event.peer()).copied().unwrap_or_default())
+                    }))
+                }
+            }
         }
-        for (second, count) in stretch.failures {
-            self.fail(second, count);
+        self.outages.merge(&stretch.outages);
+        self.all.sent += stretch.terms;
+        self.all.hashes += stretch.hashes;
+        while self.waiting > MOST_EVENTS || self.hours.len() > MOST_HOURS_WAITING {
+            self.look_at_first();
         }
     }
 
-    fn fail(&mut self, second: i64, count: u64) {
-        if let Some(last) = self.outages.back_mut()
-            && (last.begin - CALM..=last.end + CALM).contains(&second)
-        {
-            last.begin = last.begin.min(second);
-            last.end = last.end.max(second);
-            last.failed += count;
-            return;
+    fn look_at_first(&mut self) {
+        let Some((hour, events)) = self.hours.pop_first() else { return };
+        self.waiting -= events.len();
+        self.seen = self.seen.max(Some(hour));
+        let mut sorted = std::mem::take(&mut self.sorted);
+        self.put_in_order(&events, &mut sorted);
+        for event in &sorted {
+            self.look_at(hour, *event);
         }
-        if self.outages.len() == MOST_OUTAGES {
-            self.outages.pop_front();
-        }
-        self.outages.push_back(OutageLine { begin: second, end: second, failed: count });
+        self.sorted = sorted;
     }
 
-    /// Closes what is open, so that nothing of it is missing in the report.
+    /// By the second, and within one by the peer's name and what was asked for, so that it does not matter how their lines stood.
+    fn put_in_order(&self, events: &[Event], sorted: &mut Vec<Event>) {
+        sorted.clear();
+        sorted.extend_from_slice(events);
+        let name = |event: &Event| &*self.names[event.peer()];
+        let whole = |one: &Event, other: &Event| {
+            let by_name = || name(one).cmp(name(other));
+            one.second().cmp(&other.second()).then_with(by_name).then_with(|| one.cmp(other))
+        };
+        if events.len() < FEW {
+            return sorted.sort_unstable_by(whole);
+        }
+        let mut ends = vec![0_u32; HOUR as usize];
+        events.iter().for_each(|event| ends[event.second()] += 1);
+        let mut end = 0;
+        for count in &mut ends {
+            end += std::mem::replace(count, end);
+        }
+        for event in events {
+            let place = &mut ends[event.second()];
+            sorted[*place as usize] = *event;
+            *place += 1;
+        }
+        for second in sorted.chunk_by_mut(|one, other| one.second() == other.second()) {
+            if second.len() > 1 {
+                second.sort_unstable_by(whole);
+            }
+        }
+    }
+
+    #[inline]
+    fn look_at(&mut self, hour: i64, event: Event) {
+        let second = hour + event.second() as i64;
+        if let Some(line) = self.peers.get_mut(event.peer()) {
+            line.ask(second);
+            if let Some(key) = event.term() {
+                if event.is_chosen() {
+                    line.look_up(hour, key.hash(), &mut self.all);
+                }
+                let PeerLine { typing, persons, .. } = line;
+                typing.ask(second, key, event.is_chosen(), |typed| {
+                    persons.take(typed, &mut self.all);
+                });
+            }
+        }
+        if event.is_lookup() {
+            self.repeats.ask(second, event);
+        }
+    }
+
+    /// Looks at all that is left, so that nothing of it is missing in the report.
     pub fn finish(&mut self) {
-        self.peers.values_mut().for_each(PeerLine::finish);
+        while !self.hours.is_empty() {
+            self.look_at_first();
+        }
+        for line in &mut self.peers {
+            line.finish(&mut self.all);
+        }
+    }
+
+    /// How many distinct terms were searched for.
+    pub(super) fn terms(&self) -> u64 {
+        self.all.terms.estimate()
+    }
+
+    /// How many of these were not on the way to a longer one.
+    pub(super) fn persons(&self) -> u64 {
+        self.all.persons.estimate()
+    }
+
+    /// Whether the log has its terms in full, so that it can be told which were on the way to others.
+    pub(super) fn has_words(&self) -> bool {
+        self.all.sent > 0 && self.all.hashes < self.all.sent.div_ceil(10)
+    }
+
+    /// Whether the peers had more hours than are told apart.
+    pub(super) fn has_too_many_hours(&self) -> bool {
+        self.all.hours >= MOST_HOURS
     }
 }
 
 /// One peer's course.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PeerLine {
-    /// The seconds that may still grow; the first one's number is `oldest`.
-    open: VecDeque<u32>,
-    oldest: i64,
     pub(super) quotas: Quotas,
-    /// The last second with requests.
-    last: Option<i64>,
+    /// The last second with requests, and how many it had.
+    last: Option<(i64, u32)>,
     /// The longest time without any, in seconds.
     pub(super) longest_gap: u64,
-    /// The second with most, and how many.
+    /// The first of the seconds with most, and how many.
     pub(super) busiest: Option<(i64, u32)>,
-    /// Hours that may still grow.
-    hours: Vec<(i64, Distinct)>,
-    /// Hours with most terms, and how many, most first.
-    pub(super) most_terms: Vec<(i64, u64)>,
-    /// Terms of all closed hours, and how many hours those are.
-    terms_in_hours: (u64, u64),
-    pub(super) sweeps: Sweeps,
+    /// The last hour with terms, and these.
+    hour: (i64, Distinct),
+    pub(super) terms: Distinct,
+    /// The first of the hours with most terms, and how many.
+    pub(super) most_terms: Option<(i64, u64)>,
+    typing: Typing,
+    pub(super) persons: Persons,
 }
 
 impl PeerLine {
-    fn append(&mut self, asked: &Asked) {
-        for &(second, count) in &asked.seconds {
-            self.ask(second, count);
-        }
-        for (hour, terms) in &asked.hours {
-            self.look_up(*hour, terms);
-        }
-        for &(second, term) in &asked.short {
-            self.sweeps.ask(second, term);
+    #[inline]
+    fn ask(&mut self, second: i64) {
+        match &mut self.last {
+            Some((last, count)) if *last == second => *count += 1,
+            _ => self.turn(second),
         }
     }
 
-    fn ask(&mut self, second: i64, count: u32) {
-        if self.oldest - second > OPEN {
-            self.close_all();
+    fn turn(&mut self, second: i64) {
+        self.end_second();
+        if let Some((last, _)) = self.last {
+            self.longest_gap = self.longest_gap.max(u64::try_from(second - last).unwrap_or(0));
         }
-        if self.open.is_empty() {
-            self.oldest = second;
-        }
-        // Before the oldest: late. Far behind it: those between are closed.
-        let at = (second - self.oldest).max(0);
-        if at >= 2 * OPEN {
-            self.close_all();
-            self.oldest = second;
-            self.open.push_back(count);
-            return;
-        }
-        let at = usize::try_from(at).unwrap_or(0);
-        if self.open.len() <= at {
-            self.open.resize(at + 1, 0);
-        }
-        self.open[at] += count;
-        while self.open.len() > OPEN as usize {
-            self.close_one();
-        }
+        self.last = Some((second, 1));
     }
 
-    fn close_one(&mut self) {
-        let Some(count) = self.open.pop_front() else { return };
-        let second = self.oldest;
-        self.oldest += 1;
-        if count == 0 {
-            return;
-        }
+    fn end_second(&mut self) {
+        let Some((second, count)) = self.last else { return };
         self.quotas.ask(second, count);
         if self.busiest.is_none_or(|(_, most)| count > most) {
             self.busiest = Some((second, count));
         }
-        if let Some(last) = self.last {
-            let gap = u64::try_from(second - last).unwrap_or(0);
-            self.longest_gap = self.longest_gap.max(gap);
-        }
-        self.last = Some(second);
     }
 
-    fn close_all(&mut self) {
-        while !self.open.is_empty() {
-            self.close_one();
+    #[inline]
+    fn look_up(&mut self, hour: i64, term: u64, all: &mut Everybody) {
+        if self.hour.0 != hour {
+            self.end_hour();
+            self.hour.0 = hour;
         }
-    }
-
-    fn look_up(&mut self, hour: i64, terms: &Distinct) {
-        match self.hours.iter_mut().find(|(open, _)| *open == hour) {
-            Some((_, ours)) => ours.merge(terms),
-            None => self.hours.push((hour, terms.clone())),
-        }
-        if self.hours.len() > OPEN_HOURS
-            && let Some(oldest) = (0..self.hours.len()).min_by_key(|&at| self.hours[at].0)
-        {
-            let (hour, terms) = self.hours.swap_remove(oldest);
-            self.close_hour(hour, &terms);
+        // What is no news in this hour is none at all.
+        if self.hour.1.insert(term) {
+            self.terms.insert(term);
+            all.terms.insert(term);
         }
     }
 
-    fn close_hour(&mut self, hour: i64, terms: &Distinct) {
-        let count = terms.estimate();
-        self.terms_in_hours.0 += count;
-        self.terms_in_hours.1 += 1;
-        let at = self.most_terms.partition_point(|(_, most)| *most >= count);
-        if at < MOST_HOURS {
-            self.most_terms.insert(at, (hour, count));
-            self.most_terms.truncate(MOST_HOURS);
+    fn end_hour(&mut self) {
+        let count = self.hour.1.estimate();
+        if count > 0 && self.most_terms.is_none_or(|(_, most)| count > most) {
+            self.most_terms = Some((self.hour.0, count));
         }
+        self.hour.1 = Distinct::default();
     }
 
-    fn finish(&mut self) {
-        self.close_all();
-        for (hour, terms) in std::mem::take(&mut self.hours) {
-            self.close_hour(hour, &terms);
-        }
-    }
-
-    /// Terms of all hours but the one with most, on the average of an hour; `None` where that one is the
-    /// only one.
-    pub(super) fn usual_terms(&self) -> Option<u64> {
-        let (terms, hours) = self.terms_in_hours;
-        let (_, most) = self.most_terms.first()?;
-        terms.saturating_sub(*most).checked_div(hours.checked_sub(1)?)
+    fn finish(&mut self, all: &mut Everybody) {
+        self.end_second();
+        self.end_hour();
+        let Self { typing, persons, .. } = self;
+        typing.end(|typed| persons.take(typed, all));
+        persons.end_hour(all);
     }
 }
 
-/// Seconds that stay open.
-const OPEN: i64 = 64;
-/// Hours that stay open.
-const OPEN_HOURS: usize = 2;
-/// Hours with most terms that are kept.
-const MOST_HOURS: usize = 8;
-/// Seconds without a failure that end an outage.
-const CALM: i64 = 300;
-/// Outages that are kept, the last ones.
-const MOST_OUTAGES: usize = 100;
+/// Whom a peer looked for: terms that were not on the way to longer ones.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Persons {
+    hour: (i64, Distinct),
+    pub(super) all: Distinct,
+    /// The beginnings of hours, and how many distinct ones each had.
+    pub(super) by_hour: Vec<(i64, u64)>,
+    pub(super) sweeps: Sweeps,
+}
+
+impl Persons {
+    fn take(&mut self, typed: Typed, all: &mut Everybody) {
+        let hour = typed.second.div_euclid(HOUR) * HOUR;
+        if self.hour.0 != hour {
+            self.end_hour(all);
+            self.hour.0 = hour;
+        }
+        let hash = typed.key.hash();
+        if self.hour.1.insert(hash) && typed.is_chosen {
+            self.all.insert(hash);
+            all.persons.insert(hash);
+        }
+        if let Some(short) = typed.key.short() {
+            self.sweeps.ask(typed.second, short);
+        }
+    }
+
+    fn end_hour(&mut self, all: &mut Everybody) {
+        let count = self.hour.1.estimate();
+        if count > 0 && all.hours < MOST_HOURS {
+            all.hours += 1;
+            self.by_hour.push((self.hour.0, count));
+        }
+        self.hour.1 = Distinct::default();
+    }
+}
+
+/// So many events are kept until they are put into their order: 16 bytes each.
+const MOST_EVENTS: usize = 1 << 21;
+/// Events of an hour that are not worth to be put into the places of their seconds.
+const FEW: usize = 128;
+/// So many hours of events, eleven years.
+const MOST_HOURS_WAITING: usize = 100_000;
+/// So many hours of all peers together: a hundred peers' of more than a year.
+const MOST_HOURS: usize = 1_000_000;
+
+#[cfg(test)]
+mod tests;

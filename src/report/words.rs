@@ -24,6 +24,23 @@ pub fn plural(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
+/// The first names of a list, and how many others: `a`, `a and b`, `a, b and 3 others`.
+pub fn listed(names: &[&str], most: usize) -> String {
+    match names {
+        [] => "nobody".to_owned(),
+        [name] => (*name).to_owned(),
+        names if names.len() <= most => {
+            let (last, first) = names.split_last().unwrap_or((&"", &[]));
+            format!("{} and {last}", first.join(", "))
+        }
+        names => {
+            let shown = names[..most.saturating_sub(1).max(1)].join(", ");
+            let left = names.len() as u64 - most.saturating_sub(1).max(1) as u64;
+            format!("{shown} and {}", plural(left, "other", "others"))
+        }
+    }
+}
+
 /// A size in decimal units, as disks and networks are measured: `1.4 GB`.
 pub fn bytes(number: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];

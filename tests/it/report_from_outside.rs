@@ -162,7 +162,9 @@ fn a_log_of_the_gateway_in_each_format_tells_what_was_asked_of_it() {
             }
             if format != "combined" {
                 assert_eq!(report["limited"][0]["limit"], "peer", "{name}");
-                assert_eq!(report["answer_times"]["count"], 7, "{name}");
+                // XiVO was asked for three; the refusals, which take no time, are not among them.
+                assert_eq!(report["answer_times"]["count"], 3, "{name}");
+                assert_eq!(report["refusal_times"]["count"], 4, "{name}");
             }
         }
     }
@@ -174,8 +176,9 @@ fn a_log_of_the_gateway_in_each_format_tells_what_was_asked_of_it() {
     assert!(silent.iter().any(|it| it["peer"] == "quiet" && it["last"].is_null()), "{silent:?}");
 }
 
-/// With what only the configuration can tell: the present rate.
+/// With what only the configuration can tell: the present rate, and who has not been heard.
 fn with_present(mut report: Value, other: &Value) -> Value {
+    report["findings"] = other["findings"].clone();
     report["limited"][0]["present"] = other["limited"][0]["present"].clone();
     report
 }
@@ -295,15 +298,9 @@ fn many_threads_tell_what_one_tells() {
     }
     assert!(log.len() > 12 << 20, "{}", log.len());
     fs::write(directory.path().join("a.log"), &log).unwrap();
-    let mut one = comparable(report(directory.path(), &["--threads", "1", "a.log"]));
-    let mut four = comparable(report(directory.path(), &["--threads", "4", "a.log"]));
+    let one = comparable(report(directory.path(), &["--threads", "1", "a.log"]));
+    let four = comparable(report(directory.path(), &["--threads", "4", "a.log"]));
     assert_eq!(one["input"]["unreadable"], 110);
-    // Which request stands as the example depends on which thread has seen it.
-    for report in [&mut one, &mut four] {
-        for refusal in report["refusals"].as_array_mut().unwrap() {
-            refusal["example"] = Value::Null;
-        }
-    }
     assert_eq!(one, four);
 }
 
@@ -444,7 +441,7 @@ fn a_client_cannot_make_its_line_unreadable_by_its_name_or_forge_another_one() {
 }
 
 #[test]
-fn logs_of_the_same_time_do_not_look_like_one_busy_second() {
+fn logs_of_the_same_time_are_put_into_one_order_and_quotas_are_those_of_the_sum() {
     let directory = tempfile::tempdir().unwrap();
     for name in ["a.log", "b.log"] {
         let lines = (0..2000).map(|at| line(at * 10, "192.0.2.1", "lyon", "act=list", 200));
@@ -452,7 +449,11 @@ fn logs_of_the_same_time_do_not_look_like_one_busy_second() {
         fs::write(directory.path().join(name), lines.collect::<String>() + &limited).unwrap();
     }
     let report = report(directory.path(), &["a.log", "b.log"]);
-    assert_eq!(report["limited"][0]["busiest_second"]["count"], 1, "{}", report["limited"]);
+    let limited = &report["limited"][0];
+    // Each gateway has seen one a second, and both together two, but not four thousand at once.
+    assert_eq!(limited["busiest_second"]["count"], 2, "{limited}");
+    assert_eq!(limited["sufficient"], json!([{"per_second": 1, "burst": 2}]));
+    assert_eq!(report["input"]["notes"], json!([]));
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(super) fn run(options: &ReportOptions, context: &Context) -> Exit {
                 return Exit::Failed;
             }
         }
-        let exit = redraw(options, context, (&worker, &ledger), &mut past);
+        let exit = redraw(options, context, &ledger, &mut past);
         if exit != Exit::Well {
             return exit;
         }
@@ -62,16 +62,18 @@ pub(super) fn run(options: &ReportOptions, context: &Context) -> Exit {
 fn redraw(
     options: &ReportOptions,
     context: &Context,
-    (worker, ledger): (&Worker<'_>, &Ledger),
+    ledger: &Ledger,
     past: &mut VecDeque<(Instant, Totals)>,
 ) -> Exit {
     let mut timeline = ledger.timeline.clone();
     timeline.finish();
     let now = jiff::Timestamp::now().as_second();
     let material = Material {
-        tally: &worker.tally,
+        tally: &ledger.tally,
         timeline: &timeline,
+        selection: &options.selection,
         config: context.config.as_ref(),
+        host: context.host.as_deref(),
         now: Moment { unix: now, ..context.now },
     };
     let report = material.report(Input {

@@ -32,7 +32,7 @@ fn hostile_text_stays_text_wherever_it_comes_from() {
 fn nothing_is_said_in_sentences() {
     let page = page(&sample::empty());
     for sentence in [
-        "Nothing: what was read needs no act of yours.",
+        "Nothing: whoever asked was answered, and in time.",
         "No request was read.",
         "No peer asked.",
         "Nothing was refused and nothing failed.",

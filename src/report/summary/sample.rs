@@ -32,6 +32,8 @@ pub(crate) fn empty() -> Report {
     Report {
         schema: SCHEMA,
         generated: at(8 * 86_400),
+        host: None,
+        findings: vec![],
         input: Input {
             files: vec![],
             lines: 0,
@@ -50,6 +52,8 @@ pub(crate) fn empty() -> Report {
         refusals: vec![],
         limited: vec![],
         answer_times: None,
+        refusal_times: None,
+        repeats: None,
         unknown: Unknown::default(),
         silent: vec![],
         harvests: vec![],
@@ -103,6 +107,12 @@ pub(crate) fn hostile() -> Report {
     let input = &mut report.input;
     input.configuration = Some(text());
     input.notes = vec![text()];
+    input.findings = vec![text()];
+    report.host = Some(text());
+    for finding in &mut report.findings {
+        (finding.text, finding.advice, finding.paste) = (text(), Some(text()), Some(text()));
+    }
+    let input = &mut report.input;
     for file in &mut input.files {
         (file.name, file.format) = (text(), text());
     }
@@ -110,7 +120,7 @@ pub(crate) fn hostile() -> Report {
         (sample.file, sample.text, sample.why) = (text(), text(), text());
     }
     for peer in &mut report.peers {
-        peer.name = text();
+        (peer.name, peer.description, peer.policy) = (text(), Some(text()), Some(text()));
         peer.actions.iter_mut().for_each(|action| action.value = text());
     }
     for refused in &mut report.refusals {
@@ -125,6 +135,7 @@ pub(crate) fn hostile() -> Report {
         (caller.user_agent, caller.policy) = (Some(text()), Some(text()));
     }
     report.unknown.callers[1].known_by_now = Some(text());
+    report.unknown.networks.iter_mut().for_each(|network| network.network = text());
     report.silent.iter_mut().for_each(|silent| silent.peer = text());
     for harvest in &mut report.harvests {
         (harvest.peer, harvest.range) = (text(), Some((text(), text())));
@@ -168,16 +179,37 @@ fn week_of(names: &[(&str, u64)]) -> Report {
             .collect(),
         addresses: 41,
         terms: 8_412,
+        persons: Some(5_120),
+        not_in_time: NotInTime {
+            lookups: requests - refused,
+            total: 40 + 12 + failed - 31 + 17,
+            late_by_text: 12,
+            late_by_number: 40,
+            timed_out: failed - 31,
+            left: 17,
+        },
+        before: Some(Before {
+            begin: at(-7 * 86_400),
+            end: at(0),
+            requests: requests + 1_200,
+            refused: refused / 2,
+            failed: 4,
+            not_in_time: 21,
+        }),
     };
     let hour_of_day =
         (0..24).map(|h| list.iter().skip(h).step_by(24).map(|b| b.requests).sum()).collect();
     Report {
         generated: at(7 * 86_400 + 22_000),
+        host: Some("xivo-paris".to_owned()),
+        findings: findings(),
         input: input(requests),
         totals,
         buckets: Buckets { seconds: 3600, list },
         hour_of_day,
         answer_times: Some(times(requests - refused)),
+        refusal_times: Some(times(refused)),
+        repeats: Some(repeats(requests - refused)),
         peers,
         refusals: refusals(),
         limited: limited(),
@@ -193,7 +225,10 @@ fn week_of(names: &[(&str, u64)]) -> Report {
             outages: vec![
                 Outage { begin: at(123_000), end: at(124_320), failed: 120 },
                 Outage { begin: at(397_512), end: at(397_520), failed: 3 },
+                Outage { begin: at(401_000), end: at(401_000), failed: 1 },
+                Outage { begin: at(490_000), end: at(490_000), failed: 1 },
             ],
+            outages_left_out: 0,
             answer_times: Some(times(requests - refused - failed)),
         },
         ..empty()
@@ -217,6 +252,7 @@ fn bucket(hour: usize, peers: &[Peer]) -> Bucket {
         failed,
         left: 0,
         late: failed + u64::from(hour % 13 == 9),
+        not_in_time: failed,
     }
 }
 
@@ -227,6 +263,7 @@ fn peer(name: &str, scale: u64) -> Peer {
     Peer {
         name: name.to_owned(),
         is_address: name.starts_with(char::is_numeric),
+        description: (scale == 420).then(|| "The head office, 3rd floor".to_owned()),
         first: at(25_312),
         last: at(7 * 86_400 - 3_041),
         requests,
@@ -242,11 +279,60 @@ fn peer(name: &str, scale: u64) -> Peer {
         ],
         addresses: 1 + scale / 100,
         terms: requests / 3,
+        persons: Some(requests / 5),
+        private: 0,
+        not_in_time: NotInTime {
+            lookups: requests - limited,
+            total: scale / 20,
+            late_by_number: scale / 20,
+            ..NotInTime::default()
+        },
+        repeats: Some(repeats(requests - limited)),
+        policy: None,
         terms_per_hour: Some(PerHour { begin: at(122_400), count: scale * 2 / 3 + 1 }),
         answer_times: Some(times(requests)),
         hour_of_day: (0..24).map(|h| buckets.iter().skip(h).step_by(24).sum()).collect(),
         buckets,
     }
+}
+
+fn repeats(lookups: u64) -> Repeats {
+    let within = |seconds, any_peer| Within { seconds, same_peer: any_peer * 3 / 4, any_peer };
+    Repeats {
+        lookups,
+        within: vec![within(5, lookups / 50), within(60, lookups / 12), within(300, lookups / 6)],
+        under_way_at_least: Some(lookups / 400),
+        under_way_at_most: Some(lookups / 90),
+    }
+}
+
+fn findings() -> Vec<Finding> {
+    let finding = |kind, text: &str, advice: &str, paste: Option<&str>| Finding {
+        kind,
+        text: text.to_owned(),
+        advice: Some(advice.to_owned()),
+        paste: paste.map(str::to_owned),
+    };
+    vec![
+        finding(
+            FindingKind::Failed,
+            "XiVO failed 125 requests (0.2 %) in 4 stretches; the worst was Tue 2026-11-17 10:10 to 10:32: 120 requests.",
+            "Most often `upstream-timeout`: look at its web server.",
+            None,
+        ),
+        finding(
+            FindingKind::Limited,
+            "xivo-qu\u{e9}bec was limited 312 times by its rate.",
+            "With this line in `policies/xivo-qu\u{e9}bec.toml` it would not have been:",
+            Some("rate = { per_second = 10, burst = 37 }"),
+        ),
+        finding(
+            FindingKind::Unknown,
+            "203.0.113.7 is in no policy and asks as a XiVO does: 612 lookups.",
+            "If it is yours, write `policies/xivo-203.0.113.7.toml`:",
+            Some("hosts = [\"203.0.113.7\"]\nactions = [\"search\"]\n"),
+        ),
+    ]
 }
 
 fn times(count: u64) -> AnswerTimes {
@@ -304,6 +390,7 @@ fn refusals() -> Vec<Refused> {
             .iter()
             .map(|&(value, count)| Count { value: value.to_owned(), count })
             .collect(),
+        callers_left_out: 0,
         last: at(500_000),
         example: Some("GET /service/ipbx/json.php/private/pbx_services/phonebook/?act=search&search=*** HTTP/1.1".to_owned()),
     }
@@ -397,6 +484,16 @@ fn unknown() -> Unknown {
             known,
             stranger("192.0.2.200", 21, 0, "Mozilla/5.0 zgrab/0.x", None),
         ],
+        callers_left_out: 33,
+        networks: vec![Network {
+            network: "192.0.2.0/24".to_owned(),
+            addresses: 14,
+            requests: 41,
+            lookups: 0,
+            first: at(50_000),
+            last: at(590_000),
+        }],
+        networks_left_out: 0,
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use crate::report::entry::Entry;
+use crate::report::patience::{Overdue, overdue, reached_xivo};
 use crate::report::sketch::is_late;
 use crate::report::time::{HOUR, LineTime};
 
@@ -21,6 +22,12 @@ pub(in crate::report) struct Counts {
     pub(in crate::report) left: u64,
     pub(in crate::report) late: u64,
     pub(in crate::report) body_bytes: u64,
+    /// XiVO was asked for them.
+    pub(in crate::report) asked: u64,
+    /// Answered, and later than the caller waits: by text, by number.
+    pub(in crate::report) overdue: [u64; 2],
+    /// 504.
+    pub(in crate::report) timed_out: u64,
 }
 
 impl Counts {
@@ -28,10 +35,22 @@ impl Counts {
     pub(in crate::report) fn count(&mut self, entry: &Entry<'_>) {
         self.requests += 1;
         self.body_bytes = self.body_bytes.saturating_add(entry.body_bytes);
-        self.late += u64::from(entry.request_time.is_some_and(is_late));
+        self.asked += u64::from(reached_xivo(entry));
+        if entry.request_time.is_some_and(is_late) {
+            self.late += 1;
+            match overdue(entry) {
+                Some(Overdue::Text) => self.overdue[0] += 1,
+                Some(Overdue::Number) => self.overdue[1] += 1,
+                None => {}
+            }
+        }
         match entry.status {
             ..400 => self.answered += 1,
             499 => self.left += 1,
+            504 => {
+                self.timed_out += 1;
+                self.failed += 1;
+            }
             429 => {
                 self.limited += 1;
                 self.refused += 1;
@@ -50,6 +69,9 @@ impl Counts {
         self.left += other.left;
         self.late += other.late;
         self.body_bytes = self.body_bytes.saturating_add(other.body_bytes);
+        self.asked += other.asked;
+        self.overdue.iter_mut().zip(other.overdue).for_each(|(ours, theirs)| *ours += theirs);
+        self.timed_out += other.timed_out;
     }
 }
 
@@ -67,10 +89,11 @@ impl Span {
 
     #[inline]
     pub(in crate::report) fn extend(&mut self, time: LineTime) {
-        if time.unix < self.first.unix {
+        // Of two zones at the same time one is chosen, whichever comes first.
+        if (time.unix, time.offset) < (self.first.unix, self.first.offset) {
             self.first = time;
         }
-        if time.unix >= self.last.unix {
+        if (time.unix, time.offset) > (self.last.unix, self.last.offset) {
             self.last = time;
         }
     }
@@ -141,11 +164,13 @@ pub(in crate::report) struct Named<T> {
     index: HashMap<Arc<[u8]>, usize, RandomState>,
     list: Vec<(Arc<[u8]>, T)>,
     most: usize,
+    /// How often a name was counted as one of the others.
+    left_out: u64,
 }
 
 impl<T> Named<T> {
     pub(in crate::report) fn new(most: usize) -> Self {
-        Self { index: HashMap::default(), list: Vec::new(), most }
+        Self { index: HashMap::default(), list: Vec::new(), most, left_out: 0 }
     }
 
     /// The number of the thing of this name, which `new` makes where it is missing.
@@ -160,6 +185,7 @@ impl<T> Named<T> {
     #[cold]
     fn add(&mut self, name: &[u8], new: impl FnOnce() -> T) -> usize {
         let name = if self.list.len() < self.most { name } else { OTHERS };
+        self.left_out += u64::from(name == OTHERS);
         if let Some(number) = self.index.get(name) {
             return *number;
         }
@@ -173,9 +199,8 @@ impl<T> Named<T> {
         self.list.iter().map(|(name, thing)| (&**name, thing))
     }
 
-    /// Its name.
-    pub(in crate::report) fn name(&self, number: usize) -> &Arc<[u8]> {
-        &self.list[number].0
+    pub(in crate::report) fn names(&self) -> impl Iterator<Item = &Arc<[u8]>> {
+        self.list.iter().map(|(name, _)| name)
     }
 
     /// The thing of this number, which [`number`](Self::number) has told.
@@ -186,7 +211,7 @@ impl<T> Named<T> {
 
     /// Whether names were left out.
     pub(in crate::report) fn is_full(&self) -> bool {
-        self.list.len() > self.most
+        self.left_out > 0
     }
 }
 
@@ -216,12 +241,13 @@ pub(in crate::report) const OTHERS: &[u8] = b"(others)";
 /// So many hours, eleven years of them.
 const MOST_HOURS: usize = 100_000;
 
-/// Adds things of the same names.
+/// Adds things of the same names; says which number each of theirs has here.
 pub(in crate::report) fn merge_named<T: Clone>(
     ours: &mut Named<T>,
     theirs: &Named<T>,
     mut merge: impl FnMut(&mut T, &T),
-) {
+) -> Vec<usize> {
+    let mut numbers = Vec::with_capacity(theirs.list.len());
     for (name, thing) in theirs.iter() {
         let mut is_new = false;
         let number = ours.number(name, || {
@@ -231,7 +257,10 @@ pub(in crate::report) fn merge_named<T: Clone>(
         if !is_new {
             merge(&mut ours.list[number].1, thing);
         }
+        numbers.push(number);
     }
+    ours.left_out += theirs.left_out;
+    numbers
 }
 
 #[cfg(test)]

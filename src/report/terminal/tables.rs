@@ -1,7 +1,7 @@
 //! The tables of a report.
 
 use super::canvas::{Align, Canvas};
-use super::findings::{needs_somebody, sentence};
+use crate::report::findings::{needs_somebody, sentence};
 use crate::report::summary::{Bucket, Peer, Report};
 use crate::report::words::{count, histogram_label, milliseconds, percent, period, plural, rate};
 

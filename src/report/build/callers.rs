@@ -1,0 +1,181 @@
+//! Callers in no policy, and those that XiVO itself lets in: who they are, and the policies that would let them in.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::{Material, plain, text};
+use crate::address::ClientAddress;
+use crate::policy::Host;
+use crate::report::entry::Action;
+use crate::report::summary::{Network, Stranger, Unknown};
+use crate::report::tally::{PeerTally, Span, StrangerTally};
+use crate::report::words::{count, period};
+
+impl Material<'_> {
+    pub(super) fn unknown(&self) -> Unknown {
+        let tally = self.tally;
+        let known = tally.strangers.list();
+        let callers = known.iter().take(MOST);
+        let callers: Vec<Stranger> =
+            callers.map(|(address, count, kept)| self.stranger(address, *count, kept)).collect();
+        let addresses = tally.stranger_addresses.estimate();
+        let networks = self.networks(&known);
+        let networks_left_out = networks.len().saturating_sub(MOST) as u64;
+        Unknown {
+            requests: tally.stranger_count,
+            addresses,
+            callers_left_out: addresses.saturating_sub(callers.len() as u64),
+            callers,
+            networks: networks.into_iter().take(MOST).collect(),
+            networks_left_out,
+        }
+    }
+
+    fn stranger(&self, address: &[u8], requests: u64, tally: &StrangerTally) -> Stranger {
+        let address = text(address);
+        let ip = address.parse::<IpAddr>().ok().map(ClientAddress::new);
+        let known_by_now = ip.and_then(|ip| self.holder(ip));
+        let may_be_proposed = asks_as_xivo(tally, requests)
+            && known_by_now.is_none()
+            && self.of_this_host(&address).is_none()
+            // Of what was left out nothing is known.
+            && self.tally.strangers_hidden == 0;
+        let StrangerTally { span, lookups, private, actions, .. } = tally;
+        let asked = Asked { requests, span: *span, actions, private: *private };
+        let agent = &*tally.user_agent.text;
+        Stranger {
+            requests,
+            error: self.tally.strangers.error(),
+            first: self.at(span.first),
+            last: self.at(span.last),
+            lookups: *lookups,
+            private: *private,
+            user_agent: (!agent.is_empty()).then(|| plain(agent)),
+            policy: ip.filter(|_| may_be_proposed).map(|ip| self.proposed(ip, &asked)),
+            known_by_now,
+            address,
+        }
+    }
+
+    /// Networks with several callers that are no XiVO.
+    fn networks(&self, known: &[(&[u8], u64, &StrangerTally)]) -> Vec<Network> {
+        let mut networks: BTreeMap<IpNet, (u64, u64, u64, Span)> = BTreeMap::new();
+        for (address, requests, tally) in known {
+            let ip = std::str::from_utf8(address).ok().and_then(|it| it.parse::<IpAddr>().ok());
+            let Some(network) = ip.and_then(network) else { continue };
+            if asks_as_xivo(tally, *requests) {
+                continue;
+            }
+            let (addresses, all, lookups, span) =
+                networks.entry(network).or_insert((0, 0, 0, tally.span));
+            *addresses += 1;
+            *all += requests;
+            *lookups += tally.lookups;
+            span.merge(&tally.span);
+        }
+        let several = networks.into_iter().filter(|(_, (addresses, ..))| *addresses > 1);
+        let mut several: Vec<Network> = several
+            .map(|(network, (addresses, requests, lookups, span))| Network {
+                network: network.to_string(),
+                addresses,
+                requests,
+                lookups,
+                first: self.at(span.first),
+                last: self.at(span.last),
+            })
+            .collect();
+        several.sort_by(|a, b| {
+            let by_size = (b.requests, b.addresses).cmp(&(a.requests, a.addresses));
+            by_size.then_with(|| a.network.cmp(&b.network))
+        });
+        several
+    }
+
+    /// Whose policy has the address, written or as a prefix.
+    fn holder(&self, address: ClientAddress) -> Option<String> {
+        let policies = self.config?.policies.iter();
+        let prefixes = policies.flat_map(|policy| {
+            policy.hosts.iter().filter_map(move |host| match &host.value {
+                Host::Prefix(prefix) => Some((policy, prefix)),
+                Host::Name(_) => None,
+            })
+        });
+        let containing = prefixes.filter(|(_, prefix)| prefix.contains(&address.ip()));
+        let longest = containing.max_by_key(|(_, prefix)| prefix.prefix_len());
+        longest.map(|(policy, _)| policy.name.as_str().to_owned())
+    }
+
+    /// What an address is that is this host's own and no peer's; `None` for all others, as far as is known.
+    pub(super) fn of_this_host(&self, address: &str) -> Option<&'static str> {
+        let ip = ClientAddress::new(address.parse().ok()?).ip();
+        let source = self.config.and_then(|config| config.upstream.source.as_ref());
+        if source.is_some_and(|source| ClientAddress::new(source.value).ip() == ip) {
+            return Some("this gateway (`upstream.source`)");
+        }
+        ip.is_loopback().then_some("this machine itself: its own lookups")
+    }
+
+    /// For an address that XiVO lets in: the policy that would let it in here.
+    pub(super) fn policy_of_address(&self, name: &str, tally: &PeerTally) -> Option<String> {
+        let ip = ClientAddress::new(name.parse().ok().filter(|_| tally.is_address)?);
+        if self.of_this_host(name).is_some() || self.holder(ip).is_some() {
+            return None;
+        }
+        // What it really asked for is not known where a part was left out.
+        let span = tally.span.filter(|_| tally.heard == tally.counts.requests)?;
+        let requests = tally.counts.requests;
+        let asked = Asked { requests, span, actions: &tally.actions, private: tally.private };
+        Some(self.proposed(ip, &asked))
+    }
+
+    fn proposed(&self, address: ClientAddress, asked: &Asked<'_>) -> String {
+        let Asked { requests, span, actions, private } = *asked;
+        let granted = [Action::Search, Action::List, Action::View]
+            .into_iter()
+            .filter(|action| *action == Action::Search || actions[*action as usize] > 0);
+        let granted: Vec<String> =
+            granted.map(|action| format!("\"{}\"", action.as_str())).collect();
+        let plural = if requests == 1 { "" } else { "s" };
+        let private = match private {
+            0 => "",
+            _ => {
+                "# Its directory URL has `private` in it: correct that there to\n# `restricted`.\n"
+            }
+        };
+        format!(
+            "# {} request{plural}, {}.\n# Make sure whose address this is.\n\
+             {private}hosts = [\"{address}\"]\nactions = [{}]\n",
+            count(requests),
+            period(self.at(span.first), self.at(span.last)),
+            granted.join(", ")
+        )
+    }
+}
+
+/// What somebody asked for.
+struct Asked<'a> {
+    requests: u64,
+    span: Span,
+    actions: &'a [u64; Action::COUNT],
+    private: u64,
+}
+
+fn asks_as_xivo(tally: &StrangerTally, requests: u64) -> bool {
+    tally.lookups > 0 && tally.lookups * 2 >= requests.min(MANY)
+}
+
+/// The network that scanners come from together.
+fn network(ip: IpAddr) -> Option<IpNet> {
+    let network = match ClientAddress::new(ip).ip() {
+        IpAddr::V4(ip) => Ipv4Net::new(ip, 24).ok().map(IpNet::V4),
+        IpAddr::V6(ip) => Ipv6Net::new(ip, 48).ok().map(IpNet::V6),
+    };
+    network.map(|network| network.trunc())
+}
+
+/// So many callers in no policy are listed, and so many networks.
+const MOST: usize = 1000;
+/// A caller that asks more than this need not ask for lookups most of the time to be taken for a XiVO.
+const MANY: u64 = 1000;

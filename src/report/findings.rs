@@ -1,0 +1,311 @@
+//! What needs somebody, most urgent first: the same sentences in the terminal, on the page and in the JSON.
+//!
+//! One finding for one event: who was limited because it read the phonebook out is told of once.
+
+use super::summary::{
+    Finding, FindingKind, Harvest, HarvestKind, Limited, NotInTime, Peer, Quota, Refused, Report,
+    Silent, Stranger,
+};
+use super::words::{count, duration, listed, minute, percent, period, plural, policy_file, rate};
+
+/// The findings of a report whose other parts are made.
+pub(super) fn of(report: &Report) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if report.totals.requests > 0 {
+        found.extend(failed(report));
+        found.extend(late(report));
+        found.extend(refused(report));
+        found.extend(limited(report));
+        found.extend(unknown(report));
+        found.extend(let_in(report));
+        found.extend(silent(report));
+        found.extend(harvests(report));
+    }
+    found.extend(unreadable(report));
+    found
+}
+
+fn finding(kind: FindingKind, text: String) -> Finding {
+    Finding { kind, text, advice: None, paste: None }
+}
+
+/// The first ones of a kind, and how many there are besides.
+fn some<T>(kind: FindingKind, all: &[T], what: &str, tell: impl Fn(&T) -> Finding) -> Vec<Finding> {
+    let mut found: Vec<Finding> = all.iter().take(EACH).map(tell).collect();
+    if all.len() > EACH {
+        let more = all.len() - EACH;
+        found.push(finding(kind, format!("{more} more {what}; they are in the tables.")));
+    }
+    found
+}
+
+/// Whether so many are worth to be told of: one of thousand, or very many.
+fn is_worth(part: u64, whole: u64) -> bool {
+    part > 0 && (part >= MANY || part.saturating_mul(1000) >= whole)
+}
+
+fn failed(report: &Report) -> Option<Finding> {
+    let upstream = &report.upstream;
+    let worst = upstream.outages.first()?;
+    if !is_worth(upstream.failed, report.totals.requests) && worst.failed < AN_OUTAGE {
+        return None;
+    }
+    let share = percent(upstream.failed, report.totals.requests);
+    let all = plural(upstream.failed, "request", "requests");
+    let several = upstream.outages.len() as u64 + upstream.outages_left_out;
+    let text = match several {
+        1 => format!("XiVO failed {all} ({share}), {}.", when(worst)),
+        _ => format!(
+            "XiVO failed {all} ({share}) in {} stretches; the worst was {}: {}.",
+            count(several),
+            when(worst),
+            plural(worst.failed, "request", "requests")
+        ),
+    };
+    let advice = upstream.reasons.first().and_then(|first| {
+        let refused = report.refusals.iter().find(|it| it.reason == first.value)?;
+        Some(format!("Most often `{}`: {}", first.value, refused.mend))
+    });
+    Some(Finding { advice, ..finding(FindingKind::Failed, text) })
+}
+
+fn when(outage: &super::summary::Outage) -> String {
+    let lasted = u64::try_from(outage.end.unix - outage.begin.unix).unwrap_or(0);
+    match lasted {
+        0..60 => minute(outage.begin),
+        _ => format!("{} ({})", period(outage.begin, outage.end), duration(lasted)),
+    }
+}
+
+fn late(report: &Report) -> Option<Finding> {
+    let figures = &report.totals.not_in_time;
+    if !is_worth(figures.total, figures.lookups) {
+        return None;
+    }
+    let text = format!(
+        "{} of {} ({}) were not answered in time: {}. Whoever asked had given up, and saw nothing.",
+        count(figures.total),
+        plural(figures.lookups, "lookup", "lookups"),
+        percent(figures.total, figures.lookups),
+        parts(figures)
+    );
+    let advice = "Look at how long XiVO takes (answer times, below), at its load and its database.";
+    Some(Finding { advice: Some(advice.to_owned()), ..finding(FindingKind::Late, text) })
+}
+
+/// Of which parts the figure is made.
+pub(super) fn parts(figures: &NotInTime) -> String {
+    let parts = [
+        (figures.late_by_text, "by text came later than 2.9 s"),
+        (figures.late_by_number, "by number later than 1 s"),
+        (figures.timed_out, "XiVO did not answer (504)"),
+        (figures.left, "the caller left before (499)"),
+    ];
+    let parts = parts.iter().filter(|(part, _)| *part > 0);
+    let parts: Vec<String> = parts.map(|(part, what)| format!("{} {what}", count(*part))).collect();
+    parts.join(", ")
+}
+
+fn refused(report: &Report) -> Vec<Finding> {
+    let met: Vec<&Refused> = report.refusals.iter().filter(|it| needs_somebody(it)).collect();
+    some(FindingKind::Refused, &met, "reasons for which peers were refused", |refused| {
+        let callers = refused.callers.iter().filter(|caller| caller.value != "-");
+        let names: Vec<&str> = callers.clone().map(|caller| caller.value.as_str()).collect();
+        let times = callers.map(|caller| caller.count).sum();
+        let is_certain = refused.callers_left_out == 0;
+        let text = format!(
+            "{} refused {}{} as `{}`.",
+            was(&names),
+            if is_certain { "" } else { "at least " },
+            plural(times, "time", "times"),
+            refused.reason
+        );
+        let advice = match &refused.example {
+            Some(example) => format!("{} The last request was `{example}`.", refused.mend),
+            None => refused.mend.clone(),
+        };
+        Finding { advice: Some(advice), ..finding(FindingKind::Refused, text) }
+    })
+}
+
+/// `nice was`, `nice and lyon were`, `nice, lyon and 3 others were`.
+fn was(names: &[&str]) -> String {
+    format!("{} {}", listed(names, 3), if names.len() == 1 { "was" } else { "were" })
+}
+
+/// Whether a refusal is a finding of its own: it met a peer. Strangers, limits and XiVO's failures have theirs.
+pub(super) fn needs_somebody(refused: &Refused) -> bool {
+    let failed = refused.statuses.iter().all(|status| *status >= 499);
+    let by_peers = refused.callers.iter().any(|caller| caller.value != "-");
+    let is_own = refused.reason == "overloaded";
+    by_peers && (!failed || is_own) && !matches!(&*refused.reason, "rate-limited" | "unknown-peer")
+}
+
+fn limited(report: &Report) -> Vec<Finding> {
+    let peers = report.limited.iter().filter(|limited| limited.peer != "-");
+    let peers: Vec<&Limited> =
+        peers.filter(|limited| harvest_of(report, limited).is_none()).collect();
+    some(FindingKind::Limited, &peers, "limits that peers met", |limited| {
+        let which = match limited.limit.as_deref() {
+            Some("gateway") => "by the rate of the whole gateway, `limits.rate`",
+            Some("concurrent") => "by `concurrent`",
+            _ => "by its rate",
+        };
+        let text = format!(
+            "{} was limited {} {which}, {}.",
+            limited.peer,
+            plural(limited.count, "time", "times"),
+            period(limited.first, limited.last)
+        );
+        let (advice, paste) = match (middle(limited), limited.limit.as_deref()) {
+            (Some(quota), _) => (
+                format!("With this line in `policies/{}.toml` it would not have been:", limited.peer),
+                Some(rate(quota)),
+            ),
+            (None, Some("concurrent")) => (
+                "So many of its lookups were under way at once: see how long XiVO takes, or raise `concurrent`."
+                    .to_owned(),
+                None,
+            ),
+            (None, Some("gateway")) => {
+                ("Raise `limits.rate`, or see which peer asks that much.".to_owned(), None)
+            }
+            (None, _) => ("No rate up to 1,000 a second would have sufficed.".to_owned(), None),
+        };
+        Finding { advice: Some(advice), paste, ..finding(FindingKind::Limited, text) }
+    })
+}
+
+/// The harvest for which a peer was limited: while it went on, and for a minute at its ends.
+fn harvest_of<'r>(report: &'r Report, limited: &Limited) -> Option<&'r Harvest> {
+    report.harvests.iter().find(|harvest| {
+        let (begin, end) = (harvest.begin.unix - 60, harvest.end.unix + 60);
+        harvest.peer == limited.peer && begin <= limited.first.unix && limited.last.unix <= end
+    })
+}
+
+/// Of several quotas the first at the present rate or above it: the policy's rate stays, and its burst
+/// grows; where none is known, the one in the middle.
+fn middle(limited: &Limited) -> Option<Quota> {
+    let at_present = limited.present.and_then(|present| {
+        limited.sufficient.iter().find(|quota| quota.per_second >= present.per_second)
+    });
+    at_present.or_else(|| limited.sufficient.get(limited.sufficient.len() / 2)).copied()
+}
+
+fn unknown(report: &Report) -> Vec<Finding> {
+    let callers = report.unknown.callers.iter();
+    let worth: Vec<&Stranger> = callers.filter(|caller| caller.policy.is_some()).collect();
+    some(FindingKind::Unknown, &worth, "addresses in no policy ask as a XiVO does", |caller| {
+        let text = format!(
+            "{} is in no policy and asks as a XiVO does: {}.",
+            caller.address,
+            plural(caller.lookups, "lookup", "lookups")
+        );
+        Finding {
+            advice: Some(format!(
+                "If it is yours, write `policies/{}`:",
+                policy_file(&caller.address)
+            )),
+            paste: caller.policy.clone(),
+            ..finding(FindingKind::Unknown, text)
+        }
+    })
+}
+
+fn let_in(report: &Report) -> Vec<Finding> {
+    let worth: Vec<&Peer> = report.peers.iter().filter(|peer| peer.policy.is_some()).collect();
+    some(FindingKind::LetIn, &worth, "addresses are let in by XiVO today", |peer| {
+        let text = format!(
+            "{} is let in by XiVO today: {}.",
+            peer.name,
+            plural(peer.requests, "request", "requests")
+        );
+        let file = policy_file(&peer.name);
+        Finding {
+            advice: Some(format!("To let it in through the gateway, write `policies/{file}`:")),
+            paste: peer.policy.clone(),
+            ..finding(FindingKind::LetIn, text)
+        }
+    })
+}
+
+fn silent(report: &Report) -> Vec<Finding> {
+    some(FindingKind::Silent, &report.silent, "peers are silent", |silent| {
+        let Silent { peer, last, silence, longest_gap, .. } = silent;
+        let (text, advice) = match (last, silence) {
+            (Some(last), Some(silence)) => (
+                format!(
+                    "{peer} has not asked for {}, since {}; its longest pause before was {}.",
+                    duration(*silence),
+                    minute(*last),
+                    duration(longest_gap.unwrap_or(0))
+                ),
+                "Is it up, and does it still have this address?",
+            ),
+            _ => (
+                format!("{peer} has a policy and did not ask at all."),
+                "Does the directory of that XiVO have this gateway's address?",
+            ),
+        };
+        Finding { advice: Some(advice.to_owned()), ..finding(FindingKind::Silent, text) }
+    })
+}
+
+fn harvests(report: &Report) -> Vec<Finding> {
+    some(FindingKind::Harvest, &report.harvests, "harvests", |harvest| {
+        let limits = report.limited.iter().filter(|limited| {
+            harvest_of(report, limited).is_some_and(|of| std::ptr::eq(of, harvest))
+        });
+        let limited: u64 = limits.map(|limited| limited.count).sum();
+        let text = match limited {
+            0 => sentence(harvest),
+            _ => format!(
+                "{} It was limited {} for that.",
+                sentence(harvest),
+                plural(limited, "time", "times")
+            ),
+        };
+        let advice = "Ask its administrator who reads the phonebook out; leave its rate as it is.";
+        Finding { advice: Some(advice.to_owned()), ..finding(FindingKind::Harvest, text) }
+    })
+}
+
+/// What somebody did who seems to read the phonebook out.
+pub(super) fn sentence(harvest: &Harvest) -> String {
+    let Harvest { peer, kind, begin, end, terms, range } = harvest;
+    match (kind, range) {
+        (HarvestKind::Alphabetical, Some((first, last))) => format!(
+            "{peer} went through the alphabet: {} from `{first}` to `{last}`, {}.",
+            plural(*terms, "term", "terms"),
+            period(*begin, *end)
+        ),
+        _ => format!(
+            "{peer} searched for {}, {}: far more than is usual at this time of the day.",
+            plural(*terms, "distinct term", "distinct terms"),
+            period(*begin, *end)
+        ),
+    }
+}
+
+fn unreadable(report: &Report) -> Option<Finding> {
+    let input = &report.input;
+    if input.unreadable == 0 || input.is_unreadable_in_good_part() {
+        return None;
+    }
+    let text = format!(
+        "{} of {} could not be read and are in none of these figures.",
+        count(input.unreadable),
+        plural(input.lines, "line", "lines")
+    );
+    let advice =
+        "The first of them stand below. If they have another format, name it with `--log-format`.";
+    Some(Finding { advice: Some(advice.to_owned()), ..finding(FindingKind::Log, text) })
+}
+
+/// So many of each kind are told.
+const EACH: usize = 5;
+/// So many are worth to be told of, whatever their share.
+const MANY: u64 = 100;
+/// So many failures behind one another are an outage, whatever their share.
+const AN_OUTAGE: u64 = 5;

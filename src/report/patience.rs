@@ -1,0 +1,107 @@
+//! Whether an answer came in time: how long whoever asked for it waits.
+//!
+//! A XiVO that looks up a caller's number waits a second for all its sources together; one in which somebody types a
+//! name 2.9 seconds. What comes later is worth nothing, though the log says 200.
+
+use super::entry::{Action, Entry, is_phonebook};
+
+/// An answer that came too late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// To a search by text, or one of which it cannot be told.
+    Text,
+    /// To a search by a telephone number.
+    Number,
+}
+
+/// Whether the answer came when nobody waited for it any more. A whole phonebook has nobody who waits so short.
+pub(super) fn overdue(entry: &Entry<'_>) -> Option<Overdue> {
+    let took = entry.request_time?;
+    let is_lookup = matches!(entry.action, Action::Search | Action::View);
+    if entry.status >= 400 || !is_lookup {
+        return None;
+    }
+    match entry.term.is_some_and(is_number) {
+        true => (took > NUMBER).then_some(Overdue::Number),
+        false => (took > TEXT).then_some(Overdue::Text),
+    }
+}
+
+/// Whether XiVO was asked for this, as far as the line tells: whatever was answered or failed, and what the client
+/// did not wait for. Refusals of the gateway's own, and its own answers, are none of these.
+#[inline]
+pub(super) fn reached_xivo(entry: &Entry<'_>) -> bool {
+    if entry.upstream_time.is_some() {
+        return true;
+    }
+    match entry.status {
+        ..400 => {
+            matches!(entry.action, Action::Search | Action::List | Action::View)
+                || is_phonebook(entry.target)
+        }
+        // A view of a contact that there is none of has no reason.
+        404 => entry.action == Action::View && entry.reason.is_none(),
+        499 | 500 | 502 | 504 => true,
+        _ => false,
+    }
+}
+
+/// Whether a term, as it was sent, is a telephone number: three digits or more, and else only what stands between
+/// digits. What may be a hash (`search_terms = "hash"`) is none: sixteen digits are one more than a number has.
+pub(super) fn is_number(term: &[u8]) -> bool {
+    let mut digits = 0;
+    let mut rest = term;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        let byte = match (*byte, rest) {
+            (b'%', [high, low, after @ ..]) => {
+                let value = |digit: u8| char::from(digit).to_digit(16);
+                let Some((high, low)) = value(*high).zip(value(*low)) else { return false };
+                rest = after;
+                (high * 16 + low) as u8
+            }
+            (byte, _) => byte,
+        };
+        match byte {
+            b'0'..=b'9' => digits += 1,
+            b'+' | b'#' | b'*' | b'(' | b')' | b'.' | b'-' | b'/' | b' ' => {}
+            _ => return false,
+        }
+    }
+    digits >= 3 && !(digits == HASH && term.len() == HASH)
+}
+
+/// How long a lookup by text is waited for, in milliseconds.
+pub(super) const TEXT: u64 = 2900;
+/// The same by number.
+pub(super) const NUMBER: u64 = 1000;
+/// Digits of a hashed term.
+const HASH: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_told_from_names_however_they_are_sent() {
+        for number in [
+            "123",
+            "5551234",
+            "%2B33+1+42+68",
+            "+33142",
+            "(514)555-1234",
+            "514.555.12/34",
+            "*72%23",
+            "%31%32%33",
+            "00441632960000",
+            "1%202%203",
+        ] {
+            assert_eq!(is_number(number.as_bytes()), number != "*72%23", "{number}");
+        }
+        for text in
+            ["", "12", "***", "+-", "a123", "123a", "%zz123", "12%", "1%41%42", "1234567890123456"]
+        {
+            assert!(!is_number(text.as_bytes()), "{text}");
+        }
+    }
+}

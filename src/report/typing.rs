@@ -1,0 +1,96 @@
+//! Tells what somebody looked for from what was typed on the way: of `d`, `du`, `dup` it is `dup`.
+//!
+//! A XiVO asks while somebody types, so that one person who looks for one other asks several times within seconds. A
+//! term that goes on within ten seconds, from the same peer, was on its way. Who reads a phonebook out does not type.
+
+use std::collections::VecDeque;
+
+use super::stretch::Key;
+
+/// A peer's last terms.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Typing(VecDeque<Typed>);
+
+/// A term, as far as it is known whether it goes on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Typed {
+    pub(super) second: i64,
+    pub(super) key: Key,
+    pub(super) is_chosen: bool,
+    goes_on: bool,
+}
+
+impl Typing {
+    /// A term was asked for; `see` is shown those before it that did not go on.
+    #[inline]
+    pub(super) fn ask(
+        &mut self,
+        second: i64,
+        key: Key,
+        is_chosen: bool,
+        mut see: impl FnMut(Typed),
+    ) {
+        while let Some(first) = self.0.front()
+            && (self.0.len() >= MOST || !(0..=PAUSE).contains(&(second - first.second)))
+        {
+            let first = *first;
+            self.0.pop_front();
+            if !first.goes_on {
+                see(first);
+            }
+        }
+        for before in &mut self.0 {
+            before.goes_on |= before.key.is_begun_by(key);
+        }
+        self.0.push_back(Typed { second, key, is_chosen, goes_on: false });
+    }
+
+    /// Shows `see` those that do not go on any more.
+    pub(super) fn end(&mut self, see: impl FnMut(Typed)) {
+        self.0.drain(..).filter(|typed| !typed.goes_on).for_each(see);
+    }
+}
+
+/// Seconds within which a term goes on.
+const PAUSE: i64 = 10;
+/// Terms of a peer that are looked back at.
+const MOST: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tally::ThingHasher;
+
+    fn looked_for(asked: &[(i64, &str)]) -> Vec<String> {
+        let hasher = ThingHasher::default();
+        let (mut typing, mut seen) = (Typing::default(), Vec::new());
+        for &(second, term) in asked {
+            let key = Key::of(term.as_bytes(), &hasher);
+            typing.ask(second, key, true, |typed| seen.push(typed));
+        }
+        typing.end(|typed| seen.push(typed));
+        let name = |typed: Typed| {
+            let of = asked.iter().find(|(_, term)| Key::of(term.as_bytes(), &hasher) == typed.key);
+            of.unwrap().1.to_owned()
+        };
+        seen.into_iter().map(name).collect()
+    }
+
+    #[test]
+    fn what_is_typed_on_the_way_is_not_what_is_looked_for() {
+        assert_eq!(
+            looked_for(&[(0, "d"), (1, "du"), (3, "dup"), (4, "dupont-durand")]),
+            ["dupont-durand"]
+        );
+        assert_eq!(looked_for(&[(0, "d"), (0, "m"), (1, "du"), (1, "ma")]), ["du", "ma"]);
+        assert_eq!(looked_for(&[(0, "d"), (11, "du")]), ["d", "du"], "later is another time");
+        assert_eq!(looked_for(&[(0, "aa"), (1, "ab"), (2, "ac")]), ["aa", "ab", "ac"]);
+    }
+
+    #[test]
+    fn of_very_many_terms_none_is_lost() {
+        let terms: Vec<String> = (0..500).map(|number| format!("x{number:03}")).collect();
+        let asked: Vec<(i64, &str)> = terms.iter().map(|term| (7, term.as_str())).collect();
+        assert_eq!(looked_for(&asked).len(), 500);
+    }
+}
