@@ -65,6 +65,8 @@ mod report_page;
 #[cfg(test)]
 mod report_reading;
 #[cfg(test)]
+mod report_truth;
+#[cfg(test)]
 mod revocations;
 #[cfg(test)]
 mod seats;
