@@ -199,12 +199,16 @@ Options:
                       (lists with commas: --status 403,429)
       --json          as JSON; packaging/report.schema.json describes it
       --html FILE     as one page that needs nothing else; - for standard output
+      --exit-code     1 where something needs somebody; packaging/ has a timer
+                      that mails such a report each week
+      --all           every row of every table, in the terminal
   -f, --follow        live: the report is shown again as the files grow
       --plain         without colours and with ASCII alone
       --threads N     threads that read; one for each core unless given
   -c, --config FILE   the configuration, for its logs, formats and policies;
                       the usual one is used where it can be read
 
-Exit codes: 0 well, 1 no line could be read in its format, 2 the command line is
-wrong, 3 a file could not be read.
+Exit codes: 0 well, 1 no line could be read in its format (with --exit-code: or
+something needs somebody), 2 the command line is wrong, 3 a file could not be
+read.
 ";

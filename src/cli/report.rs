@@ -55,7 +55,13 @@ pub(super) fn run(options: &ReportOptions) -> Exit {
         );
         return Exit::Findings;
     }
-    if failed { Exit::Failed } else { Exit::Well }
+    if failed {
+        return Exit::Failed;
+    }
+    if options.exit_code && !report.needs_nobody() {
+        return Exit::Findings;
+    }
+    Exit::Well
 }
 
 fn show(options: &ReportOptions, report: &Report) -> Exit {
@@ -82,7 +88,8 @@ fn show(options: &ReportOptions, report: &Report) -> Exit {
             }
         };
     }
-    say(&terminal::render(report, &screen(options.plain)))
+    let screen = Screen { all: options.all, ..screen(options.plain) };
+    say(&terminal::render(report, &screen))
 }
 
 /// Puts the page into the place of `path`: it names people as the log does, so that it is as private,
@@ -112,6 +119,7 @@ fn screen(plain: bool) -> Screen {
         width,
         colour: !plain && stdout.is_terminal() && !is_set("NO_COLOR"),
         unicode: !plain && utf8,
+        all: false,
     }
 }
 

@@ -118,8 +118,8 @@ impl Material<'_> {
 
     fn totals(&self) -> Totals {
         let Self { tally, timeline, .. } = *self;
-        let Counts { requests, answered, refused, limited, failed, left, body_bytes, .. } =
-            tally.counts;
+        let counts = tally.counts();
+        let Counts { requests, answered, refused, limited, failed, left, body_bytes, .. } = counts;
         let statuses = (0..).zip(&*tally.statuses).filter(|(_, count)| **count > 0);
         Totals {
             first: tally.span.map(|span| self.at(span.first)),
@@ -135,7 +135,7 @@ impl Material<'_> {
             addresses: tally.addresses.estimate(),
             terms: timeline.terms(),
             persons: timeline.has_words().then(|| timeline.persons()),
-            not_in_time: not_in_time(&tally.counts),
+            not_in_time: not_in_time(&counts),
             before: self.before(),
         }
     }
@@ -329,11 +329,8 @@ impl Material<'_> {
     }
 
     fn silent(&self) -> Vec<Silent> {
-        let heard = self.tally.peers.iter().filter(|(name, _)| *name != OTHERS);
-        let Some(end) = heard.map(|(_, tally)| tally.heard_span.last.unix).max() else {
-            return self.never_heard();
-        };
-        let end = self.tally.span.map_or(end, |span| span.last.unix.max(end));
+        let end = self.tally.span.map_or(i64::MIN, |span| span.last.unix);
+        let end = end.max(self.tally.last_heard);
         let mut silent: Vec<Silent> = Vec::new();
         for (name, tally, line) in self.heard().filter(|(name, ..)| *name != OTHERS) {
             let silence = end.abs_diff(tally.heard_span.last.unix);
@@ -392,7 +389,7 @@ impl Material<'_> {
             (std::cmp::Reverse((it.failed, it.end.unix - it.begin.unix)), it.begin.unix)
         });
         Upstream {
-            failed: self.tally.counts.failed.saturating_sub(overloaded),
+            failed: self.tally.counts().failed.saturating_sub(overloaded),
             reasons,
             outages,
             outages_left_out: self.timeline.outages.left_out().0,
@@ -498,14 +495,21 @@ fn text(bytes: &[u8]) -> String {
 /// What was logged, with its escapes undone and then made visible.
 fn plain(logged: &[u8]) -> String {
     let bytes = unescaped(logged, Escape::Default);
+    let is_hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     let text = String::from_utf8_lossy(&bytes);
-    text.chars()
-        .flat_map(|c| {
-            let hidden = c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            let shown = if hidden { c.escape_unicode().to_string() } else { c.to_string() };
-            shown.chars().collect::<Vec<_>>()
-        })
-        .collect()
+    if !text.contains(is_hidden) {
+        return text.into_owned();
+    }
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        match is_hidden(c) {
+            true => shown.extend(c.escape_unicode()),
+            false => shown.push(c),
+        }
+        shown
+    })
 }
 
 /// So many buckets a report has at the most.

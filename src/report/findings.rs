@@ -3,8 +3,8 @@
 //! One finding for one event: who was limited because it read the phonebook out is told of once.
 
 use super::summary::{
-    Finding, FindingKind, Harvest, HarvestKind, Limited, NotInTime, Peer, Quota, Refused, Report,
-    Silent, Stranger,
+    Finding, FindingKind, Harvest, HarvestKind, Limited, NotInTime, Outage, Peer, Quota, Refused,
+    Repeats, Report, Silent, Stranger,
 };
 use super::words::{count, duration, listed, minute, percent, period, plural, policy_file, rate};
 
@@ -69,7 +69,7 @@ fn failed(report: &Report) -> Option<Finding> {
     Some(Finding { advice, ..finding(FindingKind::Failed, text) })
 }
 
-fn when(outage: &super::summary::Outage) -> String {
+fn when(outage: &Outage) -> String {
     let lasted = u64::try_from(outage.end.unix - outage.begin.unix).unwrap_or(0);
     match lasted {
         0..60 => minute(outage.begin),
@@ -93,8 +93,58 @@ fn late(report: &Report) -> Option<Finding> {
     Some(Finding { advice: Some(advice.to_owned()), ..finding(FindingKind::Late, text) })
 }
 
+/// The figure that matters, and its parts; for people.
+pub(super) fn not_in_time(figures: &NotInTime) -> String {
+    let parts = match figures.total {
+        0 => String::new(),
+        _ => format!(": {}", parts(figures)),
+    };
+    format!(
+        "Not in time: {} of {} ({}){parts}. A XiVO waits 2.9 s for a search by text and 1 s for one by number.",
+        count(figures.total),
+        plural(figures.lookups, "lookup", "lookups"),
+        percent(figures.total, figures.lookups)
+    )
+}
+
+/// How many lookups came while an equal one was under way; for people.
+pub(super) fn under_way(repeats: &Repeats) -> String {
+    let all = format!("Of {}", plural(repeats.lookups, "lookup", "lookups"));
+    match (repeats.under_way_at_least, repeats.under_way_at_most) {
+        (Some(least), Some(most)) if least == most => {
+            format!("{all} {} came while an equal one was under way.", count(least))
+        }
+        (Some(least), Some(most)) => format!(
+            "{all} {} to {} came while an equal one was under way (the log tells seconds).",
+            count(least),
+            count(most)
+        ),
+        _ => format!(
+            "{all}. How many came while an equal one was under way only a log with $request_time tells."
+        ),
+    }
+}
+
+/// Stretches of failures worth a row each, and those of one failure or two in a moment.
+pub(super) fn told_apart(outages: &[Outage]) -> (Vec<&Outage>, Vec<&Outage>) {
+    outages.iter().partition(|outage| outage.failed > 2 || outage.end.unix - outage.begin.unix > 60)
+}
+
+/// What is said of the latter together.
+pub(super) fn singles(outages: &[&Outage]) -> Option<String> {
+    let first = outages.iter().map(|outage| outage.begin).min()?;
+    let last = outages.iter().map(|outage| outage.end).max()?;
+    let failed = outages.iter().map(|outage| outage.failed).sum();
+    Some(format!(
+        "{} alone or in twos, at {}, {}.",
+        plural(failed, "request failed", "requests failed"),
+        plural(outages.len() as u64, "moment", "moments"),
+        period(first, last)
+    ))
+}
+
 /// Of which parts the figure is made.
-pub(super) fn parts(figures: &NotInTime) -> String {
+fn parts(figures: &NotInTime) -> String {
     let parts = [
         (figures.late_by_text, "by text came later than 2.9 s"),
         (figures.late_by_number, "by number later than 1 s"),
@@ -309,3 +359,79 @@ const EACH: usize = 5;
 const MANY: u64 = 100;
 /// So many failures behind one another are an outage, whatever their share.
 const AN_OUTAGE: u64 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::summary::sample::{at, empty, report};
+
+    fn kinds(report: &Report) -> Vec<FindingKind> {
+        of(report).into_iter().map(|finding| finding.kind).collect()
+    }
+
+    #[test]
+    fn each_kind_is_told_and_nothing_of_nothing() {
+        let kinds = kinds(&report());
+        for kind in [
+            FindingKind::Failed,
+            FindingKind::Late,
+            FindingKind::Refused,
+            FindingKind::Limited,
+            FindingKind::Unknown,
+            FindingKind::Silent,
+            FindingKind::Harvest,
+            FindingKind::Log,
+        ] {
+            assert!(kinds.contains(&kind), "{kind:?}");
+        }
+        assert!(of(&empty()).is_empty());
+    }
+
+    #[test]
+    fn one_failure_of_very_many_needs_nobody_and_an_outage_does() {
+        let mut report = report();
+        report.totals.requests = 1_000_000;
+        report.upstream.failed = 3;
+        report.upstream.outages = vec![Outage { begin: at(0), end: at(0), failed: 3 }];
+        assert!(!kinds(&report).contains(&FindingKind::Failed));
+        report.upstream.outages[0].failed = AN_OUTAGE;
+        assert!(kinds(&report).contains(&FindingKind::Failed));
+    }
+
+    #[test]
+    fn who_was_limited_for_a_harvest_is_told_of_once() {
+        let mut report = report();
+        report.limited.truncate(1);
+        assert!(kinds(&report).contains(&FindingKind::Limited));
+        let harvest = &mut report.harvests[0];
+        harvest.peer.clone_from(&report.limited[0].peer);
+        (harvest.begin, harvest.end) = (report.limited[0].first, report.limited[0].last);
+        assert!(!kinds(&report).contains(&FindingKind::Limited));
+        let told = of(&report);
+        assert!(
+            told.iter().any(|it| it.text.ends_with("It was limited 312 times for that.")),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn failures_that_stand_alone_have_one_row_together() {
+        let report = report();
+        let (long, single) = told_apart(&report.upstream.outages);
+        assert_eq!((long.len(), single.len()), (2, 2));
+        let text = singles(&single).unwrap();
+        assert!(text.starts_with("2 requests failed alone or in twos, at 2 moments, "), "{text}");
+        assert_eq!(singles(&[]), None);
+    }
+
+    #[test]
+    fn of_many_of_a_kind_some_are_told_and_how_many_more_there_are() {
+        let mut report = report();
+        let silent = report.silent[0].clone();
+        report.silent = vec![silent; EACH + 3];
+        let told = of(&report);
+        let silent: Vec<_> = told.iter().filter(|it| it.kind == FindingKind::Silent).collect();
+        assert_eq!(silent.len(), EACH + 1);
+        assert_eq!(silent[EACH].text, "3 more peers are silent; they are in the tables.");
+    }
+}

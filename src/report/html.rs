@@ -34,7 +34,8 @@ const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\
 /// Writes the page.
 pub fn page(report: &Report) -> String {
     let mut page = Markup::default();
-    page.put(HEAD).text(&span(report)).put("</title>\n<style>\n");
+    let on = report.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+    page.put(HEAD).text(&on).text(&span(report)).put("</title>\n<style>\n");
     page.put(include_str!("html/style.css")).put("</style>\n</head>\n<body>\n<main>\n");
     headline(&mut page, report);
     key_figures(&mut page, report);
@@ -45,6 +46,7 @@ pub fn page(report: &Report) -> String {
     refusals::section(&mut page, report);
     refusals::limited(&mut page, report);
     times::section(&mut page, report);
+    times::repeats(&mut page, report);
     strangers::section(&mut page, report);
     strangers::silent(&mut page, report);
     strangers::harvests(&mut page, report);
@@ -67,14 +69,20 @@ fn span(report: &Report) -> String {
 }
 
 fn headline(page: &mut Markup, report: &Report) {
-    page.put("<header><h1>Phonebook lookups</h1>");
+    page.put("<header><h1>Phonebook lookups");
+    if let Some(host) = &report.host {
+        page.put(" on <bdi>").text(host).put("</bdi>");
+    }
+    page.put("</h1>");
     if let (Some(first), Some(last)) = (report.totals.first, report.totals.last) {
         page.put("<p class=\"span\">");
         frame::time(page, first);
         page.put(" to ");
         frame::time(page, last);
-        page.put(" <span class=\"muted\">(").text(&words::between(first, last)).put(", UTC");
-        page.text(&first.format("%:z")).put(")</span></p>");
+        page.put(" <span class=\"muted\">(")
+            .text(&words::between(first, last))
+            .put("; all times are ");
+        page.text(&words::zone(first)).put(")</span></p>");
     }
     let files = report.input.files.len() as u64;
     page.put("<p class=\"muted\">")
@@ -89,14 +97,21 @@ fn headline(page: &mut Markup, report: &Report) {
             .count(report.input.unreadable)
             .put(" unreadable</a>");
     }
+    if let Some(configuration) = &report.input.configuration {
+        page.put(", with the configuration <code>").text(configuration).put("</code>");
+    }
     page.put(". Made ");
     frame::time(page, report.generated);
-    page.put(" by <code>phonebook-gateway report</code>.</p></header>\n");
+    page.put(" by <code>phonebook-gateway report</code>.</p>");
+    if let Some(before) = &report.totals.before {
+        page.put("<p>").text(&words::compared(&report.totals, before)).put("</p>");
+    }
+    page.put("</header>\n");
 }
 
 fn key_figures(page: &mut Markup, report: &Report) {
     let totals = &report.totals;
-    let late = report.answer_times.as_ref().map(|times| (times.late, times.count));
+    let late = &totals.not_in_time;
     page.put("<section aria-label=\"Key figures\"><dl class=\"figures\">");
     let mut figure = |name: &'static str, class: &'static str, figure: String, beside: String| {
         page.put("<div class=\"").put(class).put("\"><dt>").put(name).put("</dt><dd><b>");
@@ -112,12 +127,8 @@ fn key_figures(page: &mut Markup, report: &Report) {
     figure("Refused", "warn", words::count(totals.refused), of_all(totals.refused));
     figure("Limited", "warn", words::count(totals.limited), "of the refused".to_owned());
     figure("Failed", "bad", words::count(totals.failed), of_all(totals.failed));
-    match late {
-        Some((late, count)) => {
-            figure("Late (over 1 s)", "bad", words::count(late), words::percent(late, count));
-        }
-        None => figure("Late (over 1 s)", "", "–".to_owned(), "not in this log".to_owned()),
-    }
+    let of_lookups = words::percent(late.total, late.lookups);
+    figure("Not in time", "bad", words::count(late.total), format!("{of_lookups} of lookups"));
     figure("Client left", "", words::count(totals.left), of_all(totals.left));
     figure("Sent", "", words::bytes(totals.body_bytes), "of answers".to_owned());
     page.put("</dl></section>\n");

@@ -125,11 +125,13 @@ const SENTENCES: &[(&str, &str)] = &[
     (
         "upstream-timeout",
         "XiVO did not answer within `upstream.timeout`. Look at its load, its database and php-fpm's number of \
-             children; a longer timeout does not help, since a XiVO that asks gives up after a second.",
+             children; a longer timeout does not help: nobody waits longer than 2.9 s for a search by text, or 1 s for one by \
+             number.",
     ),
     (
         "client-closed",
-        "The client left before the answer: a XiVO gives up after a second. Look at the answer times, or at its line.",
+        "The client left before the answer: a XiVO waits 2.9 s for a search by text, and 1 s for one by number. Look at \
+             the answer times, or at its line.",
     ),
     ("401", "XiVO wants a login: no Web Services user of it has the caller's address as host."),
     (

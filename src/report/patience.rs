@@ -4,6 +4,27 @@
 //! name 2.9 seconds. What comes later is worth nothing, though the log says 200.
 
 use super::entry::{Action, Entry, is_phonebook};
+use super::sketch::is_late;
+
+/// What patience makes of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Whether XiVO was asked for it.
+    pub(super) reached_xivo: bool,
+    /// Whether it took longer than a second.
+    pub(super) is_late: bool,
+    /// Whether its answer came too late.
+    pub(super) overdue: Option<Overdue>,
+}
+
+impl Patience {
+    #[inline]
+    pub(super) fn of(entry: &Entry<'_>) -> Self {
+        let is_late = entry.request_time.is_some_and(is_late);
+        let overdue = if is_late { overdue(entry) } else { None };
+        Self { reached_xivo: reached_xivo(entry), is_late, overdue }
+    }
+}
 
 /// An answer that came too late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +36,7 @@ pub(super) enum Overdue {
 }
 
 /// Whether the answer came when nobody waited for it any more. A whole phonebook has nobody who waits so short.
-pub(super) fn overdue(entry: &Entry<'_>) -> Option<Overdue> {
+fn overdue(entry: &Entry<'_>) -> Option<Overdue> {
     let took = entry.request_time?;
     let is_lookup = matches!(entry.action, Action::Search | Action::View);
     if entry.status >= 400 || !is_lookup {
@@ -30,7 +51,7 @@ pub(super) fn overdue(entry: &Entry<'_>) -> Option<Overdue> {
 /// Whether XiVO was asked for this, as far as the line tells: whatever was answered or failed, and what the client
 /// did not wait for. Refusals of the gateway's own, and its own answers, are none of these.
 #[inline]
-pub(super) fn reached_xivo(entry: &Entry<'_>) -> bool {
+fn reached_xivo(entry: &Entry<'_>) -> bool {
     if entry.upstream_time.is_some() {
         return true;
     }
@@ -48,7 +69,7 @@ pub(super) fn reached_xivo(entry: &Entry<'_>) -> bool {
 
 /// Whether a term, as it was sent, is a telephone number: three digits or more, and else only what stands between
 /// digits. What may be a hash (`search_terms = "hash"`) is none: sixteen digits are one more than a number has.
-pub(super) fn is_number(term: &[u8]) -> bool {
+fn is_number(term: &[u8]) -> bool {
     let mut digits = 0;
     let mut rest = term;
     while let [byte, after @ ..] = rest {
@@ -72,9 +93,9 @@ pub(super) fn is_number(term: &[u8]) -> bool {
 }
 
 /// How long a lookup by text is waited for, in milliseconds.
-pub(super) const TEXT: u64 = 2900;
+const TEXT: u64 = 2900;
 /// The same by number.
-pub(super) const NUMBER: u64 = 1000;
+const NUMBER: u64 = 1000;
 /// Digits of a hashed term.
 const HASH: usize = 16;
 

@@ -5,6 +5,7 @@
 //! with all peers before it, and once for each peer alone.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use foldhash::fast::RandomState;
 
@@ -75,11 +76,19 @@ impl Got {
 #[derive(Clone, Debug)]
 struct Asked {
     all: Got,
-    /// The peer that asked for it first, and as a rule alone.
-    first: (usize, Got),
-    others: Vec<(usize, Got)>,
-    /// The last request, and those before it that may still matter.
+    /// The peer that asked for it first, and as a rule alone: then what all have got is what it has.
+    first: usize,
+    /// The last request.
     last: Option<Flight>,
+    more: Option<Box<More>>,
+}
+
+/// What is known of a thing that several asked for, or that was asked for several times at once.
+#[derive(Clone, Debug, Default)]
+struct More {
+    /// What each peer has got, where there are several.
+    peers: Vec<(usize, Got)>,
+    /// Requests before the last one that may still matter.
     flights: Vec<Flight>,
 }
 
@@ -89,7 +98,7 @@ struct Flight {
     begin: i64,
     end: i64,
     /// The peer to whose account it goes; `None` unless it is counted.
-    peer: Option<usize>,
+    peer: Option<u16>,
     /// Whether it came while an equal one was under way: surely, perhaps.
     joined: [bool; 2],
 }
@@ -107,9 +116,17 @@ impl Flight {
 }
 
 impl Repeats {
+    /// An event of this hour.
+    #[inline]
+    pub(super) fn look_at(&mut self, hour: i64, event: Event) {
+        if event.is_lookup() {
+            self.ask(hour + event.second() as i64, event);
+        }
+    }
+
     /// A lookup; the second is not before that of the last one, or not by much.
     #[inline]
-    pub(super) fn ask(&mut self, second: i64, event: Event) {
+    fn ask(&mut self, second: i64, event: Event) {
         if second - self.turned >= TURN {
             self.turn(second);
         }
@@ -117,18 +134,19 @@ impl Repeats {
         if self.figures.len() <= peer {
             self.figures.resize_with(peer + 1, Repeated::default);
         }
-        if !self.recent.contains_key(&event.key) {
-            if self.recent.len() >= MOST {
+        let room = self.recent.len() < MOST;
+        let asked = match self.recent.entry(event.key) {
+            Entry::Occupied(asked) => asked.into_mut(),
+            Entry::Vacant(place) if room => {
+                place.insert(self.before.remove(&event.key).unwrap_or_else(|| Asked::new(peer)))
+            }
+            Entry::Vacant(_) => {
                 self.is_short = true;
                 self.figures[peer].lookups += u64::from(event.is_chosen());
                 return;
             }
-            let asked = self.before.remove(&event.key).unwrap_or_else(|| Asked::new(peer));
-            self.recent.insert(event.key, asked);
-        }
-        let Some(asked) = self.recent.get_mut(&event.key) else { return };
-        let shared = asked.all.ask(second, event.is_answered());
-        let own = asked.of(peer).ask(second, event.is_answered());
+        };
+        let (shared, own) = asked.ask(second, peer, event.is_answered());
         if event.is_chosen() {
             let figures = &mut self.figures[peer];
             figures.lookups += 1;
@@ -138,7 +156,7 @@ impl Repeats {
         }
         if let Some(took) = event.took() {
             let end = second * 1000;
-            let peer = event.is_chosen().then_some(peer);
+            let peer = event.is_chosen().then_some(peer as u16);
             let flight = Flight { begin: end - took, end, peer, joined: [false; 2] };
             asked.fly(flight, &mut self.figures);
         }
@@ -159,54 +177,62 @@ impl Repeats {
     /// Forgets what no cache has any more.
     #[cold]
     fn turn(&mut self, second: i64) {
-        let before = std::mem::take(&mut self.recent);
-        self.before = if second - self.turned < 2 * TURN { before } else { HashMap::default() };
+        std::mem::swap(&mut self.before, &mut self.recent);
+        self.recent.clear();
+        if second - self.turned >= 2 * TURN {
+            self.before.clear();
+        }
         self.turned = second;
     }
 }
 
 impl Asked {
     fn new(peer: usize) -> Self {
-        let first = (peer, Got::NEVER);
-        Self { all: Got::NEVER, first, others: Vec::new(), last: None, flights: Vec::new() }
+        Self { all: Got::NEVER, first: peer, last: None, more: None }
     }
 
-    fn of(&mut self, peer: usize) -> &mut Got {
-        if self.first.0 == peer {
-            return &mut self.first.1;
+    /// Which caches would answer: those for all, and those for the peer.
+    fn ask(&mut self, second: i64, peer: usize, is_answered: bool) -> ([bool; 3], [bool; 3]) {
+        let before = self.all;
+        let shared = self.all.ask(second, is_answered);
+        let is_alone = self.more.as_ref().is_none_or(|more| more.peers.is_empty());
+        if is_alone && peer == self.first {
+            return (shared, shared);
         }
-        let at = self.others.iter().position(|(other, _)| *other == peer).unwrap_or_else(|| {
-            self.others.push((peer, Got::NEVER));
-            self.others.len() - 1
+        let peers = &mut self.more.get_or_insert_default().peers;
+        if is_alone {
+            peers.push((self.first, before));
+        }
+        let at = peers.iter().position(|(other, _)| *other == peer).unwrap_or_else(|| {
+            peers.push((peer, Got::NEVER));
+            peers.len() - 1
         });
-        &mut self.others[at].1
+        (shared, peers[at].1.ask(second, is_answered))
     }
 
     /// A request ends.
     fn fly(&mut self, mut new: Flight, figures: &mut [Repeated]) {
-        let Some(last) = self.last.take() else {
-            self.last = Some(new);
-            return;
-        };
-        self.flights.retain(|flight| flight.end + LONGEST > new.begin);
-        self.flights.push(last);
-        if self.flights.len() > FLIGHTS {
-            self.flights.remove(0);
+        let Some(last) = self.last.replace(new) else { return };
+        let flights = &mut self.more.get_or_insert_default().flights;
+        flights.retain(|flight| flight.end + LONGEST > new.begin);
+        flights.push(last);
+        if flights.len() > FLIGHTS {
+            flights.remove(0);
         }
-        let mut count = |peer: Option<usize>, which: usize| {
-            if let Some(figures) = peer.and_then(|peer| figures.get_mut(peer)) {
+        let mut count = |peer: Option<u16>, which: usize| {
+            if let Some(figures) = peer.and_then(|peer| figures.get_mut(usize::from(peer))) {
                 figures.under_way[which] += 1;
             }
         };
         for (which, joins) in
             [(0, Flight::joins_surely as fn(&Flight, &Flight) -> bool), (1, Flight::joins_perhaps)]
         {
-            if self.flights.iter().any(|other| joins(&new, other)) {
+            if flights.iter().any(|other| joins(&new, other)) {
                 new.joined[which] = true;
                 count(new.peer, which);
             }
             // This one may have begun before others that have ended already; but of two that began together one did.
-            for other in &mut self.flights {
+            for other in &mut *flights {
                 let is_behind = new.begin < other.begin && !(which == 1 && new.joined[1]);
                 if !other.joined[which] && is_behind && joins(other, &new) {
                     other.joined[which] = true;

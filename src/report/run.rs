@@ -14,7 +14,7 @@ use super::select::Selection;
 use super::stretch::Stretch;
 use super::summary::{Input, LogFile, Sample};
 use super::tally::{Tally, ThingHasher};
-use super::timeline::Timeline;
+use super::timeline::{Timeline, put_in_order};
 
 /// What was counted, and what was read.
 #[derive(Debug)]
@@ -54,8 +54,29 @@ pub fn run(
         }
     });
     let mut ledger = ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
-    ledger.timeline.finish();
+    finish(&mut ledger.timeline, threads);
     Counted { input: ledger.input(formats), tally: ledger.tally, timeline: ledger.timeline }
+}
+
+/// Looks at what the timeline has not looked at yet, on so many threads.
+fn finish(timeline: &mut Timeline, threads: usize) {
+    let (mut hours, names) = timeline.take_hours();
+    let part = hours.len().div_ceil(threads.max(1)).max(1);
+    std::thread::scope(|scope| {
+        for hours in hours.chunks_mut(part) {
+            scope.spawn(|| {
+                let mut room = Vec::new();
+                hours.iter_mut().for_each(|(_, events)| put_in_order(events, names, &mut room));
+            });
+        }
+    });
+    let mut lanes = timeline.lanes(threads);
+    std::thread::scope(|scope| {
+        for lane in &mut lanes {
+            scope.spawn(|| hours.iter().for_each(|(hour, events)| lane.look_at(*hour, events)));
+        }
+    });
+    timeline.join(lanes);
 }
 
 /// One thread's reader.
@@ -104,6 +125,7 @@ impl<'s> Worker<'s> {
     pub fn count(&mut self, block: &[u8], format: usize) -> Told {
         let mut told = Told::new(self.hasher.clone());
         self.reader.begin(format);
+        let takes_all = !self.selection.is_choosy();
         let (mut current, mut fitting) = (format, 0);
         for line in lines(block) {
             told.lines += 1;
@@ -115,7 +137,7 @@ impl<'s> Worker<'s> {
                     }
                     fitting += 1;
                     if self.selection.takes_time(&entry) {
-                        let is_chosen = self.selection.takes(&entry);
+                        let is_chosen = takes_all || self.selection.takes(&entry);
                         told.tally.count(&entry, &mut told.stretch, is_chosen);
                     } else {
                         let is_before = self.selection.takes_time_before(&entry);

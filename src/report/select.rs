@@ -28,6 +28,11 @@ impl Selection {
             && self.until.is_none_or(|until| entry.time.unix < until)
     }
 
+    /// Whether lines of the time that is asked for may not count.
+    pub fn is_choosy(&self) -> bool {
+        self.statuses.is_some() || !self.peers.is_empty() || !self.reasons.is_empty()
+    }
+
     /// Whether `entry` is of the time before.
     pub fn takes_time_before(&self, entry: &Entry<'_>) -> bool {
         let (Some(begin), Some(end)) = (self.before, self.since) else { return false };

@@ -31,7 +31,7 @@ impl Distinct {
             register(registers, hash);
             return false;
         }
-        if self.places.len() < 2 * self.count.max(1) {
+        if 2 * self.count >= self.places.len() {
             self.grow();
         }
         let mask = self.places.len() - 1;
@@ -53,8 +53,11 @@ impl Distinct {
 
     #[cold]
     fn grow(&mut self) {
-        let size = (2 * self.places.len()).max(4);
+        let size = (4 * self.places.len()).max(16);
         let before = std::mem::replace(&mut self.places, vec![0; size]);
+        if self.count == 0 {
+            return;
+        }
         for hash in before.into_iter().filter(|hash| *hash != 0) {
             let mut at = hash as usize & (size - 1);
             while self.places[at] != 0 {
@@ -87,6 +90,16 @@ impl Distinct {
                 }
             }
         }
+    }
+
+    /// Forgets everything, and keeps a little room.
+    pub(super) fn clear(&mut self) {
+        match self.places.len() {
+            0..=KEPT => self.places.fill(0),
+            _ => self.places = Vec::new(),
+        }
+        self.count = 0;
+        self.registers = None;
     }
 
     /// How many there are.
@@ -153,6 +166,8 @@ fn tau(mut x: f64) -> f64 {
 /// So many things are told apart exactly.
 pub(super) const EXACT: usize = 4096;
 const REGISTERS: usize = 4096;
+/// So many places are kept for what comes next.
+const KEPT: usize = 4096;
 /// Bits of a hash beyond those that choose its register.
 const RANKS: u32 = 64 - REGISTERS.ilog2();
 
@@ -176,7 +191,7 @@ impl Times {
         if let Some(times) = &mut self.times {
             times.saturating_record(milliseconds.min(LONGEST));
         }
-        self.upto[HISTOGRAM.partition_point(|bound| *bound < milliseconds)] += 1;
+        self.upto[bucket(milliseconds)] += 1;
         self.max = self.max.max(milliseconds);
         self.late += u64::from(is_late(milliseconds));
     }
@@ -207,6 +222,29 @@ impl Times {
         })
     }
 }
+
+/// Which figure of [`AnswerTimes::histogram`] counts it.
+#[inline]
+fn bucket(milliseconds: u64) -> usize {
+    match usize::try_from(milliseconds).ok().and_then(|it| SHORT.get(it)) {
+        Some(bucket) => usize::from(*bucket),
+        None => HISTOGRAM.partition_point(|bound| *bound < milliseconds),
+    }
+}
+
+/// The buckets of times of up to a second, which nearly all are.
+const SHORT: [u8; 1001] = {
+    let mut buckets = [0; 1001];
+    let (mut time, mut bucket) = (0, 0);
+    while time < buckets.len() {
+        if time as u64 > HISTOGRAM[bucket] {
+            bucket += 1;
+        }
+        buckets[time] = bucket as u8;
+        time += 1;
+    }
+    buckets
+};
 
 /// Whether it took longer than a second.
 pub(super) fn is_late(milliseconds: u64) -> bool {
@@ -322,6 +360,8 @@ mod tests {
             }
             let off = distinct.estimate().abs_diff(all);
             assert!(off < all / 12, "five standard errors: {off} of {all}");
+            distinct.clear();
+            assert_eq!(distinct.estimate(), 0);
         }
     }
 

@@ -8,7 +8,7 @@ use std::hash::BuildHasher;
 
 use super::entry::{Action, Entry};
 use super::outages::Outages;
-use super::patience::reached_xivo;
+use super::patience::Patience;
 use super::sweep::Short;
 use super::tally::ThingHasher;
 use super::time::HOUR;
@@ -35,13 +35,6 @@ impl Event {
     const ANSWERED: u64 = 1 << 3;
     /// The log says how long it took.
     const TIMED: u64 = 1 << 4;
-
-    /// A lookup that was answered.
-    #[cfg(test)]
-    pub(super) fn answered(key: Key, peer: usize, took: u64) -> Self {
-        let flags = Self::CHOSEN | Self::TERM | Self::LOOKUP | Self::ANSWERED | Self::TIMED;
-        Self { key, rest: took << TOOK_AT | flags }.of(peer)
-    }
 
     fn has(self, flag: u64) -> bool {
         self.rest & flag != 0
@@ -115,7 +108,7 @@ impl Key {
             bytes[1..].make_ascii_lowercase();
             return Self(u64::from_be_bytes(bytes));
         }
-        let mut lower = [0; 64];
+        let mut lower = [0; 32];
         let hash = match lower.get_mut(..term.len()) {
             Some(lower) => {
                 lower.copy_from_slice(term);
@@ -167,6 +160,14 @@ const LENGTH_AT: u32 = 56;
 /// In the place of the length of a term that is not kept as it is.
 const LONG: u64 = 8;
 
+/// What else is known of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) patience: Patience,
+    /// Whether it is asked for, and not only what a peer did besides.
+    pub(super) is_chosen: bool,
+}
+
 /// What lines that follow one another tell.
 #[derive(Debug, Default)]
 pub struct Stretch {
@@ -189,7 +190,7 @@ impl Stretch {
         &mut self,
         peer: usize,
         entry: &Entry<'_>,
-        is_chosen: bool,
+        asked: Asked,
         hasher: &ThingHasher,
     ) {
         let hour = entry.time.unix.div_euclid(HOUR) * HOUR;
@@ -198,9 +199,9 @@ impl Stretch {
         }
         let second = (entry.time.unix - hour) as u64;
         let took = entry.request_time.map_or(0, |time| time.min(0xffff) << TOOK_AT | Event::TIMED);
-        let (key, flags) = what(entry, hasher);
+        let (key, flags) = what(entry, asked.patience, hasher);
         let rest = second << SECOND_AT | (peer as u64 & 0xffff) << PEER_AT | took | flags;
-        let chosen = if is_chosen { Event::CHOSEN } else { 0 };
+        let chosen = if asked.is_chosen { Event::CHOSEN } else { 0 };
         self.terms += u64::from(flags & Event::TERM != 0);
         self.hashes += u64::from(entry.term.is_some_and(may_be_hash));
         self.events.push(Event { key, rest: rest | chosen });
@@ -231,9 +232,9 @@ fn may_be_hash(term: &[u8]) -> bool {
 
 /// What was asked for, and the flags of that.
 #[inline]
-fn what(entry: &Entry<'_>, hasher: &ThingHasher) -> (Key, u64) {
+fn what(entry: &Entry<'_>, patience: Patience, hasher: &ThingHasher) -> (Key, u64) {
     let answered = if entry.status < 400 { Event::ANSWERED } else { 0 };
-    let lookup = if reached_xivo(entry) { Event::LOOKUP | answered } else { 0 };
+    let lookup = if patience.reached_xivo { Event::LOOKUP | answered } else { 0 };
     match (entry.action, entry.term) {
         // What `search_terms = "omit"` leaves of a term.
         (Action::Search, None | Some(b"***")) => (Key(0), 0),
@@ -247,6 +248,14 @@ fn what(entry: &Entry<'_>, hasher: &ThingHasher) -> (Key, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Event {
+        /// A lookup that was answered.
+        pub(in crate::report) fn answered(key: Key, peer: usize, took: u64) -> Self {
+            let flags = Self::CHOSEN | Self::TERM | Self::LOOKUP | Self::ANSWERED | Self::TIMED;
+            Self { key, rest: took << TOOK_AT | flags }.of(peer)
+        }
+    }
 
     fn key(term: &str) -> Key {
         Key::of(term.as_bytes(), &ThingHasher::default())

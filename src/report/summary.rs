@@ -3,6 +3,9 @@
 //! The names of the fields are the names in the JSON, which is a contract (`packaging/report.schema.json`):
 //! [`Report::schema`] is raised where a reader of the former form would be misled.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use serde::Serialize;
 
 use super::moment::Moment;
@@ -450,6 +453,20 @@ pub struct Unknown {
     pub networks: Vec<Network>,
     /// How many further ones of these there were, at least.
     pub networks_left_out: u64,
+}
+
+impl Unknown {
+    /// The callers that need a row of their own: all but those that are shown with their network.
+    pub fn alone(&self) -> Vec<&Stranger> {
+        let networks = self.networks.iter();
+        let networks: Vec<IpNet> = networks.filter_map(|it| it.network.parse().ok()).collect();
+        let is_shown = |caller: &Stranger| {
+            let address = caller.address.parse::<IpAddr>().map(|it| it.to_canonical());
+            caller.lookups == 0
+                && address.is_ok_and(|it| networks.iter().any(|network| network.contains(&it)))
+        };
+        self.callers.iter().filter(|caller| !is_shown(caller)).collect()
+    }
 }
 
 /// A network of callers in no policy.

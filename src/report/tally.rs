@@ -11,9 +11,9 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use super::entry::{Action, Entry, Reason, Who, is_phonebook, is_private};
-use super::patience::reached_xivo;
+use super::patience::Patience;
 use super::sketch::{Distinct, Frequent, Times};
-use super::stretch::Stretch;
+use super::stretch::{Asked, Stretch};
 pub(super) use parts::{Counts, Hours, LONGEST, Named, OTHERS, Span};
 use parts::{kept, merge_named};
 
@@ -142,11 +142,12 @@ pub(super) struct StrangerTally {
 #[derive(Clone, Debug)]
 pub struct Tally {
     hasher: ThingHasher,
-    pub(super) counts: Counts,
     pub(super) span: Option<Span>,
     /// As long a time before what is asked for, and the first line of another time than that.
     pub(super) before: Counts,
     pub(super) earliest: i64,
+    /// The last line of the time that is asked for that is not asked for otherwise.
+    pub(super) last_heard: i64,
     pub(super) inferred: u64,
     pub(super) filtered: u64,
     pub(super) statuses: Box<[u64]>,
@@ -180,13 +181,13 @@ impl Tally {
     pub fn new(hasher: ThingHasher) -> Self {
         Self {
             hasher,
-            counts: Counts::default(),
             span: None,
             before: Counts::default(),
             earliest: i64::MAX,
+            last_heard: i64::MIN,
             inferred: 0,
             filtered: 0,
-            statuses: vec![0; 600].into(),
+            statuses: vec![0; 1000].into(),
             addresses: Distinct::default(),
             hour_of_day: [0; 24],
             hours: Hours::default(),
@@ -212,7 +213,7 @@ impl Tally {
         self.filtered += 1;
         self.earliest = self.earliest.min(entry.time.unix);
         if is_before {
-            self.before.count(entry);
+            self.before.count(entry, Patience::of(entry));
         }
     }
 
@@ -220,23 +221,23 @@ impl Tally {
     /// only taken what advice needs to be right.
     #[inline]
     pub fn count(&mut self, entry: &Entry<'_>, stretch: &mut Stretch, is_chosen: bool) {
+        let patience = Patience::of(entry);
         if !is_chosen {
-            return self.hear(entry, stretch);
+            return self.hear(entry, patience, stretch);
         }
-        self.counts.count(entry);
         self.span.get_or_insert_with(|| Span::at(entry.time)).extend(entry.time);
         if let Some(count) = self.statuses.get_mut(usize::from(entry.status)) {
             *count += 1;
         }
         let hour_of_day = entry.time.hour_of_day();
         self.hour_of_day[hour_of_day] += 1;
-        self.hours.at(entry.time.unix).count(entry);
+        self.hours.at(entry.time.unix).count(entry, patience);
         if let Some(time) = entry.upstream_time {
             self.upstream_times.insert(time);
         }
         let times = match entry.who {
             Who::Peer(name) | Who::Address(name) => {
-                let peer = self.count_peer(name, entry, stretch);
+                let peer = self.count_peer(name, entry, patience, stretch);
                 &mut self.peers.at(peer).times
             }
             Who::Stranger(address) => {
@@ -249,7 +250,7 @@ impl Tally {
             }
         };
         if let Some(time) = entry.request_time {
-            match reached_xivo(entry) {
+            match patience.reached_xivo {
                 true => times.insert(time),
                 false => self.refusal_times.insert(time),
             }
@@ -264,11 +265,13 @@ impl Tally {
 
     /// Takes of a line that is not asked for what advice needs.
     #[cold]
-    fn hear(&mut self, entry: &Entry<'_>, stretch: &mut Stretch) {
+    fn hear(&mut self, entry: &Entry<'_>, patience: Patience, stretch: &mut Stretch) {
         self.filtered += 1;
+        self.last_heard = self.last_heard.max(entry.time.unix);
         match entry.who {
             Who::Peer(name) | Who::Address(name) => {
-                self.hear_peer(name, entry, stretch, false);
+                let asked = Asked { patience, is_chosen: false };
+                self.hear_peer(name, entry, asked, stretch);
             }
             Who::Stranger(_) => self.strangers_hidden += 1,
             Who::Other => {}
@@ -280,8 +283,8 @@ impl Tally {
         &mut self,
         name: &[u8],
         entry: &Entry<'_>,
+        asked: Asked,
         stretch: &mut Stretch,
-        is_chosen: bool,
     ) -> usize {
         let name = Self::kept(name, &mut self.names_cut);
         let number = self.peers.number(&name, || PeerTally::new(entry));
@@ -289,15 +292,22 @@ impl Tally {
         peer.heard += 1;
         peer.is_address &= matches!(entry.who, Who::Address(_));
         peer.heard_span.extend(entry.time);
-        stretch.ask(number, entry, is_chosen, &self.hasher);
+        stretch.ask(number, entry, asked, &self.hasher);
         number
     }
 
     #[inline]
-    fn count_peer(&mut self, name: &[u8], entry: &Entry<'_>, stretch: &mut Stretch) -> usize {
-        let number = self.hear_peer(name, entry, stretch, true);
+    fn count_peer(
+        &mut self,
+        name: &[u8],
+        entry: &Entry<'_>,
+        patience: Patience,
+        stretch: &mut Stretch,
+    ) -> usize {
+        let asked = Asked { patience, is_chosen: true };
+        let number = self.hear_peer(name, entry, asked, stretch);
         let peer = self.peers.at(number);
-        peer.counts.count(entry);
+        peer.counts.count(entry, patience);
         peer.span.get_or_insert_with(|| Span::at(entry.time)).extend(entry.time);
         peer.actions[entry.action as usize] += 1;
         peer.hour_of_day[entry.time.hour_of_day()] += 1;
@@ -312,6 +322,13 @@ impl Tally {
             self.addresses.insert(address);
         }
         number
+    }
+
+    /// All that is asked for.
+    pub(super) fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        self.hours.list().iter().for_each(|(_, hour)| counts.merge(hour));
+        counts
     }
 
     /// How long all answers took for which XiVO was asked.
@@ -405,10 +422,10 @@ impl Tally {
 
     /// Adds another's figures; says which number each of its peers has here.
     pub fn merge(&mut self, other: &Self) -> Vec<usize> {
-        self.counts.merge(&other.counts);
         merge_spans(&mut self.span, other.span);
         self.before.merge(&other.before);
         self.earliest = self.earliest.min(other.earliest);
+        self.last_heard = self.last_heard.max(other.last_heard);
         self.inferred += other.inferred;
         self.filtered += other.filtered;
         add_up(&mut self.statuses, &other.statuses);

@@ -12,7 +12,7 @@ use canvas::Canvas;
 pub use live::{Recent, live};
 
 use super::summary::{ACCURACY, Report};
-use super::words::{bytes, count, percent, period, plural};
+use super::words::{bytes, compared, count, percent, period, plural, zone};
 
 /// What can be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +23,17 @@ pub struct Screen {
     pub colour: bool,
     /// Whether more than ASCII can be shown.
     pub unicode: bool,
+    /// Whether every row of every table is shown.
+    pub all: bool,
 }
 
 /// The whole report.
 pub fn render(report: &Report, screen: &Screen) -> String {
     let mut canvas = Canvas::new(*screen);
     headline(report, &mut canvas);
+    if let Some(before) = &report.totals.before {
+        canvas.paragraph("", &compared(&report.totals, before));
+    }
     if report.totals.requests > 0 {
         findings::show(report, &mut canvas);
         tables::buckets(report, &mut canvas);
@@ -37,6 +42,7 @@ pub fn render(report: &Report, screen: &Screen) -> String {
         tables::refusals(report, &mut canvas);
         tables::limited(report, &mut canvas);
         tables::answer_times(report, &mut canvas);
+        tables::repeats(report, &mut canvas);
         tables::unknown(report, &mut canvas);
         tables::harvests(report, &mut canvas);
         tables::outages(report, &mut canvas);
@@ -56,14 +62,17 @@ fn headline(report: &Report, canvas: &mut Canvas) {
         [file] => file.name.clone(),
         files => format!("{} files", files.len()),
     };
-    canvas.heading(&format!("Phonebook requests in {files}"));
+    let on = report.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+    canvas.heading(&format!("Phonebook requests{on}: {files}"));
     let (Some(first), Some(last)) = (totals.first, totals.last) else {
         return canvas.paragraph("", "There is no request in what was read.");
     };
-    canvas.paragraph(
-        "",
-        &format!("{}, {}", period(first, last), plural(report.input.lines, "line", "lines")),
-    );
+    let lines = plural(report.input.lines, "line", "lines");
+    let mut span = format!("{} ({}), {lines}", period(first, last), zone(first));
+    if let Some(configuration) = &report.input.configuration {
+        span += &format!(", with {configuration}");
+    }
+    canvas.paragraph("", &span);
     let share = |part: u64| format!("{} ({})", count(part), percent(part, totals.requests));
     let mut figures = vec![
         format!("{} requests", count(totals.requests)),
@@ -79,15 +88,27 @@ fn headline(report: &Report, canvas: &mut Canvas) {
             figures.push(format!("{name} {}", share(figure)));
         }
     }
-    if let Some(times) = &report.answer_times {
-        figures.push(format!("later than 1 s {}", share(times.late)));
-    }
+    let not_in_time = &totals.not_in_time;
+    figures.push(format!(
+        "not in time {} ({} of {})",
+        count(not_in_time.total),
+        percent(not_in_time.total, not_in_time.lookups),
+        plural(not_in_time.lookups, "lookup", "lookups")
+    ));
     figures.push(format!(
         "{} from {}",
         bytes(totals.body_bytes),
         plural(totals.addresses, "address", "addresses")
     ));
-    figures.push(plural(totals.terms, "search term", "search terms"));
+    // Only whole terms tell how many people were looked for.
+    figures.push(match totals.persons {
+        Some(persons) => format!(
+            "about {} looked for by {}",
+            plural(persons, "person", "persons"),
+            plural(totals.terms, "search term", "search terms")
+        ),
+        None => plural(totals.terms, "search term", "search terms"),
+    });
     canvas.paragraph("", &figures.join(" · "));
 }
 

@@ -3,17 +3,20 @@
 //! Lines come in no order: each worker of the gateway hands its lines over about once a second, nginx writes a line
 //! when its request ends, several gateways have a log each, and logs are handed over in any order. So events are kept
 //! by the hour, and each hour is put into its order when it is looked at: at the end, or where there are more than
-//! [`MOST_EVENTS`], the oldest hours first. What comes for an hour that was looked at already is counted on its own,
+//! `MOST_EVENTS`, the oldest hours first. What comes for an hour that was looked at already is counted on its own,
 //! which the report says.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 use super::outages::Outages;
 use super::quota::Quotas;
 use super::repeats::Repeats;
 use super::sketch::Distinct;
-use super::stretch::{Event, Stretch};
+use super::stretch::{Event, Key, Stretch};
 use super::sweep::Sweeps;
 use super::time::HOUR;
 use super::typing::{Typed, Typing};
@@ -31,8 +34,6 @@ pub struct Timeline {
     waiting: usize,
     /// The last hour that was looked at.
     seen: Option<i64>,
-    /// Room to put an hour into its order.
-    sorted: Vec<Event>,
     all: Everybody,
     pub(super) repeats: Repeats,
     pub(super) outages: Outages,
@@ -40,13 +41,16 @@ pub struct Timeline {
     pub(super) late: u64,
 }
 
+/// An hour's beginning, and its events.
+type Hour = (i64, Vec<Event>);
+
 /// What is counted of all peers together.
 #[derive(Clone, Debug, Default)]
 struct Everybody {
     terms: Distinct,
     persons: Distinct,
-    /// How many hours of peers are kept.
-    hours: usize,
+    /// Whether a peer had more hours than are kept.
+    is_short: bool,
     /// Terms as they were sent, and how many of these may be hashes.
     sent: u64,
     hashes: u64,
@@ -89,64 +93,15 @@ impl Timeline {
     }
 
     fn look_at_first(&mut self) {
-        let Some((hour, events)) = self.hours.pop_first() else { return };
+        let Some((hour, mut events)) = self.hours.pop_first() else { return };
         self.waiting -= events.len();
         self.seen = self.seen.max(Some(hour));
-        let mut sorted = std::mem::take(&mut self.sorted);
-        self.put_in_order(&events, &mut sorted);
-        for event in &sorted {
-            self.look_at(hour, *event);
-        }
-        self.sorted = sorted;
-    }
-
-    /// By the second, and within one by the peer's name and what was asked for, so that it does not matter how their lines stood.
-    fn put_in_order(&self, events: &[Event], sorted: &mut Vec<Event>) {
-        sorted.clear();
-        sorted.extend_from_slice(events);
-        let name = |event: &Event| &*self.names[event.peer()];
-        let whole = |one: &Event, other: &Event| {
-            let by_name = || name(one).cmp(name(other));
-            one.second().cmp(&other.second()).then_with(by_name).then_with(|| one.cmp(other))
-        };
-        if events.len() < FEW {
-            return sorted.sort_unstable_by(whole);
-        }
-        let mut ends = vec![0_u32; HOUR as usize];
-        events.iter().for_each(|event| ends[event.second()] += 1);
-        let mut end = 0;
-        for count in &mut ends {
-            end += std::mem::replace(count, end);
-        }
+        put_in_order(&mut events, &self.names, &mut Vec::new());
         for event in events {
-            let place = &mut ends[event.second()];
-            sorted[*place as usize] = *event;
-            *place += 1;
-        }
-        for second in sorted.chunk_by_mut(|one, other| one.second() == other.second()) {
-            if second.len() > 1 {
-                second.sort_unstable_by(whole);
+            self.repeats.look_at(hour, event);
+            if let Some(line) = self.peers.get_mut(event.peer()) {
+                line.look_at(hour, event, &mut self.all);
             }
-        }
-    }
-
-    #[inline]
-    fn look_at(&mut self, hour: i64, event: Event) {
-        let second = hour + event.second() as i64;
-        if let Some(line) = self.peers.get_mut(event.peer()) {
-            line.ask(second);
-            if let Some(key) = event.term() {
-                if event.is_chosen() {
-                    line.look_up(hour, key.hash(), &mut self.all);
-                }
-                let PeerLine { typing, persons, .. } = line;
-                typing.ask(second, key, event.is_chosen(), |typed| {
-                    persons.take(typed, &mut self.all);
-                });
-            }
-        }
-        if event.is_lookup() {
-            self.repeats.ask(second, event);
         }
     }
 
@@ -155,6 +110,50 @@ impl Timeline {
         while !self.hours.is_empty() {
             self.look_at_first();
         }
+        self.end();
+    }
+
+    /// The events of the hours that are left, and whose names they have, to be put into order side by side.
+    pub(super) fn take_hours(&mut self) -> (Vec<Hour>, &[Arc<[u8]>]) {
+        self.waiting = 0;
+        (std::mem::take(&mut self.hours).into_iter().collect(), &self.names)
+    }
+
+    /// What looks at those hours, once they are in order, in parts that do not know of each other: so many for the
+    /// peers, and one more for what is repeated among all; or in one.
+    pub(super) fn lanes(&mut self, many: usize) -> Vec<Lane> {
+        let peers = std::mem::take(&mut self.peers);
+        let own = many.clamp(1, peers.len().max(1));
+        let mut lanes: Vec<Lane> = (0..own).map(|_| Lane::of(peers.len())).collect();
+        for (number, line) in peers.into_iter().enumerate() {
+            let lane = &mut lanes[number % own];
+            lane.places[number] = Some(lane.peers.len());
+            lane.peers.push((number, line));
+        }
+        let repeats = Some(std::mem::take(&mut self.repeats));
+        match many {
+            0 | 1 => lanes[0].repeats = repeats,
+            _ => lanes.push(Lane { repeats, ..Lane::of(0) }),
+        }
+        lanes
+    }
+
+    /// Takes back what the lanes have found, and closes what is open.
+    pub(super) fn join(&mut self, lanes: Vec<Lane>) {
+        let mut peers = Vec::new();
+        for lane in lanes {
+            peers.extend(lane.peers);
+            self.all.merge(&lane.all);
+            if let Some(repeats) = lane.repeats {
+                self.repeats = repeats;
+            }
+        }
+        peers.sort_by_key(|(number, _)| *number);
+        self.peers = peers.into_iter().map(|(_, line)| line).collect();
+        self.end();
+    }
+
+    fn end(&mut self) {
         for line in &mut self.peers {
             line.finish(&mut self.all);
         }
@@ -177,7 +176,80 @@ impl Timeline {
 
     /// Whether the peers had more hours than are told apart.
     pub(super) fn has_too_many_hours(&self) -> bool {
-        self.all.hours >= MOST_HOURS
+        self.all.is_short
+    }
+}
+
+/// Looks at some peers' events, or at what is repeated among all.
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// By the number of each peer, which of those here it is.
+    places: Vec<Option<usize>>,
+    peers: Vec<(usize, PeerLine)>,
+    all: Everybody,
+    repeats: Option<Repeats>,
+}
+
+impl Lane {
+    fn of(peers: usize) -> Self {
+        let places = vec![None; peers];
+        Self { places, peers: Vec::new(), all: Everybody::default(), repeats: None }
+    }
+
+    /// Looks at the events of an hour, which are in their order.
+    pub(super) fn look_at(&mut self, hour: i64, events: &[Event]) {
+        for event in events {
+            if let Some(repeats) = &mut self.repeats {
+                repeats.look_at(hour, *event);
+            }
+            let place = self.places.get(event.peer()).copied().flatten();
+            if let Some((_, line)) = place.and_then(|place| self.peers.get_mut(place)) {
+                line.look_at(hour, *event, &mut self.all);
+            }
+        }
+    }
+}
+
+impl Everybody {
+    fn merge(&mut self, other: &Self) {
+        self.terms.merge(&other.terms);
+        self.persons.merge(&other.persons);
+        self.is_short |= other.is_short;
+    }
+}
+
+/// By the second, and within one by the peer's name and what was asked for, so that it does not matter how their
+/// lines stood. `room` is whatever there is.
+pub(super) fn put_in_order(events: &mut Vec<Event>, names: &[Arc<[u8]>], room: &mut Vec<Event>) {
+    let name = |event: &Event| &*names[event.peer()];
+    let whole = |one: &Event, other: &Event| {
+        let by_name = || match one.peer() == other.peer() {
+            true => Ordering::Equal,
+            false => name(one).cmp(name(other)),
+        };
+        one.second().cmp(&other.second()).then_with(by_name).then_with(|| one.cmp(other))
+    };
+    if events.len() < FEW {
+        return events.sort_unstable_by(whole);
+    }
+    let mut ends = vec![0_u32; HOUR as usize];
+    events.iter().for_each(|event| ends[event.second()] += 1);
+    let mut end = 0;
+    for count in &mut ends {
+        end += std::mem::replace(count, end);
+    }
+    room.clear();
+    room.extend_from_slice(events);
+    for event in &*events {
+        let place = &mut ends[event.second()];
+        room[*place as usize] = *event;
+        *place += 1;
+    }
+    std::mem::swap(events, room);
+    for second in events.chunk_by_mut(|one, other| one.second() == other.second()) {
+        if second.len() > 1 {
+            second.sort_unstable_by(whole);
+        }
     }
 }
 
@@ -193,6 +265,8 @@ pub(super) struct PeerLine {
     pub(super) busiest: Option<(i64, u32)>,
     /// The last hour with terms, and these.
     hour: (i64, Distinct),
+    /// Those of these that are asked for, where that are not all.
+    chosen: Option<Box<Distinct>>,
     pub(super) terms: Distinct,
     /// The first of the hours with most terms, and how many.
     pub(super) most_terms: Option<(i64, u64)>,
@@ -201,6 +275,17 @@ pub(super) struct PeerLine {
 }
 
 impl PeerLine {
+    #[inline]
+    fn look_at(&mut self, hour: i64, event: Event, all: &mut Everybody) {
+        let second = hour + event.second() as i64;
+        self.ask(second);
+        let Some(key) = event.term() else { return };
+        let is_new = self.look_up(hour, key.hash(), event.is_chosen(), all);
+        let typed = Typed::new(second, key, event.is_chosen(), is_new);
+        let Self { typing, persons, .. } = self;
+        typing.ask(typed, |typed| persons.take(typed, all));
+    }
+
     #[inline]
     fn ask(&mut self, second: i64) {
         match &mut self.last {
@@ -225,25 +310,36 @@ impl PeerLine {
         }
     }
 
+    /// Says whether the term is new in its hour.
     #[inline]
-    fn look_up(&mut self, hour: i64, term: u64, all: &mut Everybody) {
+    fn look_up(&mut self, hour: i64, term: u64, is_chosen: bool, all: &mut Everybody) -> bool {
         if self.hour.0 != hour {
             self.end_hour();
             self.hour.0 = hour;
         }
+        if !is_chosen && self.chosen.is_none() {
+            // Until now all of them were.
+            self.chosen = Some(Box::new(self.hour.1.clone()));
+        }
+        let is_new = self.hour.1.insert(term);
+        let is_chosen_and_new = match &mut self.chosen {
+            None => is_new,
+            Some(chosen) => is_chosen && chosen.insert(term),
+        };
         // What is no news in this hour is none at all.
-        if self.hour.1.insert(term) {
+        if is_chosen_and_new {
             self.terms.insert(term);
             all.terms.insert(term);
         }
+        is_new
     }
 
     fn end_hour(&mut self) {
-        let count = self.hour.1.estimate();
+        let count = self.chosen.take().as_deref().unwrap_or(&self.hour.1).estimate();
         if count > 0 && self.most_terms.is_none_or(|(_, most)| count > most) {
             self.most_terms = Some((self.hour.0, count));
         }
-        self.hour.1 = Distinct::default();
+        self.hour.1.clear();
     }
 
     fn finish(&mut self, all: &mut Everybody) {
@@ -258,7 +354,10 @@ impl PeerLine {
 /// Whom a peer looked for: terms that were not on the way to longer ones.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Persons {
-    hour: (i64, Distinct),
+    /// The last hour with any, and how many distinct ones it had.
+    hour: (i64, u64),
+    /// Terms that went on when they were new in this hour, and did not come alone since.
+    begun: HashSet<Key, RandomState>,
     pub(super) all: Distinct,
     /// The beginnings of hours, and how many distinct ones each had.
     pub(super) by_hour: Vec<(i64, u64)>,
@@ -267,28 +366,39 @@ pub(super) struct Persons {
 
 impl Persons {
     fn take(&mut self, typed: Typed, all: &mut Everybody) {
-        let hour = typed.second.div_euclid(HOUR) * HOUR;
+        let Typed { second, key, is_chosen, is_new, goes_on } = typed;
+        let hour = second.div_euclid(HOUR) * HOUR;
         if self.hour.0 != hour {
             self.end_hour(all);
             self.hour.0 = hour;
         }
-        let hash = typed.key.hash();
-        if self.hour.1.insert(hash) && typed.is_chosen {
+        if goes_on {
+            if is_new {
+                self.begun.insert(key);
+            }
+            return;
+        }
+        if is_new || !self.begun.is_empty() && self.begun.remove(&key) {
+            self.hour.1 += 1;
+        }
+        if is_chosen {
+            let hash = key.hash();
             self.all.insert(hash);
             all.persons.insert(hash);
         }
-        if let Some(short) = typed.key.short() {
-            self.sweeps.ask(typed.second, short);
+        if let Some(short) = key.short() {
+            self.sweeps.ask(second, short);
         }
     }
 
     fn end_hour(&mut self, all: &mut Everybody) {
-        let count = self.hour.1.estimate();
-        if count > 0 && all.hours < MOST_HOURS {
-            all.hours += 1;
+        let count = std::mem::take(&mut self.hour.1);
+        if count > 0 && self.by_hour.len() < MOST_HOURS {
             self.by_hour.push((self.hour.0, count));
+        } else {
+            all.is_short |= count > 0;
         }
-        self.hour.1 = Distinct::default();
+        self.begun.clear();
     }
 }
 
@@ -298,8 +408,8 @@ const MOST_EVENTS: usize = 1 << 21;
 const FEW: usize = 128;
 /// So many hours of events, eleven years.
 const MOST_HOURS_WAITING: usize = 100_000;
-/// So many hours of all peers together: a hundred peers' of more than a year.
-const MOST_HOURS: usize = 1_000_000;
+/// So many hours of a peer, more than a year of them.
+const MOST_HOURS: usize = 10_000;
 
 #[cfg(test)]
 mod tests;

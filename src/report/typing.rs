@@ -3,13 +3,11 @@
 //! A XiVO asks while somebody types, so that one person who looks for one other asks several times within seconds. A
 //! term that goes on within ten seconds, from the same peer, was on its way. Who reads a phonebook out does not type.
 
-use std::collections::VecDeque;
-
 use super::stretch::Key;
 
-/// A peer's last terms.
+/// A peer's last terms, the oldest first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Typing(VecDeque<Typed>);
+pub(super) struct Typing(Vec<Typed>);
 
 /// A term, as far as it is known whether it goes on.
 #[derive(Clone, Copy, Debug)]
@@ -17,37 +15,39 @@ pub(super) struct Typed {
     pub(super) second: i64,
     pub(super) key: Key,
     pub(super) is_chosen: bool,
-    goes_on: bool,
+    /// Whether this peer had not asked for it in this hour.
+    pub(super) is_new: bool,
+    /// Whether a longer one followed that begins with it.
+    pub(super) goes_on: bool,
+}
+
+impl Typed {
+    pub(super) fn new(second: i64, key: Key, is_chosen: bool, is_new: bool) -> Self {
+        Self { second, key, is_chosen, is_new, goes_on: false }
+    }
 }
 
 impl Typing {
-    /// A term was asked for; `see` is shown those before it that did not go on.
+    /// A term was asked for; `see` is shown those before it of which it is known by now whether they went on.
     #[inline]
-    pub(super) fn ask(
-        &mut self,
-        second: i64,
-        key: Key,
-        is_chosen: bool,
-        mut see: impl FnMut(Typed),
-    ) {
-        while let Some(first) = self.0.front()
-            && (self.0.len() >= MOST || !(0..=PAUSE).contains(&(second - first.second)))
-        {
-            let first = *first;
-            self.0.pop_front();
-            if !first.goes_on {
-                see(first);
-            }
+    pub(super) fn ask(&mut self, typed: Typed, see: impl FnMut(Typed)) {
+        let is_over = |before: &Typed| !(0..=PAUSE).contains(&(typed.second - before.second));
+        let mut over = self.0.iter().take_while(|before| is_over(before)).count();
+        if self.0.len() - over >= MOST {
+            over = self.0.len() + 1 - MOST;
+        }
+        if over > 0 {
+            self.0.drain(..over).for_each(see);
         }
         for before in &mut self.0 {
-            before.goes_on |= before.key.is_begun_by(key);
+            before.goes_on |= before.key.is_begun_by(typed.key);
         }
-        self.0.push_back(Typed { second, key, is_chosen, goes_on: false });
+        self.0.push(typed);
     }
 
-    /// Shows `see` those that do not go on any more.
+    /// Shows `see` all that are left.
     pub(super) fn end(&mut self, see: impl FnMut(Typed)) {
-        self.0.drain(..).filter(|typed| !typed.goes_on).for_each(see);
+        self.0.drain(..).for_each(see);
     }
 }
 
@@ -66,14 +66,14 @@ mod tests {
         let (mut typing, mut seen) = (Typing::default(), Vec::new());
         for &(second, term) in asked {
             let key = Key::of(term.as_bytes(), &hasher);
-            typing.ask(second, key, true, |typed| seen.push(typed));
+            typing.ask(Typed::new(second, key, true, true), |typed| seen.push(typed));
         }
         typing.end(|typed| seen.push(typed));
         let name = |typed: Typed| {
             let of = asked.iter().find(|(_, term)| Key::of(term.as_bytes(), &hasher) == typed.key);
             of.unwrap().1.to_owned()
         };
-        seen.into_iter().map(name).collect()
+        seen.into_iter().filter(|typed| !typed.goes_on).map(name).collect()
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! compare reports see the same.
 
 use super::moment::Moment;
-use super::summary::{HISTOGRAM, Quota};
+use super::summary::{Before, HISTOGRAM, Quota, Totals};
 
 /// A number with its thousands told apart: `1,234,567`.
 pub fn count(number: u64) -> String {
@@ -39,6 +39,18 @@ pub fn listed(names: &[&str], most: usize) -> String {
             format!("{shown} and {}", plural(left, "other", "others"))
         }
     }
+}
+
+/// The figures beside those of as long a time before.
+pub fn compared(totals: &Totals, before: &Before) -> String {
+    format!(
+        "Than in as long a time before (from {}): {} requests, {} refused, {} failed, {} not in time.",
+        minute(before.begin),
+        change(totals.requests, before.requests),
+        change(totals.refused, before.refused),
+        change(totals.failed, before.failed),
+        change(totals.not_in_time.total, before.not_in_time)
+    )
 }
 
 /// A size in decimal units, as disks and networks are measured: `1.4 GB`.
@@ -109,21 +121,38 @@ pub fn between(begin: Moment, end: Moment) -> String {
     duration(u64::try_from(end.unix.saturating_sub(begin.unix)).unwrap_or(0))
 }
 
-/// Date and minute.
+/// Day of the week, date and minute: `Tue 2026-11-17 10:10`.
 pub fn minute(moment: Moment) -> String {
-    moment.format("%Y-%m-%d %H:%M")
+    moment.format("%a %Y-%m-%d %H:%M")
 }
 
-/// From when to when, to the minute; the day is said once where it is one: `2026-11-22 08:00 to 17:30`.
+/// The clock that the times of a report are shown at: `UTC`, `UTC+01:00`.
+pub fn zone(moment: Moment) -> String {
+    match moment.offset {
+        0 => "UTC".to_owned(),
+        _ => format!("UTC{}", moment.format("%:z")),
+    }
+}
+
+/// How a figure has changed: `120 more`, `3 fewer`, `as many`.
+fn change(now: u64, before: u64) -> String {
+    match now.cmp(&before) {
+        std::cmp::Ordering::Greater => format!("{} more", count(now - before)),
+        std::cmp::Ordering::Less => format!("{} fewer", count(before - now)),
+        std::cmp::Ordering::Equal => "as many".to_owned(),
+    }
+}
+
+/// From when to when, to the minute; the day is said once where it is one: `Sun 2026-11-22 08:00 to 17:30`.
 pub fn period(begin: Moment, end: Moment) -> String {
     let day = "%Y-%m-%d";
-    let from = begin.format("%Y-%m-%d %H:%M");
-    if from == end.format("%Y-%m-%d %H:%M") {
+    let from = minute(begin);
+    if from == minute(end) {
         from
     } else if begin.format(day) == end.format(day) {
         format!("{from} to {}", end.format("%H:%M"))
     } else {
-        format!("{from} to {}", end.format("%Y-%m-%d %H:%M"))
+        format!("{from} to {}", minute(end))
     }
 }
 
@@ -230,11 +259,11 @@ mod tests {
     #[test]
     fn a_period_says_its_day_once() {
         let at = |unix| Moment { unix, offset: 60 };
-        assert_eq!(period(at(1_763_900_000), at(1_763_900_010)), "2025-11-23 13:13");
-        assert_eq!(period(at(1_763_900_000), at(1_763_903_600)), "2025-11-23 13:13 to 14:13");
+        assert_eq!(period(at(1_763_900_000), at(1_763_900_010)), "Sun 2025-11-23 13:13");
+        assert_eq!(period(at(1_763_900_000), at(1_763_903_600)), "Sun 2025-11-23 13:13 to 14:13");
         assert_eq!(
             period(at(1_763_900_000), at(1_763_950_000)),
-            "2025-11-23 13:13 to 2025-11-24 03:06"
+            "Sun 2025-11-23 13:13 to Mon 2025-11-24 03:06"
         );
     }
 

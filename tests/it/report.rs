@@ -157,3 +157,217 @@ fn formats_of_nginx_are_read_and_what_cannot_be_says_why() {
     assert_eq!(missing.status.code(), Some(3));
     assert!(said(&missing).contains("cannot read nowhere.log: No such file"), "{}", said(&missing));
 }
+
+/// Lines of `combined`, a second apart from the beginning of the day.
+fn combined(at: u64, address: &str, peer: &str, target: &str, status: u16) -> String {
+    let (hour, minute, second) = (at / 3600, at / 60 % 60, at % 60);
+    format!(
+        "{address} - {peer} [23/Nov/2026:{hour:02}:{minute:02}:{second:02} +0000] \"GET {target} HTTP/1.1\" {status} 2 \
+         \"-\" \"python-requests/2.28.1\"\n"
+    )
+}
+
+const LOOKUP: &str = "/service/ipbx/json.php/restricted/pbx_services/phonebook?act=search&search=";
+
+#[test]
+fn advice_is_made_of_all_that_a_peer_sent_whatever_is_selected() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut log = String::new();
+    for second in 0..200 {
+        for number in 0..12 {
+            let status = if number < 10 { 200 } else { 429 };
+            log += &combined(
+                second,
+                "192.0.2.1",
+                "nice",
+                &format!("{LOOKUP}x{second}y{number}"),
+                status,
+            );
+        }
+    }
+    for at in 0..24 {
+        log += &combined(at * 3600, "192.0.2.2", "bordeaux", &format!("{LOOKUP}doe"), 200);
+        log += &combined(at * 3600, "198.51.100.7", "-", &format!("{LOOKUP}doe"), 403);
+        log += &combined(
+            at * 3600 + 1,
+            "198.51.100.7",
+            "-",
+            "/service/ipbx/json.php/restricted/pbx_services/phonebook?act=list",
+            429,
+        );
+    }
+    fs::write(directory.path().join("a.log"), log).unwrap();
+    let all = json(directory.path(), &["a.log"]);
+    let limited = &all["limited"][0];
+    assert_eq!(limited["busiest_second"]["count"], 12);
+    assert!(
+        limited["sufficient"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|it| it["per_second"].as_u64().unwrap() >= 10)
+    );
+    let silent = all["silent"].as_array().unwrap();
+    assert_eq!(silent.iter().map(|it| &it["peer"]).collect::<Vec<_>>(), ["nice"]);
+    for words in [["--status", "429"], ["--reason", "rate-limited"], ["--peer", "nice"]] {
+        let some = json(directory.path(), &[&words[..], &["a.log"]].concat());
+        assert_eq!(some["limited"][0]["sufficient"], limited["sufficient"], "{words:?}");
+        assert_eq!(some["limited"][0]["busiest_second"], limited["busiest_second"], "{words:?}");
+        assert_eq!(some["silent"], all["silent"], "{words:?}");
+    }
+    let some = json(directory.path(), &["--peer", "bordeaux", "a.log"]);
+    assert_eq!(some["silent"], serde_json::json!([]), "nobody else is called silent");
+    // A policy is made of all that a stranger asked for, or not at all.
+    assert!(all["unknown"]["callers"][0]["policy"].as_str().unwrap().contains("\"list\""));
+    let some = json(directory.path(), &["--status", "403", "a.log"]);
+    assert_eq!(some["unknown"]["callers"][0]["policy"], Value::Null);
+    assert!(
+        some["input"]["notes"].to_string().contains("No policies are proposed"),
+        "{}",
+        some["input"]
+    );
+}
+
+#[test]
+fn of_xivo_s_own_log_policies_are_made_for_those_who_are_let_in_and_not_for_itself() {
+    let site = Site::new(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n[upstream]\nurl = \"http://192.0.2.9\"\nsource = \"192.0.2.8\"\n",
+        &[("nantes", "hosts = [\"192.0.2.77\"]\ndescription = \"The office at the Loire\"\n")],
+    );
+    let directory = site.main_file().parent().unwrap().to_path_buf();
+    let private = LOOKUP.replace("restricted", "private");
+    let mut log = String::new();
+    for at in 0..50 {
+        log += &combined(at, "192.0.2.1", "-", &format!("{LOOKUP}doe"), 200);
+        log += &combined(at, "127.0.0.1", "-", &format!("{private}doe"), 200);
+        log += &combined(at, "192.0.2.8", "-", &format!("{LOOKUP}doe"), 200);
+        log += &combined(at, "192.0.2.77", "-", &format!("{LOOKUP}doe"), 200);
+        log += &combined(at, "192.0.2.8", "-", &format!("{LOOKUP}doe"), 401);
+        log += &combined(at, "192.0.2.66", "-", &format!("{LOOKUP}doe"), 401);
+    }
+    fs::write(directory.join("xivo.access.log"), log).unwrap();
+    let told = json(&directory, &["xivo.access.log", "--config", "gateway.toml"]);
+    let peers = told["peers"].as_array().unwrap();
+    let of = |name: &str| peers.iter().find(|peer| peer["name"] == name).unwrap();
+    let policy = of("192.0.2.1")["policy"].as_str().unwrap();
+    assert!(policy.contains("hosts = [\"192.0.2.1\"]\nactions = [\"search\"]"), "{policy}");
+    for known in ["127.0.0.1", "192.0.2.8", "192.0.2.77"] {
+        assert_eq!(of(known)["policy"], Value::Null, "{known}");
+    }
+    assert_eq!((&of("127.0.0.1")["private"], &of("192.0.2.1")["private"]), (&50.into(), &0.into()));
+    assert_eq!(of("127.0.0.1")["description"], "this machine itself: its own lookups");
+    assert_eq!(of("192.0.2.8")["description"], "this gateway (`upstream.source`)");
+    let callers = told["unknown"]["callers"].as_array().unwrap();
+    let proposed: Vec<_> =
+        callers.iter().filter(|it| !it["policy"].is_null()).map(|it| &it["address"]).collect();
+    assert_eq!(proposed, ["192.0.2.66"], "the gateway's own source is no peer");
+    // In the gateway's own log the policy says who somebody is.
+    fs::write(
+        directory.join("a.log"),
+        combined(0, "192.0.2.77", "nantes", &format!("{LOOKUP}doe"), 200),
+    )
+    .unwrap();
+    let told = json(&directory, &["a.log", "--config", "gateway.toml"]);
+    assert_eq!(told["peers"][0]["description"], "The office at the Loire");
+    let output = report(&directory, &["a.log", "--config", "gateway.toml"]);
+    assert!(String::from_utf8(output.stdout).unwrap().contains("The office"), "beside the name");
+}
+
+#[test]
+fn the_exit_code_says_if_something_needs_somebody_and_the_time_before_is_compared() {
+    let directory = tempfile::tempdir().unwrap();
+    let lines = |begin: u64, count: u64, status| -> String {
+        (begin..begin + count)
+            .map(|at| combined(at, "192.0.2.1", "nice", &format!("{LOOKUP}doe"), status))
+            .collect()
+    };
+    fs::write(directory.path().join("well.log"), lines(0, 100, 200)).unwrap();
+    fs::write(directory.path().join("ill.log"), lines(0, 100, 200) + &lines(3600, 30, 502))
+        .unwrap();
+    for (log, words, code) in [
+        ("well.log", &["--exit-code"][..], 0),
+        ("ill.log", &["--exit-code"], 1),
+        ("ill.log", &[], 0),
+        ("ill.log", &["--exit-code", "--json"], 1),
+    ] {
+        let output = report(directory.path(), &[&[log], words].concat());
+        assert_eq!(output.status.code(), Some(code), "{log} {words:?}: {}", said(&output));
+    }
+    let hour = ["ill.log", "--since", "2026-11-23T01:00:00Z", "--until", "2026-11-23T02:00:00Z"];
+    let before = &json(directory.path(), &hour)["totals"]["before"];
+    assert_eq!((&before["requests"], &before["failed"]), (&100.into(), &0.into()));
+    assert_eq!(before["begin"], "2026-11-23T00:00:00+00:00");
+    let day = ["ill.log", "--since", "2026-11-23T00:00:00Z", "--until", "2026-11-23T02:00:00Z"];
+    assert_eq!(
+        json(directory.path(), &day)["totals"]["before"],
+        Value::Null,
+        "the log has no time before"
+    );
+}
+
+#[test]
+fn the_terminal_and_the_page_and_the_json_say_the_same_findings_in_the_same_order() {
+    let directory = tempfile::tempdir().unwrap();
+    week::write(&directory.path().join("access.log"));
+    let told = json(directory.path(), &["access.log"]);
+    let text = report(directory.path(), &["access.log", "--all"]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let page = report(directory.path(), &["access.log", "--html", "-"]);
+    let page =
+        String::from_utf8(page.stdout).unwrap().replace("<code>", "`").replace("</code>", "`");
+    let findings = told["findings"].as_array().unwrap();
+    assert!(findings.len() >= 7, "{findings:?}");
+    let mut at = [0, 0];
+    for finding in findings {
+        let said = finding["text"].as_str().unwrap();
+        for (at, form) in at.iter_mut().zip([&text, &page]) {
+            let found = form[*at..].find(said);
+            *at += found.unwrap_or_else(|| panic!("{said}: {form}"));
+        }
+    }
+    assert!(text.contains("… and ") == text.contains("more: --all"), "--all leaves nothing out");
+    assert!(!text.contains("more: --all shows them"));
+}
+
+#[test]
+fn what_the_timer_runs_mails_what_needs_somebody_and_nothing_else() {
+    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/phonebook-gateway-report.service");
+    let unit = fs::read_to_string(unit).unwrap();
+    let begin = unit.find("ExecStart=/bin/sh -c '").unwrap() + "ExecStart=/bin/sh -c '".len();
+    let script = unit[begin..].split('\'').next().unwrap();
+    assert!(!script.replace("$$", "").contains('$'), "systemd would put its own values there");
+    let directory = tempfile::tempdir().unwrap();
+    let program = format!("{} report access.log", env!("CARGO_BIN_EXE_phonebook-gateway"));
+    // As systemd reads it, on a log that is here.
+    let script = script
+        .replace("\\\n", "")
+        .replace("$$", "$")
+        .replace("%%", "%")
+        .replace("/usr/bin/phonebook-gateway report", &program)
+        .replace(" --since 7d", "")
+        .replace("/usr/sbin/sendmail -t", "cat > mail");
+    let mail = || {
+        let _ = fs::remove_file(directory.path().join("mail"));
+        let mut shell = std::process::Command::new("/bin/sh");
+        let status = shell
+            .args(["-c", &script])
+            .current_dir(directory.path())
+            .env("MAILTO", "root")
+            .status();
+        (status.unwrap().code(), fs::read_to_string(directory.path().join("mail")).ok())
+    };
+    let well = combined(0, "192.0.2.1", "nice", &format!("{LOOKUP}doe"), 200);
+    fs::write(directory.path().join("access.log"), &well).unwrap();
+    assert_eq!(mail(), (Some(0), None));
+    week::write(&directory.path().join("access.log"));
+    let (code, text) = mail();
+    let text = text.unwrap();
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("To: root\nSubject: Phonebook of "), "{text}");
+    assert!(text.contains("\n\nPhonebook requests") && text.contains("What needs you"), "{text}");
+    fs::remove_file(directory.path().join("access.log")).unwrap();
+    let (code, text) = mail();
+    assert_eq!(code, Some(3));
+    assert!(text.unwrap().contains("No such file"));
+}

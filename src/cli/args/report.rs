@@ -27,6 +27,10 @@ pub(in crate::cli) struct ReportOptions {
     /// Where the page goes; `-` is the standard output.
     pub(in crate::cli) html: Option<PathBuf>,
     pub(in crate::cli) follow: bool,
+    /// Whether the exit code says if something needs somebody.
+    pub(in crate::cli) exit_code: bool,
+    /// Whether every row is shown.
+    pub(in crate::cli) all: bool,
     /// Without colours.
     pub(in crate::cli) plain: bool,
     /// 0: one for each core.
@@ -44,6 +48,8 @@ const KNOWN: &[&str] = &[
     "json",
     "html",
     "follow",
+    "exit-code",
+    "all",
     "plain",
     "threads",
     "help",
@@ -59,6 +65,8 @@ pub(super) fn report(mut parser: Parser, config: Option<PathBuf>) -> Result<Comm
         json: false,
         html: None,
         follow: false,
+        exit_code: false,
+        all: false,
         plain: false,
         threads: 0,
     };
@@ -80,6 +88,8 @@ pub(super) fn report(mut parser: Parser, config: Option<PathBuf>) -> Result<Comm
             Long("json") => options.json = true,
             Long("html") => options.html = Some(parser.value()?.into()),
             Short('f') | Long("follow") => options.follow = true,
+            Long("exit-code") => options.exit_code = true,
+            Long("all") => options.all = true,
             Long("plain") => options.plain = true,
             Long("threads") => options.threads = parser.value()?.parse()?,
             Short('h') | Long("help") => return Ok(Command::Help(help::REPORT)),
@@ -89,6 +99,8 @@ pub(super) fn report(mut parser: Parser, config: Option<PathBuf>) -> Result<Comm
         }
     }
     options.selection.statuses = statuses(&words)?;
+    let until = options.selection.until.unwrap_or_else(|| now.timestamp().as_second());
+    options.selection.before = options.selection.since.map(|since| since - (until - since).max(0));
     check(&options)?;
     Ok(Command::Report(options))
 }

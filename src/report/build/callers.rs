@@ -176,6 +176,6 @@ fn network(ip: IpAddr) -> Option<IpNet> {
 }
 
 /// So many callers in no policy are listed, and so many networks.
-const MOST: usize = 1000;
+const MOST: usize = 200;
 /// A caller that asks more than this need not ask for lookups most of the time to be taken for a XiVO.
 const MANY: u64 = 1000;

@@ -24,7 +24,7 @@ pub(super) struct Column {
     pub(super) limited: u64,
     pub(super) failed: u64,
     pub(super) left: u64,
-    pub(super) late: u64,
+    pub(super) not_in_time: u64,
 }
 
 impl Column {
@@ -64,7 +64,7 @@ fn column(bucket: &Bucket) -> Column {
         limited: bucket.limited,
         failed: bucket.failed,
         left: bucket.left,
-        late: bucket.late,
+        not_in_time: bucket.not_in_time,
     }
 }
 
@@ -74,7 +74,7 @@ fn add(column: &mut Column, bucket: &Bucket) {
     column.limited += bucket.limited;
     column.failed += bucket.failed;
     column.left += bucket.left;
-    column.late += bucket.late;
+    column.not_in_time += bucket.not_in_time;
 }
 
 /// The least of 1, 2, 4, 6, 8, 10, 20, … that is no less: the top of a scale, which has a whole half from 2 on.
@@ -126,8 +126,14 @@ pub(super) fn layer(page: &mut Markup, class: &'static str, layers: &[(f64, f64)
     page.put("\"/>");
 }
 
-/// A row below a chart that marks each column in which something happened.
-pub(super) fn lane(page: &mut Markup, name: &'static str, class: &'static str, marks: &[u64]) {
+/// A row below a chart that marks each column in which something happened, the higher the more of its requests it
+/// was: one of thousand is a line, and half of them is the whole height.
+pub(super) fn lane(
+    page: &mut Markup,
+    (name, class): (&'static str, &'static str),
+    marks: &[u64],
+    of: &[u64],
+) {
     if marks.iter().all(|mark| *mark == 0) {
         return;
     }
@@ -141,18 +147,15 @@ pub(super) fn lane(page: &mut Markup, name: &'static str, class: &'static str, m
     );
     open(page, marks.len(), "lane", &label);
     page.put("<path class=\"").put(class).put("\" d=\"");
-    for (nth, _) in marks.iter().enumerate().filter(|(_, mark)| **mark > 0) {
+    for (nth, mark) in marks.iter().enumerate().filter(|(_, mark)| **mark > 0) {
+        let share = words::ratio(*mark, of.get(nth).copied().unwrap_or(0));
+        let top = 100.0 - (share * 2.0).sqrt().clamp(0.15, 1.0) * 100.0;
         // At least a hundredth of the width, so that a single hour is seen among many.
         let width = (index(marks.len()) / 100.0).max(1.0);
         let left =
             (index(nth) + 0.5 - width / 2.0).clamp(0.0, (index(marks.len()) - width).max(0.0));
-        page.put("M")
-            .number(left)
-            .put(" 0H")
-            .number(left + width)
-            .put("V100H")
-            .number(left)
-            .put("z");
+        page.put("M").number(left).put(" ").number(top).put("H").number(left + width);
+        page.put("V100H").number(left).put("z");
     }
     page.put("\"/></svg>");
 }

@@ -28,10 +28,32 @@ pub(super) fn card_table(page: &mut Markup, caption: &str, heads: &[&'static str
     page.put("<div class=\"box\"><table class=\"cards\" role=\"table\"><caption>").text(caption);
     page.put("</caption><thead role=\"rowgroup\"><tr role=\"row\">");
     for head in heads {
-        page.put("<th scope=\"col\" role=\"columnheader\">").put(head).put("</th>");
+        let is_number = NUMBERS.contains(head);
+        let class = if is_number { " class=\"n\">" } else { ">" };
+        page.put("<th scope=\"col\" role=\"columnheader\"").put(class).put(head).put("</th>");
     }
     page.put("</tr></thead><tbody role=\"rowgroup\">");
 }
+
+/// Columns whose cells are [`number`] or [`figure`], so that their heads stand above these.
+const NUMBERS: &[&str] = &[
+    "95 of 100 within",
+    "Addresses",
+    "Busiest second",
+    "Failed",
+    "Failed requests",
+    "Lasted",
+    "Lines",
+    "Longest gap before",
+    "Lookups",
+    "Not in time",
+    "Private",
+    "Refused",
+    "Requests",
+    "Silent for",
+    "Terms",
+    "Times",
+];
 
 /// Opens a table of few narrow columns, the first of words and the others of numbers.
 pub(super) fn plain_table(page: &mut Markup, caption: &str, heads: &[&'static str]) {

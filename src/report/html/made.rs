@@ -2,6 +2,7 @@
 
 use super::frame::{self, ROWS};
 use super::markup::Markup;
+use crate::report::findings::{singles, told_apart};
 use crate::report::summary::{ACCURACY, Report};
 use crate::report::words;
 
@@ -24,10 +25,11 @@ pub(super) fn upstream(page: &mut Markup, report: &Report) {
     page.put(".</p>");
     frame::card_table(
         page,
-        "Stretches of failures, none more than five minutes behind another",
+        "Stretches of failures, none more than a minute behind another; the worst first",
         &["Began", "Ended", "Lasted", "Failed requests"],
     );
-    for outage in upstream.outages.iter().rev().take(ROWS) {
+    let (long, single) = told_apart(&upstream.outages);
+    for outage in long.iter().take(ROWS) {
         frame::head(page, &words::minute(outage.begin));
         page.put("</th>");
         frame::moment(page, "Ended", outage.end);
@@ -35,7 +37,10 @@ pub(super) fn upstream(page: &mut Markup, report: &Report) {
         frame::number(page, "Failed requests", outage.failed);
         page.put("</tr>");
     }
-    frame::end_table(page, upstream.outages.len(), ROWS);
+    frame::end_table(page, long.len(), ROWS);
+    if let Some(text) = singles(&single) {
+        page.put("<p>").text(&text).put("</p>");
+    }
     frame::close(page);
 }
 
@@ -106,9 +111,14 @@ pub(super) fn how(page: &mut Markup, report: &Report) {
         "distinct address",
         "distinct addresses",
     ));
-    page.put(", ")
-        .text(&words::plural(report.totals.terms, "distinct term", "distinct terms"))
-        .put(". ");
+    page.put(", ").text(&words::plural(report.totals.terms, "distinct term", "distinct terms"));
+    match report.totals.persons {
+        Some(persons) => page
+            .put(", by which about ")
+            .text(&words::plural(persons, "person was", "persons were"))
+            .put(" looked for (what was typed on the way to a longer term counts once). "),
+        None => page.put("; how many persons were looked for only whole terms tell. "),
+    };
     page.whole(ACCURACY).put("</p>");
     frame::close(page);
 }

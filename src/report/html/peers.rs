@@ -27,8 +27,8 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
             "Over time",
             "Refused",
             "Failed",
-            "p95",
-            "Late",
+            "95 of 100 within",
+            "Not in time",
             "Terms",
             "Last asked",
         ],
@@ -50,6 +50,9 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
 
 fn row(page: &mut Markup, peer: &Peer, most: u64, all: u64) {
     frame::head(page, &peer.name);
+    if let Some(description) = &peer.description {
+        page.put("<span class=\"example muted\"><bdi>").text(description).put("</bdi></span>");
+    }
     page.put("</th>");
     page.put("<td role=\"cell\" class=\"n\" data-label=\"Requests\"><div>").count(peer.requests);
     page.put(" <span class=\"muted\">").text(&words::percent(peer.requests, all)).put("</span>");
@@ -61,15 +64,10 @@ fn row(page: &mut Markup, peer: &Peer, most: u64, all: u64) {
     frame::number(page, "Refused", peer.refused);
     frame::number(page, "Failed", peer.failed);
     match &peer.answer_times {
-        Some(times) => {
-            frame::figure(page, "p95", &words::milliseconds(times.p95));
-            frame::number(page, "Late", times.late);
-        }
-        None => {
-            frame::figure(page, "p95", "–");
-            frame::figure(page, "Late", "–");
-        }
+        Some(times) => frame::figure(page, "95 of 100 within", &words::milliseconds(times.p95)),
+        None => frame::figure(page, "95 of 100 within", "–"),
     }
+    frame::number(page, "Not in time", peer.not_in_time.total);
     frame::number(page, "Terms", peer.terms);
     frame::moment(page, "Last asked", peer.last);
     page.put("</tr>");
@@ -92,6 +90,17 @@ fn details(page: &mut Markup, peer: &Peer) {
         .map(|a| format!("{} {}", a.value, words::count(a.count)))
         .collect();
     entry("Asked for", actions.join(", "));
+    if peer.private > 0 {
+        entry("On `private`", words::count(peer.private));
+    }
+    if let Some(persons) = peer.persons {
+        entry("Looked for", format!("about {}", words::plural(persons, "person", "persons")));
+    }
+    if let Some(longest) = peer.repeats.as_ref().and_then(|repeats| repeats.within.last()) {
+        let share =
+            words::percent(longest.same_peer, peer.repeats.as_ref().map_or(0, |it| it.lookups));
+        entry("Asked again", format!("{share} within {}", words::duration(longest.seconds.into())));
+    }
     entry("Addresses", words::count(peer.addresses));
     if let Some(busiest) = &peer.terms_per_hour {
         let when = words::minute(busiest.begin);
@@ -100,7 +109,9 @@ fn details(page: &mut Markup, peer: &Peer) {
     if let Some(times) = &peer.answer_times {
         let [p50, p95, p99, max] =
             [times.p50, times.p95, times.p99, times.max].map(words::milliseconds);
-        entry("Answer times", format!("p50 {p50}, p95 {p95}, p99 {p99}, slowest {max}"));
+        let text =
+            format!("half within {p50}, 95 of 100 within {p95}, 99 within {p99}, slowest {max}");
+        entry("Answer times", text);
     }
     entry("Sent", words::bytes(peer.body_bytes));
     let busiest = peer.hour_of_day.iter().enumerate().max_by_key(|(_, count)| **count);

@@ -16,7 +16,7 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
     frame::card_table(
         page,
         "Why requests were refused or failed; most frequent first",
-        &["Reason", "Times", "Whom it met", "What mends it", "Last"],
+        &["Reason", "Times", "Who was refused", "What to do", "Last"],
     );
     let most = report.refusals.iter().map(|refused| refused.count).max().unwrap_or(0);
     for refused in report.refusals.iter().take(ROWS) {
@@ -26,6 +26,9 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
     frame::close(page);
 }
 
+/// How many callers of a reason are shown.
+const CALLERS: usize = 5;
+
 fn row(page: &mut Markup, refused: &Refused, most: u64) {
     frame::head(page, &refused.reason);
     for status in &refused.statuses {
@@ -34,15 +37,19 @@ fn row(page: &mut Markup, refused: &Refused, most: u64) {
     page.put("</th><td role=\"cell\" class=\"n\" data-label=\"Times\"><div>").count(refused.count);
     chart::bar(page, "refused", words::ratio(refused.count, most));
     frame::end_cell(page);
-    frame::cell(page, "Whom it met");
-    for caller in refused.callers.iter().take(5) {
+    frame::cell(page, "Who was refused");
+    for caller in refused.callers.iter().take(CALLERS) {
         page.put("<span class=\"who\"><bdi>")
             .text(frame::caller(&caller.value))
             .put("</bdi> <span class=\"muted\">");
         page.count(caller.count).put("</span></span> ");
     }
+    let all = refused.callers.len() as u64 + refused.callers_left_out;
+    if all > CALLERS as u64 {
+        page.put("<span class=\"who muted\">and ").count(all - CALLERS as u64).put(" more</span>");
+    }
     frame::end_cell(page);
-    page.put("<td role=\"cell\" class=\"wide\" data-label=\"What mends it\"><div>")
+    page.put("<td role=\"cell\" class=\"wide\" data-label=\"What to do\"><div>")
         .prose(&refused.mend);
     if let Some(example) = &refused.example {
         page.put("<code class=\"example\">").text(example).put("</code>");

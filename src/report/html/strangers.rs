@@ -20,11 +20,45 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
         "The busiest unknown callers",
         &["Address", "Requests", "Lookups", "Private", "Calls itself", "Last", "Policy"],
     );
-    for caller in unknown.callers.iter().take(ROWS) {
+    let alone = unknown.alone();
+    for caller in alone.iter().take(ROWS) {
         row(page, caller);
     }
-    frame::end_table(page, unknown.callers.len(), ROWS);
+    frame::end_table(page, alone.len(), ROWS);
+    if unknown.callers_left_out > 0 {
+        let text = format!(
+            "Of {} addresses only the busiest {} are listed, here and in the JSON.",
+            words::count(unknown.addresses),
+            words::count(unknown.callers.len() as u64)
+        );
+        page.put("<p class=\"muted\">").text(&text).put("</p>");
+    }
+    networks(page, report);
     frame::close(page);
+}
+
+/// Networks that scanners come from.
+fn networks(page: &mut Markup, report: &Report) {
+    let networks = &report.unknown.networks;
+    if networks.is_empty() {
+        return;
+    }
+    frame::card_table(
+        page,
+        "Networks with several callers that do not ask as a XiVO does",
+        &["Network", "Addresses", "Requests", "Lookups", "First", "Last"],
+    );
+    for network in networks.iter().take(ROWS) {
+        frame::head(page, &network.network);
+        page.put("</th>");
+        frame::number(page, "Addresses", network.addresses);
+        frame::number(page, "Requests", network.requests);
+        frame::number(page, "Lookups", network.lookups);
+        frame::moment(page, "First", network.first);
+        frame::moment(page, "Last", network.last);
+        page.put("</tr>");
+    }
+    frame::end_table(page, networks.len(), ROWS);
 }
 
 fn row(page: &mut Markup, caller: &Stranger) {
@@ -102,7 +136,7 @@ pub(super) fn silent(page: &mut Markup, report: &Report) {
 pub(super) fn did(kind: HarvestKind) -> &'static str {
     match kind {
         HarvestKind::Alphabetical => "went through the alphabet",
-        HarvestKind::Volume => "asked for more terms than people type",
+        HarvestKind::Volume => "searched for many more terms than is usual at that time",
     }
 }
 

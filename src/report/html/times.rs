@@ -3,16 +3,18 @@
 use super::chart;
 use super::frame;
 use super::markup::Markup;
+use crate::report::findings;
 use crate::report::summary::{AnswerTimes, HISTOGRAM, Report};
 use crate::report::words;
 
 /// The gateway's answers, and beside them XiVO's own.
 pub(super) fn section(page: &mut Markup, report: &Report) {
     frame::open(page, "answer-times", "Answer times");
+    page.put("<p>").text(&findings::not_in_time(&report.totals.not_in_time)).put("</p>");
     page.put("<div class=\"pair\">");
     let mut any = false;
     for (title, times) in [
-        ("The gateway's answers", report.answer_times.as_ref()),
+        ("Answers for which XiVO was asked", report.answer_times.as_ref()),
         ("Of these, XiVO's own time", report.upstream.answer_times.as_ref()),
     ] {
         if let Some(times) = times.filter(|times| times.count > 0) {
@@ -27,6 +29,34 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
             "The logs do not say how long answers took (<code>$request_time</code>).",
         );
     }
+    frame::close(page);
+}
+
+/// What a cache would have answered.
+pub(super) fn repeats(page: &mut Markup, report: &Report) {
+    frame::open(page, "repeats", "What a cache would have answered");
+    let Some(repeats) = &report.repeats else {
+        frame::nothing(page, "The logs do not say what was asked for.");
+        return frame::close(page);
+    };
+    frame::plain_table(
+        page,
+        "Lookups that were asked for already, and answered, so shortly before",
+        &["An answer is good for", "One cache for all", "Share", "Each peer its own", "Share"],
+    );
+    for within in &repeats.within {
+        page.put("<tr><th scope=\"row\">")
+            .text(&words::duration(within.seconds.into()))
+            .put("</th>");
+        for part in [within.any_peer, within.same_peer] {
+            page.put("<td class=\"n\">").count(part).put("</td><td class=\"n\">");
+            page.text(&words::percent(part, repeats.lookups)).put("</td>");
+        }
+        page.put("</tr>");
+    }
+    page.put("</tbody></table></div><p class=\"muted\">")
+        .text(&findings::under_way(repeats))
+        .put("</p>");
     frame::close(page);
 }
 
@@ -52,7 +82,7 @@ fn panel(page: &mut Markup, title: &'static str, times: &AnswerTimes) {
     for (nth, count) in times.histogram.iter().enumerate() {
         let late = HISTOGRAM.get(nth).is_none_or(|bound| *bound > 1000);
         if HISTOGRAM.get(nth) == Some(&2000) {
-            page.put("<tr class=\"mark\"><td colspan=\"3\">1 s: a XiVO that asks gives up here</td></tr>");
+            page.put("<tr class=\"mark\"><td colspan=\"3\">1 s: caller ID is not waited for longer; a search by text until 2.9 s</td></tr>");
         }
         page.put("<tr><th scope=\"row\">");
         match HISTOGRAM.get(nth) {

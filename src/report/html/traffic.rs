@@ -22,9 +22,10 @@ pub(super) fn over_time(page: &mut Markup, report: &Report) {
     plot(page, &columns, &each);
     times(page, &columns);
     let lane = |of: fn(&Column) -> u64| columns.iter().map(of).collect::<Vec<_>>();
-    chart::lane(page, "Limited", "refused", &lane(|c| c.limited));
-    chart::lane(page, "Failed", "failed", &lane(|c| c.failed));
-    chart::lane(page, "Late", "late", &lane(|c| c.late));
+    let all = lane(|c| c.requests);
+    chart::lane(page, ("Limited", "refused"), &lane(|c| c.limited), &all);
+    chart::lane(page, ("Failed", "failed"), &lane(|c| c.failed), &all);
+    chart::lane(page, ("Not in time", "late"), &lane(|c| c.not_in_time), &all);
     page.put("</div>");
     table(page, &columns, &each);
     frame::close(page);
@@ -56,9 +57,11 @@ fn plot(page: &mut Markup, columns: &[Column], each: &str) {
             .whole_number(nth as u64);
         page.put("\"><title>").text(&words::minute(column.begin)).put(": ");
         page.text(&words::plural(column.requests, "request", "requests"));
-        for (count, what) in
-            [(column.refused, " refused"), (column.failed, " failed"), (column.late, " late")]
-        {
+        for (count, what) in [
+            (column.refused, " refused"),
+            (column.failed, " failed"),
+            (column.not_in_time, " not in time"),
+        ] {
             if count > 0 {
                 page.put(", ").count(count).put(what);
             }
@@ -105,11 +108,11 @@ fn table(page: &mut Markup, columns: &[Column], each: &str) {
     frame::plain_table(
         page,
         &format!("Requests in each {each}"),
-        &["Begin", "Requests", "Refused", "Failed", "Late"],
+        &["Begin", "Requests", "Refused", "Failed", "Not in time"],
     );
     for column in columns {
         page.put("<tr><th scope=\"row\">").text(&words::minute(column.begin)).put("</th>");
-        for figure in [column.requests, column.refused, column.failed, column.late] {
+        for figure in [column.requests, column.refused, column.failed, column.not_in_time] {
             page.put("<td class=\"n\">").count(figure).put("</td>");
         }
         page.put("</tr>");

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use crate::report::entry::Entry;
-use crate::report::patience::{Overdue, overdue, reached_xivo};
-use crate::report::sketch::is_late;
+use crate::report::patience::{Overdue, Patience};
 use crate::report::time::{HOUR, LineTime};
 
 /// Figures that every row of the report has.
@@ -32,17 +31,15 @@ pub(in crate::report) struct Counts {
 
 impl Counts {
     #[inline]
-    pub(in crate::report) fn count(&mut self, entry: &Entry<'_>) {
+    pub(in crate::report) fn count(&mut self, entry: &Entry<'_>, patience: Patience) {
         self.requests += 1;
         self.body_bytes = self.body_bytes.saturating_add(entry.body_bytes);
-        self.asked += u64::from(reached_xivo(entry));
-        if entry.request_time.is_some_and(is_late) {
-            self.late += 1;
-            match overdue(entry) {
-                Some(Overdue::Text) => self.overdue[0] += 1,
-                Some(Overdue::Number) => self.overdue[1] += 1,
-                None => {}
-            }
+        self.asked += u64::from(patience.reached_xivo);
+        self.late += u64::from(patience.is_late);
+        match patience.overdue {
+            Some(Overdue::Text) => self.overdue[0] += 1,
+            Some(Overdue::Number) => self.overdue[1] += 1,
+            None => {}
         }
         match entry.status {
             ..400 => self.answered += 1,

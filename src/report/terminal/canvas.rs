@@ -35,8 +35,9 @@ impl Canvas {
         self.screen.width
     }
 
-    pub(super) fn unicode(&self) -> bool {
-        self.screen.unicode
+    /// How many rows of a list are shown, where `usual` fit well.
+    pub(super) fn rows(&self, usual: usize) -> usize {
+        if self.screen.all { usize::MAX } else { usual }
     }
 
     pub(super) fn finish(self) -> String {
@@ -171,7 +172,7 @@ impl Canvas {
     /// What is left out of a list.
     pub(super) fn more(&mut self, all: usize, shown: usize) {
         if all > shown {
-            let text = format!("... and {} more: --json has all of them", all - shown);
+            let text = format!("... and {} more: --all shows them", all - shown);
             self.paragraph("", &text);
         }
     }
@@ -191,12 +192,20 @@ impl Canvas {
         "█".repeat(full) + rest
     }
 
-    /// Two bars behind one another: what is well, and what is not.
-    pub(super) fn split_bar(&self, part: u64, bad: u64, whole: u64, columns: usize) -> String {
-        let all = share(part, whole, columns).max(usize::from(part > 0));
-        let bad = share(bad, part, all).max(usize::from(bad > 0)).min(all);
-        let (good, other) = if self.screen.unicode { ("█", "░") } else { ("#", ".") };
-        good.repeat(all - bad) + &other.repeat(bad)
+    /// Three bars behind one another: what is well, what was refused, and what failed. They are as long as their
+    /// shares: one failure of many does not show, and its figure does.
+    pub(super) fn split_bar(&self, row: [u64; 3], whole: u64, columns: usize) -> String {
+        let [all, refused, failed] = row;
+        let length = share(all, whole, columns).max(usize::from(all > 0));
+        let refused = share(refused, all, length);
+        let failed = share(failed, all, length).min(length - refused);
+        let [well, other, bad] = self.shades();
+        well.repeat(length - refused - failed) + &other.repeat(refused) + &bad.repeat(failed)
+    }
+
+    /// What is well, what was refused, and what failed.
+    pub(super) fn shades(&self) -> [&'static str; 3] {
+        if self.screen.unicode { ["█", "░", "▒"] } else { ["#", ".", "x"] }
     }
 
     /// One character for each figure.
@@ -234,7 +243,7 @@ impl Canvas {
 /// `text` with everything escaped that is not printable and one column wide: control characters,
 /// terminal sequences, marks, directions, and letters of scripts whose width depends on the terminal.
 pub(super) fn safe(text: &str) -> String {
-    let is_shown = |c: char| matches!(c, ' '..='~' | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{24f}' | '…' | '▁'..='█' | '▉'..='▏' | '░');
+    let is_shown = |c: char| matches!(c, ' '..='~' | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{24f}' | '…' | '▁'..='█' | '▉'..='▏' | '░' | '▒');
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         match is_shown(c) {
             true => out.push(c),

@@ -1,9 +1,13 @@
 //! The tables of a report.
 
 use super::canvas::{Align, Canvas};
-use crate::report::findings::{needs_somebody, sentence};
+use crate::report::findings::{
+    needs_somebody, not_in_time, sentence, singles, told_apart, under_way,
+};
 use crate::report::summary::{Bucket, Peer, Report};
-use crate::report::words::{count, histogram_label, milliseconds, percent, period, plural, rate};
+use crate::report::words::{
+    between, count, duration, histogram_label, milliseconds, percent, period, plural, rate,
+};
 
 use Align::{Left, Right};
 
@@ -27,28 +31,30 @@ pub(super) fn buckets(report: &Report, canvas: &mut Canvas) {
         (_, 0) => format!("{} days", hours / 24),
         _ => format!("{hours} hours"),
     };
-    let bad = |bucket: &Bucket| bucket.refused + bucket.failed;
-    let form = if hours.is_multiple_of(24) { "%Y-%m-%d" } else { "%m-%d %H:%M" };
+    let form = if hours.is_multiple_of(24) { "%a %Y-%m-%d" } else { "%a %m-%d %H:%M" };
     // A row begins at a multiple of its length by the log's own clock.
     let length = i64::try_from(hours * 3600).unwrap_or(i64::MAX).max(1);
     let row_of = |it: &Bucket| (it.begin.unix + i64::from(it.begin.offset) * 60).div_euclid(length);
     let rows = list.chunk_by(|a, b| row_of(a) == row_of(b));
-    let folded: Vec<(String, u64, u64)> = rows
+    let folded: Vec<(String, [u64; 3])> = rows
         .filter_map(|row| {
             let begin = row.first()?.begin.format(form);
-            Some((begin, row.iter().map(|it| it.requests).sum(), row.iter().map(bad).sum()))
+            let sum = |of: fn(&Bucket) -> u64| row.iter().map(of).sum();
+            Some((begin, [sum(|it| it.requests), sum(|it| it.refused), sum(|it| it.failed)]))
         })
         .collect();
-    let most = folded.iter().map(|(_, requests, _)| *requests).max().unwrap_or(0);
+    let most = folded.iter().map(|(_, [requests, ..])| *requests).max().unwrap_or(0);
     canvas.heading(&format!("Requests, each {unit}"));
-    let shade = if canvas.unicode() { "░" } else { "." };
-    let mut rows = vec![row(&["from", "requests", "bad", &format!("({shade} refused or failed)")])];
-    let room = canvas.width().saturating_sub(36).clamp(8, 60);
-    for (begin, requests, bad) in &folded {
-        let bar = canvas.split_bar(*requests, *bad, most, room);
-        rows.push(vec![begin.clone(), count(*requests), count(*bad), bar]);
+    let [_, refused, failed] = canvas.shades();
+    let legend = format!("({refused} refused, {failed} failed)");
+    let mut rows = vec![row(&["from", "requests", "refused", "failed", &legend])];
+    let room = canvas.width().saturating_sub(46).clamp(8, 60);
+    for (begin, figures) in &folded {
+        let bar = canvas.split_bar(*figures, most, room);
+        let [requests, refused, failed] = figures.map(count);
+        rows.push(vec![begin.clone(), requests, refused, failed, bar]);
     }
-    canvas.table(&[Left, Right, Right, Left], &rows);
+    canvas.table(&[Left, Right, Right, Right, Left], &rows);
 }
 
 /// Who looked up how much.
@@ -65,15 +71,21 @@ pub(super) fn peers(report: &Report, canvas: &mut Canvas) {
     let columns: Vec<&PeerColumn> = columns.collect();
     let head = std::iter::once("peer").chain(columns.iter().map(|column| column.head));
     let mut rows = vec![head.map(str::to_owned).collect::<Vec<_>>()];
-    for peer in report.peers.iter().take(ROWS) {
+    for peer in report.peers.iter().take(canvas.rows(ROWS)) {
         let figures = columns
             .iter()
             .map(|column| (column.figure)(peer).map_or_else(|| "-".to_owned(), count));
-        rows.push(std::iter::once(peer.name.clone()).chain(figures).collect());
+        let name = match &peer.description {
+            Some(description) => format!("{} ({description})", peer.name),
+            None => peer.name.clone(),
+        };
+        rows.push(std::iter::once(name).chain(figures).collect());
     }
     let align = std::iter::once(Left).chain(columns.iter().map(|_| Right));
     canvas.table(&align.collect::<Vec<_>>(), &rows);
-    canvas.more(report.peers.len(), ROWS);
+    canvas.more(report.peers.len(), canvas.rows(ROWS));
+    canvas.paragraph("", "late: not answered in time, see answer times; p50, p95, p99: milliseconds within which so many of \
+                          100 were answered that XiVO was asked for.");
 }
 
 /// A column of the peers' table.
@@ -94,8 +106,8 @@ const PEER_COLUMNS: [PeerColumn; 10] = [
     column("most/h", 100, |peer| Some(peer.terms_per_hour.as_ref()?.count)),
     time("p50", 72, |peer| Some(peer.answer_times.as_ref()?.p50)),
     time("p95", 0, |peer| Some(peer.answer_times.as_ref()?.p95)),
-    time("p99 ms", 72, |peer| Some(peer.answer_times.as_ref()?.p99)),
-    time("> 1 s", 60, |peer| Some(peer.answer_times.as_ref()?.late)),
+    time("p99", 72, |peer| Some(peer.answer_times.as_ref()?.p99)),
+    column("late", 60, |peer| Some(peer.not_in_time.total)),
 ];
 
 const fn column(head: &'static str, width: usize, figure: fn(&Peer) -> Option<u64>) -> PeerColumn {
@@ -121,7 +133,7 @@ pub(super) fn refusals(report: &Report, canvas: &mut Canvas) {
                     $reason. The format `gateway` has it.";
         canvas.paragraph("", text);
     }
-    for refused in report.refusals.iter().take(ROWS) {
+    for refused in report.refusals.iter().take(canvas.rows(ROWS)) {
         if !needs_somebody(refused) {
             canvas.paragraph("  ", &format!("{}: {}", refused.reason, refused.mend));
         }
@@ -134,22 +146,27 @@ pub(super) fn refusals_short(report: &Report, canvas: &mut Canvas) {
         return;
     }
     canvas.heading("Refused or failed, and why");
-    let mut rows = vec![row(&["reason", "status", "times", "last", "whom most"])];
-    for refused in report.refusals.iter().take(ROWS) {
+    let mut rows = vec![row(&["reason", "status", "times", "last", "mostly"])];
+    for refused in report.refusals.iter().take(canvas.rows(ROWS)) {
         let statuses: Vec<String> = refused.statuses.iter().map(u16::to_string).collect();
         let callers = refused.callers.iter().take(2);
         let callers: Vec<String> =
-            callers.map(|caller| format!("{} {}", caller.value, count(caller.count))).collect();
+            callers.map(|it| format!("{} {}", caller(&it.value), count(it.count))).collect();
         rows.push(vec![
             refused.reason.clone(),
             statuses.join(" "),
             count(refused.count),
-            refused.last.format("%m-%d %H:%M"),
+            refused.last.format("%a %m-%d %H:%M"),
             callers.join(", "),
         ]);
     }
     canvas.table(&[Left, Left, Right, Left, Left], &rows);
-    canvas.more(report.refusals.len(), ROWS);
+    canvas.more(report.refusals.len(), canvas.rows(ROWS));
+}
+
+/// A caller's name, or what stands for everybody in no policy.
+fn caller(name: &str) -> &str {
+    if name == "-" { "unknown callers" } else { name }
 }
 
 /// Who was limited, and what would have sufficed.
@@ -159,7 +176,7 @@ pub(super) fn limited(report: &Report, canvas: &mut Canvas) {
     }
     canvas.heading("Limited");
     let mut rows = vec![row(&["peer", "limit", "times", "busiest second", "would have sufficed"])];
-    for limited in report.limited.iter().take(ROWS) {
+    for limited in report.limited.iter().take(canvas.rows(ROWS)) {
         let quotas = limited.sufficient.iter().take(3);
         let quotas: Vec<String> =
             quotas.map(|quota| format!("{}/s burst {}", quota.per_second, quota.burst)).collect();
@@ -177,8 +194,8 @@ pub(super) fn limited(report: &Report, canvas: &mut Canvas) {
         ]);
     }
     canvas.table(&[Left, Left, Right, Left, Left], &rows);
-    canvas.more(report.limited.len(), ROWS);
-    for limited in report.limited.iter().take(ROWS) {
+    canvas.more(report.limited.len(), canvas.rows(ROWS));
+    for limited in report.limited.iter().take(canvas.rows(ROWS)) {
         if let Some(present) = limited.present {
             canvas.paragraph("", &format!("{} has now {}", limited.peer, rate(present)));
         }
@@ -190,22 +207,22 @@ pub(super) fn answer_times(report: &Report, canvas: &mut Canvas) {
     let Some(times) = &report.answer_times else {
         canvas.heading("Answer times");
         let text = "The log has no $request_time; the format `gateway` has it.";
-        return canvas.paragraph("", text);
+        canvas.paragraph("", text);
+        return canvas.paragraph("", &not_in_time(&report.totals.not_in_time));
     };
     canvas.heading("Answer times");
     let mut text = format!(
-        "half within {} · 95 of 100 within {} · 99 of 100 within {} · the slowest {} · later than 1 s: {} ({})",
+        "of what XiVO was asked for: half within {} · 95 of 100 within {} · 99 of 100 within {} · the slowest {}",
         milliseconds(times.p50),
         milliseconds(times.p95),
         milliseconds(times.p99),
-        milliseconds(times.max),
-        count(times.late),
-        percent(times.late, times.count)
+        milliseconds(times.max)
     );
     if let Some(upstream) = &report.upstream.answer_times {
         text += &format!(" · of this XiVO's: 99 of 100 within {}", milliseconds(upstream.p99));
     }
     canvas.paragraph("", &text);
+    canvas.paragraph("", &not_in_time(&report.totals.not_in_time));
     let first = times.histogram.iter().position(|count| *count > 0).unwrap_or(0);
     let last = times.histogram.iter().rposition(|count| *count > 0).unwrap_or(0);
     let most = times.histogram.iter().copied().max().unwrap_or(0);
@@ -216,6 +233,20 @@ pub(super) fn answer_times(report: &Report, canvas: &mut Canvas) {
         rows.push(vec![histogram_label(index), count(figure), canvas.bar(figure, most, room)]);
     }
     canvas.table(&[Left, Right, Left], &rows);
+}
+
+/// What a cache would have answered.
+pub(super) fn repeats(report: &Report, canvas: &mut Canvas) {
+    let Some(repeats) = &report.repeats else { return };
+    canvas.heading("What a cache would have answered");
+    let mut rows = vec![row(&["good for", "one for all", "each its own"])];
+    for within in &repeats.within {
+        let cell = |part| format!("{} ({})", count(part), percent(part, repeats.lookups));
+        let good = duration(within.seconds.into());
+        rows.push(vec![good, cell(within.any_peer), cell(within.same_peer)]);
+    }
+    canvas.table(&[Right, Right, Right], &rows);
+    canvas.paragraph("", &under_way(repeats));
 }
 
 /// Callers in no policy.
@@ -232,7 +263,8 @@ pub(super) fn unknown(report: &Report, canvas: &mut Canvas) {
     );
     canvas.paragraph("", &text);
     let mut rows = vec![row(&["address", "requests", "lookups", "last", "calls itself"])];
-    for caller in unknown.callers.iter().take(ROWS) {
+    let alone = unknown.alone();
+    for caller in alone.iter().take(canvas.rows(ROWS)) {
         let requests = match caller.error {
             0 => count(caller.requests),
             error => format!("{} (-{})", count(caller.requests), count(error)),
@@ -243,11 +275,20 @@ pub(super) fn unknown(report: &Report, canvas: &mut Canvas) {
             None => agent.to_owned(),
         };
         let agent: String = agent.chars().take(60).collect();
-        let last = caller.last.format("%m-%d %H:%M");
+        let last = caller.last.format("%a %m-%d %H:%M");
         rows.push(vec![caller.address.clone(), requests, count(caller.lookups), last, agent]);
     }
     canvas.table(&[Left, Right, Right, Left, Left], &rows);
-    canvas.more(unknown.callers.len(), ROWS);
+    canvas.more(alone.len(), canvas.rows(ROWS));
+    if unknown.callers_left_out > 0 {
+        let text = format!(
+            "Of {} addresses only the busiest {} are listed, here and in the JSON.",
+            count(unknown.addresses),
+            count(unknown.callers.len() as u64)
+        );
+        canvas.paragraph("", &text);
+    }
+    networks(report, canvas);
 }
 
 /// Signs that somebody reads the phonebook out.
@@ -256,32 +297,59 @@ pub(super) fn harvests(report: &Report, canvas: &mut Canvas) {
         return;
     }
     canvas.heading("Harvests");
-    for harvest in report.harvests.iter().take(ROWS) {
+    for harvest in report.harvests.iter().take(canvas.rows(ROWS)) {
         canvas.paragraph("* ", &sentence(harvest));
     }
-    canvas.more(report.harvests.len(), ROWS);
+    canvas.more(report.harvests.len(), canvas.rows(ROWS));
+}
+
+/// Networks that scanners come from.
+fn networks(report: &Report, canvas: &mut Canvas) {
+    let networks = &report.unknown.networks;
+    if networks.is_empty() {
+        return;
+    }
+    canvas.paragraph("", "Networks with several of these that do not ask as a XiVO does:");
+    let mut rows = vec![row(&["network", "addresses", "requests", "lookups", "last"])];
+    for network in networks.iter().take(canvas.rows(ROWS)) {
+        rows.push(vec![
+            network.network.clone(),
+            count(network.addresses),
+            count(network.requests),
+            count(network.lookups),
+            network.last.format("%a %m-%d %H:%M"),
+        ]);
+    }
+    canvas.table(&[Left, Right, Right, Right, Left], &rows);
+    canvas.more(networks.len(), canvas.rows(ROWS));
 }
 
 /// XiVO's failures.
 pub(super) fn outages(report: &Report, canvas: &mut Canvas) {
-    let outages = &report.upstream.outages;
-    if outages.is_empty() {
+    let (long, single) = told_apart(&report.upstream.outages);
+    if long.is_empty() && single.is_empty() {
         return;
     }
-    canvas.heading("When XiVO failed");
-    let mut rows = vec![row(&["when", "failed requests"])];
-    for outage in outages.iter().rev().take(ROWS) {
-        rows.push(vec![period(outage.begin, outage.end), count(outage.failed)]);
+    canvas.heading("When XiVO failed, the worst first");
+    if !long.is_empty() {
+        let mut rows = vec![row(&["failed requests", "within", "when"])];
+        for outage in long.iter().take(canvas.rows(ROWS)) {
+            let within = between(outage.begin, outage.end);
+            rows.push(vec![count(outage.failed), within, period(outage.begin, outage.end)]);
+        }
+        canvas.table(&[Right, Right, Left], &rows);
+        canvas.more(long.len(), canvas.rows(ROWS));
     }
-    canvas.table(&[Left, Right], &rows);
-    canvas.more(outages.len(), ROWS);
+    if let Some(text) = singles(&single) {
+        canvas.paragraph("", &text);
+    }
 }
 
 /// What was read, and what was not.
 pub(super) fn input(report: &Report, canvas: &mut Canvas) {
     let input = &report.input;
     canvas.heading("What was read");
-    for file in input.files.iter().take(ROWS) {
+    for file in input.files.iter().take(canvas.rows(ROWS)) {
         let format = match &*file.format {
             "" => String::new(),
             format => format!(" in the format {format}"),
@@ -289,7 +357,7 @@ pub(super) fn input(report: &Report, canvas: &mut Canvas) {
         let text = format!("{}: {}{format}", file.name, plural(file.lines, "line", "lines"));
         canvas.paragraph("", &text);
     }
-    canvas.more(input.files.len(), ROWS);
+    canvas.more(input.files.len(), canvas.rows(ROWS));
     if input.filtered > 0 {
         let text = format!("{} were not asked for.", plural(input.filtered, "line", "lines"));
         canvas.paragraph("", &text);

@@ -2,7 +2,7 @@ use super::*;
 use crate::report::summary::sample;
 
 const RECENT: Recent = Recent { seconds: 60, requests: 1200, refused: 3, failed: 0 };
-const PLAIN: Screen = Screen { width: 80, colour: false, unicode: true };
+const PLAIN: Screen = Screen { width: 80, colour: false, unicode: true, all: false };
 
 /// Of `text` whatever is a colour taken away.
 fn without_colour(text: &str) -> String {
@@ -15,7 +15,7 @@ fn without_colour(text: &str) -> String {
 fn no_line_is_wider_than_the_screen_or_ends_in_blanks() {
     for width in [40, 60, 80, 120, 200] {
         for unicode in [false, true] {
-            let screen = Screen { width, colour: false, unicode };
+            let screen = Screen { width, unicode, ..PLAIN };
             for report in [sample::report(), sample::empty()] {
                 for text in
                     [render(&report, &screen), live(&report, Recent::default(), &screen, 30)]

@@ -1,9 +1,11 @@
 use super::*;
 use crate::report::formats::Formats;
 use crate::report::input::lines;
+use crate::report::patience::Patience;
 use crate::report::read::line::Line;
 use crate::report::run::{Ledger, Worker};
 use crate::report::select::Selection;
+use crate::report::stretch::Asked;
 use crate::report::tally::ThingHasher;
 
 /// What lines tell, handed over in these blocks.
@@ -125,7 +127,8 @@ fn more_than_there_is_room_for_is_looked_at_by_and_by_and_what_comes_too_late_is
         let mut stretch = Stretch::default();
         let mut entry = entry;
         entry.time.unix += hour * HOUR;
-        (0..count).for_each(|_| stretch.ask(0, &entry, true, &ThingHasher::default()));
+        let asked = Asked { patience: Patience::of(&entry), is_chosen: true };
+        (0..count).for_each(|_| stretch.ask(0, &entry, asked, &ThingHasher::default()));
         timeline.append(&mut stretch, &[0], std::iter::once(&name));
         (timeline.late, timeline.waiting)
     };
