@@ -58,7 +58,7 @@ pub(super) fn run(options: &ReportOptions) -> Exit {
     if failed {
         return Exit::Failed;
     }
-    if options.exit_code && !report.needs_nobody() {
+    if options.exit_code && report.calls_for_somebody() {
         return Exit::Findings;
     }
     Exit::Well

@@ -230,6 +230,7 @@ impl Ledger {
             reasons_inferred: 0,
             configuration: None,
             findings: Vec::new(),
+            lacking: 0,
             notes: Vec::new(),
         };
         Self {
@@ -264,7 +265,7 @@ impl Ledger {
         let mut failures = self.failures.clone();
         failures.sort();
         input.notes.extend(failures.into_iter().map(|(_, why)| why));
-        input.findings = findings::of(&input, &total, formats);
+        findings::add(&mut input, &total, formats);
         input
     }
 

@@ -55,9 +55,16 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing of it needs somebody.
+    /// Whether nothing is said of what needs somebody.
     pub fn needs_nobody(&self) -> bool {
         self.findings.is_empty() && self.input.findings.is_empty()
+    }
+
+    /// Whether something has happened that somebody has to look after. That a log's format could tell more
+    /// is said, and yet nothing to call anybody for, week after week.
+    pub fn calls_for_somebody(&self) -> bool {
+        let Input { findings, lacking, .. } = &self.input;
+        !self.findings.is_empty() || findings.len() > *lacking
     }
 
     /// What is said where that is so.
@@ -126,6 +133,9 @@ pub struct Input {
     /// What about the log itself needs somebody, in sentences: a good part of it is unreadable, or its format lacks
     /// what the figures need.
     pub findings: Vec<String>,
+    /// How many of them, at the end, are of what the format lacks.
+    #[serde(skip)]
+    pub lacking: usize,
     /// What was left out and why, in sentences: names over the limits, an unreadable configuration.
     pub notes: Vec<String>,
 }

@@ -5,14 +5,14 @@ use crate::report::pattern::Slot;
 use crate::report::summary::Input;
 use crate::report::words::{count, percent, plural};
 
-/// The sentences; `fitting` says how many lines were in the format of each number.
-pub(in crate::report) fn of(input: &Input, fitting: &[u64], formats: &Formats) -> Vec<String> {
-    let mut findings = Vec::new();
+/// Puts the sentences into `input`; `fitting` says how many lines were in the format of each number.
+pub(in crate::report) fn add(input: &mut Input, fitting: &[u64], formats: &Formats) {
     if input.is_unreadable_in_good_part() {
-        findings.push(unreadable(input));
+        input.findings.push(unreadable(input));
     }
-    findings.extend(lacking(fitting, formats));
-    findings
+    let lacking = lacking(fitting, formats);
+    input.lacking = lacking.len();
+    input.findings.extend(lacking);
 }
 
 fn unreadable(input: &Input) -> String {

@@ -42,6 +42,7 @@ pub(crate) fn empty() -> Report {
             unreadable_samples: vec![],
             reasons_inferred: 0,
             configuration: None,
+            lacking: 0,
             findings: vec![],
             notes: vec![],
         },
@@ -372,6 +373,7 @@ fn input(lines: u64) -> Input {
         ],
         reasons_inferred: 1_204,
         configuration: Some("/etc/phonebook-gateway/gateway.toml".to_owned()),
+        lacking: 0,
         findings: vec![],
         notes: vec![
             "1,204 reasons were read from status and target: `combined` has none.".to_owned(),
