@@ -121,9 +121,13 @@ pub fn make_private_directory(directory: &Path) -> io::Result<()> {
 /// to is replaced.
 ///
 /// # Errors
-/// It cannot be written; then what was there is as it was.
+/// It cannot be written, or what is there is no regular file; then what was there is as it was.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if let Ok(found) = fs::metadata(&path) {
+        // A link may lead to a device, which the whole host would miss.
+        check(found.file_type()).map_err(io::Error::other)?;
+    }
     let new = beside(&path)?;
     // What a process of the same number has left behind is nobody's.
     match fs::remove_file(&new) {
@@ -221,6 +225,15 @@ mod tests {
         assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink());
         assert!(replace(directory.path(), b"", 0o640).is_err());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3, "nothing is left over");
+        // What is no file stays what it is, also behind a link.
+        let socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        symlink("socket", at("to-socket")).unwrap();
+        for name in ["socket", "to-socket"] {
+            let error = replace(&at(name), b"", 0o640).unwrap_err().to_string();
+            assert!(error.contains("it is a socket"), "{error}");
+        }
+        assert!(fs::metadata(at("socket")).unwrap().file_type().is_socket());
+        drop(socket);
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl NameKeeper {
         }
         let state = State::in_directory(&config.state_directory);
         if let Err(error) = state.restore(&mut table) {
-            tracing::warn!("{error}; names are resolved anew, and the file will be replaced");
+            tracing::warn!("{error}; names are resolved anew");
         }
         Some(Self::of(shared, &config, table, Some(state)))
     }
