@@ -226,7 +226,7 @@ mod tests {
         assert!(replace(directory.path(), b"", 0o640).is_err());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3, "nothing is left over");
         // What is no file stays what it is, also behind a link.
-        let socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        let socket = UnixListener::bind(at("socket")).unwrap();
         symlink("socket", at("to-socket")).unwrap();
         for name in ["socket", "to-socket"] {
             let error = replace(&at(name), b"", 0o640).unwrap_err().to_string();
