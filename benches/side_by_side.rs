@@ -4,6 +4,7 @@
 //! cargo bench --bench side_by_side
 //! cargo bench --bench side_by_side -- --rounds 9 --scenario B --programs gateway,nginx
 //! cargo bench --bench side_by_side -- --json > numbers.json
+//! cargo bench --bench side_by_side -- --programs gateway,before --before older/phonebook-gateway --rounds 15
 //! ```
 //!
 //! It needs Linux, two cores that are otherwise idle, and nginx and HAProxy on the `PATH` or in `/usr/sbin`; a
@@ -104,9 +105,9 @@ fn measure(arguments: &Arguments) -> Result<(), String> {
         .map_err(|error| format!("making a temporary directory: {error}"))?;
     // Declared after the directory, so that the programs end before it goes.
     let mut running = start_all(arguments, &upstream, scratch.path(), cores)?;
-    let baseline = running
+    let baseline = [Name::Before, Name::Nginx]
         .iter()
-        .find(|program| program.name == Name::Nginx)
+        .find_map(|&name| running.iter().find(|program| program.name == name))
         .or_else(|| running.first())
         .map(|program| program.name.word())
         .ok_or("none of the programs is installed")?;
@@ -156,10 +157,11 @@ fn start_all(
     machine::pin(cores.program)?;
     let mut running = Vec::new();
     for &name in &arguments.programs {
-        match programs::find(name, &arguments.gateway) {
+        match programs::find(name, arguments) {
             Some(binary) => {
                 running.push(programs::start(name, &binary, upstream.address, scratch)?);
             }
+            None if name == Name::Before && arguments.before.is_none() => {}
             None => say(&mut io::stderr(), &format!("{}: not found, left out", name.word()))?,
         }
     }

@@ -4,6 +4,7 @@ pub mod problem;
 pub mod relay;
 
 use crate::http1::Version;
+use crate::text::write_number;
 use crate::worker::{RequestId, Worker};
 
 /// What an answer's head depends on besides what it says.
@@ -110,7 +111,7 @@ impl<'a> Head<'a> {
     /// speaks.
     pub fn write(&self, out: &mut Vec<u8>, date: impl FnOnce(&mut Vec<u8>)) {
         out.extend_from_slice(b"HTTP/1.1 ");
-        write_number(out, u64::from(self.status));
+        write_number(out, self.status.into(), 3);
         out.push(b' ');
         out.extend_from_slice(reason_phrase(self.status).as_bytes());
         out.extend_from_slice(b"\r\n");
@@ -138,23 +139,9 @@ impl Value<'_> {
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::Text(text) => out.extend_from_slice(text),
-            Self::Number(number) => write_number(out, *number),
+            Self::Number(number) => write_number(out, *number, 1),
         }
     }
-}
-
-fn write_number(out: &mut Vec<u8>, mut value: u64) {
-    let mut digits = [0; 20];
-    let mut count = 0;
-    for slot in digits.iter_mut().rev() {
-        *slot = b'0' + u8::try_from(value % 10).unwrap_or_default();
-        count += 1;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(digits.len() - count..).unwrap_or_default());
 }
 
 /// Fields that a head has room for besides those of every answer.
@@ -180,19 +167,5 @@ pub(crate) fn reason_phrase(status: u16) -> &'static str {
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         _ => "Answer",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_in_decimal() {
-        for number in [0, 7, 10, 1500, u64::MAX] {
-            let mut out = Vec::new();
-            write_number(&mut out, number);
-            assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
-        }
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::{Gone, Head, Outlet};
 use crate::config::Limits;
+use crate::deadline;
 use crate::http1::request::{HeadError, HeadLimits, RequestHead, RequestReader, Seen};
 use crate::refusal::Refusal;
 use crate::transport::Transport;
@@ -182,14 +183,15 @@ impl Client {
     /// in a reset, however it ends: an answer without its end must not look like a whole one.
     async fn send_part(&mut self, mut bytes: &[u8], last: bool) -> Result<(), Gone> {
         self.unfinished = true;
+        let patience = self.write_timeout;
         while !bytes.is_empty() {
-            match timeout(self.write_timeout, self.stream.write(bytes)).await {
+            match deadline::by(|| Instant::now() + patience, self.stream.write(bytes)).await {
                 Ok(Ok(count @ 1..)) => bytes = bytes.get(count..).unwrap_or_default(),
                 Ok(Ok(0) | Err(_)) | Err(_) => return Err(Gone),
             }
         }
         // TLS may hold a record back that the socket had no room for.
-        match timeout(self.write_timeout, self.stream.flush()).await {
+        match deadline::by(|| Instant::now() + patience, self.stream.flush()).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return Err(Gone),
         }

@@ -142,7 +142,7 @@ async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
         let last = facts.over_ceiling
             || !stays
             || served >= limits.max_requests_per_connection
-            || opened.elapsed() >= limits.max_connection_age;
+            || request.turn.began.duration_since(opened) >= limits.max_connection_age;
         // In a box, so that a connection is small while it waits for its next request.
         let serving = gateway::serve(&worker, &facts, &mut client, (request, &buffer), last);
         let outcome = Box::pin(serving).await;

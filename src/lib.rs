@@ -31,7 +31,7 @@
 //!
 //! # Layers
 //! [`address`], [`certificate`], [`place`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`],
-//! [`refusal`], [`senders`], [`proxy_protocol`], [`forwarded`] and [`http1`] are pure: they do no I/O,
+//! [`refusal`], [`senders`], [`proxy_protocol`], [`forwarded`], [`text`] and [`http1`] are pure: they do no I/O,
 //! read no clock and know no runtime. [`cli`] is the only module that prints, but for the thread of
 //! [`diagnostics`], which writes to standard error or to the journal what all others say.
 
@@ -45,6 +45,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod connection;
+pub mod deadline;
 pub mod decide;
 pub mod demo;
 pub mod diagnostics;
@@ -72,6 +73,7 @@ pub mod senders;
 pub mod server;
 pub mod snapshot;
 pub mod supervision;
+pub mod text;
 pub mod tls;
 pub mod transport;
 pub mod upstream;

@@ -37,6 +37,7 @@ use crate::decide::Permit;
 use crate::http1::answer::AnswerHead;
 use crate::record::Trace;
 use crate::refusal::UpstreamFault;
+use crate::text::write_address;
 
 /// The largest head of an answer, in bytes, interim ones included.
 pub const MAX_ANSWER_HEAD: usize = 16 * 1024;
@@ -68,25 +69,29 @@ impl Question<'_> {
     /// Appends the head that is sent to XiVO. It is a GET whatever the client's method: XiVO answers
     /// HEAD with an error, having read no arguments.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let client = self.client.to_string();
         out.extend_from_slice(b"GET ");
         self.permit.lookup().write_target(out);
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        let mut field = |name: &str, value: &[u8]| {
-            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-                out.extend_from_slice(part);
-            }
-        };
-        field("Host", self.host.as_bytes());
-        field("Accept", b"application/json");
+        write_field(out, "Host", self.host.as_bytes());
+        write_field(out, "Accept", b"application/json");
         if let Some(user_agent) = self.user_agent.filter(|value| !value.is_empty()) {
-            field("User-Agent", user_agent.get(..MAX_USER_AGENT).unwrap_or(user_agent));
+            let user_agent = user_agent.get(..MAX_USER_AGENT).unwrap_or(user_agent);
+            write_field(out, "User-Agent", user_agent);
         }
-        field("X-Request-Id", self.request_id.as_bytes());
-        field("X-Forwarded-For", client.as_bytes());
-        field("X-Forwarded-Proto", self.scheme.as_bytes());
-        field("X-Real-IP", client.as_bytes());
+        write_field(out, "X-Request-Id", self.request_id.as_bytes());
+        out.extend_from_slice(b"X-Forwarded-For: ");
+        write_address(out, self.client.ip());
         out.extend_from_slice(b"\r\n");
+        write_field(out, "X-Forwarded-Proto", self.scheme.as_bytes());
+        out.extend_from_slice(b"X-Real-IP: ");
+        write_address(out, self.client.ip());
+        out.extend_from_slice(b"\r\n\r\n");
+    }
+}
+
+fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
     }
 }
 

@@ -15,8 +15,10 @@ usage: cargo bench --bench side_by_side -- [OPTION]...
                       b  a connection per request, 32 at a time, saturated
                       B  a connection per request, 4000 a second
                       g  refused with 403, a connection per request, 32 at a time
-  --programs LIST   of gateway, nginx, haproxy (all)
+  --programs LIST   of gateway, before, nginx, haproxy (all that there are)
   --gateway FILE    the gateway's binary (the one that cargo has just built)
+  --before FILE     a binary of another build of the gateway, which then is what
+                    the others are compared with
   --json            raw numbers as JSON on standard output, the table on standard error
 ";
 
@@ -64,6 +66,8 @@ impl Scenario {
 pub(crate) enum Name {
     /// This crate's program.
     Gateway,
+    /// Another build of it.
+    Before,
     /// nginx.
     Nginx,
     /// HAProxy.
@@ -72,12 +76,13 @@ pub(crate) enum Name {
 
 impl Name {
     /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 3] = [Self::Gateway, Self::Nginx, Self::Haproxy];
+    pub(crate) const ALL: [Self; 4] = [Self::Gateway, Self::Before, Self::Nginx, Self::Haproxy];
 
     /// The name on the command line and in the table.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
+            Self::Before => "before",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
         }
@@ -100,6 +105,8 @@ pub(crate) struct Arguments {
     pub(crate) programs: Vec<Name>,
     /// The gateway's binary.
     pub(crate) gateway: PathBuf,
+    /// The binary of another build of the gateway.
+    pub(crate) before: Option<PathBuf>,
     /// Raw numbers instead of the table on standard output.
     pub(crate) json: bool,
 }
@@ -118,6 +125,7 @@ fn read() -> Result<Arguments, lexopt::Error> {
         scenarios: Scenario::ALL.to_vec(),
         programs: Name::ALL.to_vec(),
         gateway: PathBuf::from(env!("CARGO_BIN_EXE_phonebook-gateway")),
+        before: None,
         json: false,
     };
     let mut parser = lexopt::Parser::from_env();
@@ -127,6 +135,7 @@ fn read() -> Result<Arguments, lexopt::Error> {
             lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => arguments.help = true,
             lexopt::Arg::Long("json") => arguments.json = true,
             lexopt::Arg::Long("gateway") => arguments.gateway = parser.value()?.into(),
+            lexopt::Arg::Long("before") => arguments.before = Some(parser.value()?.into()),
             lexopt::Arg::Long("rounds") => {
                 arguments.rounds = parser.value()?.parse()?;
                 if !(1..=100).contains(&arguments.rounds) {

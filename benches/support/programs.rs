@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::arguments::Name;
+use super::arguments::{Arguments, Name};
 use super::configs::{self, Place};
 use super::machine;
 
@@ -32,9 +32,14 @@ pub(crate) struct Running {
 }
 
 /// The binary of a program; `None` if this machine has none.
-pub(crate) fn find(name: Name, gateway: &Path) -> Option<PathBuf> {
-    if name == Name::Gateway {
-        return gateway.is_file().then(|| gateway.to_owned());
+pub(crate) fn find(name: Name, arguments: &Arguments) -> Option<PathBuf> {
+    let own = match name {
+        Name::Gateway => Some(Some(&arguments.gateway)),
+        Name::Before => Some(arguments.before.as_ref()),
+        Name::Nginx | Name::Haproxy => None,
+    };
+    if let Some(own) = own {
+        return own.filter(|file| file.is_file()).cloned();
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -96,7 +101,7 @@ fn configure(name: Name, place: &Place<'_>) -> std::io::Result<Vec<String>> {
             fs::write(at("allow.lst"), configs::haproxy_addresses())?;
             Ok(vec!["-db".to_owned(), "-f".to_owned(), shown("haproxy.cfg")])
         }
-        Name::Gateway => {
+        Name::Gateway | Name::Before => {
             fs::create_dir(at("policies"))?;
             fs::create_dir(at("state"))?;
             for (file, text) in configs::gateway_policies() {
@@ -110,7 +115,10 @@ fn configure(name: Name, place: &Place<'_>) -> std::io::Result<Vec<String>> {
 
 /// The first line of what the program says about itself.
 fn version(name: Name, binary: &Path) -> String {
-    let flag = if name == Name::Gateway { "--version" } else { "-v" };
+    let flag = match name {
+        Name::Gateway | Name::Before => "--version",
+        Name::Nginx | Name::Haproxy => "-v",
+    };
     let Ok(output) = Command::new(binary).arg(flag).stdin(Stdio::null()).output() else {
         return String::new();
     };

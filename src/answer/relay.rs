@@ -11,11 +11,12 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{Gone, Head, Manner, Outlet, Value, problem};
 use crate::client::After;
 use crate::config::Upstream;
+use crate::deadline;
 use crate::http1::Version;
 use crate::http1::answer::{AnswerHead, Framing};
 use crate::http1::chunked::{ChunkedReader, Piece};
@@ -193,7 +194,7 @@ impl Relay<'_, '_> {
         let first = buffer.get(head.len()..).unwrap_or_default();
         let (mut ended, piece) = body.frame(first, &mut framed).map_err(Refusal::Upstream)?;
         self.record.begin(&out);
-        let begun = timeout_at(whole, client.begin(self.worker, &out, piece, ended)).await;
+        let begun = deadline::by(|| whole, client.begin(self.worker, &out, piece, ended)).await;
         begun.unwrap_or(Err(Gone)).map_err(|_| Refusal::ClientClosed)?;
         self.record.add_body_bytes(piece.len());
         buffer.reserve_exact(body.room().saturating_sub(buffer.len()));
@@ -220,7 +221,7 @@ impl Relay<'_, '_> {
             if let Some(trace) = trace.filter(|_| ended) {
                 trace.ended();
             }
-            if !matches!(timeout_at(whole, client.send(piece, ended)).await, Ok(Ok(()))) {
+            if !matches!(deadline::by(|| whole, client.send(piece, ended)).await, Ok(Ok(()))) {
                 return Ok(After::Reset);
             }
             self.record.add_body_bytes(piece.len());

@@ -6,11 +6,11 @@
 //! nothing but line ends; an empty user is `-`; the status has three digits at least; an IPv6 address
 //! has no brackets and may end in dotted decimals where nginx's own spelling does.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::ops::Range;
+use std::net::IpAddr;
 
 use super::clock::{LocalClock, UnixSeconds};
 use super::escape::write_escaped;
+use crate::text::{write_address, write_number};
 
 /// What one line says about one request.
 #[derive(Clone, Copy, Debug)]
@@ -67,98 +67,6 @@ fn write_value(out: &mut Vec<u8>, value: Option<&[u8]>, max_field: usize) {
         None => out.push(b'-'),
     }
 }
-
-/// `address` as nginx's `$remote_addr` has it.
-pub fn write_address(out: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        IpAddr::V4(address) => write_ipv4(out, address),
-        IpAddr::V6(address) => write_ipv6(out, address),
-    }
-}
-
-fn write_ipv4(out: &mut Vec<u8>, address: Ipv4Addr) {
-    let [a, b, c, d] = address.octets();
-    write_number(out, a.into(), 1);
-    for octet in [b, c, d] {
-        out.push(b'.');
-        write_number(out, octet.into(), 1);
-    }
-}
-
-/// Differs from the standard library's in the addresses that nginx ends in dotted decimals.
-fn write_ipv6(out: &mut Vec<u8>, address: Ipv6Addr) {
-    let segments = address.segments();
-    let zeros = longest_zero_run(&segments);
-    let dotted = ends_dotted(address, &zeros);
-    let mut at = 0;
-    while at < if dotted { 6 } else { 8 } {
-        if at == zeros.start && !zeros.is_empty() {
-            out.extend_from_slice(if at == 0 { b"::" } else { b":" });
-            at = zeros.end;
-            continue;
-        }
-        write_hex(out, segments[at]);
-        if at < 7 {
-            out.push(b':');
-        }
-        at += 1;
-    }
-    if dotted {
-        let [.., a, b, c, d] = address.octets();
-        write_ipv4(out, Ipv4Addr::new(a, b, c, d));
-    }
-}
-
-/// The rule of `ngx_inet6_ntop`: `::ffff:a.b.c.d`, `::a.b.c.d`, and such a one whose upper half is zero
-/// too unless it looks like a small number (`::2`, `::ff01`).
-fn ends_dotted(address: Ipv6Addr, zeros: &Range<usize>) -> bool {
-    let [.., high, low] = address.octets();
-    zeros.start == 0
-        && match zeros.len() {
-            5 => address.segments()[5] == 0xffff,
-            6 => true,
-            7 => high != 0 && low != 1,
-            _ => false,
-        }
-}
-
-/// The first of the longest runs of two zeros or more; empty where there is none.
-fn longest_zero_run(segments: &[u16; 8]) -> Range<usize> {
-    let mut longest = 0..0;
-    let mut start = 0;
-    for (at, &segment) in segments.iter().enumerate() {
-        if segment != 0 {
-            start = at + 1;
-        } else if at + 1 - start > longest.len().max(1) {
-            longest = start..at + 1;
-        }
-    }
-    longest
-}
-
-fn write_hex(out: &mut Vec<u8>, number: u16) {
-    let digits = (4 - number.leading_zeros() / 4).max(1);
-    for digit in (0..digits).rev() {
-        let nibble = (number >> (4 * digit)) & 0xf;
-        out.push(HEX[usize::from(nibble)]);
-    }
-}
-
-/// `number` in decimal, with zeros in front up to `width` digits.
-pub(super) fn write_number(out: &mut Vec<u8>, mut number: u64, width: usize) {
-    let mut digits = [b'0'; MAX_DIGITS];
-    let mut first = digits.len();
-    while number > 0 {
-        first -= 1;
-        digits[first] = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-    out.extend_from_slice(&digits[first.min(MAX_DIGITS - width)..]);
-}
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
-/// Of `u64::MAX`.
-const MAX_DIGITS: usize = 20;
 
 #[cfg(test)]
 mod tests;

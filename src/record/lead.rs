@@ -4,8 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::LogHost;
 use super::clock::LocalClock;
-use super::combined::write_number;
 use super::target::{LogTarget, PeerPath, Syslog, SyslogRfc};
+use crate::text::write_number;
 
 /// What goes before each line of a log.
 #[derive(Debug)]

@@ -63,7 +63,11 @@ pub(super) async fn work(
 
 /// What a worker does beside its connections; never returns.
 async fn keep_house(worker: &Worker) {
-    tokio::join!(worker.log.flush_in_time(), worker.pulse.beat(), sweep(worker));
+    tokio::join!(
+        worker.log.flush_in_time(),
+        worker.pulse.beat(|| worker.buffers.tidy()),
+        sweep(worker)
+    );
 }
 
 async fn sweep(worker: &Worker) {

@@ -14,7 +14,7 @@ use crate::caller::{CertificateFault, Shown};
 use crate::certificate::Certificate;
 use crate::limits::Limit;
 use crate::record::clock::LocalClock;
-use crate::record::combined::{write_address, write_number};
+use crate::text::{write_address, write_number};
 
 mod request;
 
