@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use crate::address::ClientAddress;
 use crate::caller::{Caller, ClientSource};
 use crate::gateway::{ConnectionFacts, Noted, Origin};
 use crate::limits::Guest;
+use crate::net::client_address::ClientAddress;
 use crate::peers::Found;
 use crate::preamble::{self, Missing};
 use crate::snapshot::Snapshot;

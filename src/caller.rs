@@ -3,9 +3,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::address::ClientAddress;
 use crate::certificate::Certificate;
 use crate::forwarded::ForwardedHeader;
+use crate::net::client_address::ClientAddress;
 use crate::policy::CertificateRule;
 
 /// Who sent a request.

@@ -12,8 +12,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::{Gone, Head, Outlet};
 use crate::config::Limits;
-use crate::deadline;
 use crate::http1::request::{HeadError, HeadLimits, RequestHead, RequestReader, Seen};
+use crate::net::deadline;
 use crate::refusal::Refusal;
 use crate::transport::Transport;
 use crate::worker::Worker;

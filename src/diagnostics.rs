@@ -16,10 +16,10 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::address::ClientAddress;
 use crate::caller::CertificateFault;
 use crate::certificate::Hex;
 use crate::limits::{Limit, NoSeat};
+use crate::net::client_address::ClientAddress;
 use crate::origin::Origin;
 use crate::place::Place;
 use crate::refusal::{Refusal, UpstreamFault};

@@ -20,7 +20,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::address::ClientAddress;
+use crate::net::client_address::ClientAddress;
 
 /// The header in which trusted proxies name their clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

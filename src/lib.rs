@@ -10,7 +10,7 @@
 //!
 //! | step | yields | where |
 //! |---|---|---|
-//! | accept | what is known of a connection | [`listen`], [`server`], [`connection`], [`arrival`] |
+//! | accept | what is known of a connection | [`net::listen`], [`server`], [`connection`], [`arrival`] |
 //! | read | a head that is strictly HTTP/1, or came over HTTP/2 and reads the same | [`client`], [`http1`], [`http2`] |
 //! | identify | whom it comes from, and the peer with the longest prefix | [`origin`], [`peers`] |
 //! | admit | a token of the peer and one of the gateway | [`limits`] |
@@ -30,12 +30,11 @@
 //! clients; no name is resolved while a request waits.
 //!
 //! # Layers
-//! [`address`], [`certificate`], [`place`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`],
-//! [`refusal`], [`senders`], [`proxy_protocol`], [`forwarded`], [`text`] and [`http1`] are pure: they do no I/O,
+//! [`net::client_address`], [`certificate`], [`place`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`],
+//! [`refusal`], [`senders`], [`net::proxy_protocol`], [`forwarded`], [`text`] and [`http1`] are pure: they do no I/O,
 //! read no clock and know no runtime. [`cli`] is the only module that prints, but for the thread of
 //! [`diagnostics`], which writes to standard error or to the journal what all others say.
 
-pub mod address;
 pub mod answer;
 pub mod arrival;
 pub mod caller;
@@ -45,7 +44,6 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod connection;
-pub mod deadline;
 pub mod decide;
 pub mod demo;
 pub mod diagnostics;
@@ -55,16 +53,14 @@ pub mod gateway;
 pub mod http1;
 pub mod http2;
 pub mod limits;
-pub mod listen;
 pub mod lookup;
 pub mod names;
+pub mod net;
 pub mod origin;
-mod peek;
 pub mod peers;
 pub mod place;
 pub mod policy;
 pub mod preamble;
-pub mod proxy_protocol;
 
 pub mod record;
 pub mod refusal;

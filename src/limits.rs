@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub use bucket::{Bucket, Moment, Token, TooSoon};
 pub use seats::{Ceilings, Guest, House, NoSeat, PeerId, Taken};
 
-use crate::address::ClientAddress;
+use crate::net::client_address::ClientAddress;
 use crate::policy::Rate;
 
 /// How many unknown callers are remembered, unless told otherwise: some 11 MB when full.

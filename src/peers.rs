@@ -12,9 +12,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 use prefix_trie::PrefixMap;
 
-use crate::address::ClientAddress;
 use crate::caller::{Caller, CertificateFault, Shown};
 use crate::names::Resolved;
+use crate::net::client_address::ClientAddress;
 use crate::place::Place;
 use crate::policy::{self, CertificateRule, Policy, Require};
 use crate::refusal::Refusal;

@@ -4,7 +4,7 @@
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::proxy_protocol::read::{Header, read};
+use crate::net::proxy_protocol::read::{Header, read};
 
 /// Why there is no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::proxy_protocol::read::LONGEST;
+    use crate::net::proxy_protocol::read::LONGEST;
 
     /// What becomes of a connection on which these segments come, and what is left on it.
     fn taken(segments: &[&[u8]]) -> (Result<Header, Missing>, Vec<u8>) {

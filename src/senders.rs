@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use crate::address::ClientAddress;
+use crate::net::client_address::ClientAddress;
 use crate::place::Placed;
 
 /// Addresses and prefixes of the configuration. None of them is so wide that it names strangers.

@@ -20,7 +20,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::listen::{self, Bound, ListenError, Lock};
+use crate::net::listen;
+use crate::net::listen::{Bound, ListenError, Lock};
 use crate::record::{AccessLogs, LogCounters, LogHost, OpenError, WorkerLog};
 use crate::supervision::{Ending, Supervisor};
 use crate::worker::Shared;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::config::{Config, UpstreamHost};
 use crate::limits::PeerLimits;
 use crate::names::Lost;
+use crate::net::proxy_protocol::write::Relayed;
 use crate::peers::{self, Peers};
-use crate::proxy_protocol::write::Relayed;
 use crate::tls::ListenerTls;
 use crate::upstream::Route;
 

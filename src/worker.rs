@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use crate::address::ClientAddress;
 use crate::config::Config;
 use crate::diagnostics::Diagnostics;
 use crate::http2;
@@ -24,6 +23,7 @@ use crate::limits::{
 };
 use crate::lookup::hex;
 use crate::names::{Lost, Resolved};
+use crate::net::client_address::ClientAddress;
 use crate::peers::Peers;
 use crate::policy::Policy;
 use crate::record::WorkerLog;

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use phonebook_gateway::certificate::Certificate;
 use phonebook_gateway::forwarded::{self, ForwardedHeader};
-use phonebook_gateway::proxy_protocol::read::read;
+use phonebook_gateway::net::proxy_protocol::read::read;
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (what, bytes) = input;
@@ -29,7 +29,7 @@ fn proxy_header(bytes: &[u8]) {
 /// Lines of a header are one list, wherever it is cut between two entries.
 fn forwarded(bytes: &[u8]) {
     for header in [ForwardedHeader::XForwardedFor, ForwardedHeader::Forwarded] {
-        let trusts = |address: phonebook_gateway::address::ClientAddress| address.ip().is_loopback();
+        let trusts = |address: phonebook_gateway::net::client_address::ClientAddress| address.ip().is_loopback();
         let whole = forwarded::client(header, [bytes].into_iter(), trusts);
         if let Ok(client) = whole {
             // Joined to what a trusted proxy added, it says the same.

@@ -13,8 +13,8 @@ use super::process::Process;
 use super::{Exit, say, serve};
 use crate::config::{Config, Problems};
 use crate::demo::sample_xivo::SampleXivo;
-use crate::listen::ListenError;
 use crate::lookup::PATH;
+use crate::net::listen::ListenError;
 use crate::server::{Server, StartError};
 use crate::supervision::{Ending, Supervisor};
 

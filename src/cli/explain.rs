@@ -20,13 +20,13 @@ use serde_json::Value;
 
 use super::args::ExplainOptions;
 use super::{Exit, check, complain, say, serve};
-use crate::address::ClientAddress;
 use crate::answer::{Manner, problem};
 use crate::caller::{Caller, ClientSource};
 use crate::client::read_whole;
 use crate::config::{Config, Listener};
 use crate::diagnostics::{self, source_address};
 use crate::gateway::{self, ClientSide, ConnectionFacts, Judged, Origin};
+use crate::net::client_address::ClientAddress;
 use crate::refusal::Refusal;
 use crate::server;
 use crate::snapshot::Snapshot;

@@ -13,14 +13,14 @@ use tokio::time::timeout;
 
 use super::args::ProbeOptions;
 use super::{Exit, check, complain, say, serve};
-use crate::address::ClientAddress;
 use crate::answer::relay;
 use crate::caller::Caller;
 use crate::config::{Config, UpstreamHost};
 use crate::decide::Permit;
 use crate::diagnostics::{explain_fault, source_address};
 use crate::gateway::{self, ClientSide};
-use crate::proxy_protocol::write::Relayed;
+use crate::net::client_address::ClientAddress;
+use crate::net::proxy_protocol::write::Relayed;
 use crate::refusal::UpstreamFault;
 use crate::server::{check_source, other_addresses, resolve};
 use crate::snapshot::Snapshot;

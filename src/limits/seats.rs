@@ -91,7 +91,7 @@ pub enum Guest {
     },
     /// A proxy's in front, which carries many callers.
     Proxy,
-    /// An unknown caller's; the key is its [`crate::address::ClientAddress::unknown_caller_key`].
+    /// An unknown caller's; the key is its [`crate::net::client_address::ClientAddress::unknown_caller_key`].
     Unknown(IpAddr),
     /// The same while its TLS handshake is under way: a certificate may yet say that it is a peer's.
     Handshake(IpAddr),

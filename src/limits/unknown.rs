@@ -9,7 +9,7 @@ use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::bucket::{Bucket, Moment, TooSoon};
-use crate::address::ClientAddress;
+use crate::net::client_address::ClientAddress;
 use crate::policy::Rate;
 
 /// A bucket for each unknown IPv4 address or IPv6 /64 that was seen of late.

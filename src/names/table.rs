@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Event, Failure, Lost, LostBecause, Outcome, Resolved, Settings, Unusable};
-use crate::address::ClientAddress;
+use crate::net::client_address::ClientAddress;
 use crate::peers::Peers;
 use crate::place::Place;
 use crate::policy::{Host, PeerName, Policy, Require};

@@ -16,7 +16,7 @@ use super::pool::Connection;
 use super::records::Records;
 use super::tls::{self, Tls};
 use super::transport::{Session, Transport};
-use crate::proxy_protocol::write::Relayed;
+use crate::net::proxy_protocol::write::Relayed;
 use crate::record::Trace;
 use crate::refusal::UpstreamFault;
 

@@ -12,7 +12,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::certificate::CertificateFacts;
 use super::records::Records;
-use crate::peek::{Waiting, waiting};
+use crate::net::peek::{Waiting, waiting};
 
 /// A way to XiVO that is open.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// The core: single files, and directories with all that is in them.
 const CORE: &[&str] = &[
-    "address.rs",
+    "net/client_address.rs",
     "caller.rs",
     "certificate.rs",
     "certificate",
@@ -25,8 +25,8 @@ const CORE: &[&str] = &[
     "peers.rs",
     "place.rs",
     "policy.rs",
-    "proxy_protocol.rs",
-    "proxy_protocol",
+    "net/proxy_protocol.rs",
+    "net/proxy_protocol",
     "record/clock.rs",
     "record/combined.rs",
     "record/condition.rs",
@@ -105,7 +105,7 @@ const OUTSIDE: &[&str] = &[
     "demo",
     "diagnostics",
     "gateway",
-    "listen",
+    "net::listen",
     "server",
     "supervision",
     "upstream",
@@ -151,7 +151,8 @@ fn the_core_names_no_runtime_no_file_no_socket_and_no_clock() {
 fn the_scan_sees_what_it_looks_for() {
     let code = code_of(
         "//! tokio\nuse std::{fs, time::Instant}; // hyper\nuse tokio::net::{self};\nlet a = Instant ::\n now();\n\
-         use crate::{address, server};\n#[cfg(test)]\nmod tests { use std::io; }",
+         use phonebook_gateway::server;
+         use phonebook_gateway::net::client_address;\n#[cfg(test)]\nmod tests { use std::io; }",
     );
     for word in ["tokio", "std::fs", "Instant::now", "crate::server", "crate::address"] {
         assert!(names(&code, word), "{word} in {code}");

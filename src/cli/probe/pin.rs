@@ -7,7 +7,7 @@ use super::super::args::ProbeOptions;
 use super::super::{Exit, complain, say};
 use super::{described, load};
 use crate::config::{UpstreamHost, read_https_url};
-use crate::proxy_protocol::write::Relayed;
+use crate::net::proxy_protocol::write::Relayed;
 use crate::upstream::{CertificateFacts, Route, Tls, connect};
 
 /// Whose certificate is shown, and how it is reached.
@@ -110,7 +110,7 @@ async fn certificate(
     })?;
     let client = from.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
     let relayed = Relayed {
-        client: crate::address::ClientAddress::new(client),
+        client: crate::net::client_address::ClientAddress::new(client),
         port: 0,
         destination: (client, 0).into(),
     };

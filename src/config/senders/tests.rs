@@ -1,6 +1,6 @@
-use crate::address::ClientAddress;
 use crate::config::{Config, Problem, Problems};
 use crate::forwarded::ForwardedHeader;
+use crate::net::client_address::ClientAddress;
 
 fn read(keys: &str, hosts: &str) -> Result<(Config, Vec<Problem>), Problems> {
     let main = format!(

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{Material, plain, text};
-use crate::address::ClientAddress;
+use crate::net::client_address::ClientAddress;
 use crate::policy::Host;
 use crate::report::entry::Action;
 use crate::report::summary::{Network, Stranger, Unknown};

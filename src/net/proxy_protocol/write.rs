@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::address::ClientAddress;
+use crate::net::client_address::ClientAddress;
 
 /// For whom a connection is made: what the header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
