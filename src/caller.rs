@@ -3,10 +3,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::certificate::Certificate;
 use crate::forwarded::ForwardedHeader;
 use crate::net::client_address::ClientAddress;
 use crate::policy::CertificateRule;
+use crate::x509::Certificate;
 
 /// Who sent a request.
 #[derive(Clone, Copy, Debug)]

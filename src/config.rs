@@ -15,15 +15,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ring::digest;
 
-use crate::certificate::Fingerprint;
-use crate::certificate::Hex;
 use crate::forwarded::ForwardedHeader;
-use crate::place::{Place, Placed};
+use crate::location::{Place, Placed};
 use crate::policy::{Policy, Rate};
 use crate::record::{Format, LogSettings};
 use crate::senders::Senders;
 use crate::tls::TlsSettings;
 use crate::upstream::Tls;
+use crate::x509::Fingerprint;
+use crate::x509::Hex;
 
 mod address;
 mod authority;

@@ -1,8 +1,8 @@
 //! Whether a policy grants a lookup: pure and total, without a clock and without I/O. What no line
 //! of the policy grants is refused.
 
+use crate::location::Place;
 use crate::lookup::{Asked, Lookup, PATH};
-use crate::place::Place;
 use crate::policy::{Action, Policy};
 use crate::refusal::{NotGranted, Refusal};
 

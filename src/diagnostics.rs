@@ -17,14 +17,14 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::caller::CertificateFault;
-use crate::certificate::Hex;
 use crate::limits::{Limit, NoSeat};
+use crate::location::Place;
 use crate::net::client_address::ClientAddress;
 use crate::origin::Origin;
-use crate::place::Place;
 use crate::refusal::{Refusal, UpstreamFault};
 use crate::snapshot::{Found, Snapshot};
 use crate::tls::HandshakeFault;
+use crate::x509::Hex;
 
 pub use journal::is_standard_error as journal_is_standard_error;
 pub use line::Form;

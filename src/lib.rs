@@ -30,7 +30,7 @@
 //! clients; no name is resolved while a request waits.
 //!
 //! # Layers
-//! [`net::client_address`], [`certificate`], [`place`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`],
+//! [`net::client_address`], [`x509`], [`location`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`],
 //! [`refusal`], [`senders`], [`net::proxy_protocol`], [`forwarded`], [`text`] and [`http1`] are pure: they do no I/O,
 //! read no clock and know no runtime. [`cli`] is the only module that prints, but for the thread of
 //! [`diagnostics`], which writes to standard error or to the journal what all others say.
@@ -38,8 +38,6 @@
 pub mod answer;
 pub mod arrival;
 pub mod caller;
-pub mod certificate;
-pub mod certs;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -58,10 +56,11 @@ pub mod names;
 pub mod net;
 pub mod origin;
 pub mod peers;
-pub mod place;
 pub mod policy;
 pub mod preamble;
 
+pub mod location;
+pub mod pki;
 pub mod record;
 pub mod refusal;
 pub mod report;
@@ -75,3 +74,4 @@ pub mod transport;
 pub mod upstream;
 pub mod whoami;
 pub mod worker;
+pub mod x509;

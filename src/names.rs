@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::place::Place;
+use crate::location::Place;
 use crate::policy::PeerName;
 
 pub use event::Event;

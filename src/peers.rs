@@ -13,9 +13,9 @@ use jiff::Timestamp;
 use prefix_trie::PrefixMap;
 
 use crate::caller::{Caller, CertificateFault, Shown};
+use crate::location::Place;
 use crate::names::Resolved;
 use crate::net::client_address::ClientAddress;
-use crate::place::Place;
 use crate::policy::{self, CertificateRule, Policy, Require};
 use crate::refusal::Refusal;
 
@@ -423,9 +423,9 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::certificate::Certificate;
-    use crate::place::Placed;
+    use crate::location::Placed;
     use crate::policy::tests::{policy, policy_with_hosts};
+    use crate::x509::Certificate;
 
     fn peers(policies: &[(&str, &[&str])]) -> Peers<()> {
         Peers::new(
@@ -508,7 +508,7 @@ mod tests {
         for who in ["wide", "named"] {
             let certificate = Certificate {
                 dns_names: vec![format!("{who}.example")],
-                ..crate::certificate::tests::some()
+                ..crate::x509::tests::some()
             };
             let shown = Shown { certificate: &certificate, standing: Ok(()) };
             let address = "10.0.0.7".parse().unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use crate::place::{Place, Placed};
+use crate::location::{Place, Placed};
 
 /// A policy file's contents, valid by construction of the configuration reader.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 
 use crate::caller::CertificateFault;
 use crate::limits::{Limit, RateLimited, TooMany};
-use crate::place::Place;
+use crate::location::Place;
 
 /// A request that is answered by the gateway instead of by XiVO.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use ipnet::IpNet;
 
+use crate::location::Placed;
 use crate::net::client_address::ClientAddress;
-use crate::place::Placed;
 
 /// Addresses and prefixes of the configuration. None of them is so wide that it names strangers.
 #[derive(Clone, Debug, Default)]

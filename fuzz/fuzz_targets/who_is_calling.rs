@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use phonebook_gateway::certificate::Certificate;
+use phonebook_gateway::x509::Certificate;
 use phonebook_gateway::forwarded::{self, ForwardedHeader};
 use phonebook_gateway::net::proxy_protocol::read::read;
 

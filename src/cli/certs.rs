@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::args::{CertsAct, CertsOptions};
 use super::{Exit, complain, say};
-use crate::certificate::{Certificate, Hex};
-use crate::certs::{AUTHORITY, Authority, CertsError, For, Written, make_directory, write_pair};
+use crate::pki::{AUTHORITY, Authority, CertsError, For, Written, make_directory, write_pair};
+use crate::x509::{Certificate, Hex};
 
 mod show;
 

@@ -2,7 +2,7 @@
 
 use super::complaint::{Complaint, shown};
 use super::reader::Field;
-use crate::certificate::{Fingerprint, NoFingerprint};
+use crate::x509::{Fingerprint, NoFingerprint};
 
 /// Reads the SHA-256 of `what`; `help` says where to get it.
 pub(super) fn read(field: &Field<'_>, what: &str, help: &str) -> Option<Fingerprint> {

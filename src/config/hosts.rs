@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::address;
 use super::complaint::Complaint;
 use super::reader::{Field, Section};
-use crate::place::Placed;
+use crate::location::Placed;
 use crate::policy::Host;
 
 /// An IPv4 prefix of this length or shorter is doubtful, as /8 is the largest ever assigned.

@@ -9,7 +9,7 @@ use super::complaint::Complaint;
 use super::reader::{Field, Section};
 use super::senders;
 use super::tls;
-use crate::place::Place;
+use crate::location::Place;
 
 /// Reads all `[[listen]]` sections.
 pub(super) fn read(root: &mut Section<'_>, base: &Path) -> Vec<Listener> {

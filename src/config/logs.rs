@@ -8,7 +8,7 @@ use super::log_formats::Formats;
 use super::policies::Written as Policy;
 use super::problem::{Mark, Problem};
 use super::reader::{Field, Section};
-use crate::place::Place;
+use crate::location::Place;
 use crate::record::{LogSettings, LogTarget, PeerPath, SearchTerms};
 
 mod condition;

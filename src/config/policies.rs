@@ -12,7 +12,7 @@ use super::hosts;
 use super::problem::{Document, Mark, Problem};
 use super::rate;
 use super::reader::{self, Field, Section};
-use crate::place::{Place, Placed};
+use crate::location::{Place, Placed};
 use crate::policy::{Action, Actions, PeerName, Policy, Rate, Require};
 
 const RATE: Rate = rate::per_second(10, 20);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use annotate_snippets::{Annotation, AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde::{Serialize, Serializer};
 
-use crate::place::Place;
+use crate::location::Place;
 
 /// Whether a problem keeps the configuration from being used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 use super::complaint::{Complaint, nearest, shown};
 use super::environment::Variables;
 use super::problem::{Document, Mark, Problem};
-use crate::place::{Place, Placed};
+use crate::location::{Place, Placed};
 
 mod field;
 

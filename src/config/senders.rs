@@ -9,7 +9,7 @@ use super::policies::Written;
 use super::problem::{Mark, Problem};
 use super::reader::{Field, Section};
 use crate::forwarded::ForwardedHeader;
-use crate::place::Placed;
+use crate::location::Placed;
 use crate::policy::Host;
 use crate::senders::Senders;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::complaint::{Complaint, shown};
 use super::reader::{Field, Section};
 use super::{Upstream, UpstreamHost, address, authority};
-use crate::place::Placed;
+use crate::location::Placed;
 
 mod tls;
 mod url;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Failure, Unusable};
-use crate::place::Place;
+use crate::location::Place;
 use crate::policy::PeerName;
 
 /// Something that the administrator is told.

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use super::Trace;
 use super::format::Checked;
-use crate::place::Place;
+use crate::location::Place;
 use crate::policy::Action;
 
 /// What became of a request on its way, noted where it is known.

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::StartError;
-use crate::certificate::Hex;
 use crate::config::{Config, Listener};
 use crate::policy::Policy;
 use crate::supervision::{Ending, Supervisor};
 use crate::tls::{ListenerTls, Loaded, Manners, Material, Sessions, Stamp, TlsSettings};
 use crate::worker::Shared;
+use crate::x509::Hex;
 
 /// Loads what all TLS listeners of `config` need into `shared`.
 pub fn load_certificates(config: &Config, shared: &Shared) -> Result<Sessions, StartError> {

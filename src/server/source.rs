@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::Upstream;
-use crate::place::Place;
+use crate::location::Place;
 use crate::upstream::routed_source;
 
 /// Connections to XiVO would come from a loopback address.

@@ -18,7 +18,7 @@ use rustls::{
 };
 
 use crate::caller::CertificateFault;
-use crate::certificate::{Certificate, Revocations};
+use crate::x509::{Certificate, Revocations};
 
 /// Judges clients' certificates by a listener's `client_ca` and `crl`.
 #[derive(Debug)]

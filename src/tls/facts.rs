@@ -9,7 +9,7 @@ use rustls::{CipherSuite, HandshakeKind, ProtocolVersion, ServerConnection};
 
 use super::ClientAuthority;
 use crate::caller::{CertificateFault, Shown};
-use crate::certificate::{Certificate, UnreadableCertificate};
+use crate::x509::{Certificate, UnreadableCertificate};
 
 /// What the handshake of a connection brought.
 #[derive(Debug)]
@@ -166,7 +166,7 @@ mod tests {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
     use super::*;
-    use crate::place::Place;
+    use crate::location::Place;
     use crate::policy::{CertificateRule, Require};
 
     fn self_signed(name: &str, is_ca: IsCa) -> CertificateDer<'static> {

@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::TlsFacts;
-use crate::certificate::UnreadableCertificate;
+use crate::x509::UnreadableCertificate;
 
 /// What a connection to a TLS listener turned out to be.
 #[derive(Debug)]

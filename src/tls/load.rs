@@ -14,9 +14,9 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::sign::CertifiedKey;
 
 use super::ClientAuthority;
-use crate::certificate::Certificate;
 use crate::files::{self, Most};
-use crate::place::Place;
+use crate::location::Place;
+use crate::x509::Certificate;
 
 /// What `tls` of a `[[listen]]` says.
 #[derive(Clone, Debug)]

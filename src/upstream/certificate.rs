@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::certificate::{Certificate, Fingerprint};
+use crate::x509::{Certificate, Fingerprint};
 
 /// What is shown of a certificate.
 #[derive(Clone, Debug)]

@@ -21,7 +21,7 @@ use rustls::{
 };
 
 use super::certificate::CertificateFacts;
-use crate::certificate::Fingerprint;
+use crate::x509::Fingerprint;
 
 /// Whose certificate is believed.
 #[derive(Clone, Debug)]

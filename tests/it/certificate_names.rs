@@ -2,7 +2,7 @@
 //!
 //! The certificates are written byte by byte, so that they can have names that no library would make.
 
-use phonebook_gateway::certificate::{Certificate, Hex};
+use phonebook_gateway::x509::{Certificate, Hex};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rcgen::{KeyPair, PublicKeyData};

@@ -8,7 +8,7 @@ use std::{
     thread::spawn,
 };
 
-use phonebook_gateway::certificate::Fingerprint;
+use phonebook_gateway::x509::Fingerprint;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned,

@@ -6,7 +6,7 @@ use lexopt::prelude::*;
 use lexopt::{Error, Parser};
 
 use super::{Command, default, help, listed, nearest, unknown};
-use crate::certs::{AUTHORITY, AUTHORITY_DAYS, For, LEAF_DAYS, ServerName};
+use crate::pki::{AUTHORITY, AUTHORITY_DAYS, For, LEAF_DAYS, ServerName};
 use crate::policy::PeerName;
 
 /// `certs`.

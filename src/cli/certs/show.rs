@@ -10,9 +10,9 @@ use super::super::args::CertsOptions;
 use super::super::check::show as show_problems;
 use super::super::serve::renderer;
 use super::{Exit, complain, say};
-use crate::certificate::{Certificate, Hex};
-use crate::certs::{Holding, KeyState, Row, State, files_in, of_config, of_files};
 use crate::config::Config;
+use crate::pki::{Holding, KeyState, Row, State, files_in, of_config, of_files};
+use crate::x509::{Certificate, Hex};
 
 /// Runs the command.
 pub(super) fn run(options: &CertsOptions, directory: &Path, files: &[PathBuf], json: bool) -> Exit {

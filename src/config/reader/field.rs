@@ -13,7 +13,7 @@ use crate::config::complaint::{Complaint, listed, nearest, shown};
 use crate::config::environment::{Unexpanded, Variables, expand};
 use crate::config::problem::{Mark, Problem};
 use crate::config::units;
-use crate::place::Place;
+use crate::location::Place;
 
 /// A value and the key that it was written for.
 #[derive(Clone)]

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::url::Url;
-use crate::certificate::Fingerprint;
 use crate::config::complaint::{Complaint, shown};
 use crate::config::reader::{Field, Section};
 use crate::config::{UpstreamHost, fingerprint};
 use crate::tls::{LoadError, read_certificates};
 use crate::upstream::{Tls, Trust, check_authority};
+use crate::x509::Fingerprint;
 
 /// How TLS is spoken with XiVO, and what was written of whom to believe.
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 use super::*;
+use crate::location::Placed;
 use crate::names::Family;
-use crate::place::Placed;
 use crate::policy::tests::policy_with_hosts;
 
 /// Seconds after an arbitrary beginning.

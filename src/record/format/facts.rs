@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::caller::{ClientSource, Shown};
 use crate::limits::Limit;
-use crate::place::Place;
+use crate::location::Place;
 use crate::record::combined::Entry;
 
 /// Everything that a line can say of a request.

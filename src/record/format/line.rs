@@ -11,10 +11,10 @@ use super::mask::{self, Masked};
 use super::variable::{Named, Variable};
 use super::{Escape, Format, Op};
 use crate::caller::{CertificateFault, Shown};
-use crate::certificate::Certificate;
 use crate::limits::Limit;
 use crate::record::clock::LocalClock;
 use crate::text::{write_address, write_number};
+use crate::x509::Certificate;
 
 mod request;
 

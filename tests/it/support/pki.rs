@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use phonebook_gateway::certificate::{Certificate, Hex};
+use phonebook_gateway::x509::{Certificate, Hex};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,

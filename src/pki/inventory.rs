@@ -12,12 +12,12 @@ use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::caller::Shown;
-use crate::certificate::{Certificate, RevocationList};
 use crate::config::Config;
 use crate::files::{self, Most};
-use crate::place::Place;
+use crate::location::Place;
 use crate::policy::{CertificateRule, Policy};
 use crate::tls::{self, EXPIRY_NOTICE, Material, TlsSettings};
+use crate::x509::{Certificate, RevocationList};
 
 /// A certificate or revocation list in a file, or what is wrong with the file.
 #[derive(Clone, Debug)]
@@ -338,7 +338,7 @@ fn key_state(certificate: &Path, private_key: &Path) -> KeyState {
 }
 
 /// The settings of a listener with one certificate.
-pub(super) fn pair(certificate: &Path, private_key: &Path) -> TlsSettings {
+pub(crate) fn pair(certificate: &Path, private_key: &Path) -> TlsSettings {
     TlsSettings {
         certificates: vec![tls::KeyPair {
             certificate: certificate.to_owned(),

@@ -8,6 +8,10 @@
 //! Subject, issuer and serial number are written as nginx writes `$ssl_client_s_dn`,
 //! `$ssl_client_i_dn` and `$ssl_client_serial`, so that policies and logs can be carried over.
 
+mod distinguished_name;
+mod fingerprint;
+mod revocations;
+
 use std::fmt;
 use std::net::IpAddr;
 
@@ -19,10 +23,6 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
-
-mod distinguished_name;
-mod fingerprint;
-mod revocations;
 
 pub use fingerprint::{Fingerprint, NoFingerprint};
 pub use revocations::{RevocationList, Revocations};

@@ -6,6 +6,10 @@
 //! * A certificate for a listener identifies no client, and one for a peer no server: each has the one
 //!   extended key usage that it needs. The authority signs no other authorities.
 
+mod authority;
+mod files;
+mod inventory;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -14,10 +18,6 @@ use thiserror::Error;
 use crate::config;
 use crate::policy::{Host, PeerName};
 use crate::tls::LoadError;
-
-mod authority;
-mod files;
-mod inventory;
 
 pub use authority::{AUTHORITY_DAYS, Authority, LEAF_DAYS, Pair};
 pub use files::{AUTHORITY, Written, make_directory, write_pair};

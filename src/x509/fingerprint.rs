@@ -10,7 +10,7 @@ pub struct Fingerprint([u8; 32]);
 impl Fingerprint {
     /// That of `der`.
     pub fn of(der: &[u8]) -> Self {
-        Self(super::sha256(der))
+        Self(crate::x509::sha256(der))
     }
 
     /// The digest itself.

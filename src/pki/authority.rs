@@ -10,10 +10,10 @@ use rcgen::{
 use ring::rand::{SecureRandom, SystemRandom};
 use x509_parser::time::ASN1Time;
 
-use super::{CertsError, For, ServerName, inventory};
-use crate::certificate::{Certificate, Hex};
 use crate::files::{self, Most};
+use crate::pki::{CertsError, For, ServerName, inventory};
 use crate::tls::{self, Material};
+use crate::x509::{Certificate, Hex};
 
 /// How long an authority is valid unless something else was asked for.
 pub const AUTHORITY_DAYS: u32 = 3650;

@@ -7,9 +7,10 @@ use x509_parser::error::X509Error;
 use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
-use super::UnreadableCertificate::{self, Malformed, Trailing};
-use super::distinguished_name::rfc2253;
-use super::{shown, timestamp};
+use crate::x509::UnreadableCertificate;
+use crate::x509::UnreadableCertificate::{Malformed, Trailing};
+use crate::x509::distinguished_name::rfc2253;
+use crate::x509::{shown, timestamp};
 
 /// A list of certificates that their authority has revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]

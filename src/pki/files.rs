@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{CertsError, Pair};
+use crate::pki::{CertsError, Pair};
 
 /// The name of the authority's files, without `.pem` and `.key`.
 pub const AUTHORITY: &str = "ca";
