@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use crate::caller::{Caller, ClientSource};
 use crate::gateway::{ConnectionFacts, Noted, Origin};
+use crate::identity::caller::{Caller, ClientSource};
+use crate::identity::peers::Found;
 use crate::limits::Guest;
 use crate::net::client_address::ClientAddress;
-use crate::peers::Found;
 use crate::preamble::{self, Missing};
 use crate::snapshot::Snapshot;
 use crate::worker::{Counted, Worker};

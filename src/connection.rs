@@ -10,11 +10,11 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
 use crate::arrival;
-use crate::caller::ClientSource;
 use crate::client::{After, Client, Reading};
 use crate::config::Limits;
 use crate::gateway::{self, ConnectionFacts};
 use crate::http2;
+use crate::identity::caller::ClientSource;
 use crate::limits::Guest;
 use crate::supervision::ends_for_test;
 use crate::tls::{self, Opened};

@@ -16,7 +16,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::caller::CertificateFault;
+use crate::identity::caller::CertificateFault;
 use crate::limits::{Limit, NoSeat};
 use crate::location::Place;
 use crate::net::client_address::ClientAddress;

@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | accept | what is known of a connection | [`net::listen`], [`server`], [`connection`], [`arrival`] |
 //! | read | a head that is strictly HTTP/1, or came over HTTP/2 and reads the same | [`client`], [`http1`], [`http2`] |
-//! | identify | whom it comes from, and the peer with the longest prefix | [`origin`], [`peers`] |
+//! | identify | whom it comes from, and the peer with the longest prefix | [`origin`], [`identity::peers`] |
 //! | admit | a token of the peer and one of the gateway | [`limits`] |
 //! | parse | a [`lookup::Lookup`], which cannot say `private` | [`lookup`] |
 //! | decide | a [`decide::Permit`], and the line that granted it | [`decide`], [`policy`] |
@@ -30,14 +30,13 @@
 //! clients; no name is resolved while a request waits.
 //!
 //! # Layers
-//! [`net::client_address`], [`x509`], [`location`], [`policy`], [`peers`], [`lookup`], [`decide`], [`limits`],
-//! [`refusal`], [`senders`], [`net::proxy_protocol`], [`forwarded`], [`text`] and [`http1`] are pure: they do no I/O,
+//! [`net::client_address`], [`x509`], [`location`], [`policy`], [`identity::peers`], [`lookup`], [`decide`], [`limits`],
+//! [`refusal`], [`identity::address_list`], [`net::proxy_protocol`], [`identity::forwarded`], [`text`] and [`http1`] are pure: they do no I/O,
 //! read no clock and know no runtime. [`cli`] is the only module that prints, but for the thread of
 //! [`diagnostics`], which writes to standard error or to the journal what all others say.
 
 pub mod answer;
 pub mod arrival;
-pub mod caller;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -46,16 +45,15 @@ pub mod decide;
 pub mod demo;
 pub mod diagnostics;
 pub mod files;
-pub mod forwarded;
 pub mod gateway;
 pub mod http1;
 pub mod http2;
+pub mod identity;
 pub mod limits;
 pub mod lookup;
 pub mod names;
 pub mod net;
 pub mod origin;
-pub mod peers;
 pub mod policy;
 pub mod preamble;
 
@@ -64,7 +62,6 @@ pub mod pki;
 pub mod record;
 pub mod refusal;
 pub mod report;
-pub mod senders;
 pub mod server;
 pub mod snapshot;
 pub mod supervision;

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::caller::{Caller, ClientSource, Shown};
 use crate::config::Listener;
-use crate::forwarded;
 use crate::http1::request::RequestHead;
+use crate::identity::caller::{Caller, ClientSource, Shown};
+use crate::identity::forwarded;
 use crate::net::client_address::ClientAddress;
 use crate::refusal::Refusal;
 use crate::snapshot::{Found, Snapshot};

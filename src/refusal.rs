@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
 
-use crate::caller::CertificateFault;
+use crate::identity::caller::CertificateFault;
 use crate::limits::{Limit, RateLimited, TooMany};
 use crate::location::Place;
 

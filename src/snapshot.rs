@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::{Config, UpstreamHost};
+use crate::identity::peers;
+use crate::identity::peers::Peers;
 use crate::limits::PeerLimits;
 use crate::names::Lost;
 use crate::net::proxy_protocol::write::Relayed;
-use crate::peers::{self, Peers};
 use crate::tls::ListenerTls;
 use crate::upstream::Route;
 

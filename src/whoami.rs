@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::answer::{Head, Manner, Value};
-use crate::caller::Caller;
 use crate::gateway::{self, Addressed, Gate};
 use crate::http1::request::RequestHead;
+use crate::identity::caller::Caller;
 use crate::refusal::Refusal;
 use crate::snapshot::Found;
 

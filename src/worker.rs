@@ -18,13 +18,13 @@ use tokio::sync::Notify;
 use crate::config::Config;
 use crate::diagnostics::Diagnostics;
 use crate::http2;
+use crate::identity::peers::Peers;
 use crate::limits::{
     Ceilings, GatewayLimits, Guest, House, Moment, NoSeat, PeerLimits, Taken, UNKNOWN_CALLERS,
 };
 use crate::lookup::hex;
 use crate::names::{Lost, Resolved};
 use crate::net::client_address::ClientAddress;
-use crate::peers::Peers;
 use crate::policy::Policy;
 use crate::record::WorkerLog;
 use crate::snapshot::Snapshot;

@@ -4,7 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use phonebook_gateway::x509::Certificate;
-use phonebook_gateway::forwarded::{self, ForwardedHeader};
+use phonebook_gateway::identity::forwarded;
+use phonebook_gateway::identity::forwarded::ForwardedHeader;
 use phonebook_gateway::net::proxy_protocol::read::read;
 
 fuzz_target!(|input: (u8, &[u8])| {

@@ -8,10 +8,10 @@ use super::complaint::{Complaint, shown};
 use super::policies::Written;
 use super::problem::{Mark, Problem};
 use super::reader::{Field, Section};
-use crate::forwarded::ForwardedHeader;
+use crate::identity::address_list::Senders;
+use crate::identity::forwarded::ForwardedHeader;
 use crate::location::Placed;
 use crate::policy::Host;
-use crate::senders::Senders;
 
 /// `proxy_protocol_from`, `trusted_proxies` and `forwarded_header` of a `[[listen]]`.
 pub(super) fn read(section: &mut Section<'_>) -> (Senders, Senders, ForwardedHeader) {

@@ -8,9 +8,9 @@ use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Event, Failure, Lost, LostBecause, Outcome, Resolved, Settings, Unusable};
+use crate::identity::peers::Peers;
 use crate::location::Place;
 use crate::net::client_address::ClientAddress;
-use crate::peers::Peers;
 use crate::policy::{Host, PeerName, Policy, Require};
 
 /// More addresses than this are no host's, and all of them are refused.

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::caller::Shown;
 use crate::config::Config;
 use crate::files::{self, Most};
+use crate::identity::caller::Shown;
 use crate::location::Place;
 use crate::policy::{CertificateRule, Policy};
 use crate::tls::{self, EXPIRY_NOTICE, Material, TlsSettings};

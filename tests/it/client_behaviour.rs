@@ -601,9 +601,9 @@ fn a_flood_of_connections_that_come_and_go_leaves_nothing_behind() {
     }
     assert!(gateway.comes_to_rest());
     let snapshot = gateway.server().shared().snapshot();
-    let found = snapshot
-        .peers
-        .find(&phonebook_gateway::caller::Caller::direct("127.0.0.1:40000".parse().unwrap()));
+    let found = snapshot.peers.find(&phonebook_gateway::identity::caller::Caller::direct(
+        "127.0.0.1:40000".parse().unwrap(),
+    ));
     assert_eq!(found.peer().unwrap().state.in_flight(), 0);
 }
 

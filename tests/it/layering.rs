@@ -7,12 +7,11 @@ use std::path::Path;
 /// The core: single files, and directories with all that is in them.
 const CORE: &[&str] = &[
     "net/client_address.rs",
-    "caller.rs",
+    "identity.rs",
     "x509.rs",
     "x509",
     "decide.rs",
-    "forwarded.rs",
-    "forwarded",
+    "identity",
     "http1.rs",
     "http1",
     "limits.rs",
@@ -22,7 +21,6 @@ const CORE: &[&str] = &[
     "names/table.rs",
     "lookup.rs",
     "lookup",
-    "peers.rs",
     "location.rs",
     "policy.rs",
     "net/proxy_protocol.rs",
@@ -61,7 +59,6 @@ const CORE: &[&str] = &[
     "report/timeline.rs",
     "report/typing.rs",
     "report/words.rs",
-    "senders.rs",
 ];
 
 /// What none of it may name: runtimes, files, sockets, threads, processes, and clocks.

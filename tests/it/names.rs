@@ -17,12 +17,10 @@ use crate::support::{
 };
 use domain::base::iana::Rcode;
 use jiff::Timestamp;
-use phonebook_gateway::{
-    caller::Caller,
-    config::Config,
-    server::{NameKeeper, Server},
-    worker::Shared,
-};
+use phonebook_gateway::config::Config;
+use phonebook_gateway::identity::caller::Caller;
+use phonebook_gateway::server::{NameKeeper, Server};
+use phonebook_gateway::worker::Shared;
 
 mod asking;
 mod explained;

@@ -1,11 +1,11 @@
 //! How a proxy in front changed whom a request comes from, with the lines that let it.
 
 use super::narrator::Note;
-use crate::caller::ClientSource;
 use crate::gateway::{ConnectionFacts, Origin};
+use crate::identity::caller::ClientSource;
+use crate::identity::peers::{Found, Match};
 use crate::names::Resolved;
 use crate::net::client_address::ClientAddress;
-use crate::peers::{Found, Match};
 use crate::server::NamesFrom;
 use crate::snapshot::Snapshot;
 use jiff::Timestamp;

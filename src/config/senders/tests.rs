@@ -1,5 +1,5 @@
 use crate::config::{Config, Problem, Problems};
-use crate::forwarded::ForwardedHeader;
+use crate::identity::forwarded::ForwardedHeader;
 use crate::net::client_address::ClientAddress;
 
 fn read(keys: &str, hosts: &str) -> Result<(Config, Vec<Problem>), Problems> {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::caller::{ClientSource, Shown};
+use crate::identity::caller::{ClientSource, Shown};
 use crate::limits::Limit;
 use crate::location::Place;
 use crate::record::combined::Entry;

@@ -10,7 +10,7 @@ use super::facts::{Attempt, Checked, Facts, TlsLine};
 use super::mask::{self, Masked};
 use super::variable::{Named, Variable};
 use super::{Escape, Format, Op};
-use crate::caller::{CertificateFault, Shown};
+use crate::identity::caller::{CertificateFault, Shown};
 use crate::limits::Limit;
 use crate::record::clock::LocalClock;
 use crate::text::{write_address, write_number};

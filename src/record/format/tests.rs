@@ -4,7 +4,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::caller::ClientSource;
+use crate::identity::caller::ClientSource;
 use crate::record::{Entry, LocalClock, UnixSeconds, write_combined};
 
 const REQUEST: &[u8] = b"GET /a%20b?x=1&Search=D\"oe HTTP/1.1";

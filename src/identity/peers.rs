@@ -12,7 +12,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 use prefix_trie::PrefixMap;
 
-use crate::caller::{Caller, CertificateFault, Shown};
+use crate::identity::caller::{Caller, CertificateFault, Shown};
 use crate::location::Place;
 use crate::names::Resolved;
 use crate::net::client_address::ClientAddress;

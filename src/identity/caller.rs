@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::forwarded::ForwardedHeader;
+use crate::identity::forwarded::ForwardedHeader;
 use crate::net::client_address::ClientAddress;
 use crate::policy::CertificateRule;
 use crate::x509::Certificate;
