@@ -85,7 +85,7 @@ pub struct Config {
     /// Whether callers may ask who they are.
     pub whoami: bool,
     /// How names in policies are resolved.
-    pub names: crate::names::Settings,
+    pub names: crate::resolver::Settings,
     /// Hexadecimal digits that are others for every other text of these files, as `$policy_revision`.
     pub revision: String,
 }

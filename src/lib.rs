@@ -15,7 +15,7 @@
 //! | identify | whom it comes from, and the peer with the longest prefix | [`origin`], [`identity::peers`] |
 //! | admit | a token of the peer and one of the gateway | [`limits`] |
 //! | parse | a [`lookup::Lookup`], which cannot say `private` | [`lookup`] |
-//! | decide | a [`decide::Permit`], and the line that granted it | [`decide`], [`policy`] |
+//! | decide | a [`policy::decide::Permit`], and the line that granted it | [`policy::decide`], [`policy`] |
 //! | forward | XiVO's answer to a head written from the permit | [`upstream`] |
 //! | answer | an answer with an allow list of fields, or a [`refusal::Refusal`] | [`answer`] |
 //! | record | exactly one line of the access log | [`record`] |
@@ -30,7 +30,7 @@
 //! clients; no name is resolved while a request waits.
 //!
 //! # Layers
-//! [`net::client_address`], [`x509`], [`location`], [`policy`], [`identity::peers`], [`lookup`], [`decide`], [`limits`],
+//! [`net::client_address`], [`x509`], [`location`], [`policy`], [`identity::peers`], [`lookup`], [`policy::decide`], [`limits`],
 //! [`refusal`], [`identity::address_list`], [`net::proxy_protocol`], [`identity::forwarded`], [`text`] and [`http1`] are pure: they do no I/O,
 //! read no clock and know no runtime. [`cli`] is the only module that prints, but for the thread of
 //! [`diagnostics`], which writes to standard error or to the journal what all others say.
@@ -41,7 +41,6 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod connection;
-pub mod decide;
 pub mod demo;
 pub mod diagnostics;
 pub mod files;
@@ -51,7 +50,6 @@ pub mod http2;
 pub mod identity;
 pub mod limits;
 pub mod lookup;
-pub mod names;
 pub mod net;
 pub mod origin;
 pub mod policy;
@@ -62,6 +60,7 @@ pub mod pki;
 pub mod record;
 pub mod refusal;
 pub mod report;
+pub mod resolver;
 pub mod server;
 pub mod snapshot;
 pub mod supervision;

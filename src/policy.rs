@@ -1,5 +1,7 @@
 //! A policy: what one peer may do, from the one file that describes it.
 
+pub mod decide;
+
 use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;

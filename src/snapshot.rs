@@ -7,8 +7,8 @@ use crate::config::{Config, UpstreamHost};
 use crate::identity::peers;
 use crate::identity::peers::Peers;
 use crate::limits::PeerLimits;
-use crate::names::Lost;
 use crate::net::proxy_protocol::write::Relayed;
+use crate::resolver::Lost;
 use crate::tls::ListenerTls;
 use crate::upstream::Route;
 

@@ -32,9 +32,9 @@ pub use pool::{Connection, Pool};
 pub use tls::{Tls, TlsError, Trust, check_authority};
 pub use transport::TlsFacts;
 
-use crate::decide::Permit;
 use crate::http1::answer::AnswerHead;
 use crate::net::client_address::ClientAddress;
+use crate::policy::decide::Permit;
 use crate::record::Trace;
 use crate::refusal::UpstreamFault;
 use crate::text::write_address;

@@ -23,10 +23,10 @@ use crate::limits::{
     Ceilings, GatewayLimits, Guest, House, Moment, NoSeat, PeerLimits, Taken, UNKNOWN_CALLERS,
 };
 use crate::lookup::hex;
-use crate::names::{Lost, Resolved};
 use crate::net::client_address::ClientAddress;
 use crate::policy::Policy;
 use crate::record::WorkerLog;
+use crate::resolver::{Lost, Resolved};
 use crate::snapshot::Snapshot;
 use crate::tls::ListenerTls;
 use crate::upstream::Pool;

@@ -8,8 +8,8 @@ use super::log_formats::Formats;
 use super::problem::{Document, Mark, Problem};
 use super::reader::{self, Field, Section};
 use super::{Limits, Listener, Upstream, limits, listen, logs, names, upstream};
-use crate::names::Settings;
 use crate::record::Format;
+use crate::resolver::Settings;
 
 const STATE_DIRECTORY: &str = "/var/lib/phonebook-gateway";
 const POLICIES_DIRECTORY: &str = "policies";

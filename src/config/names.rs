@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::address;
 use super::complaint::Complaint;
 use super::reader::{Field, Section};
-use crate::names::Settings;
+use crate::resolver::Settings;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const REFRESH: Duration = Duration::from_secs(60);

@@ -14,10 +14,10 @@ use prefix_trie::PrefixMap;
 
 use crate::identity::caller::{Caller, CertificateFault, Shown};
 use crate::location::Place;
-use crate::names::Resolved;
 use crate::net::client_address::ClientAddress;
 use crate::policy::{self, CertificateRule, Policy, Require};
 use crate::refusal::Refusal;
+use crate::resolver::Resolved;
 
 /// All peers of one revision of the policies, each with something kept beside its policy.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::StartError;
 use crate::config::Config;
-use crate::names::{Event, Failure, Lost, Outcome, Resolved, Source, State, Table};
+use crate::resolver::{Event, Failure, Lost, Outcome, Resolved, Source, State, Table};
 use crate::supervision::{Ending, Supervisor};
 use crate::worker::Shared;
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::Asking;
 use crate::config::UpstreamHost;
-use crate::decide::{Verdict, action};
 use crate::diagnostics;
 use crate::gateway::{Addressed, Gate, Origin, Step};
 use crate::http1::Version;
@@ -13,6 +12,7 @@ use crate::identity::peers::{By, Peer};
 use crate::limits::{Limit, PeerLimits};
 use crate::location::{Place, Placed};
 use crate::lookup::Lookup;
+use crate::policy::decide::{Verdict, action};
 use crate::policy::{Policy, Rate};
 use crate::refusal::Refusal;
 use crate::snapshot::{Found, Snapshot};

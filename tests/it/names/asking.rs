@@ -1,6 +1,6 @@
 //! Name servers, asked one question at a time.
 
-use phonebook_gateway::names::{Failure, Family, Outcome, Source};
+use phonebook_gateway::resolver::{Failure, Family, Outcome, Source};
 
 use super::*;
 

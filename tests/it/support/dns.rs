@@ -19,7 +19,7 @@ use domain::{
     },
     rdata::{A, Aaaa, Cname},
 };
-use phonebook_gateway::names::{Outcome, Source};
+use phonebook_gateway::resolver::{Outcome, Source};
 use tempfile::TempDir;
 
 use super::{

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use super::{Failure, Outcome, dns};
+use crate::resolver::{Failure, Outcome, dns};
 
 /// Who is asked for names. Asking blocks.
 #[derive(Clone, Debug)]

@@ -7,11 +7,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Event, Failure, Lost, LostBecause, Outcome, Resolved, Settings, Unusable};
 use crate::identity::peers::Peers;
 use crate::location::Place;
 use crate::net::client_address::ClientAddress;
 use crate::policy::{Host, PeerName, Policy, Require};
+use crate::resolver::{Event, Failure, Lost, LostBecause, Outcome, Resolved, Settings, Unusable};
 
 /// More addresses than this are no host's, and all of them are refused.
 const MOST_ADDRESSES: usize = 16;

@@ -12,7 +12,7 @@ use domain::base::iana::Rcode;
 use domain::base::{Message, MessageBuilder, Name, Rtype};
 use domain::rdata::{A, Aaaa};
 
-use super::{Failure, Family, Outcome};
+use crate::resolver::{Failure, Family, Outcome};
 
 /// How long one server is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ struct Found {
 }
 
 /// Asks for all addresses of `name`.
-pub(super) fn ask(servers: &[SocketAddr], name: &str) -> Outcome {
+pub(crate) fn ask(servers: &[SocketAddr], name: &str) -> Outcome {
     let Ok(name) = Name::<Vec<u8>>::from_str(name) else {
         return Outcome::Failed(Failure::Error("it is no name for DNS".to_owned()));
     };

@@ -1,7 +1,7 @@
 use super::*;
 use crate::location::Placed;
-use crate::names::Family;
 use crate::policy::tests::policy_with_hosts;
+use crate::resolver::Family;
 
 /// Seconds after an arbitrary beginning.
 fn at(seconds: i64) -> Timestamp {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Failure, Unusable};
 use crate::location::Place;
 use crate::policy::PeerName;
+use crate::resolver::{Failure, Unusable};
 
 /// Something that the administrator is told.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Remembered, Table};
 use crate::files::{self, FileFault, Most};
+use crate::resolver::{Failure, Remembered, Table};
 
 /// The file, `names.json` in the state directory.
 #[derive(Clone, Debug)]
