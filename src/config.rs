@@ -15,11 +15,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ring::digest;
 
+use crate::access_log::{Format, LogSettings};
 use crate::identity::address_list::Senders;
 use crate::identity::forwarded::ForwardedHeader;
 use crate::location::{Place, Placed};
 use crate::policy::{Policy, Rate};
-use crate::record::{Format, LogSettings};
 use crate::tls::TlsSettings;
 use crate::upstream::Tls;
 use crate::x509::Fingerprint;

@@ -3,6 +3,9 @@
 //! Each step consumes what the former yielded. A request that was not identified cannot be admitted,
 //! one that was not admitted is not parsed, and nothing is asked of XiVO without a [`Permit`].
 
+pub mod notes;
+pub mod record;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +18,8 @@ use crate::answer::{Gone, Manner, Outlet, problem};
 use crate::client::{After, Outcome, Request};
 use crate::config::{Listener, Upstream};
 use crate::diagnostics;
+use crate::gateway::notes::Notes;
+use crate::gateway::record::{Opening, Record};
 use crate::http1::Version;
 use crate::http1::host::Host;
 use crate::http1::request::RequestHead;
@@ -24,9 +29,9 @@ use crate::limits::{Admitted, PeerLimits, Slot};
 use crate::lookup::{Asked, Lookup};
 use crate::net::proxy_protocol::write::Relayed;
 use crate::policy::decide::{Permit, Verdict, action, decide};
-use crate::record::{Notes, Opening, Record, Trace};
 use crate::refusal::Refusal;
 use crate::snapshot::{Found, Snapshot};
+use crate::upstream::trace::Trace;
 use crate::upstream::{Answer, Question, Route};
 use crate::whoami::{self, WhoAmI};
 use crate::worker::{RequestId, Worker};

@@ -18,7 +18,7 @@
 //! | decide | a [`policy::decide::Permit`], and the line that granted it | [`policy::decide`], [`policy`] |
 //! | forward | XiVO's answer to a head written from the permit | [`upstream`] |
 //! | answer | an answer with an allow list of fields, or a [`refusal::Refusal`] | [`answer`] |
-//! | record | exactly one line of the access log | [`record`] |
+//! | record | exactly one line of the access log | [`access_log`] |
 //!
 //! # What is trusted
 //! The configuration, the kernel's word on whom a connection comes from, the word of the proxies that
@@ -55,9 +55,9 @@ pub mod origin;
 pub mod policy;
 pub mod preamble;
 
+pub mod access_log;
 pub mod location;
 pub mod pki;
-pub mod record;
 pub mod refusal;
 pub mod report;
 pub mod resolver;

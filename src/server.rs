@@ -19,10 +19,10 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::access_log::{AccessLogs, LogCounters, LogHost, OpenError, WorkerLog};
 use crate::config::Config;
 use crate::net::listen;
 use crate::net::listen::{Bound, ListenError, Lock};
-use crate::record::{AccessLogs, LogCounters, LogHost, OpenError, WorkerLog};
 use crate::supervision::{Ending, Supervisor};
 use crate::worker::Shared;
 

@@ -18,6 +18,7 @@ mod connect;
 mod pool;
 mod records;
 mod tls;
+pub mod trace;
 mod transport;
 
 use std::io;
@@ -35,9 +36,9 @@ pub use transport::TlsFacts;
 use crate::http1::answer::AnswerHead;
 use crate::net::client_address::ClientAddress;
 use crate::policy::decide::Permit;
-use crate::record::Trace;
 use crate::refusal::UpstreamFault;
 use crate::text::write_address;
+use crate::upstream::trace::Trace;
 
 /// The largest head of an answer, in bytes, interim ones included.
 pub const MAX_ANSWER_HEAD: usize = 16 * 1024;

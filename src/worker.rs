@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+use crate::access_log::WorkerLog;
 use crate::config::Config;
 use crate::diagnostics::Diagnostics;
 use crate::http2;
@@ -25,7 +26,6 @@ use crate::limits::{
 use crate::lookup::hex;
 use crate::net::client_address::ClientAddress;
 use crate::policy::Policy;
-use crate::record::WorkerLog;
 use crate::resolver::{Lost, Resolved};
 use crate::snapshot::Snapshot;
 use crate::tls::ListenerTls;

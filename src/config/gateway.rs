@@ -8,7 +8,7 @@ use super::log_formats::Formats;
 use super::problem::{Document, Mark, Problem};
 use super::reader::{self, Field, Section};
 use super::{Limits, Listener, Upstream, limits, listen, logs, names, upstream};
-use crate::record::Format;
+use crate::access_log::Format;
 use crate::resolver::Settings;
 
 const STATE_DIRECTORY: &str = "/var/lib/phonebook-gateway";

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::complaint::{Complaint, listed, nearest, shown};
 use super::reader::{Field, Section};
-use crate::record::format::{Escape, Format, FormatError, LogFormat, PREDEFINED, Unsure, names};
+use crate::access_log::format::{
+    Escape, Format, FormatError, LogFormat, PREDEFINED, Unsure, names,
+};
 
 /// The formats that an access log may name.
 pub(super) struct Formats(HashMap<String, Option<LogFormat>>);

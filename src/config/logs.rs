@@ -8,8 +8,8 @@ use super::log_formats::Formats;
 use super::policies::Written as Policy;
 use super::problem::{Mark, Problem};
 use super::reader::{Field, Section};
+use crate::access_log::{LogSettings, LogTarget, PeerPath, SearchTerms};
 use crate::location::Place;
-use crate::record::{LogSettings, LogTarget, PeerPath, SearchTerms};
 
 mod condition;
 mod syslog;

@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 use annotate_snippets::Renderer;
 
 use super::*;
+use crate::access_log::LogTarget;
 use crate::policy::{Action, Host};
-use crate::record::LogTarget;
 
 const MAIN: &str =
     "[[listen]]\naddress = \"127.0.0.1:0\"\n[upstream]\nurl = \"http://127.0.0.1\"\n";

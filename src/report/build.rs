@@ -18,9 +18,9 @@ use super::tally::{Counts, Hours, LONGEST, OTHERS, PeerTally, ReasonTally, Tally
 use super::time::{HOUR, LineTime};
 use super::timeline::{PeerLine, Timeline};
 use super::words::plural;
+use crate::access_log::format::{Escape, plain_field};
 use crate::config::Config;
 use crate::policy::{Policy, Rate};
-use crate::record::format::{Escape, plain_field};
 
 /// What a report is made of.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 use super::entry::Reader;
 use super::pattern::{Pattern, PatternError, Slot};
 use super::read::line::{Line, LineReader, Relations};
-use crate::record::format::PREDEFINED;
+use crate::access_log::format::PREDEFINED;
 
 /// Formats by name, ready for reading.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::formats::Formats;
 use super::read::unpack::{Trouble, unpack};
 use super::read::wrapping;
-use crate::record::PeerPath;
+use crate::access_log::PeerPath;
 
 /// Where lines come from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,9 +8,10 @@
 
 use memchr::{memchr, memmem, memrchr};
 
-use crate::record::format::{
-    self, Begin, End, Escape, Format, FormatError, Kind, Mark, Piece, Reading, Unsure,
-    address_length, ipv4_length, is_no_name,
+use crate::access_log::format;
+use crate::access_log::format::{
+    Begin, End, Escape, Format, FormatError, Kind, Mark, Piece, Reading, Unsure, address_length,
+    ipv4_length, is_no_name,
 };
 
 /// A format, made ready for reading.

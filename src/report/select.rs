@@ -1,7 +1,7 @@
 //! Which lines count: `--since`, `--until`, `--peer`, `--status` and `--reason`.
 
 use super::entry::Entry;
-use crate::record::Statuses;
+use crate::access_log::Statuses;
 
 /// What a line must be to count. Of each kind any will do; an empty kind asks for nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Reads the times of a log: `$time_local`, `$time_iso8601` and `$msec`, as nginx writes them.
 
-use crate::record::format::MOST_DIGITS;
+use crate::access_log::format::MOST_DIGITS;
 
 /// When a line was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

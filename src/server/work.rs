@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout_at};
 
 use super::Phase;
+use crate::access_log::WorkerLog;
 use crate::connection;
 use crate::gateway::{ConnectionFacts, Noted};
-use crate::record::WorkerLog;
 use crate::supervision::{Ending, ends_for_test};
 use crate::worker::{Counted, Shared, Worker};
 

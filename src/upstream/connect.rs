@@ -17,8 +17,8 @@ use super::records::Records;
 use super::tls::{self, Tls};
 use super::transport::{Session, Transport};
 use crate::net::proxy_protocol::write::Relayed;
-use crate::record::Trace;
 use crate::refusal::UpstreamFault;
+use crate::upstream::trace::Trace;
 
 /// How XiVO is reached.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use lexopt::prelude::*;
 use lexopt::{Error, Parser};
 
 use super::{Command, help, nearest, unknown};
-use crate::record::Statuses;
+use crate::access_log::Statuses;
 use crate::refusal::Refusal;
 use crate::report::input::Source;
 use crate::report::select::Selection;

@@ -1,8 +1,8 @@
 //! The formats that lines may be in.
 
+use crate::access_log::{Format, LogFormat};
 use crate::cli::{Exit, complain};
 use crate::config::Config;
-use crate::record::{Format, LogFormat};
 use crate::report::formats::Formats;
 use crate::report::pattern::Pattern;
 

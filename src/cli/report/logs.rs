@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::access_log::{LogFormat, LogSettings, LogTarget};
 use crate::cli::{Exit, complain};
 use crate::config::Config;
-use crate::record::{LogFormat, LogSettings, LogTarget};
 use crate::report::input::{Source, of_peers, rotated};
 use crate::report::pattern::Pattern;
 

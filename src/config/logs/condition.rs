@@ -2,10 +2,10 @@
 
 use std::ops::RangeInclusive;
 
+use crate::access_log::{Condition, Statuses, Words};
 use crate::config::complaint::{Complaint, nearest, shown};
 use crate::config::problem::Mark;
 use crate::config::reader::Field;
-use crate::record::{Condition, Statuses, Words};
 use crate::refusal::Refusal;
 
 /// Reads the table. Adds the peers that it names to `peers`.

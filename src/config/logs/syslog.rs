@@ -6,8 +6,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::access_log::{Syslog, SyslogRfc, SyslogServer};
 use crate::config::complaint::{Complaint, listed, nearest, shown};
-use crate::record::{Syslog, SyslogRfc, SyslogServer};
 
 /// Reads what stands behind `syslog:`.
 pub(super) fn read(text: &str) -> Result<Syslog, Complaint> {

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::syslog;
+use crate::access_log::format::names;
+use crate::access_log::{LogTarget, PeerPath};
 use crate::config::complaint::{Complaint, nearest, shown};
 use crate::config::reader::Field;
-use crate::record::format::names;
-use crate::record::{LogTarget, PeerPath};
 
 /// Reads the target; a relative path begins at `base`.
 pub(super) fn read(field: &Field<'_>, base: &Path) -> Option<LogTarget> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::record::{LogSettings, LogTarget, PeerPath, Syslog, SyslogRfc, SyslogServer};
+use crate::access_log::{LogSettings, LogTarget, PeerPath, Syslog, SyslogRfc, SyslogServer};
 
 const POLICIES: &[(&str, &str)] =
     &[("policies/lyon.toml", HOSTS), ("policies/xivo-montreal.toml", "hosts = [\"192.0.2.2\"]\n")];

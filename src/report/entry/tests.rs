@@ -1,5 +1,5 @@
 use super::*;
-use crate::record::format::PREDEFINED;
+use crate::access_log::format::PREDEFINED;
 
 fn reader(name: &str) -> Reader {
     let text = PREDEFINED.iter().find(|(known, _)| *known == name).unwrap().1;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::record::format::PREDEFINED;
-use crate::record::format::kind::{Each, Presence};
+use crate::access_log::format::PREDEFINED;
+use crate::access_log::format::kind::{Each, Presence};
 
 fn pattern(format: &str) -> Pattern {
     Pattern::of_text(&[format]).unwrap()

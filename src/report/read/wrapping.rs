@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::record::format::is_host_name;
+use crate::access_log::format::is_host_name;
 
 /// Where lines may begin behind a head of text.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use phonebook_gateway::record::format::{PREDEFINED, names};
+use phonebook_gateway::access_log::format::{PREDEFINED, names};
 
 use super::differences::OURS;
 

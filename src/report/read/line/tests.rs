@@ -1,5 +1,5 @@
 use super::*;
-use crate::record::format::PREDEFINED;
+use crate::access_log::format::PREDEFINED;
 use crate::report::formats::Formats;
 use crate::report::pattern::Pattern;
 

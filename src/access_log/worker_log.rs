@@ -1,0 +1,237 @@
+//! A worker's access logs: every record becomes a line in each.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Notify;
+
+use crate::access_log::format::clock::{LocalClock, UnixSeconds};
+use crate::access_log::format::combined::{Entry, write_combined};
+use crate::access_log::format::prefix::Lead;
+use crate::access_log::format::{
+    Asked, Facts, LogFormat, Masked, Needs, SearchTerms, TermKey, Writer, plain_field,
+    shown_method, url,
+};
+use crate::access_log::{Condition, LineBuffer, load_key};
+use crate::config::Config;
+use crate::gateway::record::Record;
+
+/// One worker's buffers of all access logs, and its clock.
+#[derive(Debug)]
+pub struct WorkerLog {
+    state: RefCell<State>,
+    waiting: Notify,
+    host: Arc<LogHost>,
+    needs: Needs,
+    /// Whether a log has another format than `combined`.
+    compiled: bool,
+    /// Memory for heads of answers.
+    heads: RefCell<Vec<Vec<u8>>>,
+}
+
+/// What lines say of the process, and the key of their hashes.
+#[derive(Debug)]
+pub struct LogHost {
+    /// The host's name, in lower case as nginx has it.
+    pub hostname: String,
+    /// The process.
+    pub pid: u32,
+    /// The key of hashed search terms.
+    pub key: TermKey,
+}
+
+impl LogHost {
+    /// This process, by its configuration. The key is read, or made, where a log has hashes.
+    pub fn of(config: &Config) -> Self {
+        let hashes = config.access_logs.iter().any(|log| log.search_terms == SearchTerms::Hash);
+        let name = rustix::system::uname();
+        Self {
+            hostname: name.nodename().to_string_lossy().to_ascii_lowercase(),
+            pid: std::process::id(),
+            key: match hashes {
+                true => load_key(&config.state_directory),
+                false => TermKey::new(&[0; TermKey::LENGTH]),
+            },
+        }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    logs: Vec<Log>,
+    clock: LocalClock,
+    /// For values that are put together.
+    scratch: Vec<u8>,
+    /// For requests and referers whose search terms are hidden.
+    masked: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Log {
+    buffer: LineBuffer,
+    condition: Option<Condition>,
+    lead: Lead,
+    format: LogFormat,
+    terms: SearchTerms,
+}
+
+impl WorkerLog {
+    /// A worker's log over `buffers`, one for each access log.
+    pub fn new(buffers: Vec<LineBuffer>, host: Arc<LogHost>) -> Self {
+        let logs: Vec<_> = buffers
+            .into_iter()
+            .map(|buffer| {
+                let settings = buffer.settings();
+                let condition = settings.condition.clone();
+                let lead = Lead::of(&settings.target, &host);
+                let (format, terms) = (settings.format.clone(), settings.search_terms);
+                Log { buffer, condition, lead, format, terms }
+            })
+            .collect();
+        let needs = logs.iter().fold(Needs::default(), |needs, log| needs.or(log.format.needs()));
+        let compiled = logs.iter().any(|log| log.format != LogFormat::Combined);
+        let clock = LocalClock::system();
+        let state = RefCell::new(State { logs, clock, scratch: Vec::new(), masked: Vec::new() });
+        Self { state, waiting: Notify::new(), host, needs, compiled, heads: RefCell::default() }
+    }
+
+    /// What the formats need to be found out.
+    pub fn needs(&self) -> Needs {
+        self.needs
+    }
+
+    /// Appends the current time as an HTTP `Date` (RFC 9110, section 5.6.7).
+    pub fn write_http_date(&self, out: &mut Vec<u8>) {
+        let clock = &mut self.state.borrow_mut().clock;
+        out.extend_from_slice(clock.http_date(UnixSeconds::now()));
+    }
+
+    /// Memory for an answer's head.
+    pub(crate) fn spare_head(&self) -> Vec<u8> {
+        self.heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps that memory for a later one.
+    pub(crate) fn keep_head(&self, mut head: Vec<u8>) {
+        let mut heads = self.heads.borrow_mut();
+        if head.capacity() > 0 && heads.len() < SPARE_HEADS {
+            head.clear();
+            heads.push(head);
+        }
+    }
+
+    /// Writes a record's lines.
+    pub(crate) fn push(&self, record: &Record<'_>) {
+        let now = SystemTime::now();
+        let entry = record.entry(now.into());
+        let attempts = record.opening.notes.upstream.attempts();
+        let rule = record.opening.notes.rule.borrow();
+        let facts = self.compiled.then(|| {
+            let millis = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_millis());
+            let millis = u16::try_from(millis).unwrap_or_default();
+            Facts { millis, rule: rule.as_ref(), ..record.facts(entry, &self.host, &attempts) }
+        });
+        let target = record.opening.target();
+        let State { logs, clock, scratch, masked } = &mut *self.state.borrow_mut();
+        let mut first = false;
+        for Log { buffer, condition, lead, format, terms } in logs {
+            if !record.is_for(condition.as_ref()) {
+                continue;
+            }
+            let frame = lead.frame(record.peer());
+            first |= buffer.is_empty();
+            let max_field = buffer.max_field();
+            let hidden = Masked::of(*terms, &self.host.key);
+            let (entry, target, is_absolute) = match hidden {
+                None => (entry, target.clone(), false),
+                Some(hidden) => mask_entry(hidden, entry, target.clone(), masked),
+            };
+            match (format, &facts) {
+                (LogFormat::Compiled(format), Some(facts)) => {
+                    let masked = hidden.is_some();
+                    let mut writer = Writer { clock, scratch, max_field, masked };
+                    if !masked {
+                        buffer.push_in(frame, |out| {
+                            lead.write(out, writer.clock, now);
+                            writer.write(out, format, facts);
+                        });
+                        continue;
+                    }
+                    let asked = &facts.asked;
+                    let method = asked.method.map(|method| shown_method(Some(method)));
+                    // The target's own host is a part of it.
+                    let host = asked.host.filter(|_| !is_absolute);
+                    let asked = Asked { method, target, host, ..asked.clone() };
+                    let facts = Facts { entry, asked, ..facts.clone() };
+                    buffer.push_in(frame, |out| {
+                        lead.write(out, writer.clock, now);
+                        writer.write(out, format, &facts);
+                    });
+                }
+                (LogFormat::Compiled(_) | LogFormat::Combined, _) => {
+                    buffer.push_in(frame, |out| {
+                        lead.write(out, clock, now);
+                        write_combined(out, &entry, clock, max_field);
+                    });
+                }
+            }
+        }
+        if first {
+            self.waiting.notify_one();
+        }
+    }
+
+    /// Hands everything over that has been waiting for the settings' `flush`; never returns. To be
+    /// polled beside the worker's connections.
+    pub async fn flush_in_time(&self) {
+        loop {
+            self.waiting.notified().await;
+            tokio::time::sleep(self.flush_after()).await;
+            self.flush();
+        }
+    }
+
+    fn flush_after(&self) -> Duration {
+        let state = self.state.borrow();
+        let after = state.logs.iter().map(|log| log.buffer.flush_after());
+        after.min().unwrap_or(Duration::from_secs(1))
+    }
+
+    /// Hands over whatever is held.
+    pub fn flush(&self) {
+        self.state.borrow_mut().logs.iter_mut().for_each(|log| log.buffer.flush());
+    }
+}
+
+/// The entry with its terms hidden, written into `out`; where the target stands in its request line, and
+/// whether that has a host of its own.
+fn mask_entry<'o>(
+    hidden: Masked<'_>,
+    entry: Entry<'o>,
+    target: Option<Range<usize>>,
+    out: &'o mut Vec<u8>,
+) -> (Entry<'o>, Option<Range<usize>>, bool) {
+    out.clear();
+    let line = entry.request.unwrap_or_default();
+    let before = target.as_ref().and_then(|target| line.get(..target.start)?.last());
+    let is_absolute = before.is_some_and(|before| *before != b' ');
+    let target = hidden.line(line, target, out);
+    let line = out.len();
+    url(entry.referer.unwrap_or_default(), out);
+    let referer = out.len();
+    plain_field(entry.user_agent.unwrap_or_default(), out);
+    let (line, rest) = out.split_at(line);
+    let (referer, user_agent) = rest.split_at(referer - line.len());
+    let entry = Entry {
+        request: entry.request.map(|_| line),
+        referer: entry.referer.map(|_| referer),
+        user_agent: entry.user_agent.map(|_| user_agent),
+        ..entry
+    };
+    (entry, target, is_absolute)
+}
+
+/// Memory for heads that a worker keeps for its next requests.
+const SPARE_HEADS: usize = 64;

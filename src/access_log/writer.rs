@@ -1,0 +1,209 @@
+//! Access logs as the program sees them: opened at start, fed by every worker, reopened, finished.
+//!
+//! Each log has one thread that owns its target (see `thread.rs`); each worker has one
+//! [`LineBuffer`] per log. Between them is a bounded queue of whole lines. A worker never waits for
+//! it: where the queue is full or the disk is, lines are lost, counted and reported, and requests
+//! go on.
+
+pub(crate) mod advice;
+pub(crate) mod buffer;
+pub(crate) mod frame;
+pub(crate) mod losses;
+pub(crate) mod output;
+pub(crate) mod thread;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::access_log::settings::LogSettings;
+use crate::access_log::target::LogTarget;
+use crate::access_log::writer::advice::advice;
+use crate::access_log::writer::buffer::{LineBuffer, Message, QUEUE};
+use crate::access_log::writer::output::Output;
+use crate::access_log::writer::thread::LogThread;
+use crate::supervision::Supervisor;
+
+/// Every access log of the configuration, open. Dropping it instead of [`finish`](Self::finish)ing
+/// it lets the threads end by themselves, after the last [`LineBuffer`] is gone.
+#[derive(Debug)]
+pub struct AccessLogs {
+    logs: Vec<Log>,
+}
+
+#[derive(Debug)]
+struct Log {
+    settings: LogSettings,
+    shared: Arc<Shared>,
+    queue: SyncSender<Message>,
+    thread: JoinHandle<()>,
+    /// Disconnects when the thread ends. Behind a mutex only so that `AccessLogs` is `Sync`.
+    ended: Mutex<Receiver<()>>,
+}
+
+impl AccessLogs {
+    /// Opens every log of `settings` and starts its thread, `access-log-0` and so on.
+    pub fn open(settings: &[LogSettings], supervisor: &Supervisor) -> Result<Self, OpenError> {
+        let numbered = settings.iter().enumerate();
+        let open =
+            |(number, settings)| Log::open(settings, supervisor, &format!("access-log-{number}"));
+        let logs = numbered.map(open).collect::<Result<_, _>>()?;
+        Ok(Self { logs })
+    }
+
+    /// One buffer per log, in the settings' order: one worker's.
+    pub fn buffers(&self) -> Vec<LineBuffer> {
+        self.logs
+            .iter()
+            .map(|log| LineBuffer::new(&log.settings, log.queue.clone(), Arc::clone(&log.shared)))
+            .collect()
+    }
+
+    /// Makes every log open its path anew, as USR1 asks for after a rotation. What is queued by now
+    /// goes to the old file. Where the path cannot be opened the old file stays in use, and an error
+    /// says so. Returns at once.
+    pub fn reopen(&self) {
+        for log in &self.logs {
+            log.shared.reopen.store(true, Ordering::SeqCst);
+            log.wake();
+        }
+    }
+
+    /// How much each log has written and lost, in the settings' order. They outlive the logs.
+    pub fn counters(&self) -> Vec<LogCounters> {
+        self.logs.iter().map(|log| LogCounters(Arc::clone(&log.shared))).collect()
+    }
+
+    /// Writes everything that is queued and ends the threads. Lines that a worker pushes after this
+    /// are lost, so the workers' buffers are to be dropped before. A target that does not take its
+    /// lines within `patience` (a terminal that was stopped, a disk that hangs) is left alone, and an
+    /// error says so.
+    pub fn finish(self, patience: Duration) {
+        for log in &self.logs {
+            log.shared.finish.store(true, Ordering::SeqCst);
+            log.wake();
+        }
+        let deadline = Instant::now() + patience;
+        for log in self.logs {
+            log.join(deadline);
+        }
+    }
+}
+
+impl Log {
+    fn open(
+        settings: &LogSettings,
+        supervisor: &Supervisor,
+        thread: &str,
+    ) -> Result<Self, OpenError> {
+        let output = Output::open(settings)
+            .map_err(|error| OpenError::Open { target: settings.target.clone(), error })?;
+        let shared = Arc::new(Shared::new(settings.target.to_string()));
+        let (queue, messages) = sync_channel(QUEUE);
+        let (ending, ended) = sync_channel::<()>(0);
+        let writer = LogThread::new(settings.target.clone(), output, Arc::clone(&shared), messages);
+        let thread = supervisor
+            .spawn(thread, move || {
+                let _ending = ending;
+                writer.run()
+            })
+            .map_err(|error| OpenError::Thread { error })?;
+        Ok(Self { settings: settings.clone(), shared, queue, thread, ended: Mutex::new(ended) })
+    }
+
+    /// Makes the thread look at its flags. A full queue needs no wake-up: the thread looks after
+    /// every message.
+    fn wake(&self) {
+        let _ = self.queue.try_send(Message::Wake);
+    }
+
+    fn join(self, deadline: Instant) {
+        let ended = self.ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let patience = deadline.saturating_duration_since(Instant::now());
+        if ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!(
+                log = self.shared.name,
+                "the access log {} did not take its last lines in time; they are lost",
+                self.shared.name
+            );
+        } else if self.thread.join().is_err() {
+            tracing::error!("the thread of the access log {} has panicked", self.shared.name);
+        }
+    }
+}
+
+/// What workers, the log's thread and the control thread know in common about one log.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) written: AtomicU64,
+    pub(crate) lost: AtomicU64,
+    /// Bytes of memory that wait in the queue.
+    pub(crate) queued: AtomicUsize,
+    pub(crate) reopen: AtomicBool,
+    pub(crate) finish: AtomicBool,
+    /// Lines were lost to a full queue, and the log's thread has not yet come to say that it is over.
+    pub(crate) overrun: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(name: String) -> Self {
+        Self {
+            name,
+            written: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            queued: AtomicUsize::new(0),
+            reopen: AtomicBool::new(false),
+            finish: AtomicBool::new(false),
+            overrun: AtomicBool::new(false),
+        }
+    }
+}
+
+/// How many lines one log has written and lost, since it was opened.
+#[derive(Clone, Debug)]
+pub struct LogCounters(Arc<Shared>);
+
+impl LogCounters {
+    /// The log, as messages name it: its path, or `standard output`.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Lines that the target took whole.
+    pub fn lines_written(&self) -> u64 {
+        self.0.written.load(Ordering::Relaxed)
+    }
+
+    /// Lines that were pushed and came to nothing.
+    pub fn lines_lost(&self) -> u64 {
+        self.0.lost.load(Ordering::Relaxed)
+    }
+}
+
+/// Why an access log could not be opened at start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its file cannot be opened for appending.
+    #[error("cannot open the access log {target}: {error}. {}", advice(.target, .error))]
+    Open {
+        /// Which.
+        target: LogTarget,
+        /// Why.
+        error: io::Error,
+    },
+    /// Its thread cannot be started.
+    #[error(
+        "cannot start the access log's thread: {error}. Raise the limit of threads (TasksMax=)"
+    )]
+    Thread {
+        /// Why.
+        error: io::Error,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! What the steps of a request leave for its log line.
+
+use std::cell::{Cell, RefCell};
+
+use crate::access_log::format::Checked;
+use crate::location::Place;
+use crate::policy::Action;
+use crate::upstream::trace::Trace;
+
+/// What became of a request on its way, noted where it is known.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// The lookup's action.
+    pub action: Cell<Option<Action>>,
+    /// What became of the rate.
+    pub rate: Cell<Checked>,
+    /// What became of the ceilings of lookups in flight and of connections.
+    pub concurrent: Cell<Checked>,
+    /// The line of the configuration that decided, where a log asks for it.
+    pub rule: RefCell<Option<Place>>,
+    /// How XiVO was asked, where a log asks for it.
+    pub upstream: Trace,
+}
+
+impl Notes {
+    /// A rate was looked at; yields the outcome.
+    pub fn rated<T, E>(&self, outcome: Result<T, E>) -> Result<T, E> {
+        self.rate.set(checked(&outcome));
+        outcome
+    }
+
+    /// A ceiling was looked at; yields the outcome.
+    pub fn counted<T, E>(&self, outcome: Result<T, E>) -> Result<T, E> {
+        self.concurrent.set(checked(&outcome));
+        outcome
+    }
+}
+
+fn checked<T, E>(outcome: &Result<T, E>) -> Checked {
+    if outcome.is_ok() { Checked::Passed } else { Checked::Rejected }
+}

@@ -1,0 +1,248 @@
+//! The record of a request from its first byte to its last.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::notes::Notes;
+use crate::access_log::format::clock::UnixSeconds;
+use crate::access_log::format::combined::Entry;
+use crate::access_log::format::{Asked, Attempt, Facts, TlsLine};
+use crate::access_log::{Condition, LogHost, WorkerLog};
+use crate::answer::Head;
+use crate::client::Turn;
+use crate::config::UpstreamHost;
+use crate::gateway::ConnectionFacts;
+use crate::http1::host::Host;
+use crate::http1::request::Seen;
+use crate::identity::caller::{Caller, ClientSource};
+use crate::limits::Limit;
+use crate::refusal::Refusal;
+use crate::snapshot::Snapshot;
+use crate::upstream::trace::Trace;
+use crate::worker::RequestId;
+
+/// What is known of a request when its record is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// What it was judged by.
+    pub snapshot: &'a Snapshot,
+    /// Its connection.
+    pub facts: &'a ConnectionFacts,
+    /// Whom it comes from.
+    pub caller: Caller<'a>,
+    /// What was read of it.
+    pub seen: Seen,
+    /// What it was read from.
+    pub bytes: &'a [u8],
+    /// Its place in its connection.
+    pub turn: Turn,
+    /// Its id.
+    pub id: RequestId,
+    /// What its steps leave.
+    pub notes: &'a Notes,
+}
+
+impl<'a> Opening<'a> {
+    /// Where in the request line the target stands.
+    pub(crate) fn target(&self) -> Option<std::ops::Range<usize>> {
+        self.seen.parts.map(|parts| parts.target.within(self.seen.line))
+    }
+
+    fn asked(&self) -> Asked<'a> {
+        let Self { seen, bytes, .. } = self;
+        Asked {
+            method: seen.parts.map(|parts| parts.method.of(bytes)),
+            target: self.target(),
+            protocol: seen.parts.map(|parts| parts.version.of(bytes)),
+            host: seen.host.and_then(|host| Host::read(host.of(bytes))).map(Host::name),
+            fields: seen.fields.of(bytes),
+        }
+    }
+
+    fn tls(&self) -> Option<TlsLine<'a>> {
+        let tls = self.facts.tls.as_ref()?;
+        Some(TlsLine {
+            protocol: tls.version,
+            cipher: tls.cipher,
+            server_name: tls.server_name.as_deref(),
+            resumed: tls.resumed,
+            certificate: self.caller.certificate,
+        })
+    }
+}
+
+/// The record of one request. It becomes a log line when it is dropped, whichever way the request
+/// ended: a future that is dropped in the middle leaves a 499, as nginx writes it for a client that
+/// left.
+#[derive(Debug)]
+pub struct Record<'a> {
+    log: &'a WorkerLog,
+    pub(crate) opening: Opening<'a>,
+    peer: Option<&'a str>,
+    status: u16,
+    body_bytes: u64,
+    /// The answer's head, where a format needs it, and whether it was sent.
+    head: Vec<u8>,
+    head_sent: bool,
+    keep_alive: bool,
+    completed: bool,
+    reason: Option<&'static str>,
+    limit: Option<Limit>,
+}
+
+impl<'a> Record<'a> {
+    /// Opens the record of a request.
+    pub fn open(log: &'a WorkerLog, opening: Opening<'a>) -> Self {
+        Self {
+            log,
+            opening,
+            peer: None,
+            status: Refusal::ClientClosed.status(),
+            body_bytes: 0,
+            head: Vec::new(),
+            head_sent: false,
+            keep_alive: false,
+            completed: false,
+            reason: None,
+            limit: None,
+        }
+    }
+
+    /// The request is this peer's.
+    pub fn set_peer(&mut self, name: &'a str) {
+        self.peer = Some(name);
+    }
+
+    /// The request was refused.
+    pub fn set_refusal(&mut self, refusal: &Refusal) {
+        self.status = refusal.status();
+        self.reason = Some(refusal.word());
+        self.limit = refusal.limit();
+    }
+
+    /// An answer that was begun could not be completed, for this reason.
+    pub fn set_cut(&mut self, refusal: &Refusal) {
+        self.reason = Some(refusal.word());
+    }
+
+    /// An answer with this head begins to be sent.
+    pub fn begin(&mut self, head: &Head<'_>) {
+        self.status = head.status();
+        self.keep_alive = head.manner().keep_alive;
+        if self.log.needs().answer_head {
+            self.head = self.log.spare_head();
+            head.write(&mut self.head, |out| self.log.write_http_date(out));
+        }
+    }
+
+    /// So many further bytes behind the answer's head were sent.
+    pub fn add_body_bytes(&mut self, count: usize) {
+        self.head_sent = true;
+        self.body_bytes += count as u64;
+    }
+
+    /// The answer was sent to its end.
+    pub fn complete(&mut self) {
+        self.completed = true;
+    }
+
+    /// How XiVO was asked, where a format needs it.
+    pub fn upstream(&self) -> Option<&'a Trace> {
+        let notes = self.opening.notes;
+        self.log.needs().upstream.then_some(&notes.upstream)
+    }
+
+    /// Whether a log with this condition takes it.
+    pub(crate) fn is_for(&self, condition: Option<&Condition>) -> bool {
+        condition.is_none_or(|it| it.takes(self.status, self.peer, self.reason))
+    }
+
+    /// Whose it is.
+    pub(crate) fn peer(&self) -> Option<&'a str> {
+        self.peer
+    }
+
+    pub(crate) fn entry(&self, time: UnixSeconds) -> Entry<'a> {
+        let Opening { seen, bytes, caller, .. } = self.opening;
+        Entry {
+            remote_addr: caller.ip(),
+            remote_user: self.peer,
+            time,
+            request: Some(seen.line.of(bytes)),
+            status: self.status,
+            body_bytes_sent: self.body_bytes,
+            referer: seen.referer.map(|span| span.of(bytes)),
+            user_agent: seen.user_agent.map(|span| span.of(bytes)),
+        }
+    }
+
+    pub(crate) fn facts<'f>(
+        &'f self,
+        entry: Entry<'f>,
+        host: &'f LogHost,
+        attempts: &'f [Attempt],
+    ) -> Facts<'f> {
+        let opening = &self.opening;
+        let Opening { snapshot, facts, caller, turn, notes, .. } = opening;
+        let noted = *facts.noted;
+        let since = |then: Instant| match self.log.needs().times {
+            true => then.elapsed(),
+            false => Duration::ZERO,
+        };
+        let listener = snapshot.config.listeners.get(facts.listener);
+        let server_name = listener.and_then(|found| found.server_names.first());
+        let head_length = if self.head_sent { self.head.len() as u64 } else { 0 };
+        Facts {
+            entry,
+            millis: 0,
+            asked: opening.asked(),
+            remote_port: match caller.source {
+                ClientSource::Socket => Some(facts.socket.port()),
+                ClientSource::ProxyProtocol => noted.announced.map(|client| client.port()),
+                ClientSource::XForwardedFor | ClientSource::Forwarded => None,
+            },
+            socket: facts.socket,
+            announced: noted.announced,
+            local: noted.local,
+            server_name: server_name.map(String::as_str).unwrap_or_default(),
+            tls: opening.tls(),
+            connection: (noted.number, turn.number),
+            connection_time: since(noted.opened),
+            pipelined: turn.pipelined,
+            request_length: opening.seen.length as u64,
+            request_time: since(turn.began),
+            bytes_sent: head_length + self.body_bytes,
+            completed: self.completed,
+            keep_alive: self.keep_alive,
+            answer_head: &self.head,
+            request_id: opening.id.as_str(),
+            hostname: &host.hostname,
+            pid: host.pid,
+            attempts,
+            upstream_socket: match &snapshot.config.upstream.host {
+                UpstreamHost::Socket(path) => path.to_str(),
+                UpstreamHost::Ip(_) | UpstreamHost::Name(_) => None,
+            },
+            rate: notes.rate.get(),
+            concurrent: notes.concurrent.get(),
+            action: notes.action.get().map(|action| action.as_str()),
+            reason: self.reason,
+            limit: self.limit,
+            rule: None,
+            revision: &snapshot.config.revision,
+            source: caller.source,
+        }
+    }
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        if !self.completed {
+            self.reason.get_or_insert_with(|| Refusal::ClientClosed.word());
+        }
+        self.opening.notes.upstream.ended();
+        self.log.push(self);
+        self.log.keep_head(std::mem::take(&mut self.head));
+    }
+}
