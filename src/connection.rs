@@ -1,5 +1,10 @@
 //! A client's connection: a sequence of heads, answered in their order.
 
+pub mod http1;
+pub mod http2;
+pub mod proxy_header;
+pub mod transport;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +14,15 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
-use crate::arrival;
-use crate::client::{After, Client, Reading};
 use crate::config::Limits;
+use crate::connection::http1::{After, Client, Reading};
+use crate::connection::transport::Transport;
+use crate::gateway::connection_facts as arrival;
 use crate::gateway::{self, ConnectionFacts};
-use crate::http2;
 use crate::identity::caller::ClientSource;
 use crate::limits::Guest;
 use crate::supervision::ends_for_test;
 use crate::tls::{self, Opened};
-use crate::transport::Transport;
 use crate::worker::{Counted, LAST_WORDS};
 
 /// Begins to serve `stream` in a task of its own.

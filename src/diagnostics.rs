@@ -16,14 +16,14 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::gateway::identify::Origin;
 use crate::identity::caller::CertificateFault;
 use crate::limits::{Limit, NoSeat};
 use crate::location::Place;
 use crate::net::client_address::ClientAddress;
-use crate::origin::Origin;
 use crate::refusal::{Refusal, UpstreamFault};
-use crate::snapshot::{Found, Snapshot};
 use crate::tls::HandshakeFault;
+use crate::worker::snapshot::{Found, Snapshot};
 use crate::x509::Hex;
 
 pub use journal::is_standard_error as journal_is_standard_error;

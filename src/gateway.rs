@@ -3,8 +3,12 @@
 //! Each step consumes what the former yielded. A request that was not identified cannot be admitted,
 //! one that was not admitted is not parsed, and nothing is asked of XiVO without a [`Permit`].
 
+pub mod connection_facts;
+pub mod identify;
 pub mod notes;
 pub mod record;
+pub mod relay;
+pub mod whoami;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +16,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::answer::problem::Audience;
-use crate::answer::relay::Relay;
-use crate::answer::{Gone, Manner, Outlet, problem};
-use crate::client::{After, Outcome, Request};
 use crate::config::{Listener, Upstream};
+use crate::connection::http1::{After, Outcome, Request};
 use crate::diagnostics;
 use crate::gateway::notes::Notes;
 use crate::gateway::record::{Opening, Record};
+use crate::gateway::relay::Relay;
+use crate::gateway::whoami::WhoAmI;
 use crate::http1::Version;
 use crate::http1::host::Host;
 use crate::http1::request::RequestHead;
@@ -30,13 +33,14 @@ use crate::lookup::{Asked, Lookup};
 use crate::net::proxy_protocol::write::Relayed;
 use crate::policy::decide::{Permit, Verdict, action, decide};
 use crate::refusal::Refusal;
-use crate::snapshot::{Found, Snapshot};
+use crate::response::problem::Audience;
+use crate::response::{Gone, Manner, Outlet, problem};
 use crate::upstream::trace::Trace;
 use crate::upstream::{Answer, Question, Route};
-use crate::whoami::{self, WhoAmI};
+use crate::worker::snapshot::{Found, Snapshot};
 use crate::worker::{RequestId, Worker};
 
-pub use crate::origin::{Addressed, ConnectionFacts, Noted, Origin};
+pub use crate::gateway::identify::{Addressed, ConnectionFacts, Noted, Origin};
 
 /// One request on its way through the gateway.
 #[derive(Debug)]

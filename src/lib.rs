@@ -10,14 +10,14 @@
 //!
 //! | step | yields | where |
 //! |---|---|---|
-//! | accept | what is known of a connection | [`net::listen`], [`server`], [`connection`], [`arrival`] |
-//! | read | a head that is strictly HTTP/1, or came over HTTP/2 and reads the same | [`client`], [`http1`], [`http2`] |
-//! | identify | whom it comes from, and the peer with the longest prefix | [`origin`], [`identity::peers`] |
+//! | accept | what is known of a connection | [`net::listen`], [`server`], [`connection`], [`gateway::connection_facts`] |
+//! | read | a head that is strictly HTTP/1, or came over HTTP/2 and reads the same | [`connection::http1`], [`http1`], [`connection::http2`] |
+//! | identify | whom it comes from, and the peer with the longest prefix | [`gateway::identify`], [`identity::peers`] |
 //! | admit | a token of the peer and one of the gateway | [`limits`] |
 //! | parse | a [`lookup::Lookup`], which cannot say `private` | [`lookup`] |
 //! | decide | a [`policy::decide::Permit`], and the line that granted it | [`policy::decide`], [`policy`] |
 //! | forward | XiVO's answer to a head written from the permit | [`upstream`] |
-//! | answer | an answer with an allow list of fields, or a [`refusal::Refusal`] | [`answer`] |
+//! | answer | an answer with an allow list of fields, or a [`refusal::Refusal`] | [`response`] |
 //! | record | exactly one line of the access log | [`access_log`] |
 //!
 //! # What is trusted
@@ -35,10 +35,7 @@
 //! read no clock and know no runtime. [`cli`] is the only module that prints, but for the thread of
 //! [`diagnostics`], which writes to standard error or to the journal what all others say.
 
-pub mod answer;
-pub mod arrival;
 pub mod cli;
-pub mod client;
 pub mod config;
 pub mod connection;
 pub mod demo;
@@ -46,14 +43,11 @@ pub mod diagnostics;
 pub mod files;
 pub mod gateway;
 pub mod http1;
-pub mod http2;
 pub mod identity;
 pub mod limits;
 pub mod lookup;
 pub mod net;
-pub mod origin;
 pub mod policy;
-pub mod preamble;
 
 pub mod access_log;
 pub mod location;
@@ -61,13 +55,11 @@ pub mod pki;
 pub mod refusal;
 pub mod report;
 pub mod resolver;
+pub mod response;
 pub mod server;
-pub mod snapshot;
 pub mod supervision;
 pub mod text;
 pub mod tls;
-pub mod transport;
 pub mod upstream;
-pub mod whoami;
 pub mod worker;
 pub mod x509;

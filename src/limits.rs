@@ -13,6 +13,7 @@
 //! same behaviour, since its first request is not part of the burst; see [`bucket`].
 
 pub mod bucket;
+pub(crate) mod budget;
 pub mod seats;
 mod unknown;
 

@@ -1,10 +1,8 @@
 //! A running gateway: its workers, from start to the last connection.
 
-mod certificates;
-mod names;
-mod resolver;
-mod source;
-mod work;
+mod accept;
+mod background;
+mod loopback_source;
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,15 +24,15 @@ use crate::net::listen::{Bound, ListenError, Lock};
 use crate::supervision::{Ending, Supervisor};
 use crate::worker::Shared;
 
-pub use certificates::load_certificates;
-pub use names::{NameKeeper, NamesFrom, resolve_names};
-pub use resolver::resolve;
-pub use source::{LoopbackSource, check_source, other_addresses};
+pub use background::certificates::load_certificates;
+pub use background::peer_names::{NameKeeper, NamesFrom, resolve_names};
+pub use background::upstream_addresses::resolve;
+pub use loopback_source::{LoopbackSource, check_source, other_addresses};
 
-use certificates::watch_certificates;
-use names::start_name_keeper;
-use resolver::{resolve_at_start, start_resolver};
-use work::work;
+use accept::work;
+use background::certificates::watch_certificates;
+use background::peer_names::start_name_keeper;
+use background::upstream_addresses::{resolve_at_start, start_resolver};
 
 /// A gateway that runs in threads of its own until it is told to stop.
 #[derive(Debug)]

@@ -4,6 +4,8 @@
 //! XiVO and its own log buffers: nothing crosses threads for a request. The workers share one
 //! snapshot of the configuration, swapped as a whole, and the atomics of the limits.
 
+pub mod snapshot;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -18,8 +20,8 @@ use tokio::sync::Notify;
 use crate::access_log::WorkerLog;
 use crate::config::Config;
 use crate::diagnostics::Diagnostics;
-use crate::http2;
 use crate::identity::peers::Peers;
+use crate::limits::budget::Budget;
 use crate::limits::{
     Ceilings, GatewayLimits, Guest, House, Moment, NoSeat, PeerLimits, Taken, UNKNOWN_CALLERS,
 };
@@ -27,9 +29,9 @@ use crate::lookup::hex;
 use crate::net::client_address::ClientAddress;
 use crate::policy::Policy;
 use crate::resolver::{Lost, Resolved};
-use crate::snapshot::Snapshot;
 use crate::tls::ListenerTls;
 use crate::upstream::Pool;
+use crate::worker::snapshot::Snapshot;
 
 /// What all workers share.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ pub struct Shared {
     /// The gateway's rate, and strangers'.
     pub limits: GatewayLimits,
     /// What HTTP/2 connections hold.
-    pub http2: Arc<http2::Budget>,
+    pub http2: Arc<Budget>,
     /// Who has which of the client connections.
     pub house: Arc<House>,
     /// Client connections that were accepted since the start.

@@ -38,7 +38,7 @@ pub(crate) use reading::{Begin, End, Mark, Reading, Span, Step, Value, corrected
 pub use variable::{Named, Unavailable, Variable, names};
 
 pub(crate) use mask::plain_field;
-pub(crate) use mask::{Masked, shown_method, url};
+pub(super) use mask::{Masked, shown_method, url};
 
 /// A compiled format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct Format {
 
 /// One step of a format.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Op {
+pub(super) enum Op {
     Literal(Box<[u8]>),
     Variable(Variable),
 }
@@ -142,7 +142,7 @@ impl Format {
         self.program.iter().map(piece).collect()
     }
 
-    pub(crate) fn program(&self) -> &[Op] {
+    pub(super) fn program(&self) -> &[Op] {
         &self.program
     }
 

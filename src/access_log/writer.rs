@@ -137,20 +137,20 @@ impl Log {
 
 /// What workers, the log's thread and the control thread know in common about one log.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) name: String,
-    pub(crate) written: AtomicU64,
-    pub(crate) lost: AtomicU64,
+pub(super) struct Shared {
+    pub(super) name: String,
+    pub(super) written: AtomicU64,
+    pub(super) lost: AtomicU64,
     /// Bytes of memory that wait in the queue.
-    pub(crate) queued: AtomicUsize,
-    pub(crate) reopen: AtomicBool,
-    pub(crate) finish: AtomicBool,
+    pub(super) queued: AtomicUsize,
+    pub(super) reopen: AtomicBool,
+    pub(super) finish: AtomicBool,
     /// Lines were lost to a full queue, and the log's thread has not yet come to say that it is over.
-    pub(crate) overrun: AtomicBool,
+    pub(super) overrun: AtomicBool,
 }
 
 impl Shared {
-    pub(crate) fn new(name: String) -> Self {
+    pub(super) fn new(name: String) -> Self {
         Self {
             name,
             written: AtomicU64::new(0),

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 
 use super::args::ProbeOptions;
 use super::{Exit, check, complain, say, serve};
-use crate::answer::relay;
 use crate::config::{Config, UpstreamHost};
 use crate::diagnostics::{explain_fault, source_address};
+use crate::gateway::relay;
 use crate::gateway::{self, ClientSide};
 use crate::identity::caller::Caller;
 use crate::net::client_address::ClientAddress;
@@ -23,8 +23,8 @@ use crate::net::proxy_protocol::write::Relayed;
 use crate::policy::decide::Permit;
 use crate::refusal::UpstreamFault;
 use crate::server::{check_source, other_addresses, resolve};
-use crate::snapshot::Snapshot;
 use crate::upstream::{CertificateFacts, Connection, connect};
+use crate::worker::snapshot::Snapshot;
 use crate::worker::{RequestId, Shared};
 
 /// Runs the command.

@@ -9,18 +9,18 @@ use crate::access_log::format::clock::UnixSeconds;
 use crate::access_log::format::combined::Entry;
 use crate::access_log::format::{Asked, Attempt, Facts, TlsLine};
 use crate::access_log::{Condition, LogHost, WorkerLog};
-use crate::answer::Head;
-use crate::client::Turn;
 use crate::config::UpstreamHost;
+use crate::connection::http1::Turn;
 use crate::gateway::ConnectionFacts;
 use crate::http1::host::Host;
 use crate::http1::request::Seen;
 use crate::identity::caller::{Caller, ClientSource};
 use crate::limits::Limit;
 use crate::refusal::Refusal;
-use crate::snapshot::Snapshot;
+use crate::response::Head;
 use crate::upstream::trace::Trace;
 use crate::worker::RequestId;
+use crate::worker::snapshot::Snapshot;
 
 /// What is known of a request when its record is opened.
 #[derive(Clone, Copy, Debug)]

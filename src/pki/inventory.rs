@@ -338,7 +338,7 @@ fn key_state(certificate: &Path, private_key: &Path) -> KeyState {
 }
 
 /// The settings of a listener with one certificate.
-pub(crate) fn pair(certificate: &Path, private_key: &Path) -> TlsSettings {
+pub(super) fn pair(certificate: &Path, private_key: &Path) -> TlsSettings {
     TlsSettings {
         certificates: vec![tls::KeyPair {
             certificate: certificate.to_owned(),

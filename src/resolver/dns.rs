@@ -27,7 +27,7 @@ struct Found {
 }
 
 /// Asks for all addresses of `name`.
-pub(crate) fn ask(servers: &[SocketAddr], name: &str) -> Outcome {
+pub(super) fn ask(servers: &[SocketAddr], name: &str) -> Outcome {
     let Ok(name) = Name::<Vec<u8>>::from_str(name) else {
         return Outcome::Failed(Failure::Error("it is no name for DNS".to_owned()));
     };

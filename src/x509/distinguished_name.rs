@@ -10,7 +10,7 @@ use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 use crate::x509::Hex;
 
 /// The name as text.
-pub(crate) fn rfc2253(name: &X509Name<'_>) -> String {
+pub(super) fn rfc2253(name: &X509Name<'_>) -> String {
     let mut out = String::new();
     let parts: Vec<Vec<_>> = name.iter_rdn().map(|part| part.iter().collect()).collect();
     for part in parts.iter().rev() {
@@ -100,7 +100,7 @@ fn characters(value: &Any<'_>) -> Option<Vec<u8>> {
 }
 
 /// The characters of a BMPString, `None` for each surrogate: it has no pairs of them.
-pub(crate) fn bmp(data: &[u8]) -> Option<impl Iterator<Item = Option<char>>> {
+pub(super) fn bmp(data: &[u8]) -> Option<impl Iterator<Item = Option<char>>> {
     let (pairs, rest) = data.as_chunks::<2>();
     let character = |pair: &[u8; 2]| char::from_u32(u16::from_be_bytes(*pair).into());
     rest.is_empty().then(|| pairs.iter().map(character))

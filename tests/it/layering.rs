@@ -91,9 +91,8 @@ const FORBIDDEN: &[&str] = &[
 
 /// The core's modules must not come by any of it through another module of this crate either.
 const OUTSIDE: &[&str] = &[
-    "answer",
+    "response",
     "cli",
-    "client",
     "config",
     "connection",
     "demo",

@@ -336,7 +336,7 @@ pub(crate) fn plain_field(value: &[u8], out: &mut Vec<u8>) {
 
 /// Appends what can be shown of the request's field of this name, which is in lower case with `_` for
 /// `-`.
-pub(crate) fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+pub(super) fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     match WITHOUT_URL.contains(&name) {
         true => plain_field(value, out),
         false => url(value, out),
@@ -365,7 +365,7 @@ fn is_version(text: &[u8]) -> bool {
     matches!(text, [b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
 }
 
-pub(crate) const HIDDEN: &[u8] = b"***";
+pub(super) const HIDDEN: &[u8] = b"***";
 
 /// How many times over an escape may be escaped and is still seen.
 const DEPTH: usize = 8;

@@ -33,7 +33,7 @@ pub enum FormatError {
 }
 
 /// The escape, and the format's text with its parts joined.
-pub(crate) fn text(parts: &[&str]) -> Result<(Escape, String), FormatError> {
+pub(super) fn text(parts: &[&str]) -> Result<(Escape, String), FormatError> {
     let mut escape = Escape::default();
     let mut text = String::new();
     for (at, part) in parts.iter().enumerate() {
@@ -104,7 +104,7 @@ pub(crate) enum Piece {
 }
 
 /// The pieces of a format's text.
-pub(crate) fn pieces(text: &str) -> Result<Vec<Piece>, FormatError> {
+pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, FormatError> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -133,7 +133,7 @@ pub(crate) fn pieces(text: &str) -> Result<Vec<Piece>, FormatError> {
 }
 
 /// The program of a format's pieces.
-pub(crate) fn program(pieces: Vec<Piece>) -> Result<Vec<Op>, FormatError> {
+pub(super) fn program(pieces: Vec<Piece>) -> Result<Vec<Op>, FormatError> {
     let op = |piece| match piece {
         Piece::Literal(text) => Ok(Op::Literal(text.into_bytes().into())),
         Piece::Variable(name) => Variable::read(&name).map(Op::Variable),

@@ -265,7 +265,7 @@ const UNAVAILABLE_FAMILIES: [(&str, Unavailable); 13] = [
 
 impl Variable {
     /// The variable of this name, which is in lower case.
-    pub(crate) fn read(name: &str) -> Result<Self, FormatError> {
+    pub(super) fn read(name: &str) -> Result<Self, FormatError> {
         if let Some((_, named)) = NAMES.iter().find(|(known, _)| *known == name) {
             return Ok(Self::Named(*named));
         }
@@ -287,7 +287,7 @@ impl Variable {
     }
 
     /// Its name, without the `$`.
-    pub(crate) fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match self {
             Self::Named(named) => named.name().to_owned(),
@@ -298,7 +298,7 @@ impl Variable {
     }
 
     /// Whether its value is what a client sends, byte for byte.
-    pub(crate) fn is_the_clients(&self) -> bool {
+    pub(super) fn is_the_clients(&self) -> bool {
         use Named::{Args, Request, RequestMasked, RequestMethod, RequestUri, Uri};
         match self {
             Self::Named(named) => {
@@ -310,7 +310,7 @@ impl Variable {
     }
 
     /// What it needs.
-    pub(crate) fn needs(&self) -> Needs {
+    pub(super) fn needs(&self) -> Needs {
         use Named::{
             BytesSent, ConnectionTime, RequestTime, Rule, ServerAddr, ServerPort, UpstreamAddr,
             UpstreamBytesReceived, UpstreamBytesSent, UpstreamConnectTime, UpstreamHeaderTime,

@@ -43,7 +43,7 @@ pub struct LineBuffer {
 }
 
 impl LineBuffer {
-    pub(crate) fn new(
+    pub(super) fn new(
         settings: &LogSettings,
         queue: SyncSender<Message>,
         shared: Arc<Shared>,

@@ -30,7 +30,7 @@ pub(crate) struct LogThread {
 }
 
 impl LogThread {
-    pub(crate) fn new(
+    pub(super) fn new(
         target: LogTarget,
         output: Output,
         shared: Arc<Shared>,

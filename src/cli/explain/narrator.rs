@@ -15,7 +15,7 @@ use crate::lookup::Lookup;
 use crate::policy::decide::{Verdict, action};
 use crate::policy::{Policy, Rate};
 use crate::refusal::Refusal;
-use crate::snapshot::{Found, Snapshot};
+use crate::worker::snapshot::{Found, Snapshot};
 
 /// A step as it is shown.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use crate::identity::peers::{Found, Match};
 use crate::net::client_address::ClientAddress;
 use crate::resolver::Resolved;
 use crate::server::NamesFrom;
-use crate::snapshot::Snapshot;
+use crate::worker::snapshot::Snapshot;
 use jiff::Timestamp;
 
 /// A note for each proxy that was believed; none for a client that calls by itself.

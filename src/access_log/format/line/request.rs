@@ -3,13 +3,13 @@
 use crate::access_log::format::line::Facts;
 
 /// The target as it was sent, without an absolute one's scheme and host. A URL without a path has `/`.
-pub(crate) fn target<'a>(facts: &Facts<'a>) -> Option<&'a [u8]> {
+pub(super) fn target<'a>(facts: &Facts<'a>) -> Option<&'a [u8]> {
     let found = facts.entry.request?.get(facts.asked.target.clone()?)?;
     Some(if found.is_empty() { b"/" } else { found })
 }
 
 /// The target's path, and what stands behind its `?`.
-pub(crate) fn split<'a>(facts: &Facts<'a>) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
+pub(super) fn split<'a>(facts: &Facts<'a>) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
     let Some(target) = target(facts) else { return (None, None) };
     match memchr::memchr(b'?', target) {
         None => (Some(target), None),
@@ -18,7 +18,7 @@ pub(crate) fn split<'a>(facts: &Facts<'a>) -> (Option<&'a [u8]>, Option<&'a [u8]
 }
 
 /// The value of the first argument of this name, as it was sent (`ngx_http_arg`).
-pub(crate) fn argument<'q>(query: &'q [u8], name: &[u8]) -> Option<&'q [u8]> {
+pub(super) fn argument<'q>(query: &'q [u8], name: &[u8]) -> Option<&'q [u8]> {
     query.split(|&byte| byte == b'&').find_map(|pair| {
         let (found, value) = pair.split_at_checked(name.len())?;
         found.eq_ignore_ascii_case(name).then(|| value.strip_prefix(b"="))?
@@ -28,7 +28,7 @@ pub(crate) fn argument<'q>(query: &'q [u8], name: &[u8]) -> Option<&'q [u8]> {
 /// The values of the fields called `name`, with `_` for each `-`, in lines of which each ends with a line
 /// feed. As nginx reads them, a name with anything but letters, digits and hyphens is none, and a value
 /// loses the spaces around it and keeps tabs.
-pub(crate) fn values<'f>(fields: &'f [u8], name: &[u8]) -> impl Iterator<Item = &'f [u8]> {
+pub(super) fn values<'f>(fields: &'f [u8], name: &[u8]) -> impl Iterator<Item = &'f [u8]> {
     fields.split(|&byte| byte == b'\n').filter_map(move |line| {
         let (found, rest) = line.split_at_checked(name.len())?;
         let value = rest.strip_prefix(b":")?;
@@ -48,7 +48,7 @@ pub(crate) fn values<'f>(fields: &'f [u8], name: &[u8]) -> impl Iterator<Item = 
 
 /// Puts nginx's `$uri` for `path` into `out`: escapes decoded once, slashes merged, `.` and `..` followed.
 /// Empty where nginx would refuse the path.
-pub(crate) fn normalize(path: &[u8], out: &mut Vec<u8>) {
+pub(super) fn normalize(path: &[u8], out: &mut Vec<u8>) {
     out.clear();
     if path.is_empty() {
         out.push(b'/');

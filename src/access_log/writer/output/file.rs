@@ -21,7 +21,7 @@ use crate::access_log::writer::output::Failure;
 
 /// An open file.
 #[derive(Debug)]
-pub(crate) struct LogFile {
+pub(super) struct LogFile {
     /// `None` for the standard output.
     path: Option<PathBuf>,
     file: File,
@@ -55,7 +55,7 @@ struct Torn {
 
 impl LogFile {
     /// Opens the file at `path`, to be appended to; `gzip` is a level.
-    pub(crate) fn open(path: &Path, gzip: Option<u32>) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, gzip: Option<u32>) -> io::Result<Self> {
         let content = match gzip {
             None => Content::Lines { torn: false },
             Some(level) => Content::Members { level, torn: None, member: Vec::new() },
@@ -64,14 +64,14 @@ impl LogFile {
     }
 
     /// The standard output.
-    pub(crate) fn stdout() -> io::Result<Self> {
+    pub(super) fn stdout() -> io::Result<Self> {
         let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         Ok(Self { path: None, file, content: Content::Lines { torn: false } })
     }
 
     /// Opens the path anew; the standard output has none. Where that fails, the file that was open
     /// stays so.
-    pub(crate) fn reopen(&mut self) -> io::Result<()> {
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let file = open_file(path)?;
         // A torn piece stays where it was, unless the path still names the same file.
@@ -87,7 +87,7 @@ impl LogFile {
     }
 
     /// Appends a batch of so many lines.
-    pub(crate) fn write(&mut self, batch: &[u8], lines: u64) -> Result<(), Failure> {
+    pub(super) fn write(&mut self, batch: &[u8], lines: u64) -> Result<(), Failure> {
         match &mut self.content {
             Content::Lines { torn } => write_batch(&mut self.file, batch, torn),
             Content::Members { level, torn, member } => {

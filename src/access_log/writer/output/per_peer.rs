@@ -13,7 +13,7 @@ use crate::access_log::writer::output::file::LogFile;
 
 /// The files of one log.
 #[derive(Debug)]
-pub(crate) struct PeerFiles {
+pub(super) struct PeerFiles {
     path: PeerPath,
     gzip: Option<u32>,
     open: HashMap<Box<str>, Open>,
@@ -36,7 +36,7 @@ struct Part {
 
 impl PeerFiles {
     /// Opens none yet, but the directory has to be there.
-    pub(crate) fn new(path: PeerPath, gzip: Option<u32>) -> io::Result<Self> {
+    pub(super) fn new(path: PeerPath, gzip: Option<u32>) -> io::Result<Self> {
         if !path.directory().metadata()?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
@@ -44,7 +44,7 @@ impl PeerFiles {
     }
 
     /// Appends each frame's line to the file of its name.
-    pub(crate) fn write(&mut self, batch: &[u8]) -> Result<(), Failure> {
+    pub(super) fn write(&mut self, batch: &[u8]) -> Result<(), Failure> {
         self.batch += 1;
         let mut parts: HashMap<&str, Part> = HashMap::new();
         for (name, line) in frames(batch) {
@@ -100,7 +100,7 @@ impl PeerFiles {
     }
 
     /// Closes all files; each is opened anew when its next line comes.
-    pub(crate) fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         mem::take(&mut self.open);
     }
 }

@@ -18,7 +18,7 @@ use crate::access_log::writer::output::Failure;
 
 /// The way to a receiver.
 #[derive(Debug)]
-pub(crate) struct Receiver {
+pub(super) struct Receiver {
     server: SyslogServer,
     socket: Option<Socket>,
     /// It took nothing when it was waited for.
@@ -43,16 +43,16 @@ struct Sent {
 
 impl Receiver {
     /// Connects to nothing yet.
-    pub(crate) fn new(server: SyslogServer) -> Self {
+    pub(super) fn new(server: SyslogServer) -> Self {
         Self { server, socket: None, stuck: false }
     }
 
-    pub(crate) fn is_udp(&self) -> bool {
+    pub(super) fn is_udp(&self) -> bool {
         matches!(self.server, SyslogServer::Udp(_))
     }
 
     /// Connects anew.
-    pub(crate) fn reopen(&mut self) -> io::Result<()> {
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
         self.stuck = false;
         self.socket = None;
         self.socket = Some(connect(&self.server)?);
@@ -60,7 +60,7 @@ impl Receiver {
     }
 
     /// Sends each frame's line.
-    pub(crate) fn write(&mut self, batch: &[u8]) -> Result<(), Failure> {
+    pub(super) fn write(&mut self, batch: &[u8]) -> Result<(), Failure> {
         let mut lost = 0;
         let mut failed = None;
         let mut gone = false;

@@ -21,11 +21,12 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::frames::{self, Frame, PING, Reason};
-use super::hpack::Decoder;
-use super::message::Message;
-use super::tally::Tally;
-use super::wire::Wire;
+use crate::connection::http2::frames;
+use crate::connection::http2::frames::{Frame, PING, Reason};
+use crate::connection::http2::hpack::Decoder;
+use crate::connection::http2::message::Message;
+use crate::connection::http2::tally::Tally;
+use crate::connection::http2::wire::Wire;
 
 /// What a connection may make this side hold.
 #[derive(Clone, Copy, Debug)]

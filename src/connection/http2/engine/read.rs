@@ -5,14 +5,16 @@ use std::mem;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::{CHUNK, Engine, FAREWELL, Farewell, Fatal, Heading, Input, Opened};
-use crate::http2::frames::{
-    self, ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, MAX_LENGTH,
-    PADDED, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, Reason, SETTINGS, WINDOW_UPDATE,
-    WITH_PRIORITY,
+use crate::connection::http2::engine::{
+    CHUNK, Engine, FAREWELL, Farewell, Fatal, Heading, Input, Opened,
 };
-use crate::http2::hpack;
-use crate::http2::message::Message;
+use crate::connection::http2::frames;
+use crate::connection::http2::frames::{
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, MAX_LENGTH, PADDED,
+    PING, PRIORITY, PUSH_PROMISE, RST_STREAM, Reason, SETTINGS, WINDOW_UPDATE, WITH_PRIORITY,
+};
+use crate::connection::http2::hpack;
+use crate::connection::http2::message::Message;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
     /// Reads what came.

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
+use crate::connection::proxy_header as preamble;
+use crate::connection::proxy_header::Missing;
 use crate::gateway::{ConnectionFacts, Noted, Origin};
 use crate::identity::caller::{Caller, ClientSource};
 use crate::identity::peers::Found;
 use crate::limits::Guest;
 use crate::net::client_address::ClientAddress;
-use crate::preamble::{self, Missing};
-use crate::snapshot::Snapshot;
+use crate::worker::snapshot::Snapshot;
 use crate::worker::{Counted, Worker};
 
 impl ConnectionFacts {

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::{Head, Manner, Value, reason_phrase};
 use crate::refusal::Refusal;
+use crate::response::{Head, Manner, Value, reason_phrase};
 
 /// What went wrong, in RFC 9457's words and two of our own.
 #[derive(Debug, Serialize)]

@@ -9,12 +9,12 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::answer::{Head, Manner, Value};
 use crate::gateway::{self, Addressed, Gate};
 use crate::http1::request::RequestHead;
 use crate::identity::caller::Caller;
 use crate::refusal::Refusal;
-use crate::snapshot::Found;
+use crate::response::{Head, Manner, Value};
+use crate::worker::snapshot::Found;
 
 /// Where it is asked for.
 pub const PATH: &[u8] = b"/.well-known/phonebook-gateway/whoami";

@@ -5,9 +5,9 @@
 //! whose value has no line end are written, a method and a path with line ends are read by nobody, and
 //! a head that did not end exactly where the writing ended would be refused here.
 
-use super::message::Message;
-use crate::client::{Request, Turn};
 use crate::config::Limits;
+use crate::connection::http1::{Request, Turn};
+use crate::connection::http2::message::Message;
 use crate::http1::host::Host;
 use crate::http1::request::{HeadLimits, RequestHead, RequestReader, Seen};
 use crate::refusal::Refusal;

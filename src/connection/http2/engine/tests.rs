@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::runtime::Builder;
 
 use super::*;
-use crate::http2::hpack;
+use crate::connection::http2::hpack;
 
 const CAPS: Caps =
     Caps { streams: 4, block: 2000, head: 1500, list: 2000, room: 1024, unsent: 4096 };

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::StartError;
 use crate::config::Config;
 use crate::resolver::{Event, Failure, Lost, Outcome, Resolved, Source, State, Table};
+use crate::server::StartError;
 use crate::supervision::{Ending, Supervisor};
 use crate::worker::Shared;
 
@@ -266,7 +266,7 @@ pub enum NamesFrom {
 }
 
 /// Keeps names in a thread, until the sender that it returns is dropped.
-pub(super) fn start_name_keeper(
+pub(crate) fn start_name_keeper(
     shared: &Arc<Shared>,
     supervisor: &Supervisor,
 ) -> Result<Option<mpsc::Sender<()>>, StartError> {

@@ -10,9 +10,10 @@
 use std::cell::RefCell;
 use std::task::{Context, Poll, Waker};
 
-use super::frames::{self, DEFAULT_WINDOW, MAX_LENGTH, MAX_WINDOW, Reason};
-use super::hpack;
-use crate::answer::Gone;
+use crate::connection::http2::frames;
+use crate::connection::http2::frames::{DEFAULT_WINDOW, MAX_LENGTH, MAX_WINDOW, Reason};
+use crate::connection::http2::hpack;
+use crate::response::Gone;
 
 /// The shared part of a connection. All of it is one thread's.
 #[derive(Debug)]

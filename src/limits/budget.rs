@@ -22,7 +22,7 @@ const STRANGERS: usize = ALL / 4;
 
 /// One connection's part of it, given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(crate) struct Share {
     budget: Arc<Budget>,
     stranger: bool,
     held: usize,
@@ -30,12 +30,12 @@ pub(super) struct Share {
 
 impl Share {
     /// A part of nothing yet, of a caller that may be in no policy.
-    pub(super) fn new(budget: Arc<Budget>, stranger: bool) -> Self {
+    pub(crate) fn new(budget: Arc<Budget>, stranger: bool) -> Self {
         Self { budget, stranger, held: 0 }
     }
 
     /// The connection holds so many bytes now. Says whether it may.
-    pub(super) fn set(&mut self, held: usize) -> bool {
+    pub(crate) fn set(&mut self, held: usize) -> bool {
         let before = std::mem::replace(&mut self.held, held);
         if held == before {
             return true;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::hpack;
-use super::wire::Wire;
-use crate::answer::{Gone, Head, Outlet};
-use crate::client::After;
+use crate::connection::http1::After;
+use crate::connection::http2::hpack;
+use crate::connection::http2::wire::Wire;
+use crate::response::{Gone, Head, Outlet};
 use crate::worker::Worker;
 
 /// A stream on which one answer is sent. It is closed when this is dropped.

@@ -23,7 +23,6 @@
 //!
 //! RFC 9113; what is refused beyond it is what HTTP/1 is refused here.
 
-mod budget;
 mod engine;
 mod frames;
 mod head;
@@ -44,18 +43,16 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use crate::arrival;
-use crate::client::{After, Outcome, Request, Turn};
 use crate::config::{Config, Limits};
+use crate::connection::http1::{After, Outcome, Request, Turn};
+use crate::connection::transport::Transport;
+use crate::gateway::connection_facts as arrival;
 use crate::gateway::{self, ConnectionFacts};
 use crate::http1::request::Seen;
 use crate::refusal::Refusal;
-use crate::transport::Transport;
 use crate::worker::{Counted, Worker};
 
-pub use budget::Budget;
-
-use budget::Share;
+use crate::limits::budget::Share;
 use engine::{Caps, Engine, Opened, Step};
 use frames::Reason;
 use stream::{Nobody, Stream};

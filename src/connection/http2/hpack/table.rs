@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::Fault;
+use crate::connection::http2::hpack::Fault;
 
 /// What a client has put into the table of its connection, the newest first.
 ///

@@ -1,7 +1,6 @@
 //! What the client is sent: XiVO's answer, or why there is none.
 
 pub mod problem;
-pub mod relay;
 
 use crate::http1::Version;
 use crate::text::write_number;

@@ -8,8 +8,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::StartError;
 use crate::config::{Upstream, UpstreamHost};
+use crate::server::StartError;
 use crate::supervision::{Ending, Supervisor};
 use crate::worker::Shared;
 
@@ -31,7 +31,7 @@ pub fn resolve(upstream: &Upstream) -> io::Result<Vec<SocketAddr>> {
 
 /// The same with patience: a name that does not resolve delays the start a little and does not
 /// prevent it.
-pub(super) fn resolve_at_start(upstream: &Upstream) -> Result<Vec<SocketAddr>, StartError> {
+pub(crate) fn resolve_at_start(upstream: &Upstream) -> Result<Vec<SocketAddr>, StartError> {
     match &upstream.host {
         UpstreamHost::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, upstream.port)]),
         UpstreamHost::Socket(_) => return Ok(Vec::new()),
@@ -66,7 +66,7 @@ pub(super) fn resolve_at_start(upstream: &Upstream) -> Result<Vec<SocketAddr>, S
 }
 
 /// Keeps XiVO's addresses current where it is known by a name.
-pub(super) fn start_resolver(
+pub(crate) fn start_resolver(
     shared: &Arc<Shared>,
     supervisor: &Supervisor,
 ) -> Result<Option<mpsc::Sender<()>>, StartError> {

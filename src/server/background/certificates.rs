@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::StartError;
 use crate::config::{Config, Listener};
 use crate::policy::Policy;
+use crate::server::StartError;
 use crate::supervision::{Ending, Supervisor};
 use crate::tls::{ListenerTls, Loaded, Manners, Material, Sessions, Stamp, TlsSettings};
 use crate::worker::Shared;
@@ -38,7 +38,7 @@ fn manners(listener: &Listener, policies: &[Policy]) -> Manners {
 
 /// Keeps the certificates of `shared` as their files are, until the sender that it returns is
 /// dropped. `None` where no listener has TLS.
-pub(super) fn watch_certificates(
+pub(crate) fn watch_certificates(
     shared: &Arc<Shared>,
     sessions: Sessions,
     supervisor: &Supervisor,

@@ -10,12 +10,12 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::answer::{Gone, Head, Outlet};
 use crate::config::Limits;
+use crate::connection::transport::Transport;
 use crate::http1::request::{HeadError, HeadLimits, RequestHead, RequestReader, Seen};
 use crate::net::deadline;
 use crate::refusal::Refusal;
-use crate::transport::Transport;
+use crate::response::{Gone, Head, Outlet};
 use crate::worker::Worker;
 
 /// A connection to a client.

@@ -13,9 +13,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Gone, Head, Manner, Outlet, Value, problem};
-use crate::client::After;
 use crate::config::Upstream;
+use crate::connection::http1::After;
 use crate::gateway::record::Record;
 use crate::http1::Version;
 use crate::http1::answer::{AnswerHead, Framing};
@@ -23,6 +22,7 @@ use crate::http1::chunked::{ChunkedReader, Piece};
 use crate::lookup::Lookup;
 use crate::net::deadline;
 use crate::refusal::{Refusal, UpstreamFault};
+use crate::response::{Gone, Head, Manner, Outlet, Value, problem};
 use crate::upstream::{Answer, Connection};
 use crate::worker::Worker;
 

@@ -13,8 +13,8 @@ use crate::identity::caller::{Caller, ClientSource, Shown};
 use crate::identity::forwarded;
 use crate::net::client_address::ClientAddress;
 use crate::refusal::Refusal;
-use crate::snapshot::{Found, Snapshot};
 use crate::tls::TlsFacts;
+use crate::worker::snapshot::{Found, Snapshot};
 
 /// What is known of a connection before its first request.
 #[derive(Clone, Debug)]

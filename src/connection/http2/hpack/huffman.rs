@@ -3,7 +3,7 @@
 //! It is a canonical code: among codes of one length those of smaller bytes come first, and a longer
 //! code is larger than all shorter ones. So the lengths say all of it.
 
-use super::Fault;
+use crate::connection::http2::hpack::Fault;
 
 /// Appends what `input` stands for to `out`.
 ///
@@ -108,7 +108,7 @@ pub(super) mod tests {
     }
 
     /// The bytes by their codes.
-    pub(in crate::http2::hpack) fn codes() -> &'static HashMap<String, u8> {
+    pub(in crate::connection::http2::hpack) fn codes() -> &'static HashMap<String, u8> {
         static CODES: LazyLock<HashMap<String, u8>> = LazyLock::new(|| {
             let text = |byte| {
                 let (code, length) = code(byte);
@@ -120,7 +120,7 @@ pub(super) mod tests {
     }
 
     /// Written bit by bit, and filled up with ones.
-    pub(in crate::http2::hpack) fn encode(text: &[u8]) -> Vec<u8> {
+    pub(in crate::connection::http2::hpack) fn encode(text: &[u8]) -> Vec<u8> {
         let mut bits = String::new();
         for &byte in text {
             let (code, length) = code(byte);
