@@ -7,6 +7,12 @@
 //! The environment takes part only through `${NAME}` in string values. Relative paths are relative
 //! to the file that names them.
 
+mod cross_check;
+mod document;
+mod policy;
+mod section;
+mod value;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,38 +31,14 @@ use crate::upstream::Tls;
 use crate::x509::Fingerprint;
 use crate::x509::Hex;
 
-mod address;
-mod authority;
-mod certificate;
-mod complaint;
-mod directory;
-mod environment;
-mod fingerprint;
-mod gateway;
-mod hosts;
-mod limits;
-mod listen;
-mod log_formats;
-mod logs;
-mod names;
-mod overlap;
-mod policies;
-mod problem;
-mod rate;
-mod reader;
-mod senders;
-mod tls;
-mod units;
-mod upstream;
+pub use document::problem::{Problem, Problems, Severity};
+pub use section::upstream::read_https_url;
+pub(crate) use value::address::written_host;
+pub use value::authority::UpstreamHost;
 
-pub(crate) use address::written_host;
-pub use authority::UpstreamHost;
-pub use problem::{Problem, Problems, Severity};
-pub use upstream::read_https_url;
-
-use environment::Variables;
-use policies::{Surroundings, Written};
-use problem::Document;
+use document::environment::Variables;
+use document::problem::Document;
+use policy::{Surroundings, Written};
 
 /// A configuration without errors. Only [`Config::load`] and [`Config::from_texts`] make one.
 #[derive(Clone, Debug)]
@@ -193,9 +175,10 @@ impl Config {
     /// among it. The clock is read once, to warn of expired policies.
     pub fn load(path: &Path) -> Result<(Self, Vec<Problem>), Problems> {
         let variables = |name: &str| std::env::var(name).ok();
-        let main = directory::read_main(path).map_err(|problem| Problems::new(vec![*problem]))?;
-        let (draft, mut found) = gateway::read(&main, &variables);
-        let policies = directory::read_policies(&draft, &main, &mut found);
+        let main =
+            document::files::read_main(path).map_err(|problem| Problems::new(vec![*problem]))?;
+        let (draft, mut found) = section::main::read(&main, &variables);
+        let policies = document::files::read_policies(&draft, &main, &mut found);
         assemble(&main, draft, &policies, &variables, found)
     }
 
@@ -216,7 +199,7 @@ fn read_texts(
 ) -> Result<(Config, Vec<Problem>), Problems> {
     let document = |(name, text): (&str, &str)| Document::new(PathBuf::from(name), text.to_owned());
     let main = document(main);
-    let (draft, found) = gateway::read(&main, variables);
+    let (draft, found) = section::main::read(&main, variables);
     let mut policies = policies.to_vec();
     policies.sort_unstable();
     let policies: Vec<_> = policies.into_iter().map(document).collect();
@@ -226,7 +209,7 @@ fn read_texts(
 /// Reads the policies, compares them, and makes the configuration if there was no error.
 fn assemble(
     main: &Arc<Document>,
-    draft: gateway::Draft,
+    draft: section::main::Draft,
     documents: &[Arc<Document>],
     variables: Variables<'_>,
     mut found: Vec<Problem>,
@@ -239,16 +222,16 @@ fn assemble(
     };
     let written: Vec<Written> = documents
         .iter()
-        .filter_map(|document| policies::read(document, &surroundings, &mut found))
+        .filter_map(|document| policy::read(document, &surroundings, &mut found))
         .collect();
-    found.extend(overlap::compare(&written));
-    found.extend(senders::compare(&draft.listeners, &written));
-    found.extend(logs::compare(&draft.access_logs, &written));
+    found.extend(cross_check::policies::compare(&written));
+    found.extend(value::address_list::compare(&draft.listeners, &written));
+    found.extend(section::access_log::compare(&draft.access_logs, &written));
     let is_error = |problem: &Problem| problem.severity() == Severity::Error;
     // A listener or a section or a policy that has a mistake would be said to be missing.
     if !found.iter().any(is_error) {
-        found.extend(certificate::compare(&draft.listeners, &written));
-        found.extend(logs::doubt_peers(&draft.access_logs, &written));
+        found.extend(policy::certificate::compare(&draft.listeners, &written));
+        found.extend(section::access_log::doubt_peers(&draft.access_logs, &written));
     }
     // The main file comes first, and what was found by comparing files stands where it belongs.
     found.sort_by(|a, b| {

@@ -83,8 +83,8 @@ fn what_is_left_out_has_the_default_of_the_contract() {
     let limits = &config.limits;
     assert_eq!((limits.max_uri, limits.max_head, limits.max_header_fields), (4096, 16_384, 64));
     assert_eq!((limits.max_requests_per_connection, limits.max_connections), (1000, 10_000));
-    assert_eq!(limits.rate.value, rate::per_second(1000, 2000));
-    assert_eq!(limits.unknown_rate.value, rate::per_second(1, 5));
+    assert_eq!(limits.rate.value, value::rate::per_second(1000, 2000));
+    assert_eq!(limits.unknown_rate.value, value::rate::per_second(1, 5));
     assert!(!limits.rate.written);
     let [log] = config.access_logs.as_slice() else { panic!("{:?}", config.access_logs) };
     let default = PathBuf::from("/var/log/phonebook-gateway/access.log");
@@ -101,7 +101,7 @@ fn what_a_policy_leaves_out_has_the_default_of_the_contract() {
     assert_eq!(policy.description, "");
     let granted = Action::ALL.map(|action| policy.actions.value.contains(action));
     assert_eq!(granted, [true, false, false]);
-    assert_eq!(policy.rate.value, rate::per_second(10, 20));
+    assert_eq!(policy.rate.value, value::rate::per_second(10, 20));
     assert_eq!((policy.concurrent.value, policy.min_search_length.value), (8, 2));
     assert!(policy.enabled.value && !policy.enabled.written);
     assert!(policy.valid_from.is_none() && policy.valid_until.is_none());
@@ -161,7 +161,7 @@ fn every_written_value_of_the_main_file_arrives() {
     assert_eq!((upstream.timeout.as_secs(), upstream.max_answer), (2, 1 << 20));
     assert_eq!((config.limits.max_uri, config.limits.max_head), (2048, 8192));
     assert_eq!(config.limits.rate.value.period.as_secs(), 60);
-    assert_eq!(config.limits.unknown_rate.value, rate::per_second(2, 3));
+    assert_eq!(config.limits.unknown_rate.value, value::rate::per_second(2, 3));
     assert_eq!(config.access_logs[0].target, LogTarget::File("logs/access.log".into()));
     assert_eq!((config.access_logs[0].buffer, config.access_logs[0].max_field), (0, 0));
     assert_eq!(config.access_logs[1].target, LogTarget::Stdout);

@@ -1,0 +1,55 @@
+//! What a value's own grammar says against it; the reader adds the key and the place.
+
+/// Why a value is refused or doubtful.
+#[derive(Debug)]
+pub(crate) struct Complaint {
+    /// What is wrong, with the value found; follows "`key`: ".
+    pub(crate) message: String,
+    /// What is allowed; stands under the value.
+    pub(crate) label: String,
+    /// What to write.
+    pub(crate) help: Option<String>,
+}
+
+impl Complaint {
+    pub(crate) fn new(message: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { message: message.into(), label: label.into(), help: None }
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// `text` in quotes as a message shows it: control characters escaped, and cut where it is long.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 80;
+    match text.char_indices().nth(LONGEST) {
+        None => format!("\"{}\"", text.escape_debug()),
+        Some((end, _)) => format!("\"{}…\"", text[..end].escape_debug()),
+    }
+}
+
+/// The word of `known` that `found` was probably meant to be.
+pub(crate) fn nearest<'a>(
+    found: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let found = found.to_lowercase().replace('-', "_");
+    known
+        .into_iter()
+        .map(|word| (strsim::damerau_levenshtein(&found, word), word))
+        .filter(|(distance, word)| *distance <= 1 + word.chars().count() / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
+
+/// `words` as a message lists them: "a, b or c".
+pub(crate) fn listed(words: &[&str], last: &str) -> String {
+    match words {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [head @ .., tail] => format!("{} {last} {tail}", head.join(", ")),
+    }
+}

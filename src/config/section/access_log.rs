@@ -1,0 +1,216 @@
+//! `[[access_log]]`: where access records go, and which.
+
+mod condition;
+mod syslog;
+mod target;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::access_log::{LogSettings, LogTarget, PeerPath, SearchTerms};
+use crate::config::document::complaint::{Complaint, listed, nearest, shown};
+use crate::config::document::problem::{Mark, Problem};
+use crate::config::document::{Field, Section};
+use crate::config::policy::Written as Policy;
+use crate::config::section::log_format::Formats;
+use crate::location::Place;
+
+const DEFAULT_PATH: &str = "/var/log/phonebook-gateway/access.log";
+const LEAST_FLUSH: std::time::Duration = std::time::Duration::from_millis(10);
+const MOST_FLUSH: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// An access log with what is needed to point at what it says.
+pub(crate) struct Written {
+    pub(crate) settings: LogSettings,
+    /// Its `path`.
+    mark: Mark,
+    place: Place,
+    /// The peers that its `if` names.
+    peers: Vec<(String, Mark)>,
+}
+
+/// Reads all `[[access_log]]` sections; without any there is one log, the default.
+pub(crate) fn read(root: &mut Section<'_>, formats: &Formats, base: &Path) -> Vec<Written> {
+    let sections = root.sections("access_log");
+    if sections.is_empty() {
+        let settings = LogSettings::to(LogTarget::File(PathBuf::from(DEFAULT_PATH)));
+        let (mark, place) = (root.mark(""), root.place());
+        return vec![Written { settings, mark, place, peers: Vec::new() }];
+    }
+    let mut seen = HashMap::new();
+    sections.into_iter().map(|section| access_log(section, (formats, base), &mut seen)).collect()
+}
+
+fn access_log(
+    mut section: Section<'_>,
+    (formats, base): (&Formats, &Path),
+    seen: &mut HashMap<LogTarget, Place>,
+) -> Written {
+    let path_field = section.take("path");
+    let read = path_field.as_ref().map(|field| target::read(field, base));
+    let default = || LogTarget::File(PathBuf::from(DEFAULT_PATH));
+    // One that could not be read is no other log's target.
+    let known = !matches!(read, Some(None));
+    let defaults = LogSettings::to(read.flatten().unwrap_or_else(default));
+    let mut peers = Vec::new();
+    let condition = section.take("if").and_then(|field| condition::read(&field, &mut peers));
+    let buffer_field = section.take("buffer");
+    let buffer = buffer_field.as_ref().and_then(|field| field.bytes(0, 16 << 20));
+    let flush_field = section.take("flush");
+    let flush = flush_field.as_ref().and_then(|field| field.duration(LEAST_FLUSH, MOST_FLUSH));
+    let gzip_field = section.take("gzip");
+    let gzip = gzip_field.as_ref().and_then(gzip);
+    let settings = LogSettings {
+        condition,
+        buffer: buffer.unwrap_or(defaults.buffer),
+        flush: flush.unwrap_or(defaults.flush),
+        gzip,
+        max_field: section.value("max_field", defaults.max_field, max_field),
+        format: section.value("format", defaults.format, |field| formats.named(field)),
+        search_terms: section.value("search_terms", defaults.search_terms, search_terms),
+        target: defaults.target,
+    };
+    refuse_what_does_not_fit(&settings, [buffer_field, flush_field, gzip_field]);
+    let place = section.place();
+    if known && let Some(first) = seen.insert(settings.target.clone(), place.clone()) {
+        let message = format!("repeated: the log of {first} goes there too");
+        match &path_field {
+            Some(field) => field.refuse(Complaint::new(message, "allowed: each target once")),
+            None => section.missing("path", &format!("{message}, to the default {DEFAULT_PATH}")),
+        }
+    }
+    let label = "each file has to be one log's";
+    let mark = path_field.map_or_else(|| section.mark(label), |field| field.mark(label));
+    section.finish();
+    Written { settings, mark, place, peers }
+}
+
+/// Settings that say something else than the log's target can do.
+fn refuse_what_does_not_fit(settings: &LogSettings, fields: [Option<Field<'_>>; 3]) {
+    let [buffer, flush, gzip] = fields;
+    let gzip = gzip.filter(|_| settings.gzip.is_some());
+    match (&settings.target, gzip) {
+        (LogTarget::Syslog(_), gzip) => {
+            let allowed = "leave it out: each line is sent as it comes";
+            let message = "a log to syslog cannot be buffered, in nginx as here";
+            for field in [buffer.filter(|_| settings.buffer > 0), flush].into_iter().flatten() {
+                field.refuse(Complaint::new(message, allowed));
+            }
+            if let Some(field) = gzip {
+                field
+                    .refuse(Complaint::new("a log to syslog cannot be compressed", "leave it out"));
+            }
+        }
+        (LogTarget::Stdout, Some(field)) => {
+            let complaint = Complaint::new("the standard output is not compressed", "leave it out");
+            field.refuse(complaint.help("pipe it through gzip, or name a file as `path`"));
+        }
+        (_, Some(_)) if settings.buffer == 0 => {
+            if let Some(field) = buffer {
+                let message = "gzip compresses what is buffered, and here is nothing";
+                let complaint = Complaint::new(message, "allowed: more than 0, where gzip is set");
+                field.refuse(complaint.help("remove it, for \"64k\" as in nginx, or remove gzip"));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A level. nginx's `gzip` without one is 1.
+fn gzip(field: &Field<'_>) -> Option<u32> {
+    if field.is_boolean() {
+        return field.boolean()?.then_some(1);
+    }
+    if field.is_number() {
+        return field.whole(1, 9);
+    }
+    let message = "it is neither a level nor true or false";
+    field.refuse(Complaint::new(message, "allowed: 1 (fast) to 9 (small), true (1), or false"));
+    None
+}
+
+fn search_terms(field: &Field<'_>) -> Option<SearchTerms> {
+    let word = field.word(&SearchTerms::WORDS.map(|(word, _)| word))?;
+    SearchTerms::WORDS.iter().find(|(known, _)| *known == word).map(|(_, terms)| *terms)
+}
+
+/// 0, or enough to tell what was asked.
+fn max_field(field: &Field<'_>) -> Option<usize> {
+    const LEAST: usize = 64;
+    let size = field.bytes(0, 1 << 20)?;
+    if (1..LEAST).contains(&size) {
+        let message = format!("{size} is out of range");
+        field.refuse(Complaint::new(message, "allowed: 0 (never cut), or \"64\" to \"1m\""));
+        return None;
+    }
+    Some(size)
+}
+
+/// Reports each file that two logs would write, one of them by a peer's name.
+pub(crate) fn compare(logs: &[Written], policies: &[Policy]) -> Vec<Problem> {
+    let mut found = Vec::new();
+    if !logs.iter().any(|log| matches!(log.settings.target, LogTarget::PerPeer(_))) {
+        return found;
+    }
+    let names = policies.iter().map(|policy| policy.policy.name.as_str());
+    let names: Vec<&str> = names.chain([PeerPath::NOBODY]).collect();
+    let mut owners: HashMap<PathBuf, usize> = HashMap::new();
+    for (index, log) in logs.iter().enumerate() {
+        let files: Vec<(PathBuf, Option<&str>)> = match &log.settings.target {
+            LogTarget::File(path) => vec![(path.clone(), None)],
+            LogTarget::PerPeer(path) => {
+                names.iter().map(|name| (path.of(name), Some(*name))).collect()
+            }
+            LogTarget::Syslog(_) | LogTarget::Stdout => Vec::new(),
+        };
+        for (file, name) in files {
+            let shown = file.display().to_string();
+            let Some(other) = owners.insert(file, index).and_then(|first| logs.get(first)) else {
+                continue;
+            };
+            // The same path written twice was refused when it was read.
+            if std::ptr::eq(other, log) || other.settings.target == log.settings.target {
+                continue;
+            }
+            let whose = match name {
+                Some(PeerPath::NOBODY) => "for requests of nobody ".to_owned(),
+                Some(name) => format!("for the peer `{name}` "),
+                None => String::new(),
+            };
+            let place = &other.place;
+            let message = format!(
+                "`access_log.path`: {whose}this is {shown}, and the log of {place} goes there too"
+            );
+            let help = "change one of the two paths, or rename the peer".to_owned();
+            found.push(Problem::error(message, log.mark.clone()).with_help(Some(help)));
+            break;
+        }
+    }
+    found
+}
+
+/// Warns of peers that a log is for and that no policy has.
+pub(crate) fn doubt_peers(logs: &[Written], policies: &[Policy]) -> Vec<Problem> {
+    let names = || policies.iter().map(|policy| policy.policy.name.as_str());
+    let unknown = |(name, _): &&(String, Mark)| !names().any(|known| known == name);
+    let warn = |(name, mark): &(String, Mark)| {
+        let message = format!("`access_log.if.peer`: no policy has the name {}", shown(name));
+        let mut known: Vec<&str> = names().take(SHOWN_PEERS).collect();
+        known.sort_unstable();
+        // `nearest` compares with `_`.
+        let near = names().find(|known| {
+            let known = known.replace('-', "_");
+            nearest(name, [known.as_str()]).is_some()
+        });
+        let help = match near {
+            Some(near) => Some(format!("did you mean \"{near}\"?")),
+            None if known.is_empty() => None,
+            None => Some(format!("there are {}", listed(&known, "and"))),
+        };
+        Problem::warning(message, mark.clone()).with_help(help)
+    };
+    logs.iter().flat_map(|log| &log.peers).filter(unknown).map(warn).collect()
+}
+
+/// Peers that a warning lists.
+const SHOWN_PEERS: usize = 8;

@@ -1,0 +1,87 @@
+//! `[[listen]]`: the addresses that the gateway listens on.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use crate::config::Listener;
+use crate::config::document::complaint::Complaint;
+use crate::config::document::{Field, Section};
+use crate::config::section::listen_tls;
+use crate::config::value::address_list;
+use crate::config::value::authority;
+use crate::location::Place;
+
+/// Reads all `[[listen]]` sections.
+pub(crate) fn read(root: &mut Section<'_>, base: &Path) -> Vec<Listener> {
+    let sections = root.sections("listen");
+    if sections.is_empty() {
+        root.missing("listen", "add a section [[listen]] with address = \"[::]:9480\"");
+    }
+    let mut seen = Vec::new();
+    sections.into_iter().filter_map(|section| listener(section, base, &mut seen)).collect()
+}
+
+fn listener(
+    mut section: Section<'_>,
+    base: &Path,
+    seen: &mut Vec<(SocketAddr, Place)>,
+) -> Option<Listener> {
+    let address = section.take("address");
+    if address.is_none() {
+        section.missing("address", "add address = \"[::]:9480\"");
+    }
+    let names = section.take("server_names").and_then(|field| field.list()).unwrap_or_default();
+    let server_names = names.iter().filter_map(server_name).collect();
+    let (tls, http2) = listen_tls::read(&mut section, base);
+    let (proxy_protocol_from, trusted_proxies, forwarded_header) = address_list::read(&mut section);
+    let place = section.place();
+    section.finish();
+    let field = address?;
+    let address = field.text().and_then(|text| field.accept(authority::socket(&text)))?;
+    let ip = address.ip().to_canonical();
+    if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        let message = format!("{ip} is no address of a host");
+        field.refuse(Complaint::new(message, "allowed: an address of this host, or [::] for all"));
+    }
+    if let Some((other, first)) = seen.iter().find(|(other, _)| overlap(*other, address)) {
+        let message = format!("{address} is taken already: {first} listens on {other}");
+        let help = match other.ip().is_unspecified() || ip.is_unspecified() {
+            true => "[::] is every address of this host, IPv4 too: one section is enough",
+            false => "remove one of the two",
+        };
+        field.refuse(Complaint::new(message, "allowed: each address once").help(help.to_owned()));
+    }
+    seen.push((address, field.place()));
+    Some(Listener {
+        address,
+        server_names,
+        proxy_protocol_from,
+        trusted_proxies,
+        forwarded_header,
+        tls,
+        http2,
+        place,
+    })
+}
+
+/// Whether the kernel would refuse one beside the other. Each port 0 becomes a port of its own.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let covers = |wide: IpAddr, narrow: IpAddr| match wide {
+        IpAddr::V4(wide) => wide.is_unspecified() && narrow.is_ipv4(),
+        IpAddr::V6(wide) => wide.is_unspecified(),
+    };
+    let (a_ip, b_ip) = (a.ip().to_canonical(), b.ip().to_canonical());
+    let same = a_ip == b_ip || covers(a_ip, b_ip) || covers(b_ip, a_ip);
+    a.port() != 0 && a.port() == b.port() && same
+}
+
+fn server_name(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    let (host, port) = field.accept(authority::authority(&text))?;
+    if port.is_some() || text.ends_with(':') {
+        let message = format!("\"{}\" has a port", text.escape_debug());
+        let complaint = Complaint::new(message, "allowed: a host without a port");
+        field.refuse(complaint.help(format!("write \"{host}\": it holds for every port")));
+    }
+    Some(host.to_string())
+}

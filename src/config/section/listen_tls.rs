@@ -1,0 +1,119 @@
+//! `tls` and `http2` of a `[[listen]]`: certificates, keys, and who vouches for clients.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::document::complaint::Complaint;
+use crate::config::document::{Field, Section};
+use crate::tls::{KeyPair, LoadError, Material, TlsSettings};
+
+const HELP: &str = "write { certificate = \"…\", private_key = \"…\" }";
+
+/// Reads `tls` and `http2`, whose files are relative to `base`. What the files hold is read too, so
+/// that `check` says what `serve` would; it is kept for nothing else, since they may change.
+pub(crate) fn read(listener: &mut Section<'_>, base: &Path) -> (Option<TlsSettings>, bool) {
+    let tls = listener.take("tls");
+    let http2 = listener.take("http2");
+    let settings = tls.as_ref().and_then(|field| settings(field, base));
+    let wanted = http2.as_ref().and_then(Field::boolean).unwrap_or(false);
+    if let Some(field) = http2.filter(|_| wanted && tls.is_none()) {
+        let message = "HTTP/2 is agreed upon in the TLS handshake, and this listener has no TLS";
+        let complaint = Complaint::new(message, "allowed: true beside `tls`");
+        field.refuse(complaint.help("add tls to this [[listen]], or remove http2"));
+    }
+    (settings, wanted)
+}
+
+fn settings(field: &Field<'_>, base: &Path) -> Option<TlsSettings> {
+    let mut section = field.section(HELP);
+    let mut files = |key: &'static str| -> Option<(Field<'_>, Vec<PathBuf>)> {
+        let Some(field) = section.take(key) else {
+            if field.is_table() {
+                section.missing(key, HELP);
+            }
+            return None;
+        };
+        let entries = field.one_or_more("a file, or a list of files in brackets")?;
+        let paths: Option<Vec<_>> = entries.iter().map(|entry| entry.path(base)).collect();
+        Some((field, paths?))
+    };
+    let certificates = files("certificate");
+    let keys = files("private_key");
+    let mut file = |key| section.take(key).and_then(|f| Some((f.path(base)?, f)));
+    let client_ca = file("client_ca");
+    let crl = file("crl");
+    if let Some((_, field)) = crl.as_ref().filter(|_| client_ca.is_none()) {
+        let complaint = Complaint::new("there is no `client_ca` whose list this could be", "");
+        field.refuse(complaint.help("add client_ca, or remove crl"));
+    }
+    section.finish();
+    let ((certificate_field, certificates), (key_field, keys)) = (certificates?, keys?);
+    if certificates.len() != keys.len() {
+        let message = format!("{} certificates and {} keys", certificates.len(), keys.len());
+        let label = "allowed: a key for each certificate, in the same order";
+        key_field.refuse(Complaint::new(message, label));
+        return None;
+    }
+    let pair = |(certificate, private_key)| KeyPair { certificate, private_key };
+    let settings = TlsSettings {
+        certificates: certificates.into_iter().zip(keys).map(pair).collect(),
+        client_ca: client_ca.as_ref().map(|(path, _)| path.clone()),
+        crl: crl.as_ref().map(|(path, _)| path.clone()),
+        place: field.place(),
+    };
+    let written = Written {
+        certificate: &certificate_field,
+        key: &key_field,
+        client_ca: client_ca.as_ref().map(|(_, field)| field),
+        crl: crl.as_ref().map(|(_, field)| field),
+    };
+    match Material::load(&settings) {
+        Ok(material) => {
+            doubt_dates(&material, &written);
+            Some(settings)
+        }
+        Err(errors) => {
+            errors.iter().for_each(|error| written.refuse(&settings, error));
+            None
+        }
+    }
+}
+
+/// Where each kind of file is written.
+struct Written<'f, 'a> {
+    certificate: &'f Field<'a>,
+    key: &'f Field<'a>,
+    client_ca: Option<&'f Field<'a>>,
+    crl: Option<&'f Field<'a>>,
+}
+
+impl Written<'_, '_> {
+    fn refuse(&self, settings: &TlsSettings, error: &LoadError) {
+        let is = |file: &Option<PathBuf>| file.as_ref() == Some(&error.file);
+        let is_key = settings.certificates.iter().any(|pair| pair.private_key == error.file);
+        let field = match () {
+            () if is(&settings.crl) => self.crl,
+            () if is(&settings.client_ca) => self.client_ca,
+            () if is_key => Some(self.key),
+            () => Some(self.certificate),
+        };
+        let complaint = Complaint::new(error.to_string(), "this file");
+        field.unwrap_or(self.certificate).refuse(complaint);
+    }
+}
+
+/// Warns of what expires soon or has expired.
+fn doubt_dates(material: &Material, written: &Written<'_, '_>) {
+    let now = jiff::Timestamp::now();
+    let own = material.keys.iter().map(|(loaded, _)| (loaded, written.certificate));
+    let client_ca = material.client_ca.iter().zip(std::iter::repeat(written.client_ca));
+    let client_ca = client_ca.filter_map(|(loaded, field)| Some((loaded, field?)));
+    for (loaded, field) in own.chain(client_ca) {
+        if let Some(warning) = loaded.expiry_warning(now) {
+            let label = "clients that check certificates refuse an expired one";
+            field.doubt(
+                Complaint::new(warning, label)
+                    .help("put a new one in its place: the gateway takes it without a restart"),
+            );
+        }
+    }
+}

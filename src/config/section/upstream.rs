@@ -1,0 +1,162 @@
+//! `[upstream]`: XiVO's web server, and how long it may take.
+
+mod tls;
+mod url;
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::config::document::complaint::{Complaint, shown};
+use crate::config::document::{Field, Section};
+use crate::config::value::{address, authority};
+use crate::config::{Upstream, UpstreamHost};
+use crate::location::Placed;
+
+use url::Url;
+pub use url::read_https_url;
+
+/// xivo-dird's `phonebook_timeout`.
+const PATIENCE_OF_XIVO: Duration = Duration::from_secs(1);
+const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
+const MOST_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// Reads `[upstream]`, whose relative paths are relative to `base`; `None` if it has no usable URL,
+/// or cannot speak TLS, which is an error.
+pub(crate) fn read(mut section: Section<'_>, base: &Path) -> Option<Upstream> {
+    let url_field = section.take("url");
+    if url_field.is_none() {
+        section.missing("url", "add url = \"http://127.0.0.1:80\" to [upstream]");
+    }
+    let url = url_field.as_ref().and_then(url::read);
+    let host_header = section.take("host").and_then(|field| host_field(&field));
+    let danger_loopback_source = danger(&mut section);
+    let source = section.take("source").and_then(|field| {
+        source(&field, danger_loopback_source, url.as_ref().map(|url| &url.host))
+    });
+    let mut timeout = |key, millis, doubts: &dyn Fn(Duration) -> Option<Complaint>| {
+        let read = |field: &Field<'_>| {
+            let duration = field.duration(LEAST_TIMEOUT, MOST_TIMEOUT)?;
+            doubts(duration).into_iter().for_each(|complaint| field.doubt(complaint));
+            Some(duration)
+        };
+        section.value(key, Duration::from_millis(millis), read)
+    };
+    let head_timeout = timeout("timeout", 900, &|allowed| {
+        (allowed >= PATIENCE_OF_XIVO).then(|| {
+            let message = "the far XiVO gives up after one second without a byte";
+            Complaint::new(message, "a later answer is worth nothing").help("write \"900ms\"")
+        })
+    });
+    let connect_timeout = timeout("connect_timeout", 250, &|allowed| {
+        let label = "`timeout` ends first: it includes connecting";
+        (allowed > head_timeout).then(|| Complaint::new("longer than `timeout`", label))
+    });
+    let list_timeout = timeout("list_timeout", 30_000, &|allowed| {
+        let label = "XiVO builds the whole list before its first byte";
+        (allowed < head_timeout).then(|| Complaint::new("shorter than `timeout`", label))
+    });
+    let stall_timeout = timeout("stall_timeout", 5000, &|_| None);
+    let answer_timeout = timeout("answer_timeout", 60_000, &|allowed| {
+        let label = "a stalled answer is cut off by `answer_timeout` first";
+        let message = "shorter than `stall_timeout`";
+        (allowed < stall_timeout).then(|| Complaint::new(message, label))
+    });
+    let max_answer = section.value("max_answer", 64 << 20, |f| f.size(1 << 10, 64 << 30));
+    let send_proxy_protocol = send_proxy_protocol(&mut section, url_field.as_ref(), url.as_ref());
+    let tls = tls::read(&mut section, base, url_field.as_ref().zip(url.as_ref()));
+    let place = section.place();
+    section.finish();
+    let (url, tls) = (url?, tls?);
+    Some(Upstream {
+        host_header: host_header.unwrap_or_else(|| url.default_host_header()),
+        host: url.host,
+        port: url.port,
+        url_text: url.text,
+        source,
+        danger_loopback_source,
+        connect_timeout,
+        timeout: head_timeout,
+        list_timeout,
+        stall_timeout,
+        answer_timeout,
+        max_answer,
+        tls: tls.tls,
+        ca: tls.ca,
+        pins: tls.pins,
+        send_proxy_protocol,
+        place,
+    })
+}
+
+/// The value of `host`, which is sent as it was written.
+fn host_field(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    field.accept(authority::authority(&text)).map(|_| text)
+}
+
+fn danger(section: &mut Section<'_>) -> bool {
+    let Some(field) = section.take("danger_loopback_source") else { return false };
+    let danger = field.boolean().unwrap_or(false);
+    if danger {
+        let message = "XiVO grants `private`, and with it every web service, to connections from \
+                       a loopback address: only the gateway's own rules stand in front of them";
+        let help = "set source to this host's LAN address instead, where that is possible";
+        field.doubt(Complaint::new(message, "a second wall is missing").help(help));
+    }
+    danger
+}
+
+fn source(
+    field: &Field<'_>,
+    loopback_allowed: bool,
+    host: Option<&UpstreamHost>,
+) -> Option<Placed<IpAddr>> {
+    let text = field.text()?;
+    let address = field.accept(address::ip(&text))?.to_canonical();
+    let label = "allowed: one of this host's LAN addresses";
+    if address.is_unspecified() || address.is_multicast() {
+        field.refuse(Complaint::new(format!("{} is no host's address", shown(&text)), label));
+    }
+    if address.is_loopback() && !loopback_allowed {
+        let message = format!(
+            "{} is a loopback address, and XiVO grants `private` to connections from there",
+            shown(&text)
+        );
+        let help = "write this host's LAN address, such as \"192.168.1.125\"; or, with the risk \
+                    understood, danger_loopback_source = true";
+        field.refuse(Complaint::new(message, label).help(help));
+    }
+    if let Some(UpstreamHost::Socket(_)) = host {
+        let message = "a connection to a unix socket comes from no address";
+        let label = "allowed: nothing, with a url that is a socket";
+        field.refuse(Complaint::new(message, label).help("remove it"));
+    }
+    if let Some(UpstreamHost::Ip(host)) = host
+        && host.is_ipv4() != address.is_ipv4()
+    {
+        let message = format!("{address} can never connect to {host}: one is IPv4, the other IPv6");
+        field.refuse(Complaint::new(message, "allowed: an address of the url's family"));
+    }
+    Some(Placed { value: address, place: field.place(), written: true })
+}
+
+/// Whether XiVO's nginx is told each client's address. A unix socket has no other.
+fn send_proxy_protocol(
+    section: &mut Section<'_>,
+    url_field: Option<&Field<'_>>,
+    url: Option<&Url>,
+) -> bool {
+    let sent = section.value("send_proxy_protocol", false, Field::boolean);
+    if let (Some(field), Some(UpstreamHost::Socket(_))) = (url_field, url.map(|url| &url.host))
+        && !sent
+    {
+        let message = "a unix socket tells XiVO no address, and XiVO's host check refuses what has \
+                       none";
+        let help = "add send_proxy_protocol = true, and on XiVO's side `listen unix:… \
+                    proxy_protocol`; or write an http URL";
+        let label = "allowed: with send_proxy_protocol = true";
+        field.refuse(Complaint::new(message, label).help(help));
+    }
+    sent
+}
