@@ -21,8 +21,9 @@ use crate::identity::caller::CertificateFault;
 use crate::limits::{Limit, NoSeat};
 use crate::location::Place;
 use crate::net::client_address::ClientAddress;
-use crate::refusal::{Refusal, UpstreamFault};
+use crate::refusal::Refusal;
 use crate::tls::HandshakeFault;
+use crate::upstream::UpstreamFault;
 use crate::worker::snapshot::{Found, Snapshot};
 use crate::x509::Hex;
 

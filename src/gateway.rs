@@ -328,7 +328,8 @@ pub fn judge<'s, G: Gate>(
     (head, bytes): (Result<RequestHead, Refusal>, &[u8]),
 ) -> Result<Judged<'s, G::Admitted>, Refusal> {
     let head = heard(&mut gate, found, addressed, (head, bytes))?;
-    let peer = found.identify(Timestamp::now()).map_err(|why| gate.count_refused(found, why))?;
+    let peer =
+        found.identify(Timestamp::now()).map_err(|why| gate.count_refused(found, why.into()))?;
     gate.passed(Step::Identified(peer));
     let admitted = gate.admit(peer)?;
     let lookup = Lookup::parse(asked(&head, bytes))?;

@@ -11,12 +11,12 @@
 //!   would read otherwise is refused.
 //! * `parse(write(lookup)) == lookup`.
 
-use crate::refusal::{BadArgument, NotGranted, Refusal};
-
+mod error;
 pub mod path;
 mod query;
 mod term;
 
+pub use error::{BadArgument, LookupError};
 pub(crate) use query::hex;
 pub use term::Term;
 
@@ -71,29 +71,29 @@ impl Lookup {
     /// Parses a request into a lookup.
     ///
     /// # Errors
-    /// In this order: [`Refusal::PrivatePath`], [`Refusal::UnknownPath`],
-    /// [`Refusal::MethodNotAllowed`], [`Refusal::BodyNotAllowed`], [`Refusal::BadArgument`], and
-    /// [`Refusal::ActionNotGranted`] for XiVO's writing acts.
-    pub fn parse(asked: Asked<'_>) -> Result<Self, Refusal> {
+    /// In this order: [`LookupError::PrivatePath`], [`LookupError::UnknownPath`],
+    /// [`LookupError::MethodNotAllowed`], [`LookupError::BodyNotAllowed`], [`LookupError::BadArgument`], and
+    /// [`LookupError::Writing`].
+    pub fn parse(asked: Asked<'_>) -> Result<Self, LookupError> {
         match path::read(asked.path) {
             Endpoint::Phonebook => {}
-            Endpoint::Private => return Err(Refusal::PrivatePath),
-            Endpoint::Other => return Err(Refusal::UnknownPath),
+            Endpoint::Private => return Err(LookupError::PrivatePath),
+            Endpoint::Other => return Err(LookupError::UnknownPath),
         }
         if !matches!(asked.method, b"GET" | b"HEAD") {
-            return Err(Refusal::MethodNotAllowed);
+            return Err(LookupError::MethodNotAllowed);
         }
         if asked.has_body {
-            return Err(Refusal::BodyNotAllowed);
+            return Err(LookupError::BodyNotAllowed);
         }
         let arguments = query::Arguments::read(asked.query.unwrap_or_default())
-            .map_err(Refusal::BadArgument)?;
+            .map_err(LookupError::BadArgument)?;
         match arguments.act.as_deref() {
             None | Some(b"list" | b"search" | b"view") => {
-                Self::from_arguments(arguments).map_err(Refusal::BadArgument)
+                Self::from_arguments(arguments).map_err(LookupError::BadArgument)
             }
-            Some(act) if is_writing(act) => Err(Refusal::ActionNotGranted(NotGranted::Writing)),
-            Some(_) => Err(Refusal::BadArgument(BadArgument::Act)),
+            Some(act) if is_writing(act) => Err(LookupError::Writing),
+            Some(_) => Err(BadArgument::Act.into()),
         }
     }
 

@@ -4,6 +4,8 @@ pub mod decide;
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -40,6 +42,39 @@ pub struct Policy {
     pub valid_until: Option<Placed<Timestamp>>,
     /// Which certificates are this peer's.
     pub certificate: Option<CertificateRule>,
+}
+
+impl Policy {
+    /// What the gateway itself may ask XiVO when it tries whether it can: to search. It has no hosts, so it
+    /// lets nobody in.
+    pub(crate) fn own() -> Self {
+        let place = Place::new(Arc::new(PathBuf::from("(the gateway itself)")), 1);
+        let mut actions = Actions::default();
+        actions.insert(Action::Search);
+        Self {
+            name: PeerName("phonebook-gateway".to_owned()),
+            description: "The gateway's own questions.".to_owned(),
+            hosts: Vec::new(),
+            actions: Placed { value: actions, place: place.clone(), written: false },
+            rate: Placed {
+                value: Rate {
+                    requests: NonZeroU32::MIN,
+                    period: Duration::from_secs(1),
+                    burst: NonZeroU32::MIN,
+                },
+                place: place.clone(),
+                written: false,
+            },
+            concurrent: Placed { value: 1, place: place.clone(), written: false },
+            connections: None,
+            min_search_length: Placed { value: 0, place: place.clone(), written: false },
+            enabled: Placed { value: true, place: place.clone(), written: false },
+            valid_from: None,
+            valid_until: None,
+            certificate: None,
+            place,
+        }
+    }
 }
 
 /// The `[certificate]` section: which certificates are the peer's. Any of its entries names it.
@@ -186,9 +221,6 @@ pub struct Rate {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::path::PathBuf;
-    use std::sync::Arc;
-
     use super::*;
 
     /// A policy with the defaults of the configuration and without hosts.

@@ -5,12 +5,15 @@
 //! until somebody has chosen its own.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::num::NonZeroU32;
 
 use crate::identity::caller::CertificateFault;
+use crate::identity::peers::IdentityError;
 use crate::limits::{Limit, RateLimited, TooMany};
 use crate::location::Place;
+use crate::lookup::{BadArgument, LookupError};
+use crate::policy::decide::NotGranted;
+use crate::upstream::UpstreamFault;
 
 /// A request that is answered by the gateway instead of by XiVO.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,79 +78,6 @@ pub enum Refusal {
     Upstream(UpstreamFault),
     /// The client left before the answer; for the log only.
     ClientClosed,
-}
-
-/// What is wrong with a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadArgument {
-    /// An argument that no lookup has, or one misspelt.
-    Unknown,
-    /// The named argument stands there twice.
-    Repeated(&'static str),
-    /// The named argument has no `=`, or does not belong to this `act`.
-    Misplaced(&'static str),
-    /// The named argument is missing for this `act`.
-    Missing(&'static str),
-    /// A `%` is not followed by two hexadecimal digits.
-    BadEscape,
-    /// `act` is none of XiVO's acts.
-    Act,
-    /// The term is not UTF-8.
-    TermNotUtf8,
-    /// The term holds a control character.
-    TermControl,
-    /// The term is longer than 256 characters.
-    TermTooLong,
-    /// `id` is not 1 to 10 digits.
-    Id,
-    /// `sum` is not 32 hexadecimal digits.
-    Sum,
-}
-
-/// Why an action is not granted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotGranted {
-    /// `add`, `delete` and whatever else writes: no policy can grant it.
-    Writing,
-    /// The policy's `actions` lack it.
-    Action {
-        /// The action's word.
-        action: &'static str,
-        /// The policy's `actions`.
-        place: Place,
-    },
-    /// The term is shorter than the policy's `min_search_length`.
-    TermTooShort {
-        /// Characters of the term.
-        length: usize,
-        /// Characters that it must have.
-        min: u8,
-        /// The policy's `min_search_length`.
-        place: Place,
-    },
-}
-
-/// What went wrong between the gateway and XiVO.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamFault {
-    /// No connection, or it was reset; the text says at which step.
-    Unreachable(&'static str),
-    /// The answer is not HTTP/1 as read here, or a 200 that is not JSON; the text says why.
-    Invalid(&'static str),
-    /// XiVO answered a redirect.
-    Redirect(u16),
-    /// XiVO answered 401 or 403: it does not know the gateway.
-    RefusedGateway(u16),
-    /// XiVO answered any other status than a phonebook's.
-    Error(u16),
-    /// The answer is larger than `upstream.max_answer`.
-    TooLarge,
-    /// The head of the answer did not come in time.
-    Timeout,
-    /// The body of the answer stopped coming.
-    Stalled,
-    /// The answer was not whole within `upstream.answer_timeout`.
-    TooSlow,
 }
 
 impl Refusal {
@@ -340,80 +270,42 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for BadArgument {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown => f.write_str("The query has an argument that no lookup has. Known are `act`, `search`, `id` and `sum`."),
-            Self::Repeated(name) => write!(f, "The query has `{name}` more than once."),
-            Self::Misplaced(name) => write!(f, "The query has `{name}` without a value, or with an `act` that does not take it."),
-            Self::Missing(name) => write!(f, "The query lacks `{name}`, which this `act` needs."),
-            Self::BadEscape => f.write_str("The query has a `%` without two hexadecimal digits behind it."),
-            Self::Act => f.write_str("The query's `act` is unknown. Known are `search`, `list` and `view`, spelt so."),
-            Self::TermNotUtf8 => f.write_str("The search term is not UTF-8."),
-            Self::TermControl => f.write_str("The search term holds a control character."),
-            Self::TermTooLong => f.write_str("The search term is longer than 256 characters."),
-            Self::Id => f.write_str("The query's `id` is not a number of 1 to 10 digits."),
-            Self::Sum => f.write_str("The query's `sum` is not 32 hexadecimal digits."),
-        }
-    }
-}
-
-impl NotGranted {
-    /// The rule that refused, as a word.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Writing => "writing-action",
-            Self::Action { .. } => "action-not-in-policy",
-            Self::TermTooShort { .. } => "term-too-short",
-        }
-    }
-}
-
-impl fmt::Display for NotGranted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Writing => f.write_str("The phonebook can be read here, never changed."),
-            Self::Action { action, .. } => write!(
-                f,
-                "This peer may not use `act={action}`. Ask the administrator of this gateway to grant it."
-            ),
-            Self::TermTooShort { length, min, .. } => write!(
-                f,
-                "The search term has {length} characters; this peer's have at least {min}."
-            ),
-        }
-    }
-}
-
-impl UpstreamFault {
-    /// What a peer is told: that it is not the peer's fault. The rest is for the gateway's own
-    /// administrator.
-    fn for_peer(self) -> &'static str {
-        match self {
-            Self::Timeout | Self::Stalled | Self::TooSlow => {
-                "The XiVO behind this gateway did not answer in time."
+impl From<IdentityError> for Refusal {
+    fn from(error: IdentityError) -> Self {
+        match error {
+            IdentityError::Unknown => Self::UnknownPeer,
+            IdentityError::CertificateRequired { place } => Self::CertificateRequired { place },
+            IdentityError::CertificateMismatch { fault, place } => {
+                Self::CertificateMismatch { fault, place }
             }
-            Self::Unreachable(_) => "The XiVO behind this gateway could not be reached.",
-            Self::TooLarge => "The answer of the XiVO behind this gateway is too large.",
-            Self::Invalid(_) | Self::Redirect(_) | Self::RefusedGateway(_) | Self::Error(_) => {
-                "The XiVO behind this gateway did not answer as a phonebook does. Its administrator finds the reason in the gateway's journal."
-            }
+            IdentityError::Disabled { place } => Self::PeerDisabled { place },
+            IdentityError::Expired { place } => Self::PeerExpired { place },
         }
     }
+}
 
-    /// What the gateway's administrator is told in the diagnostic log: what was seen, and what to do.
-    pub fn for_administrator(self) -> Cow<'static, str> {
-        match self {
-            Self::Unreachable(why) => format!("XiVO could not be reached: {why}").into(),
-            Self::Invalid(why) => format!("XiVO's answer was not accepted: {why}").into(),
-            Self::Redirect(status) => format!("XiVO answered {status}, a redirect: its nginx sends plain http elsewhere unless the Host is `localhost` or `127.0.0.1`; set upstream.host = \"localhost\"").into(),
-            Self::RefusedGateway(status) => format!("XiVO answered {status}: it does not let this gateway in; add a Web Services user").into(),
-            Self::Error(status) => format!("XiVO answered {status}, which no phonebook does; see XiVO's own logs").into(),
-            Self::Stalled => "nothing more of XiVO's answer came for upstream.stall_timeout".into(),
-            Self::TooSlow => "XiVO's answer was not whole within upstream.answer_timeout (ten times that for act=list)".into(),
-            Self::TooLarge => "XiVO's answer is larger than upstream.max_answer".into(),
-            Self::Timeout => "XiVO did not answer in time (upstream.timeout, or upstream.list_timeout for act=list); its nginx or php-fpm is slow or stuck".into(),
+impl From<LookupError> for Refusal {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::PrivatePath => Self::PrivatePath,
+            LookupError::UnknownPath => Self::UnknownPath,
+            LookupError::MethodNotAllowed => Self::MethodNotAllowed,
+            LookupError::BodyNotAllowed => Self::BodyNotAllowed,
+            LookupError::BadArgument(bad) => Self::BadArgument(bad),
+            LookupError::Writing => Self::ActionNotGranted(NotGranted::Writing),
         }
+    }
+}
+
+impl From<NotGranted> for Refusal {
+    fn from(not_granted: NotGranted) -> Self {
+        Self::ActionNotGranted(not_granted)
+    }
+}
+
+impl From<UpstreamFault> for Refusal {
+    fn from(fault: UpstreamFault) -> Self {
+        Self::Upstream(fault)
     }
 }
 

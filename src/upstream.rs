@@ -15,6 +15,7 @@
 
 mod certificate;
 mod connect;
+mod fault;
 mod pool;
 mod records;
 mod tls;
@@ -29,6 +30,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub use certificate::CertificateFacts;
 pub use connect::{Route, check_relayed, connect, routed_source};
+pub use fault::UpstreamFault;
 pub use pool::{Connection, Pool};
 pub use tls::{Tls, TlsError, Trust, check_authority};
 pub use transport::TlsFacts;
@@ -36,7 +38,6 @@ pub use transport::TlsFacts;
 use crate::http1::answer::AnswerHead;
 use crate::net::client_address::ClientAddress;
 use crate::policy::decide::Permit;
-use crate::refusal::UpstreamFault;
 use crate::text::write_address;
 use crate::upstream::trace::Trace;
 

@@ -20,9 +20,9 @@ use crate::gateway::{self, ClientSide};
 use crate::identity::caller::Caller;
 use crate::net::client_address::ClientAddress;
 use crate::net::proxy_protocol::write::Relayed;
-use crate::policy::decide::Permit;
-use crate::refusal::UpstreamFault;
+use crate::policy::decide::trial;
 use crate::server::{check_source, other_addresses, resolve};
+use crate::upstream::UpstreamFault;
 use crate::upstream::{CertificateFacts, Connection, connect};
 use crate::worker::snapshot::Snapshot;
 use crate::worker::{RequestId, Shared};
@@ -141,10 +141,7 @@ async fn ask(
     client: ClientAddress,
 ) -> Result<(), Exit> {
     let upstream = &snapshot.config.upstream;
-    let permit = match Permit::trial() {
-        Ok(permit) => permit,
-        Err(refusal) => return failed("ask", refusal.advice()),
-    };
+    let permit = trial();
     let id = RequestId::new(fastrand::u128(..));
     let mut request = Vec::new();
     let caller = Caller::direct((client.ip(), 0).into());

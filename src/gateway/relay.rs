@@ -21,8 +21,9 @@ use crate::http1::answer::{AnswerHead, Framing};
 use crate::http1::chunked::{ChunkedReader, Piece};
 use crate::lookup::Lookup;
 use crate::net::deadline;
-use crate::refusal::{Refusal, UpstreamFault};
+use crate::refusal::Refusal;
 use crate::response::{Gone, Head, Manner, Outlet, Value, problem};
+use crate::upstream::UpstreamFault;
 use crate::upstream::{Answer, Connection};
 use crate::worker::Worker;
 

@@ -16,7 +16,6 @@ use crate::identity::caller::{Caller, CertificateFault, Shown};
 use crate::location::Place;
 use crate::net::client_address::ClientAddress;
 use crate::policy::{self, CertificateRule, Policy, Require};
-use crate::refusal::Refusal;
 use crate::resolver::Resolved;
 
 /// All peers of one revision of the policies, each with something kept beside its policy.
@@ -182,9 +181,9 @@ impl<'a, T> Found<'a, T> {
     /// The peer whose policy is in force at `now`.
     ///
     /// # Errors
-    /// Why the caller may not come in: [`Refusal::UnknownPeer`], [`Refusal::CertificateRequired`],
-    /// [`Refusal::CertificateMismatch`], [`Refusal::PeerDisabled`], [`Refusal::PeerExpired`].
-    pub fn identify(&self, now: Timestamp) -> Result<&'a Peer<T>, Refusal> {
+    /// Why the caller may not come in: [`IdentityError::Unknown`], [`IdentityError::CertificateRequired`],
+    /// [`IdentityError::CertificateMismatch`], [`IdentityError::Disabled`], [`IdentityError::Expired`].
+    pub fn identify(&self, now: Timestamp) -> Result<&'a Peer<T>, IdentityError> {
         match *self {
             Self::Peer(found) => {
                 check_in_force(&found.peer.policy, now)?;
@@ -193,11 +192,11 @@ impl<'a, T> Found<'a, T> {
             Self::Unproven { rule, fault, .. } => {
                 let place = rule.place.clone();
                 Err(match fault {
-                    Some(fault) => Refusal::CertificateMismatch { fault, place },
-                    None => Refusal::CertificateRequired { place },
+                    Some(fault) => IdentityError::CertificateMismatch { fault, place },
+                    None => IdentityError::CertificateRequired { place },
                 })
             }
-            Self::Stranger => Err(Refusal::UnknownPeer),
+            Self::Stranger => Err(IdentityError::Unknown),
         }
     }
 }
@@ -402,18 +401,47 @@ fn common_bits(a: IpAddr, b: IpAddr) -> Option<u32> {
     }
 }
 
+/// Why a caller may not come in as a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdentityError {
+    /// It is in no policy.
+    Unknown,
+    /// The policy wants a certificate, and it showed none.
+    CertificateRequired {
+        /// The policy's `[certificate]`.
+        place: Place,
+    },
+    /// Its certificate is not one that the policy wants.
+    CertificateMismatch {
+        /// Why not.
+        fault: CertificateFault,
+        /// The policy's `[certificate]`.
+        place: Place,
+    },
+    /// The policy has `enabled = false`.
+    Disabled {
+        /// Where.
+        place: Place,
+    },
+    /// Now is outside of the policy's `valid_from` and `valid_until`.
+    Expired {
+        /// The date that decided.
+        place: Place,
+    },
+}
+
 /// Whether a known peer may come in at all at `now`.
 ///
 /// # Errors
-/// [`Refusal::PeerDisabled`] and [`Refusal::PeerExpired`], with the line that decides.
-pub fn check_in_force(policy: &Policy, now: Timestamp) -> Result<(), Refusal> {
+/// [`IdentityError::Disabled`] and [`IdentityError::Expired`], with the line that decides.
+pub fn check_in_force(policy: &Policy, now: Timestamp) -> Result<(), IdentityError> {
     if !policy.enabled.value {
-        return Err(Refusal::PeerDisabled { place: policy.enabled.place.clone() });
+        return Err(IdentityError::Disabled { place: policy.enabled.place.clone() });
     }
     let too_early = policy.valid_from.as_ref().filter(|from| now < from.value);
     let too_late = policy.valid_until.as_ref().filter(|until| now >= until.value);
     match too_early.or(too_late) {
-        Some(date) => Err(Refusal::PeerExpired { place: date.place.clone() }),
+        Some(date) => Err(IdentityError::Expired { place: date.place.clone() }),
         None => Ok(()),
     }
 }
@@ -559,16 +587,15 @@ mod tests {
         policy.valid_until = Some(date("2026-12-01T00:00:00Z", 6));
         let line = |text| match check_in_force(&policy, at(text)) {
             Ok(()) => None,
-            Err(refusal) => Some((refusal.word(), refusal.place().unwrap().line())),
+            Err(IdentityError::Expired { place }) => Some(place.line()),
+            Err(other) => panic!("{other:?}"),
         };
-        assert_eq!(line("2026-10-31T23:59:59Z"), Some(("peer-expired", 5)));
+        assert_eq!(line("2026-10-31T23:59:59Z"), Some(5));
         assert_eq!(line("2026-11-01T00:00:00Z"), None);
         assert_eq!(line("2026-11-30T23:59:59Z"), None);
-        assert_eq!(line("2026-12-01T00:00:00Z"), Some(("peer-expired", 6)));
+        assert_eq!(line("2026-12-01T00:00:00Z"), Some(6));
         policy.enabled.value = false;
-        assert_eq!(
-            check_in_force(&policy, at("2026-11-01T00:00:00Z")).unwrap_err().word(),
-            "peer-disabled"
-        );
+        let disabled = check_in_force(&policy, at("2026-11-01T00:00:00Z"));
+        assert!(matches!(disabled, Err(IdentityError::Disabled { .. })), "{disabled:?}");
     }
 }

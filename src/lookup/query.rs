@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::refusal::BadArgument;
+use super::BadArgument;
 
 /// The known arguments, decoded once, each given at most once.
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! A search term.
 
-use crate::refusal::BadArgument;
+use super::BadArgument;
 
 /// What is searched for: UTF-8, up to [`Term::MAX_LENGTH`] characters, none of them a control
 /// character, no space at either end (XiVO trims what it is given, so `%20e%20` is one character).

@@ -1,44 +1,96 @@
 //! Whether a policy grants a lookup: pure and total, without a clock and without I/O. What no line
 //! of the policy grants is refused.
 
+use std::fmt;
+
 use crate::location::Place;
 use crate::lookup::{Asked, Lookup, PATH};
 use crate::policy::{Action, Policy};
-use crate::refusal::{NotGranted, Refusal};
 
 /// What was decided, and by which line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The permit, or why there is none.
-    pub outcome: Result<Permit, Refusal>,
+    pub outcome: Result<Permit, NotGranted>,
     /// The line of the policy that decided.
     pub rule: Place,
 }
 
-/// A lookup that a policy grants. Only [`decide`] makes one, but for [`Permit::trial`], and only for a
-/// permit is anything sent to XiVO.
+/// A lookup that a policy grants. Only [`decide`] makes one, and only for a permit is anything sent to XiVO.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permit(Lookup);
 
 impl Permit {
-    /// The gateway's own question, which needs no policy: a search for what no contact is called.
-    /// Its answer tells nobody anything but that XiVO answers.
-    ///
-    /// # Errors
-    /// None in earnest: the question is a constant.
-    pub fn trial() -> Result<Self, Refusal> {
-        let asked = Asked {
-            method: b"GET",
-            path: PATH.as_bytes(),
-            query: Some(b"act=search&search=phonebook-gateway-probe"),
-            has_body: false,
-        };
-        Lookup::parse(asked).map(Self)
-    }
-
     /// What may be asked.
     pub fn lookup(&self) -> &Lookup {
         &self.0
+    }
+}
+
+/// The gateway's own question, a search for what no contact is called: its answer tells nobody anything
+/// but that XiVO answers. It is decided as all others are, by a policy that grants nothing else.
+#[expect(
+    clippy::expect_used,
+    reason = "question and policy are constants, and a test has them both"
+)]
+pub fn trial() -> Permit {
+    let asked = Asked {
+        method: b"GET",
+        path: PATH.as_bytes(),
+        query: Some(b"act=search&search=phonebook-gateway-probe"),
+        has_body: false,
+    };
+    let lookup = Lookup::parse(asked).expect("the question is a lookup");
+    decide(&Policy::own(), lookup).outcome.expect("the gateway's own policy grants a search")
+}
+
+/// Why an action is not granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotGranted {
+    /// `add`, `delete` and whatever else writes: no policy can grant it.
+    Writing,
+    /// The policy's `actions` lack it.
+    Action {
+        /// The action's word.
+        action: &'static str,
+        /// The policy's `actions`.
+        place: Place,
+    },
+    /// The term is shorter than the policy's `min_search_length`.
+    TermTooShort {
+        /// Characters of the term.
+        length: usize,
+        /// Characters that it must have.
+        min: u8,
+        /// The policy's `min_search_length`.
+        place: Place,
+    },
+}
+
+impl NotGranted {
+    /// The rule that refused, as a word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Writing => "writing-action",
+            Self::Action { .. } => "action-not-in-policy",
+            Self::TermTooShort { .. } => "term-too-short",
+        }
+    }
+}
+
+impl fmt::Display for NotGranted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Writing => f.write_str("The phonebook can be read here, never changed."),
+            Self::Action { action, .. } => write!(
+                f,
+                "This peer may not use `act={action}`. Ask the administrator of this gateway to grant it."
+            ),
+            Self::TermTooShort { length, min, .. } => write!(
+                f,
+                "The search term has {length} characters; this peer's have at least {min}."
+            ),
+        }
     }
 }
 
@@ -48,14 +100,14 @@ pub fn decide(policy: &Policy, lookup: Lookup) -> Verdict {
     if !policy.actions.value.contains(action) {
         let place = policy.actions.place.clone();
         let refused = NotGranted::Action { action: action.as_str(), place: place.clone() };
-        return Verdict { outcome: Err(Refusal::ActionNotGranted(refused)), rule: place };
+        return Verdict { outcome: Err(refused), rule: place };
     }
     if let Lookup::Search { term, .. } = &lookup {
         let (length, min) = (term.length(), policy.min_search_length.value);
         if length < usize::from(min) {
             let place = policy.min_search_length.place.clone();
             let refused = NotGranted::TermTooShort { length, min, place: place.clone() };
-            return Verdict { outcome: Err(Refusal::ActionNotGranted(refused)), rule: place };
+            return Verdict { outcome: Err(refused), rule: place };
         }
     }
     Verdict { outcome: Ok(Permit(lookup)), rule: policy.actions.place.clone() }
@@ -87,16 +139,12 @@ mod tests {
     }
 
     fn refusal(policy: &Policy, query: &str) -> Option<NotGranted> {
-        match decide(policy, lookup(query)).outcome {
-            Ok(_) => None,
-            Err(Refusal::ActionNotGranted(not)) => Some(not),
-            Err(other) => panic!("{other:?}"),
-        }
+        decide(policy, lookup(query)).outcome.err()
     }
 
     #[test]
     fn the_trial_is_a_search_that_finds_nobody() {
-        let Lookup::Search { term, known: None } = Permit::trial().unwrap().0 else { panic!() };
+        let Lookup::Search { term, known: None } = trial().0 else { panic!() };
         assert_eq!(term.length(), "phonebook-gateway-probe".len());
     }
 

@@ -12,12 +12,12 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::fault::UpstreamFault;
 use super::pool::Connection;
 use super::records::Records;
 use super::tls::{self, Tls};
 use super::transport::{Session, Transport};
 use crate::net::proxy_protocol::write::Relayed;
-use crate::refusal::UpstreamFault;
 use crate::upstream::trace::Trace;
 
 /// How XiVO is reached.

@@ -104,7 +104,7 @@ fn whatever_is_forwarded_is_a_granted_read_of_the_phonebook_and_nothing_else() {
 /// What the gateway makes of a head: the way of a request up to the lookup.
 fn parse(head: &[u8]) -> Result<Lookup, Option<Refusal>> {
     match RequestReader::default().advance(head, &LIMITS) {
-        Ok(Some(read)) => Lookup::parse(asked(&read, head)).map_err(Some),
+        Ok(Some(read)) => Lookup::parse(asked(&read, head)).map_err(|error| Some(error.into())),
         Ok(None) | Err(_) => Err(None),
     }
 }
