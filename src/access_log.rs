@@ -19,6 +19,6 @@ pub use format::{Checked, Format, FormatError, LogFormat, SearchTerms, TermKey};
 pub use settings::LogSettings;
 pub use target::{LogTarget, PeerPath, Syslog, SyslogRfc, SyslogServer};
 pub use term_key::load_key;
-pub use worker_log::{LogHost, WorkerLog};
+pub use worker_log::{Ended, LogHost, WorkerLog};
 pub use writer::buffer::LineBuffer;
 pub use writer::{AccessLogs, LogCounters, OpenError};

@@ -15,9 +15,10 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::Limits;
-use crate::connection::http1::{After, Client, Reading};
+use crate::connection::http1::{Client, Reading};
 use crate::connection::transport::Transport;
 use crate::gateway::connection_facts as arrival;
+use crate::gateway::outlet::After;
 use crate::gateway::{self, ConnectionFacts};
 use crate::identity::caller::ClientSource;
 use crate::limits::Guest;

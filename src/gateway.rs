@@ -6,8 +6,10 @@
 pub mod connection_facts;
 pub mod identify;
 pub mod notes;
+pub mod outlet;
 pub mod record;
 pub mod relay;
+pub mod request;
 pub mod whoami;
 
 use std::sync::Arc;
@@ -17,11 +19,13 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::config::{Listener, Upstream};
-use crate::connection::http1::{After, Outcome, Request};
 use crate::diagnostics;
 use crate::gateway::notes::Notes;
+use crate::gateway::outlet::{After, Outcome};
+use crate::gateway::outlet::{Gone, Outlet};
 use crate::gateway::record::{Opening, Record};
 use crate::gateway::relay::Relay;
+use crate::gateway::request::Request;
 use crate::gateway::whoami::WhoAmI;
 use crate::http1::Version;
 use crate::http1::host::Host;
@@ -34,11 +38,12 @@ use crate::net::proxy_protocol::write::Relayed;
 use crate::policy::decide::{Permit, Verdict, action, decide};
 use crate::refusal::Refusal;
 use crate::response::problem::Audience;
-use crate::response::{Gone, Manner, Outlet, problem};
+use crate::response::request_id::RequestId;
+use crate::response::{Manner, problem};
 use crate::upstream::trace::Trace;
 use crate::upstream::{Answer, Question, Route};
+use crate::worker::Worker;
 use crate::worker::snapshot::{Found, Snapshot};
-use crate::worker::{RequestId, Worker};
 
 pub use crate::gateway::identify::{Addressed, ConnectionFacts, Noted, Origin};
 

@@ -7,3 +7,4 @@ pub mod address_list;
 pub mod caller;
 pub mod forwarded;
 pub mod peers;
+pub mod resolved;

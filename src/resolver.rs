@@ -105,23 +105,6 @@ impl fmt::Display for Failure {
     }
 }
 
-/// An address that a name has, as peers are found by it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolved {
-    /// Whose.
-    pub peer: PeerName,
-    /// The name.
-    pub name: String,
-    /// Where the policy has it.
-    pub place: Place,
-    /// One of its addresses.
-    pub address: IpAddr,
-    /// When the name was resolved last.
-    pub at: Timestamp,
-    /// When it is asked for again.
-    pub next: Timestamp,
-}
-
 /// An address that a name had, and that is no peer's now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {

@@ -1,10 +1,11 @@
 //! What the client is sent: XiVO's answer, or why there is none.
 
 pub mod problem;
+pub mod request_id;
 
 use crate::http1::Version;
 use crate::text::write_number;
-use crate::worker::{RequestId, Worker};
+use request_id::RequestId;
 
 /// What an answer's head depends on besides what it says.
 #[derive(Clone, Copy, Debug)]
@@ -18,42 +19,6 @@ pub struct Manner {
     /// The request's id.
     pub request_id: RequestId,
 }
-
-/// The client's side of one request: where its answer goes, in the version of HTTP that it speaks.
-#[expect(async_fn_in_trait, reason = "a worker is one thread; nothing here has to be Send")]
-pub trait Outlet {
-    /// Sends `head` and the first `data` of the body; `last` says that this is all of it.
-    ///
-    /// # Errors
-    /// [`Gone`] when the client can no longer be written to, or took nothing for `limits.write_timeout`.
-    async fn begin(
-        &mut self,
-        worker: &Worker,
-        head: &Head<'_>,
-        data: &[u8],
-        last: bool,
-    ) -> Result<(), Gone>;
-
-    /// Sends more of the body. An answer whose `last` part was not sent never looks like a whole
-    /// one, however it ends.
-    ///
-    /// # Errors
-    /// [`Gone`], as [`Self::begin`].
-    async fn send(&mut self, data: &[u8], last: bool) -> Result<(), Gone>;
-
-    /// Whether so much of a body would be taken now, without a wait for the client. Only HTTP/2 has
-    /// windows, and a client may give none.
-    fn takes_now(&self, _length: usize) -> bool {
-        true
-    }
-
-    /// Waits until the client has left. One that has said everything, and waits, has not.
-    async fn gone(&mut self);
-}
-
-/// The client can no longer be written to, or takes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
 
 /// The head of an answer: what it says, before it is written as the client's version wants it.
 #[derive(Clone, Copy, Debug)]

@@ -120,7 +120,7 @@ impl Server {
             .map(|listener| listen::bind(listener.address, count))
             .collect::<Result<Vec<_>, _>>()?;
         let logs = AccessLogs::open(&config.access_logs, &supervisor)?;
-        let log_host = Arc::new(LogHost::of(&config));
+        let log_host = Arc::new(LogHost::of(&config.access_logs, &config.state_directory));
         let shared = Arc::new(Shared::new(Arc::clone(&config), upstream, descriptors()));
         let sessions = load_certificates(&config, &shared)?;
         let (phase, _) = watch::channel(Phase::Serving);

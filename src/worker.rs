@@ -21,14 +21,15 @@ use crate::access_log::WorkerLog;
 use crate::config::Config;
 use crate::diagnostics::Diagnostics;
 use crate::identity::peers::Peers;
+use crate::identity::resolved::Resolved;
 use crate::limits::budget::Budget;
 use crate::limits::{
     Ceilings, GatewayLimits, Guest, House, Moment, NoSeat, PeerLimits, Taken, UNKNOWN_CALLERS,
 };
-use crate::lookup::hex;
 use crate::net::client_address::ClientAddress;
 use crate::policy::Policy;
-use crate::resolver::{Lost, Resolved};
+use crate::resolver::Lost;
+use crate::response::request_id::RequestId;
 use crate::tls::ListenerTls;
 use crate::upstream::Pool;
 use crate::worker::snapshot::Snapshot;
@@ -227,30 +228,6 @@ impl Worker {
     /// Client connections of this worker that are open now.
     pub fn open(&self) -> usize {
         self.open.get()
-    }
-}
-
-/// A request's id.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestId([u8; 32]);
-
-impl RequestId {
-    /// An id that no request has but one in 2^128.
-    pub const ZERO: Self = Self([b'0'; 32]);
-
-    /// `number` as an id.
-    pub fn new(number: u128) -> Self {
-        let mut id = [0; 32];
-        let (pairs, _) = id.as_chunks_mut::<2>();
-        for (pair, byte) in pairs.iter_mut().zip(number.to_be_bytes()) {
-            *pair = hex(byte, b"0123456789abcdef");
-        }
-        Self(id)
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 

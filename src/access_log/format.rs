@@ -25,7 +25,7 @@ mod variable;
 use std::sync::Arc;
 
 pub use escape_json::Escape;
-pub use facts::{Asked, Attempt, Checked, Facts, TlsLine};
+pub use facts::{Asked, Checked, Facts, TlsLine};
 pub(crate) use kind::{
     Kind, MOST_DIGITS, address_length, ipv4_length, is_host_name, is_no_name, quote,
 };

@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 
@@ -14,9 +15,7 @@ use crate::access_log::format::{
     Asked, Facts, LogFormat, Masked, Needs, SearchTerms, TermKey, Writer, plain_field,
     shown_method, url,
 };
-use crate::access_log::{Condition, LineBuffer, load_key};
-use crate::config::Config;
-use crate::gateway::record::Record;
+use crate::access_log::{Condition, LineBuffer, LogSettings, load_key};
 
 /// One worker's buffers of all access logs, and its clock.
 #[derive(Debug)]
@@ -31,6 +30,19 @@ pub struct WorkerLog {
     heads: RefCell<Vec<Vec<u8>>>,
 }
 
+/// A request that has ended, as the logs are told of it.
+#[derive(Clone, Debug)]
+pub struct Ended<'a> {
+    /// What `combined` says of it.
+    pub entry: Entry<'a>,
+    /// What other formats say; may be `None` where [`WorkerLog::wants_facts`] says so.
+    pub facts: Option<Facts<'a>>,
+    /// Where in the entry's `request` the target stands.
+    pub target: Option<Range<usize>>,
+    /// The refusal's word.
+    pub reason: Option<&'static str>,
+}
+
 /// What lines say of the process, and the key of their hashes.
 #[derive(Debug)]
 pub struct LogHost {
@@ -43,15 +55,15 @@ pub struct LogHost {
 }
 
 impl LogHost {
-    /// This process, by its configuration. The key is read, or made, where a log has hashes.
-    pub fn of(config: &Config) -> Self {
-        let hashes = config.access_logs.iter().any(|log| log.search_terms == SearchTerms::Hash);
+    /// This process. The key is read from `state_directory`, or made there, where one of `logs` has hashes.
+    pub fn of(logs: &[LogSettings], state_directory: &Path) -> Self {
+        let hashes = logs.iter().any(|log| log.search_terms == SearchTerms::Hash);
         let name = rustix::system::uname();
         Self {
             hostname: name.nodename().to_string_lossy().to_ascii_lowercase(),
             pid: std::process::id(),
             key: match hashes {
-                true => load_key(&config.state_directory),
+                true => load_key(state_directory),
                 false => TermKey::new(&[0; TermKey::LENGTH]),
             },
         }
@@ -109,12 +121,12 @@ impl WorkerLog {
     }
 
     /// Memory for an answer's head.
-    pub(crate) fn spare_head(&self) -> Vec<u8> {
+    pub fn spare_head(&self) -> Vec<u8> {
         self.heads.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Keeps that memory for a later one.
-    pub(crate) fn keep_head(&self, mut head: Vec<u8>) {
+    pub fn keep_head(&self, mut head: Vec<u8>) {
         let mut heads = self.heads.borrow_mut();
         if head.capacity() > 0 && heads.len() < SPARE_HEADS {
             head.clear();
@@ -122,25 +134,27 @@ impl WorkerLog {
         }
     }
 
-    /// Writes a record's lines.
-    pub(crate) fn push(&self, record: &Record<'_>) {
-        let now = SystemTime::now();
-        let entry = record.entry(now.into());
-        let attempts = record.opening.notes.upstream.attempts();
-        let rule = record.opening.notes.rule.borrow();
-        let facts = self.compiled.then(|| {
-            let millis = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_millis());
-            let millis = u16::try_from(millis).unwrap_or_default();
-            Facts { millis, rule: rule.as_ref(), ..record.facts(entry, &self.host, &attempts) }
-        });
-        let target = record.opening.target();
+    /// Whether a log has another format than `combined`, whose lines want more than an [`Entry`].
+    pub fn wants_facts(&self) -> bool {
+        self.compiled
+    }
+
+    /// What lines say of the process.
+    pub fn host(&self) -> &LogHost {
+        &self.host
+    }
+
+    /// Writes a request's line into each log that takes it. It ended at `now`.
+    pub fn push(&self, now: SystemTime, ended: Ended<'_>) {
+        let Ended { entry, facts, target, reason } = ended;
         let State { logs, clock, scratch, masked } = &mut *self.state.borrow_mut();
         let mut first = false;
         for Log { buffer, condition, lead, format, terms } in logs {
-            if !record.is_for(condition.as_ref()) {
+            let takes = |it: &Condition| it.takes(entry.status, entry.remote_user, reason);
+            if !condition.as_ref().is_none_or(takes) {
                 continue;
             }
-            let frame = lead.frame(record.peer());
+            let frame = lead.frame(entry.remote_user);
             first |= buffer.is_empty();
             let max_field = buffer.max_field();
             let hidden = Masked::of(*terms, &self.host.key);

@@ -29,12 +29,13 @@ use crate::gateway::{self, ClientSide, ConnectionFacts, Judged, Origin};
 use crate::identity::caller::{Caller, ClientSource};
 use crate::net::client_address::ClientAddress;
 use crate::refusal::Refusal;
+use crate::response::request_id::RequestId;
 use crate::response::{Manner, problem};
 use crate::server;
 use crate::tls::{TlsFacts, read_certificates};
 use crate::upstream::check_relayed;
+use crate::worker::Shared;
 use crate::worker::snapshot::Snapshot;
-use crate::worker::{RequestId, Shared};
 use narrator::{LimitShown, Narrator, StepShown};
 use request::{Asked, Spoken};
 

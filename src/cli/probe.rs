@@ -21,11 +21,12 @@ use crate::identity::caller::Caller;
 use crate::net::client_address::ClientAddress;
 use crate::net::proxy_protocol::write::Relayed;
 use crate::policy::decide::trial;
+use crate::response::request_id::RequestId;
 use crate::server::{check_source, other_addresses, resolve};
 use crate::upstream::UpstreamFault;
 use crate::upstream::{CertificateFacts, Connection, connect};
+use crate::worker::Shared;
 use crate::worker::snapshot::Snapshot;
-use crate::worker::{RequestId, Shared};
 
 /// Runs the command.
 pub(super) fn run(options: &ProbeOptions) -> Exit {

@@ -12,10 +12,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Limits;
 use crate::connection::transport::Transport;
+use crate::gateway::outlet::{After, Gone, Outlet};
+use crate::gateway::request::{Request, Turn};
 use crate::http1::request::{HeadError, HeadLimits, RequestHead, RequestReader, Seen};
 use crate::net::deadline;
 use crate::refusal::Refusal;
-use crate::response::{Gone, Head, Outlet};
+use crate::response::Head;
 use crate::worker::Worker;
 
 /// A connection to a client.
@@ -27,20 +29,6 @@ pub struct Client {
     unfinished: bool,
 }
 
-/// How a connection goes on after an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
-    /// With the next request.
-    KeepAlive,
-    /// It ends; everything that the client sent has been read.
-    Close,
-    /// It ends, and the client may still be sending: closing at once would make the kernel reset
-    /// the connection, and the answer could be lost unread.
-    Linger,
-    /// It is reset: an answer that was begun could not be completed.
-    Reset,
-}
-
 /// What came of waiting for a request.
 #[expect(clippy::large_enum_variant, reason = "a request is the rule, and is to cost no memory")]
 #[derive(Debug)]
@@ -49,56 +37,6 @@ pub enum Reading {
     Request(Request),
     /// The connection ended, or was silent for too long, before a first byte.
     Nothing,
-}
-
-/// A request as far as it was read.
-#[derive(Debug)]
-pub struct Request {
-    /// The head, or why there is none.
-    pub head: Result<RequestHead, Refusal>,
-    /// What the log shows of it.
-    pub seen: Seen,
-    /// Whether an answer is sent. nginx logs a connection on which only line ends came, and so does
-    /// this gateway, but there is nothing to answer.
-    pub answerable: bool,
-    /// When, and as which of its connection.
-    pub turn: Turn,
-}
-
-/// A request's place in its connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Turn {
-    /// When its first byte was read.
-    pub began: Instant,
-    /// How many requests the connection has had with this one.
-    pub number: u32,
-    /// Whether it came together with the one before it.
-    pub pipelined: bool,
-    /// How many requests just before it were refused, one after the other.
-    pub refused: u32,
-}
-
-/// How a request was dealt with, as far as its connection is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// How the connection goes on.
-    pub after: After,
-    /// Whether the caller was refused, by no fault of XiVO's.
-    pub refused: bool,
-}
-
-impl Outcome {
-    /// A request that was not refused.
-    pub fn well(after: After) -> Self {
-        Self { after, refused: false }
-    }
-}
-
-impl Turn {
-    /// The first of a connection, and now.
-    pub fn first() -> Self {
-        Self { began: Instant::now(), number: 1, pipelined: false, refused: 0 }
-    }
 }
 
 impl Client {

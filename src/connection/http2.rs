@@ -44,9 +44,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::config::{Config, Limits};
-use crate::connection::http1::{After, Outcome, Request, Turn};
 use crate::connection::transport::Transport;
 use crate::gateway::connection_facts as arrival;
+use crate::gateway::outlet::{After, Outcome};
+use crate::gateway::request::{Request, Turn};
 use crate::gateway::{self, ConnectionFacts};
 use crate::http1::request::Seen;
 use crate::refusal::Refusal;

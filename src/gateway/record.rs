@@ -1,25 +1,26 @@
 //! The record of a request from its first byte to its last.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
 use super::notes::Notes;
 use crate::access_log::format::clock::UnixSeconds;
 use crate::access_log::format::combined::Entry;
-use crate::access_log::format::{Asked, Attempt, Facts, TlsLine};
-use crate::access_log::{Condition, LogHost, WorkerLog};
+use crate::access_log::format::{Asked, Facts, TlsLine};
+use crate::access_log::{Ended, WorkerLog};
 use crate::config::UpstreamHost;
-use crate::connection::http1::Turn;
 use crate::gateway::ConnectionFacts;
+use crate::gateway::request::Turn;
 use crate::http1::host::Host;
 use crate::http1::request::Seen;
 use crate::identity::caller::{Caller, ClientSource};
 use crate::limits::Limit;
+use crate::location::Place;
 use crate::refusal::Refusal;
 use crate::response::Head;
-use crate::upstream::trace::Trace;
-use crate::worker::RequestId;
+use crate::response::request_id::RequestId;
+use crate::upstream::trace::{Attempt, Trace};
 use crate::worker::snapshot::Snapshot;
 
 /// What is known of a request when its record is opened.
@@ -45,7 +46,7 @@ pub struct Opening<'a> {
 
 impl<'a> Opening<'a> {
     /// Where in the request line the target stands.
-    pub(crate) fn target(&self) -> Option<std::ops::Range<usize>> {
+    fn target(&self) -> Option<std::ops::Range<usize>> {
         self.seen.parts.map(|parts| parts.target.within(self.seen.line))
     }
 
@@ -78,7 +79,7 @@ impl<'a> Opening<'a> {
 #[derive(Debug)]
 pub struct Record<'a> {
     log: &'a WorkerLog,
-    pub(crate) opening: Opening<'a>,
+    opening: Opening<'a>,
     peer: Option<&'a str>,
     status: u16,
     body_bytes: u64,
@@ -153,17 +154,7 @@ impl<'a> Record<'a> {
         self.log.needs().upstream.then_some(&notes.upstream)
     }
 
-    /// Whether a log with this condition takes it.
-    pub(crate) fn is_for(&self, condition: Option<&Condition>) -> bool {
-        condition.is_none_or(|it| it.takes(self.status, self.peer, self.reason))
-    }
-
-    /// Whose it is.
-    pub(crate) fn peer(&self) -> Option<&'a str> {
-        self.peer
-    }
-
-    pub(crate) fn entry(&self, time: UnixSeconds) -> Entry<'a> {
+    fn entry(&self, time: UnixSeconds) -> Entry<'a> {
         let Opening { seen, bytes, caller, .. } = self.opening;
         Entry {
             remote_addr: caller.ip(),
@@ -177,12 +168,15 @@ impl<'a> Record<'a> {
         }
     }
 
-    pub(crate) fn facts<'f>(
+    /// What a line can say of the request that ended at `now`.
+    fn facts<'f>(
         &'f self,
-        entry: Entry<'f>,
-        host: &'f LogHost,
+        (entry, now): (Entry<'f>, SystemTime),
         attempts: &'f [Attempt],
+        rule: Option<&'f Place>,
     ) -> Facts<'f> {
+        let host = self.log.host();
+        let millis = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_millis());
         let opening = &self.opening;
         let Opening { snapshot, facts, caller, turn, notes, .. } = opening;
         let noted = *facts.noted;
@@ -195,7 +189,7 @@ impl<'a> Record<'a> {
         let head_length = if self.head_sent { self.head.len() as u64 } else { 0 };
         Facts {
             entry,
-            millis: 0,
+            millis: u16::try_from(millis).unwrap_or_default(),
             asked: opening.asked(),
             remote_port: match caller.source {
                 ClientSource::Socket => Some(facts.socket.port()),
@@ -229,7 +223,7 @@ impl<'a> Record<'a> {
             action: notes.action.get().map(|action| action.as_str()),
             reason: self.reason,
             limit: self.limit,
-            rule: None,
+            rule,
             revision: &snapshot.config.revision,
             source: caller.source,
         }
@@ -242,7 +236,16 @@ impl Drop for Record<'_> {
             self.reason.get_or_insert_with(|| Refusal::ClientClosed.word());
         }
         self.opening.notes.upstream.ended();
-        self.log.push(self);
+        let now = SystemTime::now();
+        let entry = self.entry(now.into());
+        {
+            let attempts = self.opening.notes.upstream.attempts();
+            let rule = self.opening.notes.rule.borrow();
+            let facts = || self.facts((entry, now), &attempts, rule.as_ref());
+            let facts = self.log.wants_facts().then(facts);
+            let (target, reason) = (self.opening.target(), self.reason);
+            self.log.push(now, Ended { entry, facts, target, reason });
+        }
         self.log.keep_head(std::mem::take(&mut self.head));
     }
 }

@@ -14,7 +14,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::Upstream;
-use crate::connection::http1::After;
+use crate::gateway::outlet::After;
+use crate::gateway::outlet::{Gone, Outlet};
 use crate::gateway::record::Record;
 use crate::http1::Version;
 use crate::http1::answer::{AnswerHead, Framing};
@@ -22,7 +23,7 @@ use crate::http1::chunked::{ChunkedReader, Piece};
 use crate::lookup::Lookup;
 use crate::net::deadline;
 use crate::refusal::Refusal;
-use crate::response::{Gone, Head, Manner, Outlet, Value, problem};
+use crate::response::{Head, Manner, Value, problem};
 use crate::upstream::UpstreamFault;
 use crate::upstream::{Answer, Connection};
 use crate::worker::Worker;

@@ -13,10 +13,10 @@ use jiff::Timestamp;
 use prefix_trie::PrefixMap;
 
 use crate::identity::caller::{Caller, CertificateFault, Shown};
+use crate::identity::resolved::Resolved;
 use crate::location::Place;
 use crate::net::client_address::ClientAddress;
 use crate::policy::{self, CertificateRule, Policy, Require};
-use crate::resolver::Resolved;
 
 /// All peers of one revision of the policies, each with something kept beside its policy.
 #[derive(Debug)]

@@ -8,10 +8,11 @@ use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::identity::peers::Peers;
+use crate::identity::resolved::Resolved;
 use crate::location::Place;
 use crate::net::client_address::ClientAddress;
 use crate::policy::{Host, PeerName, Policy, Require};
-use crate::resolver::{Event, Failure, Lost, LostBecause, Outcome, Resolved, Settings, Unusable};
+use crate::resolver::{Event, Failure, Lost, LostBecause, Outcome, Settings, Unusable};
 
 /// More addresses than this are no host's, and all of them are refused.
 const MOST_ADDRESSES: usize = 16;

@@ -5,8 +5,6 @@ use std::net::SocketAddr;
 
 use tokio::time::Instant;
 
-use crate::access_log::format::Attempt;
-
 /// The tries of one request. It outlives the asking, which may be given up at any time.
 #[derive(Debug, Default)]
 pub struct Trace {
@@ -91,6 +89,27 @@ impl Trace {
             change(attempt, u32::try_from(millis).unwrap_or(u32::MAX));
         }
     }
+}
+
+/// One try to get an answer of XiVO. Times are milliseconds since its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attempt {
+    /// Whom it went to; `None` for a unix socket.
+    pub address: Option<SocketAddr>,
+    /// XiVO's status; 502 and 504 for what came instead of an answer, 0 where nothing was waited for.
+    pub status: u16,
+    /// Until there was a connection.
+    pub connect: Option<u32>,
+    /// Until the answer's head had come.
+    pub header: Option<u32>,
+    /// Until the answer's end.
+    pub response: Option<u32>,
+    /// Bytes sent.
+    pub sent: u64,
+    /// Bytes received.
+    pub received: u64,
+    /// Those behind the answer's head.
+    pub body: u64,
 }
 
 /// nginx's status for a try that brought no answer.

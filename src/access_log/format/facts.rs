@@ -8,6 +8,7 @@ use crate::access_log::format::combined::Entry;
 use crate::identity::caller::{ClientSource, Shown};
 use crate::limits::Limit;
 use crate::location::Place;
+use crate::upstream::trace::Attempt;
 
 /// Everything that a line can say of a request.
 #[derive(Clone, Debug)]
@@ -116,25 +117,4 @@ pub enum Checked {
     Passed,
     /// It may not.
     Rejected,
-}
-
-/// One try to get an answer of XiVO. Times are milliseconds since its beginning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Attempt {
-    /// Whom it went to; `None` for a unix socket.
-    pub address: Option<SocketAddr>,
-    /// XiVO's status; 502 and 504 for what came instead of an answer, 0 where nothing was waited for.
-    pub status: u16,
-    /// Until there was a connection.
-    pub connect: Option<u32>,
-    /// Until the answer's head had come.
-    pub header: Option<u32>,
-    /// Until the answer's end.
-    pub response: Option<u32>,
-    /// Bytes sent.
-    pub sent: u64,
-    /// Bytes received.
-    pub received: u64,
-    /// Those behind the answer's head.
-    pub body: u64,
 }

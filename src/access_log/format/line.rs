@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::access_log::format::clock::LocalClock;
-use crate::access_log::format::facts::{Attempt, Checked, Facts, TlsLine};
+use crate::access_log::format::facts::{Checked, Facts, TlsLine};
 use crate::access_log::format::mask;
 use crate::access_log::format::mask::Masked;
 use crate::access_log::format::variable::{Named, Variable};
@@ -17,6 +17,7 @@ use crate::access_log::format::{Escape, Format, Op};
 use crate::identity::caller::{CertificateFault, Shown};
 use crate::limits::Limit;
 use crate::text::{write_address, write_number};
+use crate::upstream::trace::Attempt;
 use crate::x509::Certificate;
 
 /// What lines are written with.

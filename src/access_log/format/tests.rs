@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::access_log::{Entry, LocalClock, UnixSeconds, write_combined};
 use crate::identity::caller::ClientSource;
+use crate::upstream::trace::Attempt;
 
 const REQUEST: &[u8] = b"GET /a%20b?x=1&Search=D\"oe HTTP/1.1";
 

@@ -6,8 +6,8 @@
 //! a head that did not end exactly where the writing ended would be refused here.
 
 use crate::config::Limits;
-use crate::connection::http1::{Request, Turn};
 use crate::connection::http2::message::Message;
+use crate::gateway::request::{Request, Turn};
 use crate::http1::host::Host;
 use crate::http1::request::{HeadLimits, RequestHead, RequestReader, Seen};
 use crate::refusal::Refusal;

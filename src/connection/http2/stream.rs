@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::connection::http1::After;
 use crate::connection::http2::hpack;
 use crate::connection::http2::wire::Wire;
-use crate::response::{Gone, Head, Outlet};
+use crate::gateway::outlet::After;
+use crate::gateway::outlet::{Gone, Outlet};
+use crate::response::Head;
 use crate::worker::Worker;
 
 /// A stream on which one answer is sent. It is closed when this is dropped.

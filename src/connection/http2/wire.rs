@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use crate::connection::http2::frames;
 use crate::connection::http2::frames::{DEFAULT_WINDOW, MAX_LENGTH, MAX_WINDOW, Reason};
 use crate::connection::http2::hpack;
-use crate::response::Gone;
+use crate::gateway::outlet::Gone;
 
 /// The shared part of a connection. All of it is one thread's.
 #[derive(Debug)]

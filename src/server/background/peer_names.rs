@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::config::Config;
-use crate::resolver::{Event, Failure, Lost, Outcome, Resolved, Source, State, Table};
+use crate::identity::resolved::Resolved;
+use crate::resolver::{Event, Failure, Lost, Outcome, Source, State, Table};
 use crate::server::StartError;
 use crate::supervision::{Ending, Supervisor};
 use crate::worker::Shared;

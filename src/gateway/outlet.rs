@@ -1,0 +1,70 @@
+//! Where an answer goes, and how the connection goes on behind it.
+
+use crate::response::Head;
+use crate::worker::Worker;
+
+/// The client's side of one request: where its answer goes, in the version of HTTP that it speaks.
+#[expect(async_fn_in_trait, reason = "a worker is one thread; nothing here has to be Send")]
+pub trait Outlet {
+    /// Sends `head` and the first `data` of the body; `last` says that this is all of it.
+    ///
+    /// # Errors
+    /// [`Gone`] when the client can no longer be written to, or took nothing for `limits.write_timeout`.
+    async fn begin(
+        &mut self,
+        worker: &Worker,
+        head: &Head<'_>,
+        data: &[u8],
+        last: bool,
+    ) -> Result<(), Gone>;
+
+    /// Sends more of the body. An answer whose `last` part was not sent never looks like a whole
+    /// one, however it ends.
+    ///
+    /// # Errors
+    /// [`Gone`], as [`Self::begin`].
+    async fn send(&mut self, data: &[u8], last: bool) -> Result<(), Gone>;
+
+    /// Whether so much of a body would be taken now, without a wait for the client. Only HTTP/2 has
+    /// windows, and a client may give none.
+    fn takes_now(&self, _length: usize) -> bool {
+        true
+    }
+
+    /// Waits until the client has left. One that has said everything, and waits, has not.
+    async fn gone(&mut self);
+}
+
+/// The client can no longer be written to, or takes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// How a connection goes on after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// With the next request.
+    KeepAlive,
+    /// It ends; everything that the client sent has been read.
+    Close,
+    /// It ends, and the client may still be sending: closing at once would make the kernel reset
+    /// the connection, and the answer could be lost unread.
+    Linger,
+    /// It is reset: an answer that was begun could not be completed.
+    Reset,
+}
+
+/// How a request was dealt with, as far as its connection is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// How the connection goes on.
+    pub after: After,
+    /// Whether the caller was refused, by no fault of XiVO's.
+    pub refused: bool,
+}
+
+impl Outcome {
+    /// A request that was not refused.
+    pub fn well(after: After) -> Self {
+        Self { after, refused: false }
+    }
+}
