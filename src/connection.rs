@@ -17,9 +17,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::Limits;
 use crate::connection::http1::{Client, Reading};
 use crate::connection::transport::Transport;
-use crate::gateway::connection_facts as arrival;
+use crate::gateway;
+use crate::gateway::connection_facts::ConnectionFacts;
 use crate::gateway::outlet::After;
-use crate::gateway::{self, ConnectionFacts};
 use crate::identity::caller::ClientSource;
 use crate::limits::Guest;
 use crate::supervision::ends_for_test;
@@ -36,7 +36,7 @@ pub fn begin(counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
 
 /// Waits until the sender has said for whom the connection is.
 async fn wait_for_name(mut counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
-    if let Some(facts) = arrival::announce(&mut counted, &stream, facts).await {
+    if let Some(facts) = proxy_header::announce(&mut counted, &stream, facts).await {
         open(counted, stream, facts);
     }
 }
@@ -66,7 +66,7 @@ async fn shake_hands(
     let shaken = tokio::select! {
         biased;
         shaken = Box::pin(tls::handshake(stream, &config, deadline)) => shaken,
-        () = arrival::last_words(counted.worker()) => return,
+        () = proxy_header::last_words(counted.worker()) => return,
         () = counted.left() => return,
     };
     let transport = match shaken {
@@ -102,7 +102,7 @@ fn shaken_hands(counted: &mut Counted, mut facts: ConnectionFacts) -> Option<Con
         facts.stranger = false;
         shared.limits.was_a_peers_handshake(facts.shown_address());
     }
-    arrival::reseat(counted, facts, guest)
+    proxy_header::reseat(counted, facts, guest)
 }
 
 /// Serves `stream` to its end.

@@ -4,6 +4,7 @@
 //! one that was not admitted is not parsed, and nothing is asked of XiVO without a [`Permit`].
 
 pub mod connection_facts;
+pub mod explain;
 pub mod identify;
 pub mod notes;
 pub mod outlet;
@@ -19,7 +20,6 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::config::{Listener, Upstream};
-use crate::diagnostics;
 use crate::gateway::notes::Notes;
 use crate::gateway::outlet::{After, Outcome};
 use crate::gateway::outlet::{Gone, Outlet};
@@ -45,7 +45,8 @@ use crate::upstream::{Answer, Question, Route};
 use crate::worker::Worker;
 use crate::worker::snapshot::{Found, Snapshot};
 
-pub use crate::gateway::identify::{Addressed, ConnectionFacts, Noted, Origin};
+pub use crate::gateway::connection_facts::{Addressed, ConnectionFacts, Noted};
+pub use crate::gateway::identify::Origin;
 
 /// One request on its way through the gateway.
 #[derive(Debug)]
@@ -108,7 +109,7 @@ pub async fn serve(
     manner.keep_alive &= !refusal.closes() && !worker.is_draining() && once_more;
     record.set_refusal(&refusal);
     if worker.log.needs().rule
-        && let Some(rule) = diagnostics::rule(&refusal, &snapshot, &origin)
+        && let Some(rule) = explain::rule(&refusal, &snapshot, &origin)
     {
         notes.rule.replace(Some(rule.clone()));
     }

@@ -4,6 +4,7 @@
 //! XiVO and its own log buffers: nothing crosses threads for a request. The workers share one
 //! snapshot of the configuration, swapped as a whole, and the atomics of the limits.
 
+pub mod diagnostics;
 pub mod snapshot;
 
 use std::cell::{Cell, RefCell};
@@ -19,7 +20,6 @@ use tokio::sync::Notify;
 
 use crate::access_log::WorkerLog;
 use crate::config::Config;
-use crate::diagnostics::Diagnostics;
 use crate::identity::peers::Peers;
 use crate::identity::resolved::Resolved;
 use crate::limits::budget::Budget;
@@ -32,6 +32,7 @@ use crate::resolver::Lost;
 use crate::response::request_id::RequestId;
 use crate::tls::ListenerTls;
 use crate::upstream::Pool;
+use crate::worker::diagnostics::Diagnostics;
 use crate::worker::snapshot::Snapshot;
 
 /// What all workers share.

@@ -8,7 +8,6 @@
 pub(crate) mod advice;
 pub(crate) mod buffer;
 pub(crate) mod frame;
-pub(crate) mod losses;
 pub(crate) mod output;
 pub(crate) mod thread;
 

@@ -22,10 +22,13 @@ use super::args::ExplainOptions;
 use super::{Exit, check, complain, say, serve};
 use crate::config::{Config, Listener};
 use crate::connection::http1::read_whole;
-use crate::diagnostics::{self, source_address};
+use crate::gateway::connection_facts::ConnectionFacts;
+use crate::gateway::explain;
+use crate::gateway::explain::source_address;
+use crate::gateway::identify::Origin;
 use crate::gateway::whoami;
 use crate::gateway::whoami::WhoAmI;
-use crate::gateway::{self, ClientSide, ConnectionFacts, Judged, Origin};
+use crate::gateway::{self, ClientSide, Judged};
 use crate::identity::caller::{Caller, ClientSource};
 use crate::net::client_address::ClientAddress;
 use crate::refusal::Refusal;
@@ -184,10 +187,9 @@ impl Explained {
         let (answer, why) = match &outcome {
             Ok(Some(_)) => Default::default(),
             Ok(None) => (introduction(&origin, &manner), String::new()),
-            Err(refusal) => (
-                answer(refusal, &manner, &origin),
-                diagnostics::explain(refusal, &snapshot, &origin),
-            ),
+            Err(refusal) => {
+                (answer(refusal, &manner, &origin), explain::explain(refusal, &snapshot, &origin))
+            }
         };
         let peer = origin.found.peer().map(|peer| peer.policy.name.to_string());
         let (steps, limits) = narrator.end();

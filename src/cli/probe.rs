@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::args::ProbeOptions;
 use super::{Exit, check, complain, say, serve};
 use crate::config::{Config, UpstreamHost};
-use crate::diagnostics::{explain_fault, source_address};
+use crate::gateway::explain::{explain_fault, source_address};
 use crate::gateway::relay;
 use crate::gateway::{self, ClientSide};
 use crate::identity::caller::Caller;

@@ -12,7 +12,7 @@ use super::Exit;
 use super::args::ServeOptions;
 use super::process::{Process, READY};
 use crate::config::Config;
-use crate::diagnostics::source;
+use crate::gateway::explain::source;
 use crate::server::{Server, StartError};
 use crate::supervision::{Failed, ends_for_test};
 

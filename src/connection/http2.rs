@@ -44,11 +44,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::config::{Config, Limits};
+use crate::connection::proxy_header;
 use crate::connection::transport::Transport;
-use crate::gateway::connection_facts as arrival;
+use crate::gateway;
+use crate::gateway::connection_facts::ConnectionFacts;
 use crate::gateway::outlet::{After, Outcome};
 use crate::gateway::request::{Request, Turn};
-use crate::gateway::{self, ConnectionFacts};
 use crate::http1::request::Seen;
 use crate::refusal::Refusal;
 use crate::worker::{Counted, Worker};
@@ -72,7 +73,7 @@ pub async fn serve(counted: Counted, mut stream: Transport, facts: ConnectionFac
     let began = tokio::select! {
         biased;
         began = timeout(config.limits.head_timeout, preface) => began.ok(),
-        () = arrival::last_words(&worker) => None,
+        () = proxy_header::last_words(&worker) => None,
         () = counted.left() => return,
     };
     let share = Share::new(Arc::clone(&worker.shared.http2), facts.stranger);

@@ -2,9 +2,13 @@
 //! client's, whether it is HTTP or a TLS handshake.
 
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::gateway::connection_facts::ConnectionFacts;
+use crate::limits::Guest;
+use crate::net::client_address::ClientAddress;
 use crate::net::proxy_protocol::read::{Header, read};
+use crate::worker::{Counted, LAST_WORDS, Worker};
 
 /// Why there is no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,58 @@ pub async fn take(stream: &TcpStream, deadline: Instant) -> Result<Header, Missi
             return Ok(header);
         }
     }
+}
+
+/// Waits for what the sender of a connection has to say of its client; `None` ends the connection.
+pub async fn announce(
+    counted: &mut Counted,
+    stream: &TcpStream,
+    facts: ConnectionFacts,
+) -> Option<ConnectionFacts> {
+    let snapshot = counted.worker().shared.snapshot();
+    let deadline = Instant::now() + snapshot.config.limits.head_timeout;
+    let header = tokio::select! {
+        biased;
+        header = take(stream, deadline) => header,
+        () = last_words(counted.worker()) => return None,
+        () = counted.left() => return None,
+    };
+    let header = match header {
+        Ok(header) => header,
+        Err(Missing::Nothing) => return None,
+        Err(Missing::Broken(why)) => {
+            let sender = ClientAddress::new(facts.socket.ip());
+            let listener = snapshot.config.listeners.get(facts.listener);
+            let entry = listener.and_then(|found| found.proxy_protocol_from.find(sender));
+            counted.worker().diagnostics.unannounced(sender, why, entry.map(|entry| &entry.place));
+            return None;
+        }
+    };
+    let (facts, guest) = facts.announced(&snapshot, header.client);
+    reseat(counted, facts, guest)
+}
+
+/// Counts a connection as `guest`'s, or ends it (`None`) where there is no room even to say so.
+pub fn reseat(
+    counted: &mut Counted,
+    mut facts: ConnectionFacts,
+    guest: Guest,
+) -> Option<ConnectionFacts> {
+    if let Err(why) = counted.turns_out(guest) {
+        counted.worker().diagnostics.unheard(facts.shown_address(), why);
+        return None;
+    }
+    facts.over_ceiling = counted.is_over();
+    Some(facts)
+}
+
+/// Ends a little after the worker has begun to drain: who has said nothing of use by then holds up
+/// nobody's restart.
+pub async fn last_words(worker: &Worker) {
+    while !worker.is_draining() {
+        worker.drain.notified().await;
+    }
+    sleep(LAST_WORDS).await;
 }
 
 /// So much is looked at a time: a header without additions fits in.

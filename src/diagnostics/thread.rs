@@ -13,7 +13,7 @@ use tracing::Level;
 use super::journal::Journal;
 use super::line::{Form, Line};
 use super::outlet::{Message, Shared};
-use crate::access_log::writer::losses::{Losses, Report};
+use crate::diagnostics::losses::{Losses, Report};
 use crate::supervision::Ending;
 
 /// The far end of the queue.

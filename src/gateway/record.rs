@@ -10,7 +10,7 @@ use crate::access_log::format::combined::Entry;
 use crate::access_log::format::{Asked, Facts, TlsLine};
 use crate::access_log::{Ended, WorkerLog};
 use crate::config::UpstreamHost;
-use crate::gateway::ConnectionFacts;
+use crate::gateway::connection_facts::ConnectionFacts;
 use crate::gateway::request::Turn;
 use crate::http1::host::Host;
 use crate::http1::request::Seen;

@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::gateway::{self, Addressed, Gate};
+use crate::gateway::connection_facts::Addressed;
+use crate::gateway::{self, Gate};
 use crate::http1::request::RequestHead;
 use crate::identity::caller::Caller;
 use crate::refusal::Refusal;

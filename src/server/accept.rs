@@ -15,7 +15,7 @@ use tokio::time::{Instant, interval, sleep, timeout_at};
 use super::Phase;
 use crate::access_log::WorkerLog;
 use crate::connection;
-use crate::gateway::{ConnectionFacts, Noted};
+use crate::gateway::connection_facts::{ConnectionFacts, Noted};
 use crate::supervision::{Ending, ends_for_test};
 use crate::worker::{Counted, Shared, Worker};
 

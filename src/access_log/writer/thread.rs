@@ -9,8 +9,8 @@ use crate::access_log::target::LogTarget;
 use crate::access_log::writer::Shared;
 use crate::access_log::writer::advice::advice;
 use crate::access_log::writer::buffer::{Batch, Message, QUEUE};
-use crate::access_log::writer::losses::{Losses, Report};
 use crate::access_log::writer::output::{Failure, Output};
+use crate::diagnostics::losses::{Losses, Report};
 use crate::supervision::Ending;
 
 /// One log's writing side.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::Asking;
 use crate::config::UpstreamHost;
-use crate::diagnostics;
-use crate::gateway::{Addressed, Gate, Origin, Step};
+use crate::gateway::connection_facts::Addressed;
+use crate::gateway::explain;
+use crate::gateway::identify::Origin;
+use crate::gateway::{Gate, Step};
 use crate::http1::Version;
 use crate::http1::request::RequestHead;
 use crate::identity::peers::{By, Peer};
@@ -74,7 +76,7 @@ impl<'s> Narrator<'s> {
 
     /// The request ends where it is.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
-        let (text, place) = diagnostics::reason(refusal, self.snapshot, &self.origin);
+        let (text, place) = explain::reason(refusal, self.snapshot, &self.origin);
         let names = self.addressed.listener.filter(|_| *refusal == Refusal::Misdirected);
         let place = place.or_else(|| names.map(|listener| &listener.place));
         self.note(true, vec![Note { text, place: place.map(ToString::to_string) }]);

@@ -1,7 +1,8 @@
 //! How a proxy in front changed whom a request comes from, with the lines that let it.
 
 use super::narrator::Note;
-use crate::gateway::{ConnectionFacts, Origin};
+use crate::gateway::connection_facts::ConnectionFacts;
+use crate::gateway::identify::Origin;
 use crate::identity::caller::ClientSource;
 use crate::identity::peers::{Found, Match};
 use crate::identity::resolved::Resolved;

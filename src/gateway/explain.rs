@@ -1,0 +1,189 @@
+//! Why a request was refused, in words for the gateway's own administrator: with the file and line that
+//! decided, and with what was seen. The journal and the command `explain` say the same.
+
+use std::net::IpAddr;
+
+use crate::gateway::identify::Origin;
+use crate::identity::caller::CertificateFault;
+use crate::limits::Limit;
+use crate::location::Place;
+use crate::refusal::Refusal;
+use crate::upstream::UpstreamFault;
+use crate::worker::diagnostics::{Diagnostics, FAULTS, REFUSALS};
+use crate::worker::snapshot::{Found, Snapshot};
+use crate::x509::Hex;
+
+impl Diagnostics {
+    /// Tells of a refused request: who, which word, and why.
+    pub fn refused(
+        &self,
+        refusal: &Refusal,
+        snapshot: &Snapshot,
+        origin: &Origin<'_>,
+        request_id: &str,
+    ) {
+        if let Refusal::Upstream(fault) = refusal {
+            return self.fault(*fault, snapshot, request_id);
+        }
+        if *refusal == Refusal::ClientClosed {
+            return;
+        }
+        // Strangers may not keep back what is said of peers.
+        let peer = origin.found.peer().map(|peer| peer.policy.name.as_str());
+        let throttle = match origin.found {
+            Found::Peer(_) => &self.peers,
+            Found::Unproven { .. } => &self.unproven,
+            Found::Stranger => &self.strangers,
+        };
+        let Some(kept_back) = throttle.pass(REFUSALS) else {
+            return;
+        };
+        tracing::info!(
+            client = %origin.caller.shown_address(),
+            peer = peer.unwrap_or("-"),
+            reason = refusal.word(),
+            status = refusal.status(),
+            limit = refusal.limit().map(Limit::as_str),
+            request_id,
+            kept_back,
+            "{}",
+            explain(refusal, snapshot, origin)
+        );
+    }
+
+    fn fault(&self, fault: UpstreamFault, snapshot: &Snapshot, request_id: &str) {
+        let Some(kept_back) = self.faults.pass(FAULTS) else {
+            return;
+        };
+        let reason = Refusal::Upstream(fault).word();
+        let upstream = &snapshot.config.upstream.url_text;
+        let why = explain_fault(fault, snapshot);
+        tracing::warn!(reason, upstream, request_id, kept_back, "{why}");
+    }
+}
+
+/// What went wrong with XiVO and what to do about it, with what was seen of it.
+pub fn explain_fault(fault: UpstreamFault, snapshot: &Snapshot) -> String {
+    let advice = fault.for_administrator();
+    match fault {
+        UpstreamFault::RefusedGateway(_) => format!("{advice} for host {}", source(snapshot)),
+        UpstreamFault::Unreachable(why) => {
+            let tls = snapshot.config.upstream.tls.as_ref();
+            match tls.and_then(|tls| tls.refused_certificate(why)) {
+                Some(seen) => format!("{advice} (seen: {seen})"),
+                None => advice.into_owned(),
+            }
+        }
+        _ => advice.into_owned(),
+    }
+}
+
+/// Why a request was refused, with the file and line that decided and, for an unknown caller, the
+/// entry that it missed by least.
+pub fn explain(refusal: &Refusal, snapshot: &Snapshot, origin: &Origin<'_>) -> String {
+    match reason(refusal, snapshot, origin) {
+        (text, Some(place)) => format!("{text} [{place}]"),
+        (text, None) => text,
+    }
+}
+
+/// The same with the place apart.
+pub fn reason<'r>(
+    refusal: &'r Refusal,
+    snapshot: &Snapshot,
+    origin: &Origin<'_>,
+) -> (String, Option<&'r Place>) {
+    match refusal {
+        Refusal::UnknownPeer | Refusal::UnknownPeerLimited(_) => {
+            let Some(address) = origin.caller.address else {
+                let text = format!(
+                    "the proxy at {} says nothing of a client, and a caller without an address is no peer",
+                    origin.caller.socket.ip()
+                );
+                return (text, None);
+            };
+            let lost = snapshot.lost.iter().find(|lost| lost.address == address.ip());
+            if let Some(lost) = lost {
+                return (format!("no peer has {address}; {lost}"), None);
+            }
+            let closest =
+                match snapshot.peers.closest(address).and_then(|c| Some((c, c.by.prefix()?))) {
+                    None => "no policy has a host of its kind".to_owned(),
+                    Some((closest, prefix)) => format!(
+                        "the closest is `{}` at {}, {}",
+                        closest.peer.policy.name, closest.place, prefix
+                    ),
+                };
+            (format!("no peer has {address}; {closest}"), None)
+        }
+        Refusal::CertificateRequired { place } | Refusal::CertificateMismatch { place, .. } => {
+            (certificate_reason(refusal, origin), Some(place))
+        }
+        refusal => (refusal.advice().into_owned(), refusal.place()),
+    }
+}
+
+/// The line of the configuration that refused: a policy's, or the one that sets the limit.
+pub fn rule<'a>(
+    refusal: &'a Refusal,
+    snapshot: &'a Snapshot,
+    origin: &Origin<'a>,
+) -> Option<&'a Place> {
+    let limits = &snapshot.config.limits;
+    let policy = origin.found.peer().map(|peer| &peer.policy);
+    match (refusal.limit(), refusal) {
+        (Some(Limit::Peer), _) => policy.map(|policy| &policy.rate.place),
+        (Some(Limit::Gateway), _) => Some(&limits.rate.place),
+        (Some(Limit::Unknown), _) => Some(&limits.unknown_rate.place),
+        (None, Refusal::TooManyConcurrent(_)) => policy.map(|policy| &policy.concurrent.place),
+        (None, refusal) => refusal.place(),
+    }
+}
+
+/// What is wrong with a caller's certificate, with whose it is.
+fn certificate_reason(refusal: &Refusal, origin: &Origin<'_>) -> String {
+    let peer = match &origin.found {
+        Found::Unproven { peer, .. } => peer.policy.name.as_str(),
+        Found::Peer(_) | Found::Stranger => "-",
+    };
+    let address = origin.caller.shown_address();
+    let (Some(shown), Refusal::CertificateMismatch { fault, .. }) =
+        (origin.caller.certificate, refusal)
+    else {
+        return format!("{address} would be `{peer}`, and showed no certificate");
+    };
+    let certificate = shown.certificate;
+    let hint = match fault {
+        CertificateFault::NoAuthority => "; set client_ca in the listener's tls, or pin the key",
+        CertificateFault::NotOfPeer => "; the policy names none of its names, nor its key",
+        _ => "",
+    };
+    format!(
+        "{address} would be `{peer}`, but its certificate {fault}: {subject}, issued by {issuer}, \
+         valid from {from} until {until}, public key {key}{hint}",
+        fault = fault.as_str(),
+        subject = certificate.subject,
+        issuer = certificate.issuer,
+        from = certificate.not_before,
+        until = certificate.not_after,
+        key = Hex(&certificate.spki_sha256),
+    )
+}
+
+/// The address that XiVO sees, as far as the configuration and the routing say.
+pub fn source(snapshot: &Snapshot) -> String {
+    match source_address(snapshot) {
+        _ if snapshot.config.upstream.send_proxy_protocol => {
+            "each peer's own address, which the PROXY protocol tells".to_owned()
+        }
+        Some(source) => source.to_string(),
+        None => "that the gateway has towards it".to_owned(),
+    }
+}
+
+/// The same where it is known.
+pub fn source_address(snapshot: &Snapshot) -> Option<IpAddr> {
+    let routed = || snapshot.upstream.first().and_then(|&to| crate::upstream::routed_source(to));
+    let configured = snapshot.config.upstream.source.as_ref().map(|source| source.value);
+    configured.or_else(routed)
+}

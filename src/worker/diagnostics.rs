@@ -1,0 +1,145 @@
+//! What a worker tells its own administrator, and how often.
+//!
+//! Every refusal and every fault of XiVO is worth a line with its reason, but nobody's flood may fill
+//! the journal: each kind may say so much in ten seconds, and then says how much it kept back. The
+//! search term, personal data, is in none of these lines.
+
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::limits::NoSeat;
+use crate::location::Place;
+use crate::net::client_address::ClientAddress;
+use crate::refusal::Refusal;
+use crate::tls::HandshakeFault;
+use crate::upstream::UpstreamFault;
+
+/// One worker's diagnostics.
+#[derive(Debug, Default)]
+pub struct Diagnostics {
+    pub(crate) peers: Throttle,
+    pub(crate) unproven: Throttle,
+    pub(crate) strangers: Throttle,
+    unheard: Throttle,
+    unheard_strangers: Throttle,
+    unannounced: Throttle,
+    pub(crate) faults: Throttle,
+    handshakes: Throttle,
+    accept: Throttle,
+}
+
+impl Diagnostics {
+    /// Tells of an answer that was begun and could not be completed.
+    pub fn cut(&self, fault: UpstreamFault, request_id: &str) {
+        if let Some(kept_back) = self.faults.pass(FAULTS) {
+            let reason = Refusal::Upstream(fault).word();
+            let advice = fault.for_administrator();
+            tracing::warn!(
+                reason,
+                request_id,
+                kept_back,
+                "an answer was cut off, and the client's connection reset: {advice}"
+            );
+        }
+    }
+
+    /// Tells of a connection that was closed unheard, since there is no seat for it.
+    pub fn unheard(&self, client: ClientAddress, why: NoSeat) {
+        // Strangers may not keep back what is said of peers.
+        let throttle = match why {
+            NoSeat::Peer(_) | NoSeat::House(_) => &self.unheard,
+            NoSeat::UnknownCaller(_)
+            | NoSeat::Unknown(_)
+            | NoSeat::Handshakes(_)
+            | NoSeat::HandshakeRate => &self.unheard_strangers,
+        };
+        if let Some(kept_back) = throttle.pass(1) {
+            tracing::warn!(%client, kept_back, "a connection was closed unheard: {why}");
+        }
+    }
+
+    /// Tells of a connection that was closed since its sender named no client.
+    pub fn unannounced(&self, sender: ClientAddress, why: &str, place: Option<&Place>) {
+        if let Some(kept_back) = self.unannounced.pass(1) {
+            let place = place.map(|place| format!(" [{place}]")).unwrap_or_default();
+            tracing::warn!(
+                %sender,
+                kept_back,
+                "a connection was closed: {why}; its sender is in proxy_protocol_from, so it has to \
+                 begin with one{place}"
+            );
+        }
+    }
+
+    /// Tells of a TLS handshake that came to nothing, unless nobody began one.
+    pub fn handshake_failed(&self, client: IpAddr, fault: &HandshakeFault) {
+        if matches!(fault, HandshakeFault::Nothing) {
+            return;
+        }
+        if let Some(kept_back) = self.handshakes.pass(HANDSHAKES) {
+            tracing::info!(%client, kept_back, "a TLS handshake failed: {fault}");
+        }
+    }
+
+    /// Tells that a connection could not be accepted.
+    pub fn accept_failed(&self, error: &std::io::Error) {
+        if let Some(kept_back) = self.accept.pass(1) {
+            tracing::error!(
+                kept_back,
+                "a connection could not be accepted: {error}; if it says `too many open files`, raise LimitNOFILE"
+            );
+        }
+    }
+}
+
+/// Lets so many through in ten seconds, and counts the rest.
+#[derive(Debug, Default)]
+pub(crate) struct Throttle {
+    since: Cell<Option<Instant>>,
+    passed: Cell<u32>,
+    kept_back: Cell<u64>,
+}
+
+impl Throttle {
+    /// `Some` with the number kept back since the last one that passed, or `None`.
+    pub(crate) fn pass(&self, most: u32) -> Option<u64> {
+        let now = Instant::now();
+        if self.since.get().is_none_or(|since| now.duration_since(since) >= PERIOD) {
+            self.since.set(Some(now));
+            self.passed.set(0);
+        }
+        if self.passed.get() >= most {
+            self.kept_back.set(self.kept_back.get() + 1);
+            return None;
+        }
+        self.passed.set(self.passed.get() + 1);
+        Some(self.kept_back.take())
+    }
+}
+
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// Refused requests told of in ten seconds, per worker.
+pub(crate) const REFUSALS: u32 = 20;
+
+/// Faults of XiVO told of in ten seconds, per worker.
+pub(crate) const FAULTS: u32 = 5;
+
+/// Failed TLS handshakes told of in ten seconds, per worker.
+const HANDSHAKES: u32 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_cut_and_counted() {
+        let throttle = Throttle::default();
+        assert_eq!((throttle.pass(2), throttle.pass(2)), (Some(0), Some(0)));
+        assert_eq!((throttle.pass(2), throttle.pass(2)), (None, None));
+        throttle.since.set(Instant::now().checked_sub(PERIOD));
+        assert_eq!(throttle.pass(2), Some(2));
+        assert_eq!(throttle.pass(2), Some(0));
+    }
+}
