@@ -103,7 +103,7 @@ pub struct GatewayLimits {
 }
 
 impl GatewayLimits {
-    /// NoSeat buckets, of these rates: all peers', and an unknown caller's requests and TLS handshakes.
+    /// Full buckets, of these rates: all peers', and an unknown caller's requests and TLS handshakes.
     /// `unknown_callers` is how many of those are remembered, [`UNKNOWN_CALLERS`] as a rule; it is
     /// rounded up a little, to share the tables out evenly.
     pub fn new(gateway: &Rate, unknown: &Rate, handshakes: &Rate, unknown_callers: usize) -> Self {

@@ -68,9 +68,10 @@ pub struct Question<'a> {
 }
 
 impl Question<'_> {
-    /// Appends the head that is sent to XiVO. It is a GET whatever the client's method: XiVO answers
-    /// HEAD with an error, having read no arguments.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    /// The request that is sent to XiVO, in the memory of `buffer`. It is a GET whatever the client's method:
+    /// XiVO answers HEAD with an error, having read no arguments.
+    pub fn write(&self, mut buffer: Vec<u8>) -> Request {
+        let out = &mut buffer;
         out.extend_from_slice(b"GET ");
         self.permit.lookup().write_target(out);
         out.extend_from_slice(b" HTTP/1.1\r\n");
@@ -88,6 +89,48 @@ impl Question<'_> {
         out.extend_from_slice(b"X-Real-IP: ");
         write_address(out, self.client.ip());
         out.extend_from_slice(b"\r\n\r\n");
+        Request(buffer)
+    }
+}
+
+/// A request as it is sent to XiVO. Only [`Question::write`] makes one, for a [`Permit`], and nothing else is
+/// ever sent:
+///
+/// ```no_run
+/// use phonebook_gateway::upstream::{Connection, Question};
+///
+/// async fn ask(connection: Connection, question: Question<'_>) {
+///     let _ = connection.ask(&question.write(Vec::new()), Vec::new(), None).await;
+/// }
+/// ```
+///
+/// What was written without a permit does not compile:
+///
+/// ```compile_fail,E0308
+/// use phonebook_gateway::upstream::{Connection, Question};
+///
+/// async fn ask(connection: Connection, question: Question<'_>) {
+///     let _ = connection.ask(b"GET / HTTP/1.1\r\n\r\n", Vec::new(), None).await;
+/// }
+/// ```
+///
+/// nor does a request that is put together without one:
+///
+/// ```compile_fail,E0423
+/// let request = phonebook_gateway::upstream::Request(b"GET / HTTP/1.1\r\n\r\n".to_vec());
+/// ```
+#[derive(Debug)]
+pub struct Request(Vec<u8>);
+
+impl Request {
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Its memory, for another one.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.0
     }
 }
 
@@ -116,7 +159,7 @@ impl Pool {
     pub async fn ask(
         &self,
         route: &Route<'_>,
-        request: &[u8],
+        request: &Request,
         buffer: Vec<u8>,
         deadline: Instant,
     ) -> Result<Answer, UpstreamFault> {
@@ -127,7 +170,7 @@ impl Pool {
     async fn ask_without_deadline(
         &self,
         route: &Route<'_>,
-        request: &[u8],
+        request: &Request,
         mut buffer: Vec<u8>,
     ) -> Result<Answer, UpstreamFault> {
         // Another client's connection is in no pool, and this one's would not be looked for.
@@ -156,14 +199,14 @@ enum Failed {
 
 async fn exchange(
     connection: &mut Connection,
-    request: &[u8],
+    request: &Request,
     buffer: &mut Vec<u8>,
     trace: Option<&Trace>,
 ) -> Result<AnswerHead, Failed> {
     connection.count();
     // TLS may hold the last record back until it is flushed.
     let stream = connection.stream();
-    if stream.write_all(request).await.is_err() || stream.flush().await.is_err() {
+    if stream.write_all(&request.0).await.is_err() || stream.flush().await.is_err() {
         return Err(Failed::BeforeFirstByte(
             "XiVO closed the connection before it read the request",
         ));
@@ -227,7 +270,7 @@ impl Connection {
     /// [`UpstreamFault`]; the connection is then gone.
     pub async fn ask(
         mut self,
-        request: &[u8],
+        request: &Request,
         mut buffer: Vec<u8>,
         trace: Option<&Trace>,
     ) -> Result<Answer, UpstreamFault> {

@@ -1,6 +1,6 @@
 //! `explain`: what would become of a request, told step by step.
 //!
-//! The request is written as a client would send it, and walks the way that [`gateway::judge`] gives
+//! The request is written as a client would send it, and walks the way that [`judge`] gives
 //! to those that are served. Only the limits differ: they are named here and nothing is spent.
 
 mod narrator;
@@ -25,10 +25,11 @@ use crate::connection::http1::read_whole;
 use crate::gateway::connection_facts::ConnectionFacts;
 use crate::gateway::explain;
 use crate::gateway::explain::source_address;
+use crate::gateway::forward::{self, ClientSide};
 use crate::gateway::identify::Origin;
-use crate::gateway::whoami;
+use crate::gateway::judge::{Case, Granted, Judged, judge};
+use crate::gateway::reply;
 use crate::gateway::whoami::WhoAmI;
-use crate::gateway::{self, ClientSide, Judged};
 use crate::identity::caller::{Caller, ClientSource};
 use crate::net::client_address::ClientAddress;
 use crate::refusal::Refusal;
@@ -36,6 +37,7 @@ use crate::response::request_id::RequestId;
 use crate::response::{Manner, problem};
 use crate::server;
 use crate::tls::{TlsFacts, read_certificates};
+use crate::upstream::Request;
 use crate::upstream::check_relayed;
 use crate::worker::Shared;
 use crate::worker::snapshot::Snapshot;
@@ -140,7 +142,7 @@ struct Asking {
     source: Option<IpAddr>,
     /// Whom the PROXY protocol names, and why it would not be named.
     relayed: Option<(IpAddr, Result<(), &'static str>)>,
-    request: Vec<u8>,
+    request: Request,
 }
 
 impl Explained {
@@ -157,25 +159,21 @@ impl Explained {
         let sent = bytes.as_slice();
         let values = |name| head.iter().flat_map(move |head| head.values(sent, name));
         let origin = Origin::of(&snapshot, &facts, values, Timestamp::now());
-        let manner = gateway::manner(head.as_ref().ok(), &bytes, false, EXAMPLE_ID);
+        let manner = reply::manner(head.as_ref().ok(), &bytes, false, EXAMPLE_ID);
         let addressed = facts.addressed(&snapshot);
         let mut via = via::notes(&snapshot, &facts, &origin);
         via.extend(via::names(names.as_ref(), &origin));
         let mut narrator = Narrator::new(&snapshot, origin, via, (addressed, &bytes));
         let found = origin.found;
-        let judged = if snapshot.config.whoami && whoami::is_asked(&head, &bytes) {
-            whoami::judge(&mut narrator, found, addressed, (head, &bytes)).map(|_| None)
-        } else {
-            gateway::judge(&mut narrator, found, addressed, (head, &bytes)).map(Some)
-        };
-        let outcome = match judged {
-            Ok(None) => Ok(None),
-            Ok(Some(judged)) => {
+        let case = Case { snapshot: &snapshot, facts: &facts, found, bytes: &bytes };
+        let outcome = match judge(&mut narrator, case, head) {
+            Ok(Judged::WhoAmI) => Ok(None),
+            Ok(Judged::Lookup(granted)) => {
                 // Resolving a name takes time, and only what is asked of XiVO needs it.
                 let upstream = server::resolve(&snapshot.config.upstream);
                 shared.set_upstream(upstream.unwrap_or_default());
                 let asking =
-                    Asking::of(&judged, &shared.snapshot(), (&origin.caller, &facts), &bytes);
+                    Asking::of(&granted, &shared.snapshot(), (&origin.caller, &facts), &bytes);
                 narrator.forwarded(&asking);
                 Ok(Some(asking))
             }
@@ -206,22 +204,21 @@ impl Explained {
 
 impl Asking {
     fn of<A>(
-        judged: &Judged<'_, A>,
+        granted: &Granted<'_, A>,
         snapshot: &Snapshot,
         (caller, facts): (&Caller<'_>, &ConnectionFacts),
         bytes: &[u8],
     ) -> Self {
-        let user_agent = judged.head.user_agent().map(|span| span.of(bytes));
+        let user_agent = granted.head.user_agent().map(|span| span.of(bytes));
         let client = ClientSide { caller, scheme: facts.scheme(), user_agent };
         let upstream = &snapshot.config.upstream;
-        let mut request = Vec::new();
-        let route = snapshot.route(gateway::relayed(snapshot, caller, facts.listener));
-        gateway::question(upstream, &judged.permit, client, &EXAMPLE_ID).write(&mut request);
+        let route = snapshot.route(forward::relayed(snapshot, caller, facts.listener));
+        let question = forward::question(upstream, &granted.permit, client, &EXAMPLE_ID);
         Self {
             address: snapshot.upstream.first().copied(),
             source: source_address(snapshot),
             relayed: route.relayed.map(|relayed| (relayed.client.ip(), check_relayed(&route))),
-            request,
+            request: question.write(Vec::new()),
         }
     }
 }
@@ -267,7 +264,7 @@ fn introduction(origin: &Origin<'_>, manner: &Manner) -> Vec<u8> {
 
 /// The body that a refused client reads.
 fn answer(refusal: &Refusal, manner: &Manner, origin: &Origin<'_>) -> Vec<u8> {
-    problem::answer(refusal, gateway::audience(&origin.found, refusal), manner, |_| true).1
+    problem::answer(refusal, reply::audience(&origin.found, refusal), manner, |_| true).1
 }
 
 /// How long names are waited for, where no running gateway has left what they have.

@@ -15,8 +15,8 @@ use super::args::ProbeOptions;
 use super::{Exit, check, complain, say, serve};
 use crate::config::{Config, UpstreamHost};
 use crate::gateway::explain::{explain_fault, source_address};
+use crate::gateway::forward::{self, ClientSide};
 use crate::gateway::relay;
-use crate::gateway::{self, ClientSide};
 use crate::identity::caller::Caller;
 use crate::net::client_address::ClientAddress;
 use crate::net::proxy_protocol::write::Relayed;
@@ -144,11 +144,10 @@ async fn ask(
     let upstream = &snapshot.config.upstream;
     let permit = trial();
     let id = RequestId::new(fastrand::u128(..));
-    let mut request = Vec::new();
     let caller = Caller::direct((client.ip(), 0).into());
     let client = ClientSide { caller: &caller, scheme: "http", user_agent: Some(AGENT) };
-    gateway::question(upstream, &permit, client, &id).write(&mut request);
-    let line = request.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    let request = forward::question(upstream, &permit, client, &id).write(Vec::new());
+    let line = request.as_bytes().split(|&byte| byte == b'\r').next().unwrap_or_default();
     tell("ask", format!("{}, as host `{}`", String::from_utf8_lossy(line), upstream.host_header))?;
     let asked = timeout(upstream.timeout, connection.ask(&request, Vec::new(), None)).await;
     let answer = match asked.unwrap_or(Err(UpstreamFault::Timeout)) {

@@ -9,13 +9,10 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::gateway::connection_facts::Addressed;
-use crate::gateway::{self, Gate};
 use crate::http1::request::RequestHead;
 use crate::identity::caller::Caller;
 use crate::refusal::Refusal;
 use crate::response::{Head, Manner, Value};
-use crate::worker::snapshot::Found;
 
 /// Where it is asked for.
 pub const PATH: &[u8] = b"/.well-known/phonebook-gateway/whoami";
@@ -23,26 +20,6 @@ pub const PATH: &[u8] = b"/.well-known/phonebook-gateway/whoami";
 /// Whether `head` asks for it.
 pub fn is_asked(head: &Result<RequestHead, Refusal>, bytes: &[u8]) -> bool {
     head.as_ref().is_ok_and(|head| head.path().of(bytes) == PATH)
-}
-
-/// The way of a head that asks for it, as [`gateway::judge`] is that of lookups: it has to be HTTP and
-/// meant for this gateway, and is counted as those of callers in no policy are, whoever asks.
-///
-/// # Errors
-/// The first refusal.
-pub fn judge<G: Gate>(
-    mut gate: G,
-    found: Found<'_>,
-    addressed: Addressed<'_>,
-    (head, bytes): (Result<RequestHead, Refusal>, &[u8]),
-) -> Result<RequestHead, Refusal> {
-    let head = gateway::heard(&mut gate, found, addressed, (head, bytes))?;
-    gate.introduce(found)?;
-    match head.method().of(bytes) {
-        b"GET" | b"HEAD" if head.has_body() => Err(Refusal::BodyNotAllowed),
-        b"GET" | b"HEAD" => Ok(head),
-        _ => Err(Refusal::MethodNotAllowed),
-    }
 }
 
 /// What the gateway knows.

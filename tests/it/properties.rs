@@ -12,7 +12,7 @@ use std::io::Write;
 use fastrand::Rng;
 use phonebook_gateway::{
     demo::routing::{self, Act, Place},
-    gateway::asked,
+    gateway::judge::asked,
     http1::request::{HeadLimits, RequestReader},
     lookup::{Lookup, PATH},
     refusal::Refusal,

@@ -7,7 +7,7 @@ use crate::config::UpstreamHost;
 use crate::gateway::connection_facts::Addressed;
 use crate::gateway::explain;
 use crate::gateway::identify::Origin;
-use crate::gateway::{Gate, Step};
+use crate::gateway::judge::{Gate, Step};
 use crate::http1::Version;
 use crate::http1::request::RequestHead;
 use crate::identity::peers::{By, Peer};

@@ -60,7 +60,7 @@ impl Explained {
             "upstream": asking.map(|asking| json!({
                 "address": asking.address.map(|address| address.to_string()),
                 "source": asking.source.map(|source| source.to_string()),
-                "request": String::from_utf8_lossy(&asking.request),
+                "request": String::from_utf8_lossy(asking.request.as_bytes()),
             })),
             "hint": asking.map(hint),
         })
@@ -69,7 +69,7 @@ impl Explained {
 
 /// What an allowed request becomes.
 fn put_allowed(out: &mut String, asking: &Asking) {
-    let request = indented(&asking.request);
+    let request = indented(asking.request.as_bytes());
     put(out, format_args!("allowed\n"));
     put(
         out,

@@ -1,0 +1,154 @@
+//! From a permit to XiVO's answer, and with it to the client.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Exchange;
+use super::judge::Granted;
+use super::outlet::{After, Outlet};
+use super::record::Record;
+use super::relay::Relay;
+use crate::config::Upstream;
+use crate::http1::request::RequestHead;
+use crate::identity::caller::{Caller, ClientSource};
+use crate::limits::{Admitted, PeerLimits, Slot};
+use crate::lookup::Lookup;
+use crate::net::proxy_protocol::write::Relayed;
+use crate::policy::decide::Permit;
+use crate::refusal::Refusal;
+use crate::response::Manner;
+use crate::response::request_id::RequestId;
+use crate::upstream::trace::Trace;
+use crate::upstream::{Answer, Question, Route};
+use crate::worker::snapshot::Snapshot;
+
+impl Exchange<'_> {
+    /// Asks XiVO what was granted, and passes the answer on.
+    pub(super) async fn forward(
+        &self,
+        granted: Granted<'_, Admitted>,
+        manner: Manner,
+        client: &mut impl Outlet,
+        record: &mut Record<'_>,
+    ) -> Result<After, Refusal> {
+        let Granted { head, peer, admitted, permit } = granted;
+        let slot = self.slot(&peer.state, admitted).await?;
+        self.notes.counted(self.below_ceiling())?;
+        tokio::select! {
+            biased;
+            // For a request that was taken back as it came, XiVO is not asked.
+            () = client.gone() => return Err(Refusal::ClientClosed),
+            () = std::future::ready(()) => {}
+        }
+        let answer = tokio::select! {
+            biased;
+            answer = self.ask(&permit, &head, record.upstream()) => answer?,
+            () = client.gone() => return Err(Refusal::ClientClosed),
+        };
+        let upstream = &self.snapshot.config.upstream;
+        let relay = Relay { worker: self.worker, upstream, manner, record };
+        let after = relay.pass(permit.lookup(), answer, client).await;
+        drop(slot);
+        after
+    }
+
+    /// One of the peer's places for lookups in flight. Where all are taken, a lookup may be over whose
+    /// answer only waits for this worker: what has come is dealt with first.
+    async fn slot(&self, limits: &Arc<PeerLimits>, _: Admitted) -> Result<Slot, Refusal> {
+        let slot = match limits.slot() {
+            Ok(slot) => Ok(slot),
+            Err(_) => {
+                tokio::task::yield_now().await;
+                limits.slot()
+            }
+        };
+        self.notes.counted(slot).map_err(Refusal::TooManyConcurrent)
+    }
+
+    /// Asks XiVO what was permitted.
+    async fn ask(
+        &self,
+        permit: &Permit,
+        head: &RequestHead,
+        trace: Option<&Trace>,
+    ) -> Result<Answer, Refusal> {
+        let upstream = &self.snapshot.config.upstream;
+        let agent = head.user_agent().map(|span| span.of(self.bytes));
+        let client = ClientSide {
+            caller: &self.origin.caller,
+            scheme: self.facts.scheme(),
+            user_agent: agent,
+        };
+        let question = question(upstream, permit, client, &self.request_id);
+        let buffers = &self.worker.buffers;
+        let request = question.write(buffers.take());
+        let deadline = self.began + time_allowed(upstream, permit.lookup());
+        let route =
+            self.snapshot.route(relayed(self.snapshot, &self.origin.caller, self.facts.listener));
+        let route = Route { trace, ..route };
+        if let Some(trace) = trace {
+            trace.question(request.as_bytes().len());
+        }
+        let answer = self.worker.pool.ask(&route, &request, buffers.take(), deadline).await;
+        buffers.put(request.into_buffer());
+        let answer = answer.map_err(Refusal::Upstream);
+        if let Some(trace) = trace {
+            match &answer {
+                Ok(Answer { head, buffer, .. }) => {
+                    let body = buffer.len().saturating_sub(head.len());
+                    trace.answered(head.status(), body);
+                }
+                Err(refusal) => trace.failed(refusal.status()),
+            }
+        }
+        answer
+    }
+}
+
+/// Whom the PROXY protocol names to XiVO, where it is sent. `listener` took the connection.
+pub fn relayed(snapshot: &Snapshot, caller: &Caller<'_>, listener: usize) -> Relayed {
+    let listener = snapshot.config.listeners.get(listener);
+    let unknown = (Ipv4Addr::UNSPECIFIED, 0);
+    let destination = listener.map_or_else(|| unknown.into(), |listener| listener.address);
+    // The port belongs to whom the connection comes from, which may be a proxy.
+    let port = if caller.source == ClientSource::Socket { caller.socket.port() } else { 0 };
+    Relayed { client: caller.shown_address(), port, destination }
+}
+
+/// How long XiVO may take until the head of its answer: it builds the whole list before the first
+/// byte.
+pub fn time_allowed(upstream: &Upstream, lookup: &Lookup) -> Duration {
+    match lookup {
+        Lookup::List { .. } => upstream.list_timeout,
+        Lookup::Search { .. } | Lookup::View { .. } => upstream.timeout,
+    }
+}
+
+/// What XiVO is told of a client.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientSide<'a> {
+    /// Who it is.
+    pub caller: &'a Caller<'a>,
+    /// What it spoke: `http` or `https`.
+    pub scheme: &'static str,
+    /// Its `User-Agent`.
+    pub user_agent: Option<&'a [u8]>,
+}
+
+/// What XiVO is asked for a client that was given `permit`.
+pub fn question<'q>(
+    upstream: &'q Upstream,
+    permit: &'q Permit,
+    client: ClientSide<'q>,
+    request_id: &'q RequestId,
+) -> Question<'q> {
+    Question {
+        permit,
+        host: &upstream.host_header,
+        client: client.caller.shown_address(),
+        scheme: client.scheme,
+        user_agent: client.user_agent,
+        request_id: request_id.as_str(),
+    }
+}

@@ -1,0 +1,201 @@
+//! From a head to a permit: the one way, which `serve` and `explain` both go.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::connection_facts::{Addressed, ConnectionFacts};
+use super::whoami;
+use crate::config::Listener;
+use crate::http1::host::Host;
+use crate::http1::request::RequestHead;
+use crate::identity::peers::Peer;
+use crate::limits::PeerLimits;
+use crate::lookup::{Asked, Lookup};
+use crate::policy::decide::{Permit, Verdict, decide};
+use crate::refusal::Refusal;
+use crate::worker::snapshot::{Found, Snapshot};
+
+/// What stands at the way from a head to a [`Permit`] besides the rules: the limits, which spend
+/// tokens when a request is served and none when one is explained, and who watches.
+pub trait Gate {
+    /// That the limits let a request pass.
+    type Admitted;
+
+    /// Counts a request that is refused before anybody asked whose it is, so that such requests
+    /// are not free. The refusal stays what it is.
+    fn count_unheard(&mut self, found: Found<'_>);
+
+    /// Counts a caller that is refused for who it is; yields what it is told.
+    fn count_refused(&mut self, found: Found<'_>, refusal: Refusal) -> Refusal;
+
+    /// Spends a token of the peer and one of the gateway, or neither.
+    ///
+    /// # Errors
+    /// What is used up.
+    fn admit(&mut self, peer: &Peer<Arc<PeerLimits>>) -> Result<Self::Admitted, Refusal>;
+
+    /// Counts a caller that asks who it is, as one that is in no policy.
+    ///
+    /// # Errors
+    /// It has asked too often.
+    fn introduce(&mut self, found: Found<'_>) -> Result<(), Refusal>;
+
+    /// A request has come this far.
+    fn passed(&mut self, _step: Step<'_>) {}
+}
+
+/// What a step of [`judge`] yielded.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// A head that is HTTP, and meant for this gateway.
+    Read(&'a RequestHead),
+    /// A peer whose policy is in force.
+    Identified(&'a Peer<Arc<PeerLimits>>),
+    /// What is asked.
+    Parsed(&'a Lookup),
+    /// Whether the policy grants it.
+    Decided(&'a Verdict),
+}
+
+/// A request that nothing refuses.
+#[derive(Debug)]
+pub enum Judged<'s, A> {
+    /// What is to be asked of XiVO.
+    Lookup(Granted<'s, A>),
+    /// Who it is, by whoever asks.
+    WhoAmI,
+}
+
+/// A request that may be asked of XiVO.
+#[derive(Debug)]
+pub struct Granted<'s, A> {
+    /// Its head.
+    pub head: RequestHead,
+    /// Whose it is.
+    pub peer: &'s Peer<Arc<PeerLimits>>,
+    /// That its tokens are spent.
+    pub admitted: A,
+    /// What may be asked.
+    pub permit: Permit,
+}
+
+/// What a head is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'s, 'b> {
+    /// The configuration in force.
+    pub snapshot: &'s Snapshot,
+    /// Its connection.
+    pub facts: &'s ConnectionFacts,
+    /// Whose it is by the policies.
+    pub found: Found<'s>,
+    /// What it was read from.
+    pub bytes: &'b [u8],
+}
+
+/// Judges a request whose head was read, or could not be.
+///
+/// # Errors
+/// The first refusal.
+pub fn judge<'s, G: Gate>(
+    mut gate: G,
+    case: Case<'s, '_>,
+    head: Result<RequestHead, Refusal>,
+) -> Result<Judged<'s, G::Admitted>, Refusal> {
+    if case.snapshot.config.whoami && whoami::is_asked(&head, case.bytes) {
+        return introduce(&mut gate, case, head).map(|()| Judged::WhoAmI);
+    }
+    grant(gate, case, head).map(Judged::Lookup)
+}
+
+/// The way from a head to a permit. The order of these lines is the order in which refusals are found.
+fn grant<'s, G: Gate>(
+    mut gate: G,
+    case: Case<'s, '_>,
+    head: Result<RequestHead, Refusal>,
+) -> Result<Granted<'s, G::Admitted>, Refusal> {
+    let Case { found, bytes, .. } = case;
+    let head = heard(&mut gate, case, head)?;
+    let peer =
+        found.identify(Timestamp::now()).map_err(|why| gate.count_refused(found, why.into()))?;
+    gate.passed(Step::Identified(peer));
+    let admitted = gate.admit(peer)?;
+    let lookup = Lookup::parse(asked(&head, bytes))?;
+    gate.passed(Step::Parsed(&lookup));
+    let verdict = decide(&peer.policy, lookup);
+    gate.passed(Step::Decided(&verdict));
+    Ok(Granted { head, peer, admitted, permit: verdict.outcome? })
+}
+
+/// The way of a head that asks who it is: it has to be HTTP and meant for this gateway, and is counted as
+/// those of callers in no policy are, whoever asks.
+fn introduce<G: Gate>(
+    gate: &mut G,
+    case: Case<'_, '_>,
+    head: Result<RequestHead, Refusal>,
+) -> Result<(), Refusal> {
+    let head = heard(gate, case, head)?;
+    gate.introduce(case.found)?;
+    match head.method().of(case.bytes) {
+        b"GET" | b"HEAD" if head.has_body() => Err(Refusal::BodyNotAllowed),
+        b"GET" | b"HEAD" => Ok(()),
+        _ => Err(Refusal::MethodNotAllowed),
+    }
+}
+
+/// The first step: a head that is HTTP, and meant for this gateway.
+fn heard<G: Gate>(
+    gate: &mut G,
+    case: Case<'_, '_>,
+    head: Result<RequestHead, Refusal>,
+) -> Result<RequestHead, Refusal> {
+    let Case { found, bytes, .. } = case;
+    let head =
+        direct(head, bytes, case.facts.addressed(case.snapshot)).map_err(
+            |refusal| match refusal {
+                // The connection would go on, so a stranger's rate has to end it.
+                Refusal::Misdirected => gate.count_refused(found, refusal),
+                refusal => {
+                    gate.count_unheard(found);
+                    refusal
+                }
+            },
+        )?;
+    gate.passed(Step::Read(&head));
+    Ok(head)
+}
+
+/// Refuses what is not HTTP, or is meant for somebody else.
+fn direct(
+    head: Result<RequestHead, Refusal>,
+    bytes: &[u8],
+    addressed: Addressed<'_>,
+) -> Result<RequestHead, Refusal> {
+    let head = head?;
+    let host = head.host(bytes);
+    // A client that asked for one name in the handshake and for another in the request would get
+    // what belongs to the second by what it showed to the first (RFC 9110, section 7.4).
+    let same_name =
+        addressed.server_name.is_none_or(|name| host.is_some_and(|host| host.is_named(name)));
+    match same_name && addressed.listener.is_none_or(|listener| is_served(listener, host)) {
+        true => Ok(head),
+        false => Err(Refusal::Misdirected),
+    }
+}
+
+/// Whether a listener answers for `host`. One without `server_names` answers for any; one with them
+/// for no request without a Host.
+pub fn is_served(listener: &Listener, host: Option<Host<'_>>) -> bool {
+    let names = &listener.server_names;
+    names.is_empty() || host.is_some_and(|host| names.iter().any(|name| host.is_named(name)))
+}
+
+/// The parts of a head that say what is asked.
+pub fn asked<'b>(head: &RequestHead, bytes: &'b [u8]) -> Asked<'b> {
+    Asked {
+        method: head.method().of(bytes),
+        path: head.path().of(bytes),
+        query: head.query().map(|query| query.of(bytes)),
+        has_body: head.has_body(),
+    }
+}

@@ -1,0 +1,84 @@
+//! What the gateway answers itself: who a caller is, and why it is refused.
+
+use jiff::Timestamp;
+
+use super::Exchange;
+use super::identify::Origin;
+use super::outlet::{After, Gone, Outlet};
+use super::record::Record;
+use super::whoami::WhoAmI;
+use crate::http1::Version;
+use crate::http1::request::RequestHead;
+use crate::refusal::Refusal;
+use crate::response::problem::Audience;
+use crate::response::request_id::RequestId;
+use crate::response::{Manner, problem};
+use crate::worker::snapshot::Found;
+
+impl Exchange<'_> {
+    /// Tells a caller who it is.
+    pub(super) async fn introduce(
+        &self,
+        manner: &Manner,
+        client: &mut impl Outlet,
+        record: &mut Record<'_>,
+    ) -> Result<After, Refusal> {
+        self.notes.counted(self.below_ceiling())?;
+        let Origin { caller, found } = &self.origin;
+        let known = found.peer().is_some();
+        let whoami = WhoAmI::new(caller, known, Timestamp::now(), self.request_id.as_str());
+        let (head, body) = whoami.answer(manner);
+        record.begin(&head);
+        let sent = client.begin(self.worker, &head, &body, true).await;
+        sent.map_err(|Gone| Refusal::ClientClosed)?;
+        record.add_body_bytes(body.len());
+        record.complete();
+        Ok(if manner.keep_alive { After::KeepAlive } else { After::Close })
+    }
+
+    /// Sends a refusal.
+    pub(super) async fn refuse(
+        &self,
+        refusal: &Refusal,
+        manner: &Manner,
+        client: &mut impl Outlet,
+        record: &mut Record<'_>,
+    ) -> Result<(), Gone> {
+        let audience = audience(&self.origin.found, refusal);
+        let takes = |length| client.takes_now(length);
+        let (head, body) = problem::answer(refusal, audience, manner, takes);
+        record.begin(&head);
+        let sent = client.begin(self.worker, &head, &body, true).await;
+        sent.inspect(|()| {
+            record.add_body_bytes(body.len());
+            record.complete();
+        })
+    }
+}
+
+/// How the request whose head is in `bytes` is answered. `last` says that the connection ends after
+/// it, whatever the client would like.
+pub fn manner(
+    head: Option<&RequestHead>,
+    bytes: &[u8],
+    last: bool,
+    request_id: RequestId,
+) -> Manner {
+    Manner {
+        version: head.map_or(Version::Http11, RequestHead::version),
+        head_only: head.is_some_and(|head| head.method().of(bytes) == b"HEAD"),
+        keep_alive: head.is_some_and(|head| head.persists() && !head.has_body()) && !last,
+        request_id,
+    }
+}
+
+/// Who reads a refusal: a peer is one whatever it is refused for, and who only lacks the right
+/// certificate is told so.
+pub fn audience(found: &Found<'_>, refusal: &Refusal) -> Audience {
+    match found {
+        // Whoever mistook the scheme may know it: it tells nothing of anybody.
+        _ if *refusal == Refusal::PlainOnTls => Audience::Peer,
+        Found::Peer(_) | Found::Unproven { .. } => Audience::Peer,
+        Found::Stranger => Audience::Stranger,
+    }
+}
