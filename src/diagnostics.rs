@@ -2,7 +2,7 @@
 //!
 //! What is said anywhere is traced; [`Outlet`] takes it from there and hands it to a thread of its own through a
 //! bounded queue, so that nobody waits for a disk or a pipe. Lines that are lost are counted, and told of
-//! when it works again ([`losses`]).
+//! when it works again (`losses.rs`).
 //!
 //! May import `supervision`; begin with `outlet.rs`.
 
