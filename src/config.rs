@@ -13,26 +13,20 @@ mod policy;
 mod section;
 mod value;
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use ring::digest;
 
 use crate::access_log::{Format, LogSettings};
-use crate::identity::address_list::Senders;
-use crate::identity::forwarded::ForwardedHeader;
-use crate::location::{Place, Placed};
-use crate::policy::{Policy, Rate};
-use crate::tls::TlsSettings;
-use crate::upstream::Tls;
-use crate::x509::Fingerprint;
+use crate::policy::Policy;
 use crate::x509::Hex;
 
 pub use document::problem::{Problem, Problems, Severity};
-pub use section::upstream::read_https_url;
+pub use section::limits::Limits;
+pub use section::listen::Listener;
+pub use section::upstream::{Upstream, read_https_url};
 pub(crate) use value::address::written_host;
 pub use value::authority::UpstreamHost;
 
@@ -70,102 +64,6 @@ pub struct Config {
     pub names: crate::resolver::Settings,
     /// Hexadecimal digits that are others for every other text of these files, as `$policy_revision`.
     pub revision: String,
-}
-
-/// A `[[listen]]` section.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Listener {
-    /// The address; port 0 lets the kernel choose.
-    pub address: SocketAddr,
-    /// The hosts that requests may name, in lower case and without a final dot; an IPv6 address has
-    /// its brackets and its shortest form. Empty: any.
-    pub server_names: Vec<String>,
-    /// Who must say at the beginning of a connection for whom it is; nobody else may.
-    pub proxy_protocol_from: Senders,
-    /// Whose header says for whom a request is.
-    pub trusted_proxies: Senders,
-    /// That header.
-    pub forwarded_header: ForwardedHeader,
-    /// Its certificates, where it speaks TLS.
-    pub tls: Option<TlsSettings>,
-    /// Whether it offers HTTP/2, which needs TLS.
-    pub http2: bool,
-    /// The section.
-    pub place: Place,
-}
-
-/// The `[upstream]` section.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Upstream {
-    /// The URL's host.
-    pub host: UpstreamHost,
-    /// The URL's port, or 80, or 443 with https; 0 for a socket and never else.
-    pub port: u16,
-    /// The URL as it was written.
-    pub url_text: String,
-    /// What the Host field says to XiVO: `host`, or the URL's host with a port other than its
-    /// scheme's, or `localhost` for a socket.
-    pub host_header: String,
-    /// The local address of connections to XiVO.
-    pub source: Option<Placed<IpAddr>>,
-    /// Whether connections may come from a loopback address, to which XiVO grants `private`.
-    pub danger_loopback_source: bool,
-    /// The limit for one attempt to connect.
-    pub connect_timeout: Duration,
-    /// The limit until the answer's head for a search or view.
-    pub timeout: Duration,
-    /// The same for the whole list.
-    pub list_timeout: Duration,
-    /// The limit between two reads of an answer's body.
-    pub stall_timeout: Duration,
-    /// The limit for a whole answer, from its head; ten times that for the list.
-    pub answer_timeout: Duration,
-    /// The largest body that is passed on, in bytes.
-    pub max_answer: u64,
-    /// How TLS is spoken, with an https URL.
-    pub tls: Option<Arc<Tls>>,
-    /// The file of the authorities that vouch for XiVO.
-    pub ca: Option<PathBuf>,
-    /// The certificates of which XiVO's has to be one.
-    pub pins: Vec<Fingerprint>,
-    /// Whether the PROXY protocol tells XiVO's nginx whom a connection is made for.
-    pub send_proxy_protocol: bool,
-    /// The section.
-    pub place: Place,
-}
-
-/// The `[limits]` section.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Limits {
-    /// For a whole head, from its first byte.
-    pub head_timeout: Duration,
-    /// Between two requests of a connection.
-    pub idle_timeout: Duration,
-    /// For a client that does not read its answer.
-    pub write_timeout: Duration,
-    /// The longest request line, in bytes.
-    pub max_uri: usize,
-    /// The longest head, in bytes.
-    pub max_head: usize,
-    /// The most header fields of a head.
-    pub max_header_fields: usize,
-    /// After so many requests a connection is closed.
-    pub max_requests_per_connection: u32,
-    /// After so long a connection is closed.
-    pub max_connection_age: Duration,
-    /// The most client connections at once.
-    pub max_connections: usize,
-    /// The most of one caller in no policy.
-    pub unknown_connections: usize,
-    /// How often such a caller may begin a TLS handshake.
-    pub handshake_rate: Placed<Rate>,
-    /// The rate of the whole gateway.
-    pub rate: Placed<Rate>,
-    /// The rate of one caller in no policy.
-    pub unknown_rate: Placed<Rate>,
 }
 
 impl Config {
@@ -225,13 +123,13 @@ fn assemble(
         .filter_map(|document| policy::read(document, &surroundings, &mut found))
         .collect();
     found.extend(cross_check::policies::compare(&written));
-    found.extend(value::address_list::compare(&draft.listeners, &written));
-    found.extend(section::access_log::compare(&draft.access_logs, &written));
+    found.extend(cross_check::address_lists::compare(&draft.listeners, &written));
+    found.extend(cross_check::access_logs::compare(&draft.access_logs, &written));
     let is_error = |problem: &Problem| problem.severity() == Severity::Error;
     // A listener or a section or a policy that has a mistake would be said to be missing.
     if !found.iter().any(is_error) {
-        found.extend(policy::certificate::compare(&draft.listeners, &written));
-        found.extend(section::access_log::doubt_peers(&draft.access_logs, &written));
+        found.extend(cross_check::certificates::compare(&draft.listeners, &written));
+        found.extend(cross_check::access_logs::doubt_peers(&draft.access_logs, &written));
     }
     // The main file comes first, and what was found by comparing files stands where it belongs.
     found.sort_by(|a, b| {

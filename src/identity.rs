@@ -5,6 +5,7 @@
 
 pub mod address_list;
 pub mod caller;
+pub mod certificate;
 pub mod forwarded;
 pub mod peers;
 pub mod resolved;

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 
-use crate::identity::caller::CertificateFault;
+use crate::identity::certificate::CertificateFault;
 use crate::identity::peers::IdentityError;
 use crate::limits::{Limit, RateLimited, TooMany};
 use crate::location::Place;

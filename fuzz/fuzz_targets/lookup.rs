@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use phonebook_gateway::demo::routing::{self, Act, Place};
+use phonebook_gateway::demo::routing;
+use phonebook_gateway::demo::routing::{Act, Place};
 use phonebook_gateway::lookup::{Asked, Lookup, PATH};
 use phonebook_gateway::refusal::Refusal;
 

@@ -24,7 +24,8 @@ use crate::report::html;
 use crate::report::input::{Plan, Source, plan, total};
 use crate::report::run::{Counted, run as count};
 use crate::report::summary::{Input, Report};
-use crate::report::terminal::{self, Screen};
+use crate::report::terminal;
+use crate::report::terminal::Screen;
 use crate::report::words::plural;
 
 /// Runs the command.

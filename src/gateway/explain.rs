@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use crate::gateway::identify::Origin;
-use crate::identity::caller::CertificateFault;
+use crate::identity::certificate::CertificateFault;
 use crate::limits::Limit;
 use crate::location::Place;
 use crate::refusal::Refusal;

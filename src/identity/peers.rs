@@ -12,11 +12,13 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 use prefix_trie::PrefixMap;
 
-use crate::identity::caller::{Caller, CertificateFault, Shown};
+use crate::identity::caller::Caller;
+use crate::identity::certificate::{CertificateFault, Shown};
 use crate::identity::resolved::Resolved;
 use crate::location::Place;
 use crate::net::client_address::ClientAddress;
-use crate::policy::{self, CertificateRule, Policy, Require};
+use crate::policy;
+use crate::policy::{CertificateRule, Policy, Require};
 
 /// All peers of one revision of the policies, each with something kept beside its policy.
 #[derive(Debug)]

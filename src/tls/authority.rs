@@ -17,7 +17,7 @@ use rustls::{
     SignatureScheme,
 };
 
-use crate::identity::caller::CertificateFault;
+use crate::identity::certificate::CertificateFault;
 use crate::x509::{Certificate, Revocations};
 
 /// Judges clients' certificates by a listener's `client_ca` and `crl`.

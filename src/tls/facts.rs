@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, HandshakeKind, ProtocolVersion, ServerConnection};
 
 use super::ClientAuthority;
-use crate::identity::caller::{CertificateFault, Shown};
+use crate::identity::certificate::{CertificateFault, Shown};
 use crate::x509::{Certificate, UnreadableCertificate};
 
 /// What the handshake of a connection brought.

@@ -10,13 +10,12 @@ pub(crate) mod generate;
 use std::io::Write;
 
 use fastrand::Rng;
-use phonebook_gateway::{
-    demo::routing::{self, Act, Place},
-    gateway::judge::asked,
-    http1::request::{HeadLimits, RequestReader},
-    lookup::{Lookup, PATH},
-    refusal::Refusal,
-};
+use phonebook_gateway::demo::routing;
+use phonebook_gateway::demo::routing::{Act, Place};
+use phonebook_gateway::gateway::judge::asked;
+use phonebook_gateway::http1::request::{HeadLimits, RequestReader};
+use phonebook_gateway::lookup::{Lookup, PATH};
+use phonebook_gateway::refusal::Refusal;
 use serde_json::Value;
 
 use crate::{

@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::access_log::format::combined::Entry;
-use crate::identity::caller::{ClientSource, Shown};
+use crate::identity::caller::ClientSource;
+use crate::identity::certificate::Shown;
 use crate::limits::Limit;
 use crate::location::Place;
 use crate::upstream::trace::Attempt;

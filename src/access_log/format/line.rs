@@ -14,7 +14,7 @@ use crate::access_log::format::mask;
 use crate::access_log::format::mask::Masked;
 use crate::access_log::format::variable::{Named, Variable};
 use crate::access_log::format::{Escape, Format, Op};
-use crate::identity::caller::{CertificateFault, Shown};
+use crate::identity::certificate::{CertificateFault, Shown};
 use crate::limits::Limit;
 use crate::text::{write_address, write_number};
 use crate::upstream::trace::Attempt;

@@ -16,7 +16,8 @@ use crate::report::input::{Source, lines, unfinished};
 use crate::report::run::{Ledger, Worker};
 use crate::report::summary::{Input, Totals};
 use crate::report::tally::ThingHasher;
-use crate::report::terminal::{self, Recent};
+use crate::report::terminal;
+use crate::report::terminal::Recent;
 
 /// Runs until it is interrupted.
 pub(super) fn run(options: &ReportOptions, context: &Context) -> Exit {

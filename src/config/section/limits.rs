@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::config::Limits;
 use crate::config::document::complaint::Complaint;
 use crate::config::document::units::show_size;
 use crate::config::document::{Field, Section};
 use crate::config::value::rate;
 use crate::limits::seats;
+use crate::location::Placed;
 use crate::policy::Rate;
 
 const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
@@ -18,6 +18,38 @@ const RATE: Rate = rate::per_second(1000, 2000);
 const UNKNOWN_RATE: Rate = rate::per_second(1, 5);
 const HANDSHAKE_RATE: Rate = rate::per_second(10, 50);
 const UNKNOWN_CONNECTIONS: usize = 32;
+
+/// The `[limits]` section.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// For a whole head, from its first byte.
+    pub head_timeout: Duration,
+    /// Between two requests of a connection.
+    pub idle_timeout: Duration,
+    /// For a client that does not read its answer.
+    pub write_timeout: Duration,
+    /// The longest request line, in bytes.
+    pub max_uri: usize,
+    /// The longest head, in bytes.
+    pub max_head: usize,
+    /// The most header fields of a head.
+    pub max_header_fields: usize,
+    /// After so many requests a connection is closed.
+    pub max_requests_per_connection: u32,
+    /// After so long a connection is closed.
+    pub max_connection_age: Duration,
+    /// The most client connections at once.
+    pub max_connections: usize,
+    /// The most of one caller in no policy.
+    pub unknown_connections: usize,
+    /// How often such a caller may begin a TLS handshake.
+    pub handshake_rate: Placed<Rate>,
+    /// The rate of the whole gateway.
+    pub rate: Placed<Rate>,
+    /// The rate of one caller in no policy.
+    pub unknown_rate: Placed<Rate>,
+}
 
 /// Reads `[limits]`.
 pub(crate) fn read(mut section: Section<'_>) -> Limits {

@@ -3,13 +3,38 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use crate::config::Listener;
 use crate::config::document::complaint::Complaint;
 use crate::config::document::{Field, Section};
 use crate::config::section::listen_tls;
 use crate::config::value::address_list;
 use crate::config::value::authority;
+use crate::identity::address_list::Senders;
+use crate::identity::forwarded::ForwardedHeader;
 use crate::location::Place;
+use crate::tls::TlsSettings;
+
+/// A `[[listen]]` section.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Listener {
+    /// The address; port 0 lets the kernel choose.
+    pub address: SocketAddr,
+    /// The hosts that requests may name, in lower case and without a final dot; an IPv6 address has
+    /// its brackets and its shortest form. Empty: any.
+    pub server_names: Vec<String>,
+    /// Who must say at the beginning of a connection for whom it is; nobody else may.
+    pub proxy_protocol_from: Senders,
+    /// Whose header says for whom a request is.
+    pub trusted_proxies: Senders,
+    /// That header.
+    pub forwarded_header: ForwardedHeader,
+    /// Its certificates, where it speaks TLS.
+    pub tls: Option<TlsSettings>,
+    /// Whether it offers HTTP/2, which needs TLS.
+    pub http2: bool,
+    /// The section.
+    pub place: Place,
+}
 
 /// Reads all `[[listen]]` sections.
 pub(crate) fn read(root: &mut Section<'_>, base: &Path) -> Vec<Listener> {

@@ -4,14 +4,17 @@ mod tls;
 mod url;
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::UpstreamHost;
 use crate::config::document::complaint::{Complaint, shown};
 use crate::config::document::{Field, Section};
 use crate::config::value::{address, authority};
-use crate::config::{Upstream, UpstreamHost};
-use crate::location::Placed;
+use crate::location::{Place, Placed};
+use crate::upstream::Tls;
+use crate::x509::Fingerprint;
 
 use url::Url;
 pub use url::read_https_url;
@@ -20,6 +23,47 @@ pub use url::read_https_url;
 const PATIENCE_OF_XIVO: Duration = Duration::from_secs(1);
 const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
 const MOST_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// The `[upstream]` section.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Upstream {
+    /// The URL's host.
+    pub host: UpstreamHost,
+    /// The URL's port, or 80, or 443 with https; 0 for a socket and never else.
+    pub port: u16,
+    /// The URL as it was written.
+    pub url_text: String,
+    /// What the Host field says to XiVO: `host`, or the URL's host with a port other than its
+    /// scheme's, or `localhost` for a socket.
+    pub host_header: String,
+    /// The local address of connections to XiVO.
+    pub source: Option<Placed<IpAddr>>,
+    /// Whether connections may come from a loopback address, to which XiVO grants `private`.
+    pub danger_loopback_source: bool,
+    /// The limit for one attempt to connect.
+    pub connect_timeout: Duration,
+    /// The limit until the answer's head for a search or view.
+    pub timeout: Duration,
+    /// The same for the whole list.
+    pub list_timeout: Duration,
+    /// The limit between two reads of an answer's body.
+    pub stall_timeout: Duration,
+    /// The limit for a whole answer, from its head; ten times that for the list.
+    pub answer_timeout: Duration,
+    /// The largest body that is passed on, in bytes.
+    pub max_answer: u64,
+    /// How TLS is spoken, with an https URL.
+    pub tls: Option<Arc<Tls>>,
+    /// The file of the authorities that vouch for XiVO.
+    pub ca: Option<PathBuf>,
+    /// The certificates of which XiVO's has to be one.
+    pub pins: Vec<Fingerprint>,
+    /// Whether the PROXY protocol tells XiVO's nginx whom a connection is made for.
+    pub send_proxy_protocol: bool,
+    /// The section.
+    pub place: Place,
+}
 
 /// Reads `[upstream]`, whose relative paths are relative to `base`; `None` if it has no usable URL,
 /// or cannot speak TLS, which is an error.

@@ -3,11 +3,8 @@
 use ipnet::IpNet;
 
 use super::address;
-use crate::config::Listener;
 use crate::config::document::complaint::{Complaint, shown};
-use crate::config::document::problem::{Mark, Problem};
 use crate::config::document::{Field, Section};
-use crate::config::policy::Written;
 use crate::identity::address_list::Senders;
 use crate::identity::forwarded::ForwardedHeader;
 use crate::location::Placed;
@@ -74,33 +71,8 @@ fn sender(text: &str) -> Result<IpNet, Complaint> {
     Ok(net)
 }
 
-/// Warns of peers that may claim to be any other.
-pub(crate) fn compare(listeners: &[Listener], policies: &[Written]) -> Vec<Problem> {
-    let mut found = Vec::new();
-    for written in policies {
-        for (host, span) in written.policy.hosts.iter().zip(&written.spans) {
-            let Host::Prefix(net) = &host.value else { continue };
-            let around = listeners.iter().find_map(|listener| {
-                let sender = listener.proxy_protocol_from.around(net);
-                sender.or_else(|| listener.trusted_proxies.around(net))
-            });
-            let Some(sender) = around else { continue };
-            let message = format!(
-                "`hosts`: {} is also a proxy that is believed ({} at {}): it may claim to be any peer, \
-                 and what it asks for itself is not taken as its own",
-                show(*net),
-                show(sender.value),
-                sender.place
-            );
-            let mark = Mark::new(&written.document, span.clone(), "a peer and a proxy".to_owned());
-            let help = "remove it from the listener's list, unless it is both";
-            found.push(Problem::warning(message, mark).with_help(Some(help.to_owned())));
-        }
-    }
-    found
-}
-
-fn show(net: IpNet) -> String {
+/// A prefix, or an address without its full length.
+pub(crate) fn show(net: IpNet) -> String {
     match net.prefix_len() == net.max_prefix_len() {
         true => net.addr().to_string(),
         false => net.to_string(),
