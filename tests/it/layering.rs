@@ -1,4 +1,5 @@
-//! The pure core stays pure: what judges a request can be run, tested and proven without a network, files or a clock.
+//! The house keeps its floors, and the pure core stays pure: what judges a request can be run, tested and
+//! proven without a network, files or a clock.
 //!
 //! The sources are scanned as text, their comments left out, and without the part behind `#[cfg(test)]`.
 
@@ -6,56 +7,60 @@ use std::path::Path;
 
 /// The core: single files, and directories with all that is in them.
 const CORE: &[&str] = &[
-    "net/client_address.rs",
-    "identity.rs",
-    "x509.rs",
-    "x509",
-    "identity",
-    "http1.rs",
-    "http1",
-    "limits.rs",
-    "limits",
-    "resolver.rs",
-    "resolver/event.rs",
-    "resolver/table.rs",
-    "lookup.rs",
-    "lookup",
-    "location.rs",
-    "policy.rs",
-    "policy",
-    "net/proxy_protocol.rs",
-    "net/proxy_protocol",
-    "access_log/format.rs",
     "access_log/condition.rs",
+    "access_log/format.rs",
     "access_log/format",
     "access_log/writer/frame.rs",
+    "http1.rs",
+    "http1",
+    "identity.rs",
+    "identity",
+    "limits.rs",
+    "limits",
+    "location.rs",
+    "lookup.rs",
+    "lookup",
+    "net/client_address.rs",
+    "net/proxy_protocol.rs",
+    "net/proxy_protocol",
+    "policy.rs",
+    "policy",
     "refusal.rs",
     "report/entry.rs",
     "report/findings.rs",
     "report/formats.rs",
-    "report/html.rs",
     "report/html",
+    "report/html.rs",
     "report/mend.rs",
     "report/moment.rs",
+    "report/outages.rs",
+    "report/patience.rs",
     "report/pattern.rs",
     "report/quota.rs",
     "report/read/findings.rs",
     "report/read/line.rs",
     "report/read/wrapping.rs",
+    "report/repeats.rs",
     "report/select.rs",
     "report/sketch.rs",
-    "report/outages.rs",
-    "report/patience.rs",
-    "report/repeats.rs",
     "report/stretch.rs",
     "report/sweep.rs",
     "report/tally.rs",
-    "report/terminal.rs",
     "report/terminal",
+    "report/terminal.rs",
     "report/time.rs",
     "report/timeline.rs",
     "report/typing.rs",
     "report/words.rs",
+    "resolver.rs",
+    "resolver/event.rs",
+    "resolver/table.rs",
+    "response.rs",
+    "response",
+    "text.rs",
+    "upstream/fault.rs",
+    "x509.rs",
+    "x509",
 ];
 
 /// What none of it may name: runtimes, files, sockets, threads, processes, and clocks.
@@ -89,28 +94,254 @@ const FORBIDDEN: &[&str] = &[
     "fastrand",
 ];
 
-/// The core's modules must not come by any of it through another module of this crate either.
-const OUTSIDE: &[&str] = &[
-    "response",
-    "cli",
-    "config",
-    "connection",
-    "demo",
-    "diagnostics",
-    "gateway",
-    "net::listen",
-    "server",
-    "supervision",
-    "upstream",
-    "worker",
-];
-
 /// Places that are known and named: the clock's one reading of the time, which its callers ask for.
 const EXCEPTIONS: &[(&str, &str)] = &[
     ("access_log/format/clock.rs", "SystemTime::now"),
     // A kind of log target.
     ("access_log/format/prefix.rs", "File"),
 ];
+
+/// The wings of `src`, from the ground up: each with the wings that it imports. A wing imports only what
+/// stands before it in this table, so no two can import each other. README.md has the same table.
+const WINGS: &[(&str, &[&str])] = &[
+    ("text", &[]),
+    ("location", &[]),
+    ("files", &[]),
+    ("supervision", &[]),
+    ("net", &[]),
+    ("http1", &[]),
+    ("x509", &[]),
+    ("lookup", &[]),
+    ("demo", &[]),
+    ("diagnostics", &["supervision"]),
+    ("policy", &["location", "lookup"]),
+    ("limits", &["net", "policy"]),
+    ("identity", &["location", "net", "policy", "x509"]),
+    ("resolver", &["files", "identity", "location", "net", "policy"]),
+    ("tls", &["files", "identity", "location", "x509"]),
+    ("upstream", &["http1", "net", "policy", "text", "x509"]),
+    ("refusal", &["identity", "limits", "location", "lookup", "policy", "upstream"]),
+    ("response", &["http1", "lookup", "refusal", "text"]),
+    (
+        "access_log",
+        &[
+            "diagnostics",
+            "files",
+            "identity",
+            "limits",
+            "location",
+            "lookup",
+            "supervision",
+            "text",
+            "upstream",
+            "x509",
+        ],
+    ),
+    (
+        "config",
+        &[
+            "access_log",
+            "files",
+            "identity",
+            "limits",
+            "location",
+            "policy",
+            "refusal",
+            "resolver",
+            "tls",
+            "upstream",
+            "x509",
+        ],
+    ),
+    (
+        "worker",
+        &[
+            "access_log",
+            "config",
+            "identity",
+            "limits",
+            "location",
+            "net",
+            "policy",
+            "refusal",
+            "resolver",
+            "response",
+            "tls",
+            "upstream",
+        ],
+    ),
+    (
+        "gateway",
+        &[
+            "access_log",
+            "config",
+            "http1",
+            "identity",
+            "limits",
+            "location",
+            "lookup",
+            "net",
+            "policy",
+            "refusal",
+            "response",
+            "tls",
+            "upstream",
+            "worker",
+            "x509",
+        ],
+    ),
+    (
+        "connection",
+        &[
+            "config",
+            "gateway",
+            "http1",
+            "identity",
+            "limits",
+            "net",
+            "refusal",
+            "response",
+            "supervision",
+            "tls",
+            "worker",
+        ],
+    ),
+    (
+        "server",
+        &[
+            "access_log",
+            "config",
+            "connection",
+            "gateway",
+            "identity",
+            "location",
+            "net",
+            "policy",
+            "resolver",
+            "supervision",
+            "tls",
+            "upstream",
+            "worker",
+            "x509",
+        ],
+    ),
+    ("pki", &["config", "files", "identity", "location", "policy", "tls", "x509"]),
+    ("report", &["access_log", "config", "net", "policy"]),
+    (
+        "cli",
+        &[
+            "access_log",
+            "config",
+            "connection",
+            "demo",
+            "diagnostics",
+            "files",
+            "gateway",
+            "http1",
+            "identity",
+            "limits",
+            "location",
+            "lookup",
+            "net",
+            "pki",
+            "policy",
+            "refusal",
+            "report",
+            "response",
+            "server",
+            "supervision",
+            "tls",
+            "upstream",
+            "worker",
+            "x509",
+        ],
+    ),
+];
+
+#[test]
+fn each_wing_imports_only_what_stands_below_it() {
+    let mut wrong = Vec::new();
+    let mut below: Vec<&str> = Vec::new();
+    for &(wing, allowed) in WINGS {
+        wrong.extend(allowed.iter().filter(|name| !below.contains(name)).map(|name| {
+            format!("the row of `{wing}` names `{name}`, which does not stand before it")
+        }));
+        let imports = imports_of(wing);
+        let unused = allowed.iter().filter(|&&name| !imports.iter().any(|it| it.wing == name));
+        wrong.extend(unused.map(|name| format!("the row of `{wing}` names `{name}` for nothing")));
+        let surplus = imports.iter().filter(|it| !allowed.contains(&it.wing.as_str()));
+        wrong.extend(surplus.map(|it| {
+            format!("{} imports `{}`; the row of `{wing}` allows {allowed:?}", it.place, it.wing)
+        }));
+        below.push(wing);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_table_has_every_wing() {
+    let entries = source_directory().read_dir().unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut found: Vec<String> =
+        names.filter_map(|name| name.strip_suffix(".rs").map(str::to_owned)).collect();
+    found.retain(|name| name != "lib" && name != "main");
+    found.sort();
+    let mut table: Vec<&str> = WINGS.iter().map(|(wing, _)| *wing).collect();
+    table.sort_unstable();
+    assert_eq!(found, table);
+}
+
+#[test]
+fn imports_are_seen_however_they_are_written() {
+    let source = "use super::worker;\nuse crate::{net::{self}, text};\nfn f() { crate::tls::g(); }\n\
+                  // crate::cli\n#[cfg(test)]\nmod tests { use crate::server; }";
+    let root: Vec<_> = imports_in(source, 1).collect();
+    assert_eq!(root, ["net", "text", "tls", "worker"]);
+    // In a room of a wing, one `super` stays inside.
+    assert_eq!(imports_in(source, 2).collect::<Vec<_>>(), ["net", "text", "tls"]);
+    assert_eq!(imports_in("use super::super::cli::Exit;", 2).collect::<Vec<_>>(), ["cli"]);
+}
+
+/// One wing's import of another.
+struct Import {
+    wing: String,
+    /// The file, and the first line that names the wing.
+    place: String,
+}
+
+/// What the files of a wing import of other wings, tests left out.
+fn imports_of(wing: &str) -> Vec<Import> {
+    let mut found = Vec::new();
+    for name in files_of(&[format!("{wing}.rs"), wing.to_owned()]) {
+        let source = std::fs::read_to_string(source_directory().join(&name)).unwrap();
+        let depth = name.split('/').count();
+        for other in imports_in(&source, depth).filter(|other| other != wing) {
+            let said = |line: &str| names(line, &other) && !line.trim_start().starts_with("//");
+            let line = source.lines().position(said).map_or(0, |at| at + 1);
+            found.push(Import { wing: other, place: format!("src/{name}:{line}") });
+        }
+    }
+    found
+}
+
+/// The wings that a file names whose module is `depth` below the crate, sorted.
+fn imports_in(source: &str, depth: usize) -> impl Iterator<Item = String> {
+    let code = code_of(source);
+    let supers = "super::".repeat(depth);
+    let wings = WINGS.iter().map(|(wing, _)| (*wing).to_owned());
+    let mut found: Vec<String> = wings
+        .filter(|wing| {
+            let out = format!("{supers}{wing}");
+            let is_out = |at: usize| !code[..at].ends_with("super::");
+            names(&code, &format!("crate::{wing}"))
+                || code
+                    .match_indices(&out)
+                    .any(|(at, _)| is_out(at) && !code[at + out.len()..].starts_with(is_word))
+        })
+        .collect();
+    found.sort();
+    found.into_iter()
+}
 
 #[test]
 fn the_core_names_no_runtime_no_file_no_socket_and_no_clock() {
@@ -132,11 +363,6 @@ fn the_core_names_no_runtime_no_file_no_socket_and_no_clock() {
                 excused += 1;
             } else {
                 found.push(format!("src/{name} names {word}"));
-            }
-        }
-        for module in OUTSIDE {
-            if names(&code, &format!("crate::{module}")) {
-                found.push(format!("src/{name} uses crate::{module}"));
             }
         }
     }
@@ -174,14 +400,21 @@ fn source_directory() -> &'static Path {
 
 /// The names of the core's files, relative to `src`.
 fn core_files() -> Vec<String> {
+    files_of(&CORE.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
+}
+
+/// The files of these names, and of directories all that are in them, but tests; relative to `src`.
+fn files_of(names: &[String]) -> Vec<String> {
     let mut files = Vec::new();
-    let mut open: Vec<String> = CORE.iter().map(|&name| name.to_owned()).collect();
+    let mut open = names.to_vec();
     while let Some(name) = open.pop() {
         let path = source_directory().join(&name);
         if path.is_dir() {
             let entries = path.read_dir().unwrap().map(|entry| entry.unwrap().file_name());
             open.extend(entries.map(|entry| format!("{name}/{}", entry.to_str().unwrap())));
-        } else if path.file_name().is_none_or(|name| name != "tests.rs") {
+        } else if path.is_file()
+            && !name.split('/').any(|part| matches!(part, "tests" | "tests.rs"))
+        {
             files.push(name);
         }
     }
