@@ -140,9 +140,8 @@ impl RequestReader {
     ) -> Result<Option<RequestHead>, HeadError> {
         while let Some(lf) = self.next_line_feed(buffer) {
             let next = lf + 1;
-            let end =
-                lf.checked_sub(1).filter(|&cr| cr >= self.line && buffer.get(cr) == Some(&b'\r'));
-            let Some(end) = end else {
+            let text = buffer.get(self.line..lf).and_then(|text| text.strip_suffix(b"\r"));
+            let Some(end) = text.map(|text| self.line + text.len()) else {
                 return Err(HeadError::Malformed("a line ends with a line feed alone"));
             };
             if next > limits.max_head {
@@ -406,7 +405,7 @@ impl RequestHead {
 
     /// Never: a head has a request line.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        false
     }
 
     /// The method, a token.
