@@ -145,7 +145,8 @@ impl RequestReader {
                 return Err(HeadError::Malformed("a line ends with a line feed alone"));
             };
             if next > limits.max_head {
-                let in_line = self.head.line.is_none() && end - self.line > limits.max_uri;
+                // The request line begins at 0.
+                let in_line = self.head.line.is_none() && end > limits.max_uri;
                 let too_large = HeadError::TooLarge("the head is too long");
                 return Err(if in_line { HeadError::UriTooLong } else { too_large });
             }
