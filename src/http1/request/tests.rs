@@ -101,6 +101,8 @@ fn a_request_line_has_one_form() {
         " GET / HTTP/1.1",
         "GET / HTTP/1.1 ",
         "/ HTTP/1.1",
+        " / HTTP/1.1",
+        "GET@/ HTTP/1.1",
         "GET / HTTP/1.2",
         "GET / HTTP/2.0",
         "GET / http/1.1",

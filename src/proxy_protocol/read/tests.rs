@@ -143,14 +143,27 @@ fn what_only_looks_like_version_2_is_refused() {
         (0x21, 0xff, INET),
         (0x21, 0x11, &INET[..11]),
         (0x21, 0x12, &INET[..11]),
+        (0x21, 0x11, b""),
         (0x21, 0x21, INET),
+        (0x21, 0x21, b""),
+        (0x21, 0x21, &[0; 35]),
+        (0x21, 0x22, INET),
+        (0x21, 0x22, &[0; 35]),
         (0x21, 0x31, INET),
+        (0x21, 0x32, &[0; 215]),
         (0x21, 0x11, &[0; LONGEST - V2_FIXED + 1]),
     ] {
         assert!(read(&v2(command, kind, block)).is_err(), "{command:x} {kind:x} {block:?}");
     }
     // Found before the whole of it has come.
     assert!(read(&v2(0x21, 0x11, &[0; LONGEST])[..V2_FIXED]).is_err());
+}
+
+#[test]
+fn the_longest_header_of_version_2_is_read() {
+    let longest = v2(0x21, 0x00, &[0; LONGEST - V2_FIXED]);
+    assert_eq!((longest.len(), client(&longest)), (LONGEST, None));
+    assert!(read(&v2(0x21, 0x00, &[0; LONGEST - V2_FIXED + 1])).is_err());
 }
 
 #[test]
