@@ -101,7 +101,7 @@ fn is_blank(byte: u8) -> bool {
 const TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
-    while byte < 128 {
+    while byte < table.len() {
         let b = byte as u8;
         table[byte] = b.is_ascii_alphanumeric()
             || matches!(

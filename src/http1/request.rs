@@ -237,7 +237,7 @@ impl RequestReader {
             let text = unfinished.strip_suffix(b"\r").unwrap_or(unfinished);
             let new = text.get(self.checked..).unwrap_or_default();
             if text.first().is_some_and(|&b| !field::is_token(b))
-                || new.iter().any(|&b| b < b' ' || b == 0x7f)
+                || new.iter().any(u8::is_ascii_control)
             {
                 return Err(HeadError::Malformed("the request line is not one of HTTP/1"));
             }
@@ -276,7 +276,7 @@ impl RequestLine {
             return Err(malformed("the request line has no version"));
         };
         let (target, version) = rest.split_at(target_len);
-        if target.is_empty() || target.iter().any(|&b| b < b' ' || b == 0x7f) {
+        if target.is_empty() || target.iter().any(u8::is_ascii_control) {
             return Err(malformed("the request target is empty or holds a control byte"));
         }
         if target.contains(&b'#') {

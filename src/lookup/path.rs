@@ -181,6 +181,8 @@ mod tests {
             "/restricted/%252e%252e/private/x",
             "/restricted/..\\private",
             "/private%",
+            "/private/x%",
+            "/private/x%4",
             "/private%00/x",
             "/../../../../private",
             "/12345678.php/zzzz/private/a/b",

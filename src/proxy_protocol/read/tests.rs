@@ -195,6 +195,11 @@ fn a_checksum_has_to_be_right() {
         v2(0x21, 0x11, &[INET, &[0x04, 0, 1, 9], &[TYPE_CRC32C, 0, length], crc].concat())
     };
     let right = crc32c_without(&with(&[0; 4]), 0..0).to_be_bytes();
+    let followed = |crc: &[u8]| {
+        v2(0x21, 0x11, &[INET, &[TYPE_CRC32C, 0, 4], crc, &[0x04, 0, 2, 8, 9]].concat())
+    };
+    let crc = crc32c_without(&followed(&[0; 4]), 0..0).to_be_bytes();
+    assert!(client(&followed(&crc)).is_some());
     assert!(client(&with(&right)).is_some());
     for wrong in [&[0; 4][..], &right[..3], &[&right[..], &[0]].concat(), &[]] {
         assert!(read(&with(wrong)).is_err(), "{wrong:?}");
