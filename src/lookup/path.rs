@@ -165,6 +165,8 @@ mod tests {
             // PHP goes up to json.php and keeps as many bytes as `/123456789.php` has: `private/a/b/c`.
             "/123456789.php/zzzz/private/a/b/c",
             "/12345678.php/zzzz/private/a/b/",
+            "/12345678.php/zzzz/private/a/b/.",
+            "/12345678.php/zzzz/private/a/b/x/..",
             "/123456789.php/zzzz/private/a/b/c%0a",
         ] {
             assert_eq!(after_script(rest), Endpoint::Private, "{rest}");
