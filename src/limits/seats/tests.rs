@@ -113,6 +113,18 @@ fn unknown_callers_make_room_for_peers_and_never_take_any() {
 }
 
 #[test]
+fn an_unknown_caller_displaces_no_peer_however_many_idle_connections_it_has() {
+    let house = house(8, 8);
+    let seats = idle(&house, peer_with(8), 8);
+    for guest in [Guest::Unknown(caller(1)), Guest::Handshake(caller(1))] {
+        assert_eq!(house.enter(guest, at(9)).unwrap_err(), NoSeat::House(8));
+    }
+    assert_eq!(left(&seats), Vec::<usize>::new());
+    let _proxy = house.enter(Guest::Proxy, at(9)).unwrap();
+    assert_eq!(left(&seats), [0]);
+}
+
+#[test]
 fn an_unknown_caller_has_its_few_and_all_of_them_a_quarter() {
     let house = house(400, 32);
     let one = Guest::Unknown(caller(1));
