@@ -101,3 +101,51 @@ impl ConnectionOptions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_read_where_it_is_spoken() {
+        assert_eq!(Version::read(b"HTTP/1.1"), Some(Version::Http11));
+        assert_eq!(Version::read(b"HTTP/1.0"), Some(Version::Http10));
+        assert_eq!(Version::read(b"HTTP/2.0"), None);
+        assert_eq!(Version::read_http2(b"HTTP/2.0"), Some(Version::Http2));
+        assert_eq!(Version::read_http2(b"HTTP/1.1"), None);
+    }
+
+    #[test]
+    fn a_span_that_ends_before_it_begins_or_lies_too_far_out_is_empty() {
+        assert_eq!(Span::new(2, 5).of(b"abcdefg"), b"cde");
+        assert_eq!(Span::new(3, 3), Span { start: 3, end: 3 });
+        assert_eq!(Span::new(5, 3), Span::default());
+        assert_eq!(Span::new(3, usize::MAX), Span::default());
+        assert_eq!(Span::new(2, 5).of(b"abcd"), b"");
+    }
+
+    #[test]
+    fn a_span_is_found_in_the_span_that_holds_it() {
+        let buffer = b"GET /abc HTTP/1.1";
+        let (whole, part) = (Span::new(4, 8), Span::new(5, 7));
+        assert_eq!(part.of(buffer), &whole.of(buffer)[part.within(whole)]);
+        assert_eq!(part.within(whole), 1..3);
+    }
+
+    #[test]
+    fn an_option_that_is_repeated_is_still_asked_for() {
+        let options = |value: &[u8]| {
+            let mut options = ConnectionOptions::default();
+            options.add(value);
+            options
+        };
+        for version in [Version::Http10, Version::Http11, Version::Http2] {
+            assert!(!options(b"close, close").persists(version), "{version:?}");
+            assert!(!options(b"keep-alive, close").persists(version), "{version:?}");
+            assert!(options(b"keep-alive, keep-alive").persists(version), "{version:?}");
+        }
+        assert!(!options(b"").persists(Version::Http10));
+        assert!(options(b"").persists(Version::Http11));
+        assert!(options(b"").persists(Version::Http2));
+    }
+}

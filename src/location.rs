@@ -45,3 +45,15 @@ pub struct Placed<T> {
     /// Whether it was written there, or is the default.
     pub written: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_shown_as_file_and_line() {
+        let place = Place::new(Arc::new(PathBuf::from("policies/lyon.toml")), 4);
+        assert_eq!(place.to_string(), "policies/lyon.toml:4");
+        assert_eq!((place.file(), place.line()), (Path::new("policies/lyon.toml"), 4));
+    }
+}

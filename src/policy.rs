@@ -265,6 +265,27 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn words_are_those_of_xivo_and_of_the_policies() {
+        let requires = [Require::Both, Require::Certificate, Require::Either];
+        assert_eq!(requires.map(Require::as_str), ["both", "certificate", "either"]);
+        assert_eq!(Action::ALL.map(Action::as_str), ["search", "list", "view"]);
+        let name = PeerName::new("xivo-lyon").unwrap();
+        assert_eq!((name.as_str(), name.to_string().as_str()), ("xivo-lyon", "xivo-lyon"));
+    }
+
+    #[test]
+    fn a_set_holds_the_actions_that_were_put_into_it() {
+        for inserted in Action::ALL {
+            let mut actions = Actions::default();
+            assert!(!actions.contains(inserted));
+            actions.insert(inserted);
+            for action in Action::ALL {
+                assert_eq!(actions.contains(action), action == inserted, "{action:?}");
+            }
+        }
+    }
+
+    #[test]
     fn peer_names_are_one_plain_word() {
         for name in ["a", "7", "xivo-montreal", "site_2", "a.b", &"a".repeat(64)] {
             assert!(PeerName::new(name).is_some(), "{name}");

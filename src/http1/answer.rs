@@ -43,16 +43,15 @@ impl AnswerHead {
         let mut line = 0;
         while let Some(found) = memchr::memchr(b'\n', buffer.get(line..).unwrap_or_default()) {
             let lf = line + found;
-            let end = match lf.checked_sub(1) {
-                Some(cr) if cr >= line && buffer.get(cr) == Some(&b'\r') => cr,
-                _ => return Err(InvalidAnswer("a line ends with a line feed alone")),
+            let Some(text) = buffer.get(line..lf).and_then(|text| text.strip_suffix(b"\r")) else {
+                return Err(InvalidAnswer("a line ends with a line feed alone"));
             };
             if reader.status.is_none() {
-                reader.status = Some(read_status_line(buffer.get(line..end).unwrap_or_default())?);
-            } else if end == line {
+                reader.status = Some(read_status_line(text)?);
+            } else if text.is_empty() {
                 return reader.finish(lf + 1).map(Some);
             } else {
-                reader.add(buffer, line, end).map_err(InvalidAnswer)?;
+                reader.add(buffer, line, line + text.len()).map_err(InvalidAnswer)?;
             }
             line = lf + 1;
         }
@@ -77,7 +76,7 @@ impl AnswerHead {
 
     /// Never: a head has a status line.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        false
     }
 
     /// Whether the connection may be used again once the body has been read.
@@ -272,6 +271,51 @@ mod tests {
         assert!(!with("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"));
         assert!(with("HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n"));
         assert!(!with("HTTP/1.1 200 OK\r\n\r\n"));
+    }
+
+    #[test]
+    fn lines_end_with_cr_lf_only() {
+        for bytes in [
+            &b"HTTP/1.1 200 OK\nA: b\r\n\r\n"[..],
+            b"HTTP/1.1 200 OK\r\nA: b\nC: d\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nA: b\r\n\n",
+            b"HTTP/1.1 200 OK\r\n\nA: b\r\n\r\n",
+            b"\nHTTP/1.1 200 OK\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nA: b\r\n\r\r\n",
+        ] {
+            let read = AnswerHead::read(bytes);
+            assert!(read.is_err(), "{:?}: {read:?}", bytes.escape_ascii().to_string());
+        }
+        let alone = InvalidAnswer("a line ends with a line feed alone");
+        assert_eq!(AnswerHead::read(b"HTTP/1.1 200 OK\r\nA: b\n").unwrap_err(), alone);
+        assert_eq!(AnswerHead::read(b"HTTP/1.1 200 OK\r\nA: b\r\n\n").unwrap_err(), alone);
+    }
+
+    #[test]
+    fn a_head_tells_what_the_gateway_goes_by() {
+        let text = "HTTP/1.1 345 \r\nX-XIVO-WS-Version: 1.0\r\nContent-Length: 4\r\n\r\nbody";
+        let head = read(text);
+        assert_eq!(head.status(), 345);
+        assert_eq!(&text[head.len()..], "body");
+        assert!(!head.is_empty());
+        assert_eq!(head.ws_version().unwrap().of(text.as_bytes()), b"1.0");
+        assert_eq!(read("HTTP/1.1 200 OK\r\n\r\n").ws_version(), None);
+    }
+
+    #[test]
+    fn a_coding_is_seen_however_often_it_is_told() {
+        for (fields, coded) in [
+            ("", false),
+            ("Content-Encoding: identity\r\n", false),
+            ("Content-Encoding: gzip\r\n", true),
+            ("Content-Encoding: gzip\r\nContent-Encoding: br\r\n", true),
+            ("Content-Encoding: gzip\r\nContent-Encoding: identity\r\n", true),
+            ("Content-Encoding: Identity\r\nContent-Encoding: gzip\r\n", true),
+        ] {
+            let head = read(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"));
+            assert_eq!(head.is_coded(), coded, "{fields}");
+        }
     }
 
     #[test]

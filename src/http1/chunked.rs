@@ -145,6 +145,19 @@ mod tests {
     }
 
     #[test]
+    fn a_size_may_have_several_digits_of_either_case() {
+        for (size, length) in [("10", 16), ("1f", 31), ("0001F", 31), ("123", 0x123)] {
+            let data = vec![b'x'; length];
+            let body = [size.as_bytes(), b"\r\n", &data, b"\r\n0\r\n\r\n"].concat();
+            assert_eq!(read(&body, 64), Ok(Some((data, 0))), "{size}");
+        }
+        // The largest size that is read: as much of it as has come is data.
+        let mut reader = ChunkedReader::new();
+        assert_eq!(reader.next(b"FFFFFFFFFFFFFFF\r\nab", 0), Ok(Piece::Data(17..19)));
+        assert_eq!(reader.state, State::Data { left: (1 << 60) - 3 });
+    }
+
+    #[test]
     fn a_body_without_its_last_chunk_has_not_ended() {
         for body in
             [&b""[..], b"5", b"5\r\nhel", b"5\r\nhello\r\n", b"5\r\nhello\r\n0\r\n", b"0\r\n\r"]

@@ -101,7 +101,7 @@ fn is_blank(byte: u8) -> bool {
 const TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
-    while byte < 128 {
+    while byte < table.len() {
         let b = byte as u8;
         table[byte] = b.is_ascii_alphanumeric()
             || matches!(
@@ -168,6 +168,34 @@ mod tests {
         ] {
             assert!(read(line).is_err(), "{:?}", line.escape_ascii().to_string());
         }
+    }
+
+    #[test]
+    fn the_log_has_a_value_without_its_spaces_and_with_its_tabs() {
+        for (line, value) in [
+            ("X:  \ta b\t  ", "\ta b\t"),
+            ("X:a", "a"),
+            ("X: \u{e9} ", "\u{e9}"),
+            ("X:\t", "\t"),
+            ("X:", ""),
+        ] {
+            let field = Field::read(line.as_bytes(), 0, line.len()).unwrap();
+            let found = field.without_spaces(line.as_bytes(), line.len());
+            assert_eq!(found.of(line.as_bytes()), value.as_bytes(), "{line:?}");
+        }
+        // A value of spaces alone is empty, and stands behind them.
+        let buffer = b"A: b\r\nX:   \r\n";
+        let field = Field::read(buffer, 6, 11).unwrap();
+        assert_eq!(field.without_spaces(buffer, 11), Span::new(11, 11));
+        assert_eq!(field.value, Span::new(11, 11));
+    }
+
+    #[test]
+    fn a_value_that_may_stand_once_is_kept_as_it_was() {
+        let mut slot = None;
+        assert_eq!(once(&mut slot, 1, "twice"), Ok(()));
+        assert_eq!(once(&mut slot, 2, "twice"), Err("twice"));
+        assert_eq!(slot, Some(1));
     }
 
     #[test]

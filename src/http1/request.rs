@@ -140,13 +140,13 @@ impl RequestReader {
     ) -> Result<Option<RequestHead>, HeadError> {
         while let Some(lf) = self.next_line_feed(buffer) {
             let next = lf + 1;
-            let end =
-                lf.checked_sub(1).filter(|&cr| cr >= self.line && buffer.get(cr) == Some(&b'\r'));
-            let Some(end) = end else {
+            let text = buffer.get(self.line..lf).and_then(|text| text.strip_suffix(b"\r"));
+            let Some(end) = text.map(|text| self.line + text.len()) else {
                 return Err(HeadError::Malformed("a line ends with a line feed alone"));
             };
             if next > limits.max_head {
-                let in_line = self.head.line.is_none() && end - self.line > limits.max_uri;
+                // The request line begins at 0.
+                let in_line = self.head.line.is_none() && end > limits.max_uri;
                 let too_large = HeadError::TooLarge("the head is too long");
                 return Err(if in_line { HeadError::UriTooLong } else { too_large });
             }
@@ -237,7 +237,7 @@ impl RequestReader {
             let text = unfinished.strip_suffix(b"\r").unwrap_or(unfinished);
             let new = text.get(self.checked..).unwrap_or_default();
             if text.first().is_some_and(|&b| !field::is_token(b))
-                || new.iter().any(|&b| b < b' ' || b == 0x7f)
+                || new.iter().any(u8::is_ascii_control)
             {
                 return Err(HeadError::Malformed("the request line is not one of HTTP/1"));
             }
@@ -276,7 +276,7 @@ impl RequestLine {
             return Err(malformed("the request line has no version"));
         };
         let (target, version) = rest.split_at(target_len);
-        if target.is_empty() || target.iter().any(|&b| b < b' ' || b == 0x7f) {
+        if target.is_empty() || target.iter().any(u8::is_ascii_control) {
             return Err(malformed("the request target is empty or holds a control byte"));
         }
         if target.contains(&b'#') {
@@ -406,7 +406,7 @@ impl RequestHead {
 
     /// Never: a head has a request line.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        false
     }
 
     /// The method, a token.

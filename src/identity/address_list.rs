@@ -35,3 +35,54 @@ impl Senders {
         self.0.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::Place;
+
+    /// These, each on a line of its own from 1 on.
+    fn senders(prefixes: &[&str]) -> Senders {
+        let entry = |(line, text): (u32, &&str)| Placed {
+            value: text.parse().unwrap(),
+            place: Place::new(Default::default(), line),
+            written: true,
+        };
+        Senders::new((1..).zip(prefixes).map(entry).collect())
+    }
+
+    #[test]
+    fn an_address_is_found_in_the_first_entry_around_it() {
+        let senders = senders(&["10.0.0.0/24", "10.0.0.0/8", "2001:db8::/32"]);
+        for (address, line) in [
+            ("10.0.0.7", Some(1)),
+            ("::ffff:10.0.0.7", Some(1)),
+            ("10.0.1.7", Some(2)),
+            ("2001:db8::1", Some(3)),
+            ("11.0.0.1", None),
+            ("2001:db9::1", None),
+        ] {
+            let address = ClientAddress::new(address.parse().unwrap());
+            assert_eq!(senders.find(address).map(|found| found.place.line()), line, "{address}");
+            assert_eq!(senders.contain(address), line.is_some(), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_in_an_entry_only_with_all_of_it() {
+        let senders = senders(&["10.0.0.0/24", "10.0.0.0/16"]);
+        let around =
+            |prefix: &str| senders.around(&prefix.parse().unwrap()).map(|found| found.place.line());
+        assert_eq!(around("10.0.0.128/25"), Some(1));
+        assert_eq!(around("10.0.0.0/24"), Some(1));
+        assert_eq!(around("10.0.0.0/23"), Some(2));
+        assert_eq!(around("10.0.0.0/8"), None);
+        assert_eq!(around("2001:db8::/32"), None);
+    }
+
+    #[test]
+    fn nobody_is_a_sender_where_none_is_written() {
+        assert!(senders(&[]).is_empty() && Senders::default().is_empty());
+        assert!(!senders(&["10.0.0.1/32"]).is_empty());
+    }
+}

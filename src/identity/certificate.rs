@@ -80,19 +80,31 @@ impl Shown<'_> {
     /// # Errors
     /// Why it is not.
     pub fn satisfies(&self, rule: &CertificateRule) -> Result<(), CertificateFault> {
-        let certificate = self.certificate;
-        if rule.public_key_sha256.contains(&certificate.spki_sha256) {
+        if self.has_key_of(rule) {
             return self.standing.or_else(|fault| match fault.concerns_key() {
                 true => Err(fault),
                 false => Ok(()),
             });
         }
+        self.standing?;
+        if self.has_name_of(rule) { Ok(()) } else { Err(CertificateFault::NotOfPeer) }
+    }
+
+    /// Whether this certificate claims to be one that `rule` names, believed or not.
+    pub fn claims(&self, rule: &CertificateRule) -> bool {
+        self.has_key_of(rule) || self.has_name_of(rule)
+    }
+
+    fn has_key_of(&self, rule: &CertificateRule) -> bool {
+        rule.public_key_sha256.contains(&self.certificate.spki_sha256)
+    }
+
+    fn has_name_of(&self, rule: &CertificateRule) -> bool {
+        let certificate = self.certificate;
         let any = |wanted: &[String], found: &[String]| wanted.iter().any(|w| found.contains(w));
         let common_name = certificate.common_name.as_ref();
-        let named = any(&rule.san_dns, &certificate.dns_names)
+        any(&rule.san_dns, &certificate.dns_names)
             || any(&rule.san_uri, &certificate.uris)
-            || common_name.is_some_and(|name| rule.common_name.contains(name));
-        self.standing?;
-        if named { Ok(()) } else { Err(CertificateFault::NotOfPeer) }
+            || common_name.is_some_and(|name| rule.common_name.contains(name))
     }
 }

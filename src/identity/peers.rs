@@ -290,13 +290,12 @@ impl<T> Peers<T> {
                             name,
                         });
                     }
-                    // Of several, the one whose certificate it is says most.
-                    Some(Err(fault)) if fault != CertificateFault::NotOfPeer => {
-                        unproven = Some(Found::Unproven { peer, rule, fault: Some(fault) });
-                    }
                     failed => {
                         let fault = failed.and_then(Result::err);
-                        unproven = unproven.or(Some(Found::Unproven { peer, rule, fault }));
+                        let failed = Some(Found::Unproven { peer, rule, fault });
+                        // Of several, the one whose certificate it claims to be says most.
+                        let claimed = caller.certificate.is_some_and(|shown| shown.claims(rule));
+                        unproven = if claimed { failed } else { unproven.or(failed) };
                     }
                 },
             }
@@ -452,6 +451,7 @@ pub fn check_in_force(policy: &Policy, now: Timestamp) -> Result<(), IdentityErr
 mod tests {
     use std::net::SocketAddr;
 
+    use super::Require::Certificate as Certified;
     use super::*;
     use crate::location::Placed;
     use crate::policy::tests::{policy, policy_with_hosts};
@@ -509,6 +509,211 @@ mod tests {
         assert_eq!(closest.peer.policy.name.as_str(), "lyon");
         assert_eq!(closest.by.prefix().unwrap().to_string(), "198.51.100.0/29");
         assert!(peers.closest(client("2001:db8::1")).is_none());
+    }
+
+    #[test]
+    fn the_closest_entry_over_ipv6_shares_the_most_bits_too() {
+        let peers = peers(&[
+            ("paris", &["2001:db8:1::/48"]),
+            ("lyon", &["2001:db8:2::/48", "198.51.100.0/24"]),
+            ("nice", &["2001:db9::/32"]),
+        ]);
+        for (address, peer, prefix) in [
+            ("2001:db8:0:1::1", "paris", "2001:db8:1::/48"),
+            ("2001:db8:3::1", "lyon", "2001:db8:2::/48"),
+            ("2001:dba::1", "nice", "2001:db9::/32"),
+            ("192.0.2.1", "lyon", "198.51.100.0/24"),
+        ] {
+            let closest = peers.closest(client(address)).unwrap();
+            assert_eq!(closest.peer.policy.name.as_str(), peer, "{address}");
+            assert_eq!(closest.by.prefix().unwrap().to_string(), prefix, "{address}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_a_name_has_is_found_and_may_be_the_closest() {
+        let named = resolved("named", "10.0.0.7");
+        let policies = ["far", "named"].map(|name| match name {
+            "far" => policy_with_hosts(name, &["10.0.1.0/24"]),
+            _ => policy(name),
+        });
+        let peers = Peers::new(policies.to_vec(), &[named], |_| ());
+        let by = By::Address("10.0.0.7/32".parse().unwrap());
+        let caller = caller("10.0.0.7".parse().unwrap());
+        let Found::Peer(found) = peers.find(&caller) else { panic!() };
+        for found in [found, peers.closest(client("10.0.0.6")).unwrap()] {
+            assert_eq!(found.peer.policy.name.as_str(), "named");
+            assert_eq!((found.by, found.place.line()), (by, 9));
+            assert_eq!(found.name.map(|name| name.name.as_str()), Some("named.example"));
+        }
+        assert_eq!(peers.written(client("10.0.0.7")).count(), 0);
+    }
+
+    #[test]
+    fn the_peers_are_listed_and_what_is_written_around_an_address() {
+        let nobody = peers(&[]);
+        assert_eq!((nobody.len(), nobody.is_empty(), nobody.iter().count()), (0, true, 0));
+        let peers = peers(&[("b", &["192.0.2.0/24"]), ("a", &["10.0.0.0/8", "10.1.0.0/16"])]);
+        let names: Vec<&str> = peers.iter().map(|peer| peer.policy.name.as_str()).collect();
+        assert_eq!((names.as_slice(), peers.len(), peers.is_empty()), (&["b", "a"][..], 2, false));
+        let written: Vec<(&str, String, u32)> = peers
+            .written(client("10.1.2.3"))
+            .map(|(policy, prefix, place)| (policy.name.as_str(), prefix.to_string(), place.line()))
+            .collect();
+        assert_eq!(written, [("a", "10.1.0.0/16".to_owned(), 3)]);
+        assert_eq!(peers.written(client("11.0.0.1")).count(), 0);
+    }
+
+    /// A certificate that says so and no more.
+    fn certificate(key: u8, uri: &str, dns: &str, common: Option<&str>) -> Certificate {
+        Certificate {
+            spki_sha256: [key; 32],
+            uris: vec![uri.to_owned()],
+            dns_names: vec![dns.to_owned()],
+            common_name: common.map(str::to_owned),
+            ..crate::certificate::tests::some()
+        }
+    }
+
+    /// The `[certificate]` section of `name`, on line 7, which wants nothing yet.
+    fn no_rule(name: &str, require: Require) -> CertificateRule {
+        CertificateRule {
+            public_key_sha256: Vec::new(),
+            san_dns: Vec::new(),
+            san_uri: Vec::new(),
+            common_name: Vec::new(),
+            require,
+            place: Place::new(std::sync::Arc::new(name.into()), 7),
+        }
+    }
+
+    fn by_dns(name: &str, require: Require) -> CertificateRule {
+        CertificateRule { san_dns: vec![format!("{name}.example")], ..no_rule(name, require) }
+    }
+
+    /// `{name}.example`, which has this address.
+    fn resolved(name: &str, address: &str) -> Resolved {
+        Resolved {
+            peer: policy(name).name,
+            name: format!("{name}.example"),
+            place: Place::new(Default::default(), 9),
+            address: address.parse().unwrap(),
+            at: Timestamp::UNIX_EPOCH,
+            next: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// A caller from `address` that shows `certificate`.
+    fn showing<'c>(
+        address: &str,
+        certificate: &'c Certificate,
+        standing: Result<(), CertificateFault>,
+    ) -> Caller<'c> {
+        let certificate = Some(Shown { certificate, standing });
+        Caller { certificate, ..caller(address.parse().unwrap()) }
+    }
+
+    #[test]
+    fn a_certificate_names_a_peer_by_its_key_before_its_names() {
+        let rules = [
+            (
+                "common",
+                CertificateRule { common_name: vec!["x".into()], ..no_rule("a", Certified) },
+            ),
+            ("dns", CertificateRule { san_dns: vec!["x".into()], ..no_rule("b", Certified) }),
+            ("uri", CertificateRule { san_uri: vec!["x".into()], ..no_rule("c", Certified) }),
+            (
+                "key",
+                CertificateRule { public_key_sha256: vec![[1; 32]], ..no_rule("d", Certified) },
+            ),
+        ];
+        let policies = rules.map(|(name, rule)| Policy { certificate: Some(rule), ..policy(name) });
+        let peers = Peers::new(policies.to_vec(), &[], |_| ());
+        for (certificate, peer) in [
+            (certificate(1, "x", "x", Some("x")), Some("key")),
+            (certificate(0, "x", "x", Some("x")), Some("uri")),
+            (certificate(0, "", "x", Some("x")), Some("dns")),
+            (certificate(0, "", "", Some("x")), Some("common")),
+            (certificate(0, "", "", Some("y")), None),
+            (certificate(0, "", "", None), None),
+        ] {
+            let found = peers.find(&showing("10.0.0.7", &certificate, Ok(())));
+            let name = found.peer().map(|peer| peer.policy.name.as_str());
+            assert_eq!(name, peer);
+            if let Found::Peer(found) = found {
+                assert_eq!((found.by, found.place.line()), (By::Certificate, 7));
+            }
+        }
+    }
+
+    #[test]
+    fn a_policy_says_whether_address_and_certificate_are_enough() {
+        let prefix = "10.0.0.0/24".parse().unwrap();
+        let lyon = certificate(0, "", "lyon.example", None);
+        for (require, by_address, by_certificate, by_both) in [
+            (
+                Require::Both,
+                Err("certificate-required"),
+                Err("unknown-peer"),
+                Ok(By::AddressAndCertificate(prefix)),
+            ),
+            (Certified, Err("unknown-peer"), Ok(By::Certificate), Ok(By::Certificate)),
+            (Require::Either, Ok(By::Address(prefix)), Ok(By::Certificate), Ok(By::Certificate)),
+        ] {
+            let rule = Some(by_dns("lyon", require));
+            let policy =
+                Policy { certificate: rule, ..policy_with_hosts("lyon", &["10.0.0.0/24"]) };
+            let peers = Peers::new(vec![policy], &[], |_| ());
+            let outcome = |caller: &Caller<'_>| match peers.find(caller) {
+                Found::Peer(found) => Ok(found.by),
+                found => Err(found.identify(Timestamp::UNIX_EPOCH).unwrap_err().word()),
+            };
+            assert_eq!(outcome(&caller("10.0.0.7".parse().unwrap())), by_address, "{require:?}");
+            assert_eq!(outcome(&showing("10.9.0.7", &lyon, Ok(()))), by_certificate, "{require:?}");
+            assert_eq!(outcome(&showing("10.0.0.7", &lyon, Ok(()))), by_both, "{require:?}");
+            let unknown = Caller { address: None, ..showing("10.0.0.7", &lyon, Ok(())) };
+            assert_eq!(outcome(&unknown), Err("unknown-peer"), "{require:?}");
+        }
+        assert_eq!(By::Certificate.prefix(), None);
+        assert_eq!(By::AddressAndCertificate(prefix).prefix(), Some(prefix));
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_believed_is_refused_for_the_peer_that_it_claims_to_be() {
+        let policies = ["lyon", "paris"].map(|name| Policy {
+            certificate: Some(by_dns(name, Require::Both)),
+            ..policy_with_hosts(name, &["10.0.0.0/24"])
+        });
+        let peers = Peers::new(policies.to_vec(), &[], |_| ());
+        let expired = Err(CertificateFault::Expired);
+        for (who, standing, blamed, fault) in [
+            ("lyon", expired, "lyon", CertificateFault::Expired),
+            ("paris", expired, "paris", CertificateFault::Expired),
+            ("nice", expired, "lyon", CertificateFault::Expired),
+            ("nice", Ok(()), "lyon", CertificateFault::NotOfPeer),
+        ] {
+            let certificate = certificate(0, "", &format!("{who}.example"), None);
+            let found = peers.find(&showing("10.0.0.7", &certificate, standing));
+            let refusal = found.identify(Timestamp::UNIX_EPOCH).unwrap_err();
+            let place = no_rule(blamed, Require::Both).place;
+            assert_eq!(refusal, Refusal::CertificateMismatch { fault, place }, "{who}");
+        }
+    }
+
+    #[test]
+    fn only_a_policy_in_force_lets_its_peer_in() {
+        let (enabled, mut disabled) =
+            (policy_with_hosts("a", &["10.0.0.1/32"]), policy_with_hosts("b", &["10.0.0.2/32"]));
+        disabled.enabled.value = false;
+        let peers = Peers::new(vec![enabled, disabled], &[], |_| ());
+        let identified = |address: &str| {
+            let found = peers.find(&caller(address.parse().unwrap()));
+            let peer = found.identify(Timestamp::UNIX_EPOCH);
+            peer.map(|peer| peer.policy.name.to_string()).map_err(|refused| refused.word())
+        };
+        assert_eq!(identified("10.0.0.1"), Ok("a".to_owned()));
+        assert_eq!(identified("10.0.0.2"), Err("peer-disabled"));
+        assert_eq!(identified("10.0.0.3"), Err("unknown-peer"));
     }
 
     #[test]

@@ -496,3 +496,46 @@ fn the_table_of_strangers_is_bounded_and_the_evicted_start_anew() {
     let refused = strangers.iter().filter(|s| limits.unknown(**s, at_ms(0)).is_err()).count();
     assert!(refused <= most, "{refused} are remembered where {most} have a place");
 }
+
+#[test]
+fn a_peers_handshake_is_given_back_and_counts_for_no_request() {
+    let limits =
+        GatewayLimits::new(&rate(1, SECOND, 1), &rate(1, SECOND, 1), &rate(1, SECOND, 2), 100);
+    let caller = client("192.0.2.1");
+    let begins = || limits.handshake(caller, at_ms(0));
+    assert!(begins().is_ok() && begins().is_ok());
+    assert_eq!(begins().unwrap_err().limit, Limit::Unknown);
+    limits.was_a_peers_handshake(caller);
+    assert!(begins().is_ok() && begins().is_err());
+    // Of another caller there is nothing to give back, and nobody has one more for it.
+    limits.was_a_peers_handshake(client("192.0.2.2"));
+    assert!(begins().is_err());
+    assert_eq!(limits.unknown_callers(), 0);
+    assert!(limits.unknown(caller, at_ms(0)).is_ok());
+    assert_eq!(limits.unknown_callers(), 1);
+}
+
+#[test]
+fn a_peer_is_counted_as_itself_and_with_its_own_share() {
+    let peer = || PeerLimits::new(&rate(1, SECOND, 1), 1);
+    let (one, other) = (peer(), peer().with_connections(Some(7)));
+    let (Guest::Peer { id: first, share: None }, Guest::Peer { id: second, share: Some(7) }) =
+        (one.guest(), other.guest())
+    else {
+        panic!("{:?} {:?}", one.guest(), other.guest());
+    };
+    assert_ne!(first, second);
+    assert_eq!(one.guest(), one.guest());
+}
+
+#[test]
+fn refusals_say_which_limit_it_was() {
+    let limits = [Limit::Peer, Limit::Gateway, Limit::Unknown];
+    assert_eq!(limits.map(Limit::as_str), ["peer", "gateway", "unknown"]);
+    let refused = RateLimited::new(Limit::Gateway, TooSoon { retry_after: 3 * SECOND });
+    assert_eq!(refused.to_string(), "the gateway rate is used up; try again in 3 s");
+    assert_eq!(
+        TooMany { concurrent: 3 }.to_string(),
+        "3 lookups are in flight, which is all that `concurrent` allows"
+    );
+}

@@ -46,10 +46,7 @@ fn means_private(path: &[u8]) -> bool {
     let info = info.strip_suffix(b"\n").unwrap_or(info);
     // No directory of XiVO's is called `….php`: if any file is there to be found, it is the first.
     let cut = ends.find(is_file).map_or(0, |first| last - first);
-    let climbed = match info.len().checked_sub(cut) {
-        Some(skipped) if cut > 0 => info.get(skipped..).unwrap_or_default(),
-        _ => info,
-    };
+    let climbed = info.get(info.len().saturating_sub(cut)..).unwrap_or_default();
     is_private_realm(info) || is_private_realm(climbed)
 }
 
@@ -168,6 +165,8 @@ mod tests {
             // PHP goes up to json.php and keeps as many bytes as `/123456789.php` has: `private/a/b/c`.
             "/123456789.php/zzzz/private/a/b/c",
             "/12345678.php/zzzz/private/a/b/",
+            "/12345678.php/zzzz/private/a/b/.",
+            "/12345678.php/zzzz/private/a/b/x/..",
             "/123456789.php/zzzz/private/a/b/c%0a",
         ] {
             assert_eq!(after_script(rest), Endpoint::Private, "{rest}");
@@ -184,6 +183,8 @@ mod tests {
             "/restricted/%252e%252e/private/x",
             "/restricted/..\\private",
             "/private%",
+            "/private/x%",
+            "/private/x%4",
             "/private%00/x",
             "/../../../../private",
             "/12345678.php/zzzz/private/a/b",

@@ -54,6 +54,16 @@ fn lookups_are_written_in_one_form() {
 }
 
 #[test]
+fn the_checksum_that_the_caller_has_is_told_of_each_lookup() {
+    let sum = "&sum=d41d8cd98f00b204e9800998ecf8427e";
+    let known = Checksum::read(&sum.as_bytes()["&sum=".len()..]).unwrap();
+    for text in ["act=search&search=a", "act=list", "act=view&id=1"] {
+        assert_eq!(query(text).unwrap().known(), None, "{text}");
+        assert_eq!(query(&format!("{text}{sum}")).unwrap().known(), Some(known), "{text}");
+    }
+}
+
+#[test]
 fn arguments_are_known_and_given_once() {
     for text in [
         "act=search&search=a&page=2",

@@ -55,6 +55,12 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_shown_as_itself() {
+        assert_eq!(client("::ffff:192.0.2.7").to_string(), "192.0.2.7");
+        assert_eq!(client("2001:DB8::7").to_string(), "2001:db8::7");
+    }
+
+    #[test]
     fn other_embeddings_of_ipv4_stay_ipv6() {
         for text in ["2002:c000:207::1", "::192.0.2.7", "64:ff9b::192.0.2.7"] {
             assert_eq!(client(text).ip(), text.parse::<IpAddr>().unwrap());
@@ -68,6 +74,7 @@ mod tests {
             client("2001:db8:1:2:3::9").unknown_caller_key(),
             client("2001:db8:1:2:ffff::1").unknown_caller_key()
         );
+        assert_eq!(client("2001:db8:1:2:3::9").unknown_caller_key(), client("2001:db8:1:2::").ip());
         assert_ne!(
             client("2001:db8:1:2::").unknown_caller_key(),
             client("2001:db8:1:3::").unknown_caller_key()

@@ -101,6 +101,8 @@ fn a_request_line_has_one_form() {
         " GET / HTTP/1.1",
         "GET / HTTP/1.1 ",
         "/ HTTP/1.1",
+        " / HTTP/1.1",
+        "GET@/ HTTP/1.1",
         "GET / HTTP/1.2",
         "GET / HTTP/2.0",
         "GET / http/1.1",
@@ -210,4 +212,119 @@ fn all_values_of_a_name_are_found_in_their_order() {
     assert_eq!(head.values(bytes, "X-Fo").next(), None);
     let bare = b"GET / HTTP/1.0\r\n\r\n";
     assert_eq!(self::head(bare).values(bare, "X-For").next(), None);
+}
+
+#[test]
+fn a_head_may_be_as_long_as_is_said_and_no_longer() {
+    let head = |length: usize| {
+        let begun = "GET / HTTP/1.1\r\nHost: x\r\nX: ";
+        format!("{begun}{}\r\n\r\n", "a".repeat(length - begun.len() - 4)).into_bytes()
+    };
+    let too_long = HeadError::TooLarge("the head is too long");
+    assert_eq!(read(&head(256)).unwrap().unwrap().len(), 256);
+    assert_eq!(read(&head(257)).unwrap_err(), too_long);
+    assert!(read(&head(257)[..255]).unwrap().is_none());
+    assert_eq!(read(&head(257)[..256]).unwrap_err(), too_long);
+}
+
+#[test]
+fn a_request_line_may_be_as_long_as_is_said_and_no_longer() {
+    let line = |length: usize| {
+        format!("GET /{} HTTP/1.1", "a".repeat(length - "GET / HTTP/1.1".len())).into_bytes()
+    };
+    assert!(read(&line(64)).unwrap().is_none());
+    assert!(read(&[line(64).as_slice(), b"\r"].concat()).unwrap().is_none());
+    assert_eq!(read(&line(65)).unwrap_err(), HeadError::UriTooLong);
+    assert_eq!(read(&[line(65).as_slice(), b"\r\n"].concat()).unwrap_err(), HeadError::UriTooLong);
+    // Where the whole head may be no longer than that, the line is named if it alone is too long.
+    let limits = HeadLimits { max_head: 60, ..LIMITS };
+    let whole = |length: usize| [line(length).as_slice(), b"\r\nHost: x\r\n\r\n"].concat();
+    let read = |bytes: &[u8]| RequestReader::default().advance(bytes, &limits).unwrap_err();
+    assert_eq!(read(&whole(64)), HeadError::TooLarge("the head is too long"));
+    assert_eq!(read(&whole(65)), HeadError::UriTooLong);
+}
+
+#[test]
+fn a_target_holds_no_control_byte_in_a_whole_line_either() {
+    for target in ["/\x01", "/\x1f", "/\x7f", "/\t", "\x01", "http://x/\x01"] {
+        malformed(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+    }
+}
+
+#[test]
+fn a_field_whose_name_is_only_as_long_is_another_one() {
+    let bytes = b"GET / HTTP/1.0\r\nDate: u@x\r\nX-Refer: r\r\n\r\n";
+    let head = head(bytes);
+    assert!(head.host(bytes).is_none());
+    for (fields, persists) in [
+        ("Connectors: close", true),
+        ("Connectors: close\r\nUser-Agend: u", true),
+        ("Content-Lengts: x", true),
+        ("Content-Lengts: 5", true),
+        ("Transfer-Codings2: chunked", true),
+        ("Connection: close", false),
+    ] {
+        let bytes = format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\n").into_bytes();
+        let head = self::head(&bytes);
+        assert_eq!((head.persists(), head.has_body()), (persists, false), "{fields}");
+        assert!(head.user_agent().is_none(), "{fields}");
+    }
+    let mut reader = RequestReader::default();
+    assert!(reader.advance(bytes, &LIMITS).unwrap().is_some());
+    assert!(reader.seen(bytes, &LIMITS).referer.is_none());
+}
+
+#[test]
+fn the_log_sees_the_parts_of_a_line_and_where_the_fields_stand() {
+    let seen = |bytes: &[u8]| {
+        let mut reader = RequestReader::default();
+        let _ = reader.advance(bytes, &LIMITS);
+        reader.seen(bytes, &LIMITS)
+    };
+    let bytes = b"GET http://y/p?q HTTP/1.1\r\nHost: x\r\nA: b\r\nbad\r\n\r\n";
+    let found = seen(bytes);
+    let parts = found.parts.unwrap();
+    assert_eq!(parts.method.of(bytes), b"GET");
+    assert_eq!(parts.target.of(bytes), b"/p?q");
+    assert_eq!(parts.version.of(bytes), b"HTTP/1.1");
+    assert_eq!(found.host.unwrap().of(bytes), b"y");
+    assert_eq!(found.fields.of(bytes), b"Host: x\r\nA: b\r\n");
+    assert_eq!(&bytes[found.length..], b"bad\r\n\r\n");
+    let bytes = b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET";
+    let found = seen(bytes);
+    assert_eq!(found.host.unwrap().of(bytes), b"x");
+    assert_eq!(found.fields.of(bytes), b"Host: x\r\n\r\n");
+    assert_eq!(&bytes[found.length..], b"GET");
+    let none = seen(b"GET  / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!((none.length, none.fields), (0, Span::default()));
+    assert!(none.parts.is_none() && none.host.is_none());
+    let only = |length| (Seen::only(length, &LIMITS).line, Seen::only(length, &LIMITS).length);
+    assert_eq!(only(5), (Span::new(0, 5), 0));
+    assert_eq!(only(65), (Span::new(0, 64), 0));
+}
+
+#[test]
+fn a_head_of_http_2_has_its_own_version() {
+    let read = |bytes: &[u8]| RequestReader::of_http2().advance(bytes, &LIMITS);
+    let head = read(b"GET / HTTP/2.0\r\nHost: x\r\n\r\n").unwrap().unwrap();
+    assert_eq!(head.version(), Version::Http2);
+    assert!(!head.has_body() && head.with_body().has_body() && !head.is_empty());
+    assert!(read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").is_err());
+    let told = read(b"GET / HTTP/2.0\r\nHost: x\r\nContent-Length: 7\r\n\r\n").unwrap().unwrap();
+    assert_eq!(told.with_body().content_length, Some(7));
+}
+
+#[test]
+fn a_target_with_a_host_may_have_no_path() {
+    for (target, path, query) in [
+        ("http://x", "", None),
+        ("http://x?a=b", "", Some("a=b")),
+        ("HTTP://x:80/p?", "/p", Some("")),
+        ("http://X./p?a?b/", "/p", Some("a?b/")),
+    ] {
+        let bytes = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
+        let head = head(&bytes);
+        assert_eq!(head.path().of(&bytes), path.as_bytes(), "{target}");
+        assert_eq!(head.query().map(|span| span.of(&bytes)), query.map(str::as_bytes), "{target}");
+    }
 }

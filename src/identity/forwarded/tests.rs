@@ -136,6 +136,8 @@ fn forwarded_is_read_by_its_grammar() {
         (";for=192.0.2.1;;", "192.0.2.1"),
         ("for=192.0.2.1;host=\"a,b;for=203.0.113.9\"", "192.0.2.1"),
         ("for=192.0.2.1;host=\"a\\\", for=203.0.113.9\"", "192.0.2.1"),
+        ("for=203.0.113.9;host=\"a\\\"\", for=192.0.2.1", "192.0.2.1"),
+        ("for=203.0.113.9\\, for=192.0.2.1", "192.0.2.1"),
         ("for=203.0.113.9, for=192.0.2.1", "192.0.2.1"),
         ("for=192.0.2.1,for=10.0.0.2 ,\tfor=\"[2001:db8:a::1]\"", "192.0.2.1"),
         ("for=\"x, for=192.0.2.1\", for=192.0.2.2", "192.0.2.2"),
@@ -231,4 +233,10 @@ proptest! {
             let _ = client(header, lines.iter().map(Vec::as_slice), |_| true);
         }
     }
+}
+
+#[test]
+fn headers_have_the_names_that_the_configuration_gives_them() {
+    assert_eq!(XForwardedFor.name(), "X-Forwarded-For");
+    assert_eq!(Forwarded.name(), "Forwarded");
 }

@@ -409,3 +409,37 @@ const STANDING_EACH: usize = 8;
 /// How long a holder of whom no connection waits is not asked again, in nanoseconds: a flood of newcomers
 /// is not to look through all of its seats for each.
 const PAUSE: u64 = 10_000_000;
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::super::{Place, Seat};
+    use super::*;
+
+    #[test]
+    fn whoever_has_nothing_any_more_is_forgotten() {
+        let mut book = Book::new(Ceilings::new(100, 4));
+        let strangers = (0..20).map(|number| IpAddr::V4(Ipv4Addr::from_bits(number)));
+        let peer = Guest::Peer { id: PeerId::next(), share: None };
+        let guests = [peer, Guest::Proxy].into_iter().chain(strangers.map(Guest::Unknown));
+        let now = Moment::default();
+        let seats: Vec<(Holder, Arc<Seat>)> = guests
+            .map(|guest| {
+                let holder = Holder::of(guest);
+                let seat = Arc::new(Seat::new(Place::Seated(holder)));
+                book.enter(guest, &seat, now).unwrap();
+                (holder, seat)
+            })
+            .collect();
+        assert_eq!((book.holdings.len(), book.unknown, book.seated), (22, 20, 22));
+        let holder = Holder::of(peer);
+        assert!(book.stand(holder));
+        for (holder, seat) in &seats {
+            book.leave(*holder, seat);
+        }
+        assert_eq!((book.holdings.len(), book.unknown, book.seated), (1, 0, 0));
+        book.stand_no_more(holder);
+        assert_eq!((book.holdings.len(), book.open()), (0, 0));
+    }
+}

@@ -113,6 +113,18 @@ fn unknown_callers_make_room_for_peers_and_never_take_any() {
 }
 
 #[test]
+fn an_unknown_caller_displaces_no_peer_however_many_idle_connections_it_has() {
+    let house = house(8, 8);
+    let seats = idle(&house, peer_with(8), 8);
+    for guest in [Guest::Unknown(caller(1)), Guest::Handshake(caller(1))] {
+        assert_eq!(house.enter(guest, at(9)).unwrap_err(), NoSeat::House(8));
+    }
+    assert_eq!(left(&seats), Vec::<usize>::new());
+    let _proxy = house.enter(Guest::Proxy, at(9)).unwrap();
+    assert_eq!(left(&seats), [0]);
+}
+
+#[test]
 fn an_unknown_caller_has_its_few_and_all_of_them_a_quarter() {
     let house = house(400, 32);
     let one = Guest::Unknown(caller(1));
@@ -242,6 +254,193 @@ fn ceilings_fit_into_each_other() {
         assert_eq!(ceilings.share(Some(all + 1)), all);
     }
     assert_eq!(Ceilings::new(10_000, 32).share(None), 1250);
+}
+
+#[test]
+fn ceilings_are_a_quarter_and_eighths_with_a_least_number() {
+    for (all, unknown, handshakes, share) in [
+        (1, 1, 1, 1),
+        (10, 3, 5, 10),
+        (100, 25, 50, 64),
+        (400, 100, 128, 64),
+        (1000, 250, 128, 125),
+        (10_000, 2500, 1250, 1250),
+    ] {
+        let expected = Ceilings { all, unknown, handshakes, unknown_each: 32 };
+        assert_eq!(Ceilings::new(all, 32), expected);
+        assert_eq!((expected.share(None), expected.share(Some(1))), (share, 1));
+        assert_eq!((unknown_of(all), peer_share(all)), (unknown, share));
+        assert_eq!(house(all, 32).ceilings(), expected);
+    }
+}
+
+#[test]
+fn who_gets_no_seat_is_told_which_setting_it_was() {
+    for (why, number, names) in [
+        (NoSeat::Peer(7), "7", "`connections`"),
+        (NoSeat::UnknownCaller(7), "7", "limits.unknown_connections"),
+        (NoSeat::Unknown(7), "7", "limits.max_connections"),
+        (NoSeat::Handshakes(7), "7 TLS handshakes", "in no policy"),
+        (NoSeat::HandshakeRate, "in no policy", "limits.handshake_rate"),
+        (NoSeat::House(7), "7", "limits.max_connections"),
+    ] {
+        let text = why.to_string();
+        assert!(text.contains(number) && text.contains(names), "{text}");
+    }
+}
+
+#[test]
+fn no_moment_makes_a_connection_that_waits_look_busy_or_gone() {
+    let last = Moment::since_start(Duration::MAX);
+    for now in [at(0), at(1), last] {
+        for fresh in [true, false] {
+            let waiting = Waiting::since(now, fresh);
+            assert_eq!(Waiting::of(waiting.0), Some(waiting), "{now:?}");
+        }
+    }
+    assert_eq!((Waiting::of(BUSY), Waiting::of(LEFT)), (None, None));
+    assert!(Waiting::since(at(1), true) < Waiting::since(at(2), false));
+}
+
+#[test]
+fn a_fresh_connection_yields_to_its_own_after_a_second() {
+    let nanos = |nanos: u64| Moment::since_start(Duration::from_nanos(nanos));
+    let fresh = Waiting::since(nanos(5), true);
+    assert!(!fresh.yields_to_its_own(nanos(5 + FRESH)));
+    assert!(fresh.yields_to_its_own(nanos(5 + FRESH + 1)));
+    assert!(Waiting::since(nanos(5), false).yields_to_its_own(nanos(5)));
+}
+
+#[test]
+fn those_on_their_way_out_are_counted_up_to_a_margin() {
+    let house = house(100, 32);
+    let rich = peer_with(100);
+    let mut seats = idle(&house, rich, 100);
+    let (first, second) = (peer_with(40), peer_with(40));
+    for number in 0..64 {
+        let newcomer = if number % 2 == 0 { first } else { second };
+        seats.push(house.enter(newcomer, at(1000)).unwrap());
+    }
+    assert_eq!((house.open(), left(&seats).len()), (164, 64));
+    assert_eq!(house.enter(first, at(1000)).unwrap_err(), NoSeat::House(100));
+    assert!(house.stand(first).is_none(), "there is no room to be told either");
+    drop(seats.swap_remove(0));
+    assert_eq!(house.open(), 163);
+    assert!(house.stand(first).is_some_and(|stands| stands.is_standing()));
+    assert!(house.enter(first, at(1000)).is_ok());
+}
+
+#[test]
+fn whoever_has_two_more_than_the_newcomer_makes_room() {
+    let house = house(10, 32);
+    let _busy: Vec<Taken> = (0..8).flat_map(|_| busy(&house, peer(), 1)).collect();
+    let two = idle(&house, peer(), 2);
+    let newcomer = peer();
+    let seat = house.enter(newcomer, at(5)).unwrap();
+    assert_eq!(left(&two), [0]);
+    assert!(!seat.is_standing());
+    // Now the newcomer has one, and would have two: nobody has three.
+    assert_eq!(house.enter(newcomer, at(5)).unwrap_err(), NoSeat::House(10));
+}
+
+#[test]
+fn a_holder_of_whom_none_waited_is_not_asked_again_for_a_while() {
+    let nanos = |nanos: u64| Moment::since_start(Duration::from_nanos(nanos));
+    let house = house(2, 32);
+    let seats = busy(&house, peer(), 2);
+    let newcomer = peer();
+    assert_eq!(house.enter(newcomer, nanos(0)).unwrap_err(), NoSeat::House(2));
+    seats[1].wait(nanos(1), false);
+    assert_eq!(house.enter(newcomer, nanos(9_999_999)).unwrap_err(), NoSeat::House(2));
+    assert!(house.enter(newcomer, nanos(10_000_000)).is_ok());
+    assert_eq!(left(&seats), [1]);
+}
+
+#[test]
+fn a_newcomer_of_the_same_holder_waits_as_long() {
+    let nanos = |nanos: u64| Moment::since_start(Duration::from_nanos(nanos));
+    let house = house(1000, 32);
+    let guest = peer_with(2);
+    let seats = busy(&house, guest, 2);
+    assert_eq!(house.enter(guest, nanos(0)).unwrap_err(), NoSeat::Peer(2));
+    seats[1].wait(nanos(1), false);
+    assert_eq!(house.enter(guest, nanos(9_999_999)).unwrap_err(), NoSeat::Peer(2));
+    assert!(house.enter(guest, nanos(10_000_000)).is_ok());
+    assert_eq!(left(&seats), [1]);
+}
+
+#[test]
+fn what_is_too_fresh_for_its_own_is_not_so_for_others() {
+    let house = house(4, 32);
+    let guest = peer_with(4);
+    let seats = busy(&house, guest, 4);
+    seats.iter().for_each(|seat| seat.wait(at(0), true));
+    assert_eq!(house.enter(guest, at(1)).unwrap_err(), NoSeat::Peer(4));
+    let other = house.enter(peer(), at(1)).unwrap();
+    assert_eq!(left(&seats).len(), 1);
+    // The others are known now, and are still too fresh for their own.
+    assert_eq!(house.enter(guest, at(20)).unwrap_err(), NoSeat::House(4));
+    drop(other);
+    let _own = house.enter(guest, at(20)).unwrap();
+    assert_eq!(house.enter(guest, at(21)).unwrap_err(), NoSeat::Peer(4));
+    assert_eq!(left(&seats).len(), 1);
+}
+
+#[test]
+fn a_known_connection_that_became_somebody_elses_is_left_alone() {
+    let house = house(1000, 32);
+    let guest = peer_with(4);
+    let mut seats = idle(&house, guest, 4);
+    let _fifth = house.enter(guest, at(10)).unwrap();
+    assert_eq!(left(&seats), [0]);
+    seats[1].reseat(peer(), at(11)).unwrap();
+    let _sixth = house.enter(guest, at(12)).unwrap();
+    assert_eq!(left(&seats), [0]);
+    let _seventh = house.enter(guest, at(13)).unwrap();
+    assert_eq!(left(&seats), [0, 2]);
+}
+
+#[test]
+fn a_seat_that_was_given_away_is_counted_as_nobodys() {
+    let house = house(10, 32);
+    let guest = peer_with(1);
+    let mut first = house.enter(guest, at(0)).unwrap();
+    first.wait(at(0), false);
+    let _second = house.enter(guest, at(1)).unwrap();
+    assert!(has_left(&first));
+    first.reseat(peer(), at(2)).unwrap();
+    assert_eq!(house.open(), 2);
+    drop(first);
+    assert_eq!(house.open(), 1);
+}
+
+#[test]
+fn the_longest_idle_are_found_among_few_and_among_many() {
+    for count in [1, 31, 32, 33, 80] {
+        let house = house(1000, 32);
+        let guest = peer_with(count);
+        let mut seats = idle(&house, guest, count as u64);
+        for gone in 1..=count {
+            seats.push(house.enter(guest, at(1000)).unwrap());
+            assert_eq!(left(&seats), (0..gone).collect::<Vec<_>>(), "{count}");
+        }
+        assert_eq!(house.enter(guest, at(1000)).unwrap_err(), NoSeat::Peer(count));
+    }
+}
+
+#[test]
+fn who_is_told_that_there_is_no_seat_has_given_its_own_back() {
+    let house = house(10, 32);
+    let guest = peer();
+    let mut seats = busy(&house, guest, 9);
+    assert!(seats[0].stand(guest) && seats[0].is_standing());
+    assert!(seats[0].stand(guest), "it stands already");
+    assert!(seats[1..8].iter_mut().all(|seat| seat.stand(guest)));
+    assert!(!seats[8].stand(guest) && !seats[8].is_standing());
+    assert_eq!(house.open(), 9);
+    // A seat is free again for each.
+    let _others = busy(&house, peer(), 9);
+    assert_eq!(house.enter(peer(), at(0)).unwrap_err(), NoSeat::House(10));
 }
 
 /// What can happen to a connection.

@@ -143,14 +143,27 @@ fn what_only_looks_like_version_2_is_refused() {
         (0x21, 0xff, INET),
         (0x21, 0x11, &INET[..11]),
         (0x21, 0x12, &INET[..11]),
+        (0x21, 0x11, b""),
         (0x21, 0x21, INET),
+        (0x21, 0x21, b""),
+        (0x21, 0x21, &[0; 35]),
+        (0x21, 0x22, INET),
+        (0x21, 0x22, &[0; 35]),
         (0x21, 0x31, INET),
+        (0x21, 0x32, &[0; 215]),
         (0x21, 0x11, &[0; LONGEST - V2_FIXED + 1]),
     ] {
         assert!(read(&v2(command, kind, block)).is_err(), "{command:x} {kind:x} {block:?}");
     }
     // Found before the whole of it has come.
     assert!(read(&v2(0x21, 0x11, &[0; LONGEST])[..V2_FIXED]).is_err());
+}
+
+#[test]
+fn the_longest_header_of_version_2_is_read() {
+    let longest = v2(0x21, 0x00, &[0; LONGEST - V2_FIXED]);
+    assert_eq!((longest.len(), client(&longest)), (LONGEST, None));
+    assert!(read(&v2(0x21, 0x00, &[0; LONGEST - V2_FIXED + 1])).is_err());
 }
 
 #[test]
@@ -182,6 +195,11 @@ fn a_checksum_has_to_be_right() {
         v2(0x21, 0x11, &[INET, &[0x04, 0, 1, 9], &[TYPE_CRC32C, 0, length], crc].concat())
     };
     let right = crc32c_without(&with(&[0; 4]), 0..0).to_be_bytes();
+    let followed = |crc: &[u8]| {
+        v2(0x21, 0x11, &[INET, &[TYPE_CRC32C, 0, 4], crc, &[0x04, 0, 2, 8, 9]].concat())
+    };
+    let crc = crc32c_without(&followed(&[0; 4]), 0..0).to_be_bytes();
+    assert!(client(&followed(&crc)).is_some());
     assert!(client(&with(&right)).is_some());
     for wrong in [&[0; 4][..], &right[..3], &[&right[..], &[0]].concat(), &[]] {
         assert!(read(&with(wrong)).is_err(), "{wrong:?}");
