@@ -39,7 +39,7 @@ impl Senders {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::Place;
+    use crate::location::Place;
 
     /// These, each on a line of its own from 1 on.
     fn senders(prefixes: &[&str]) -> Senders {

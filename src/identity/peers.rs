@@ -479,6 +479,17 @@ mod tests {
         found.peer().map(|peer| peer.policy.name.to_string())
     }
 
+    /// The word of the refusal that comes of it.
+    fn word(error: &IdentityError) -> &'static str {
+        match error {
+            IdentityError::Unknown => "unknown-peer",
+            IdentityError::CertificateRequired { .. } => "certificate-required",
+            IdentityError::CertificateMismatch { .. } => "certificate-mismatch",
+            IdentityError::Disabled { .. } => "peer-disabled",
+            IdentityError::Expired { .. } => "peer-expired",
+        }
+    }
+
     #[test]
     fn the_longest_prefix_names_the_peer() {
         let peers = peers(&[
@@ -571,7 +582,7 @@ mod tests {
             uris: vec![uri.to_owned()],
             dns_names: vec![dns.to_owned()],
             common_name: common.map(str::to_owned),
-            ..crate::certificate::tests::some()
+            ..crate::x509::tests::some()
         }
     }
 
@@ -666,7 +677,7 @@ mod tests {
             let peers = Peers::new(vec![policy], &[], |_| ());
             let outcome = |caller: &Caller<'_>| match peers.find(caller) {
                 Found::Peer(found) => Ok(found.by),
-                found => Err(found.identify(Timestamp::UNIX_EPOCH).unwrap_err().word()),
+                found => Err(word(&found.identify(Timestamp::UNIX_EPOCH).unwrap_err())),
             };
             assert_eq!(outcome(&caller("10.0.0.7".parse().unwrap())), by_address, "{require:?}");
             assert_eq!(outcome(&showing("10.9.0.7", &lyon, Ok(()))), by_certificate, "{require:?}");
@@ -696,7 +707,7 @@ mod tests {
             let found = peers.find(&showing("10.0.0.7", &certificate, standing));
             let refusal = found.identify(Timestamp::UNIX_EPOCH).unwrap_err();
             let place = no_rule(blamed, Require::Both).place;
-            assert_eq!(refusal, Refusal::CertificateMismatch { fault, place }, "{who}");
+            assert_eq!(refusal, IdentityError::CertificateMismatch { fault, place }, "{who}");
         }
     }
 
@@ -709,7 +720,7 @@ mod tests {
         let identified = |address: &str| {
             let found = peers.find(&caller(address.parse().unwrap()));
             let peer = found.identify(Timestamp::UNIX_EPOCH);
-            peer.map(|peer| peer.policy.name.to_string()).map_err(|refused| refused.word())
+            peer.map(|peer| peer.policy.name.to_string()).map_err(|refused| word(&refused))
         };
         assert_eq!(identified("10.0.0.1"), Ok("a".to_owned()));
         assert_eq!(identified("10.0.0.2"), Err("peer-disabled"));
