@@ -103,8 +103,11 @@ fn container_time(asked: &Asked) -> String {
     time(asked, "%FT%T.123456789Z")
 }
 
+/// What a file's bytes are once it is packed.
+type Packing = fn(&[u8]) -> Vec<u8>;
+
 /// What packs a file, and the end of its name.
-pub(super) const PACKINGS: [(&str, fn(&[u8]) -> Vec<u8>); 6] = [
+pub(super) const PACKINGS: [(&str, Packing); 6] = [
     ("", <[u8]>::to_vec),
     (".gz", gzip),
     (".many.gz", |text| members(text, gzip)),
