@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub use escape_json::Escape;
 pub use facts::{Asked, Checked, Facts, TlsLine};
 pub(crate) use kind::{
-    Kind, MOST_DIGITS, address_length, ipv4_length, is_host_name, is_no_name, quote,
+    Each, Kind, MOST_DIGITS, address_length, ipv4_length, is_host_name, is_no_name, quote,
 };
 pub use line::Writer;
 pub use mask::{SearchTerms, TermKey};

@@ -20,6 +20,7 @@ use super::timeline::{PeerLine, Timeline};
 use super::words::plural;
 use crate::access_log::format::{Escape, plain_field};
 use crate::config::Config;
+use crate::net::client_address::ClientAddress;
 use crate::policy::{Policy, Rate};
 
 /// What a report is made of.
@@ -140,12 +141,13 @@ impl Material<'_> {
         }
     }
 
-    /// The time before, if the log has nearly all of it.
+    /// The time before, if the log has nearly all of it, and something of either.
     fn before(&self) -> Option<Before> {
         let (begin, end) = self.selection.before.zip(self.selection.since)?;
         let Counts { requests, refused, failed, .. } = self.tally.before;
         let is_whole = self.tally.earliest <= begin + (end - begin) / 20;
-        is_whole.then(|| Before {
+        let is_something = requests + self.tally.counts().requests > 0;
+        (is_whole && is_something).then(|| Before {
             begin: self.moment(begin),
             end: self.moment(end),
             requests,
@@ -231,6 +233,7 @@ impl Material<'_> {
         Some(Peer {
             is_address: tally.is_address,
             description: self.description(&name, tally.is_address),
+            of_this_host: self.of_this_host(&name).filter(|_| tally.is_address),
             first: self.at(span.first),
             last: self.at(span.last),
             requests,
@@ -261,7 +264,11 @@ impl Material<'_> {
     /// What the policy of a peer says of it, or what is known of an address.
     fn description(&self, name: &str, is_address: bool) -> Option<String> {
         if is_address {
-            return self.of_this_host(name).map(str::to_owned);
+            let own = self.of_this_host(name).map(str::to_owned);
+            return own.or_else(|| {
+                let holder = self.holder(ClientAddress::new(name.parse().ok()?))?;
+                Some(format!("of the peer {holder}"))
+            });
         }
         let description = &self.policy(name)?.description;
         (!description.is_empty()).then(|| description.clone())
@@ -350,8 +357,12 @@ impl Material<'_> {
         silent
     }
 
-    /// Peers of the configuration that did not ask at all.
+    /// Peers of the configuration that did not ask at all. XiVO's own log names none of them.
     fn never_heard(&self) -> Vec<Silent> {
+        let mut heard = self.tally.peers.iter().map(|(_, peer)| peer.is_address).peekable();
+        if heard.peek().is_some() && heard.all(|is_address| is_address) {
+            return Vec::new();
+        }
         let is_heard =
             |name: &str| self.tally.peers.iter().any(|(known, _)| known == name.as_bytes());
         let policies = self.config.iter().flat_map(|config| &config.policies);

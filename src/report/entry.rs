@@ -193,7 +193,7 @@ impl Reader {
 
     #[inline]
     fn entry<'l>(&self, values: &Values<'l>, time: LineTime, status: u16) -> Entry<'l> {
-        let address = values.of(Slot::RemoteAddr);
+        let address = unmapped(values.of(Slot::RemoteAddr));
         let (request, target) = target(values);
         let query = match values.of(Slot::Args) {
             b"" | b"-" => memchr(b'?', target).map_or(&b""[..], |at| &target[at + 1..]),
@@ -253,6 +253,21 @@ impl Reader {
             reason,
             limit,
         }
+    }
+}
+
+/// An address of IPv4 that is written as one of IPv6, as a listener on `[::]` sees it, without what is before it: it
+/// is the same host.
+#[inline]
+fn unmapped(address: &[u8]) -> &[u8] {
+    const MAPPED: &[u8] = b"::ffff:";
+    match address {
+        [b':', ..] if address.len() > MAPPED.len() => {
+            let (before, rest) = address.split_at(MAPPED.len());
+            let is_mapped = before.eq_ignore_ascii_case(MAPPED) && rest.contains(&b'.');
+            if is_mapped { rest } else { address }
+        }
+        _ => address,
     }
 }
 
@@ -337,6 +352,7 @@ fn infer(status: u16, who: Who<'_>, target: &[u8], action: Action) -> &'static s
         502 => "502",
         503 => "503",
         501..=599 => "5xx",
+        600.. => "no-status",
         _ => "4xx",
     }
 }

@@ -18,9 +18,10 @@ pub(super) fn of(report: &Report) -> Vec<Finding> {
         found.extend(limited(report));
         found.extend(unknown(report));
         found.extend(let_in(report));
-        found.extend(silent(report));
-        found.extend(harvests(report));
     }
+    // Where nobody asked, everybody is silent.
+    found.extend(silent(report));
+    found.extend(harvests(report));
     found.extend(unreadable(report));
     found
 }
@@ -294,7 +295,7 @@ fn silent(report: &Report) -> Vec<Finding> {
                 "Is it up, and does it still have this address?",
             ),
             _ => (
-                format!("{peer} has a policy and did not ask at all."),
+                format!("{peer} has a policy and did not ask once in this time."),
                 "Does the directory of that XiVO have this gateway's address?",
             ),
         };
@@ -316,9 +317,20 @@ fn harvests(report: &Report) -> Vec<Finding> {
                 plural(limited, "time", "times")
             ),
         };
-        let advice = "Ask its administrator who reads the phonebook out; leave its rate as it is.";
-        Finding { advice: Some(advice.to_owned()), ..finding(FindingKind::Harvest, text) }
+        let advice = match own(report, &harvest.peer) {
+            Some(what) => format!(
+                "That is {what}. Look there for who asked; no policy of a peer has to do with it."
+            ),
+            None => "Ask its administrator who reads the phonebook out; leave its rate as it is."
+                .to_owned(),
+        };
+        Finding { advice: Some(advice), ..finding(FindingKind::Harvest, text) }
     })
+}
+
+/// What the caller is, if it is this host itself.
+fn own(report: &Report, name: &str) -> Option<&'static str> {
+    report.peers.iter().find(|peer| peer.name == name)?.of_this_host
 }
 
 /// What somebody did who seems to read the phonebook out.
@@ -385,6 +397,11 @@ mod tests {
             assert!(kinds.contains(&kind), "{kind:?}");
         }
         assert!(of(&empty()).is_empty());
+        // Where nobody asked, whoever has a policy is silent all the same.
+        let mut nobody = empty();
+        nobody.silent = report().silent;
+        assert!(of(&nobody).iter().all(|it| it.kind == FindingKind::Silent));
+        assert_eq!(of(&nobody).len(), nobody.silent.len());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Files as blocks of whole lines: plain, gzip and zstd, found out by their first bytes.
 
+mod block;
+
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fs::File;
 use std::io;
@@ -8,6 +10,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use block::Block;
 
 use super::formats::Formats;
 use super::read::unpack::{Trouble, unpack};
@@ -136,13 +140,14 @@ pub fn total(sources: &[Source]) -> Option<u64> {
     sources.iter().map(size).sum()
 }
 
-/// A log and what logrotate has made of it: `PATH`, `PATH.1`, `PATH.2.gz`, `PATH-20261123` and so on.
+/// A log and what logrotate has made of it: `PATH`, `PATH.1`, `PATH.2.gz`, `PATH-20261123` and so on; with its
+/// `extension`, of `access.log` also `access.1.log`, `access-20261123.log.gz`.
 pub fn rotated(path: &Path) -> Vec<Source> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let Some(name) = path.file_name().map(|name| name.to_string_lossy()) else { return Vec::new() };
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     let mut found = Vec::new();
     for (other, path) in entries(directory.unwrap_or_else(|| Path::new("."))) {
-        if name.as_deref().and_then(|name| other.strip_prefix(name)).is_some_and(is_of_rotation) {
+        if is_rotated(&name, &other) {
             found.push(Source::File(path));
         }
     }
@@ -188,11 +193,32 @@ fn entries(directory: &Path) -> impl Iterator<Item = (String, PathBuf)> {
     entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
 }
 
+/// Whether a file is this log, or what logrotate has made of it.
+fn is_rotated(log: &str, other: &str) -> bool {
+    if other.strip_prefix(log).is_some_and(is_of_rotation) {
+        return true;
+    }
+    let Some((before, extension)) = log.rsplit_once('.') else { return false };
+    let Some(end) = other.strip_prefix(before).filter(|_| !before.is_empty()) else { return false };
+    let end = without_packed_name(end).strip_suffix(extension);
+    end.and_then(|end| end.strip_suffix('.')).is_some_and(is_stamp)
+}
+
 /// Whether logrotate puts this behind a log's name; nothing is the log itself.
 fn is_of_rotation(end: &str) -> bool {
-    let end = PACKED_NAMES.iter().find_map(|packed| end.strip_suffix(packed)).unwrap_or(end);
-    let number = end.strip_prefix(['.', '-']).unwrap_or(end);
-    number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+    let end = without_packed_name(end);
+    end.is_empty() || is_stamp(end)
+}
+
+fn without_packed_name(name: &str) -> &str {
+    PACKED_NAMES.iter().find_map(|packed| name.strip_suffix(packed)).unwrap_or(name)
+}
+
+/// `.1`, `-20261123`, and what else of a date its `dateformat` makes: digits, and what stands between them.
+fn is_stamp(text: &str) -> bool {
+    let Some(stamp) = text.strip_prefix(['.', '-', '_']) else { return false };
+    let is_of_date = |byte: u8| byte.is_ascii_digit() || b"-_.:T".contains(&byte);
+    stamp.starts_with(|c: char| c.is_ascii_digit()) && stamp.bytes().all(is_of_date)
 }
 
 /// Where the parts of a line begin that are at the end of `block`, if there are any: whole lines of a file that is
@@ -251,7 +277,7 @@ impl Feed {
     ///
     /// # Errors
     /// What cannot be read or unpacked, as a sentence; the next call goes on with the next source.
-    pub fn next(&mut self, block: &mut Vec<u8>) -> Option<Result<Place, (usize, String)>> {
+    pub fn next(&mut self, block: &mut Block) -> Option<Result<Place, (usize, String)>> {
         loop {
             if self.current.is_none() {
                 let next = self.waiting.pop_front()?;
@@ -335,7 +361,7 @@ pub fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
 /// A source as it was before it was packed, and the piece of it that was read and not yet handed out.
 struct Unpacked {
     reader: Box<dyn Read + Send>,
-    held: Vec<u8>,
+    held: Block,
     /// Whether nothing but NULs has come.
     is_at_start: bool,
 }
@@ -344,14 +370,14 @@ impl Unpacked {
     fn open(source: &Source, read: &Arc<AtomicU64>) -> io::Result<Self> {
         let counted = Counted { reader: source.open()?, read: Arc::clone(read) };
         let reader = unpack(Box::new(counted), source.is_named_packed())?;
-        Ok(Self { reader, held: Vec::new(), is_at_start: true })
+        Ok(Self { reader, held: Block::default(), is_at_start: true })
     }
 
     /// Reads until as much is held; `false` at the end. What was truncated while it was written to begins with a
     /// hole, which reads as NULs, gigabytes perhaps: they are left out.
     fn fill(&mut self, much: usize) -> io::Result<bool> {
         loop {
-            let filled = self.read_up_to(much);
+            let filled = self.held.fill(much, &mut self.reader);
             if !self.is_at_start || self.held.is_empty() {
                 return filled;
             }
@@ -365,35 +391,16 @@ impl Unpacked {
                 continue;
             }
             self.is_at_start = false;
-            self.held.drain(..nuls);
+            self.held.drop_first(nuls);
             if nuls == 0 || !matches!(filled, Ok(true)) {
                 return filled;
             }
         }
     }
 
-    fn read_up_to(&mut self, much: usize) -> io::Result<bool> {
-        let mut held = self.held.len();
-        // Room is given once: making it zero for each read would cost as much as the reading.
-        self.held.resize(much.max(held), 0);
-        let outcome = loop {
-            if held >= much {
-                break Ok(true);
-            }
-            match self.reader.read(&mut self.held[held..]) {
-                Ok(0) => break Ok(false),
-                Ok(count) => held += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Err(error),
-            }
-        };
-        self.held.truncate(held);
-        outcome
-    }
-
     /// Moves whole lines to `block`, at the end all that is left; but not the parts of a line of which others come,
     /// and no torn line.
-    fn take_lines(&mut self, block: &mut Vec<u8>, fullness: Fullness) {
+    fn take_lines(&mut self, block: &mut Block, fullness: Fullness) {
         block.clear();
         let last = memchr::memrchr(b'\n', &self.held).map(|end| end + 1);
         let end = match (fullness, last) {
@@ -407,7 +414,7 @@ impl Unpacked {
             _ => self.held.len(),
         };
         // The caller's memory takes the rest, which is short, and is swapped with ours.
-        block.extend_from_slice(&self.held[end..]);
+        block.extend(&self.held[end..]);
         self.held.truncate(end);
         std::mem::swap(block, &mut self.held);
     }

@@ -143,6 +143,11 @@ const SENTENCES: &[(&str, &str)] = &[
     ("502", FAILED),
     ("503", FAILED),
     ("5xx", FAILED),
+    (
+        "no-status",
+        "HTTP has no status of 600 or more: what has answered so stands before XiVO's own nginx, or was written into \
+             its configuration. It counts as a failure.",
+    ),
 ];
 
 #[cfg(test)]

@@ -8,10 +8,9 @@
 
 use memchr::{memchr, memmem, memrchr};
 
-use crate::access_log::format;
 use crate::access_log::format::{
-    Begin, End, Escape, Format, FormatError, Kind, Mark, Piece, Reading, Unsure, address_length,
-    ipv4_length, is_no_name,
+    self, Begin, Each, End, Escape, Format, FormatError, Kind, Mark, Piece, Reading, Unsure,
+    address_length, ipv4_length, is_no_name,
 };
 
 /// A format, made ready for reading.
@@ -60,6 +59,8 @@ struct Part {
     slot: Slot,
     kind: Kind,
     then: Box<[u8]>,
+    /// Which bytes its values can hold.
+    holds: Box<[bool; 256]>,
 }
 
 /// How a value is read: [`End`], with those apart that most lines have.
@@ -224,7 +225,7 @@ impl Pattern {
         let pattern = Self {
             begins_with_text: prefix.is_empty() && begins_with_text(pieces),
             prefix,
-            steps: steps.iter().map(|step| Step::of(step, &slots)).collect(),
+            steps: steps.iter().map(|step| Step::of(step, &slots, escape)).collect(),
             escape,
             present,
             addresses: Addresses::Any,
@@ -348,15 +349,23 @@ impl Pattern {
     }
 
     fn run(&self, part: &Part, rest: &[u8]) -> Option<usize> {
-        let can_hold = |&&byte: &&u8| part.kind.can_hold(byte, self.escape);
-        let mut length = rest.iter().take_while(can_hold).count();
+        let mut length = rest.iter().take_while(|&&byte| part.holds[usize::from(byte)]).count();
         if length == 0 && rest.starts_with(b"-") && !part.then.starts_with(b"-") {
             length = 1;
         }
-        self.is(part, &rest[..length]).then_some(length)
+        (part.is_known_by_its_bytes() || self.is(part, &rest[..length])).then_some(length)
     }
 
+    #[inline]
     fn is(&self, part: &Part, value: &[u8]) -> bool {
+        if part.is_known_by_its_bytes() {
+            return value.iter().all(|&byte| part.holds[usize::from(byte)]);
+        }
+        if let Kind::Tries(each) = part.kind
+            && is_one_try(each, value)
+        {
+            return true;
+        }
         part.kind.is(value, self.escape)
             && (part.kind != Kind::Address || self.addresses.take(value))
     }
@@ -381,7 +390,7 @@ impl Pattern {
         for Behind { part, begin, before } in &span.behind {
             let begin = match *begin {
                 Begin::Width(width) => end.checked_sub(width),
-                Begin::Behind(mark) => memrchr(mark.byte, &content[..end])
+                Begin::Behind(mark) => last(mark.byte, &content[..end])
                     .and_then(|at| at.checked_sub(mark.at))
                     .map(|at| at + before.len()),
             };
@@ -405,11 +414,12 @@ impl Pattern {
 }
 
 impl Step {
-    fn of(step: &format::Step, slots: &[Slot]) -> Self {
+    fn of(step: &format::Step, slots: &[Slot], escape: Escape) -> Self {
         let part = |value: &format::Value| Part {
             slot: slots[value.number],
             kind: value.kind,
             then: value.then.clone(),
+            holds: holds(value.kind, escape),
         };
         match step {
             format::Step::One { value, end } => {
@@ -438,6 +448,38 @@ impl Step {
     }
 }
 
+/// Which bytes values of this kind can hold.
+fn holds(kind: Kind, escape: Escape) -> Box<[bool; 256]> {
+    let mut holds = Box::new([false; 256]);
+    (0..=u8::MAX)
+        .zip(&mut *holds)
+        .for_each(|(byte, is_held)| *is_held = kind.can_hold(byte, escape));
+    holds
+}
+
+/// Whether this is what one try took, if that is a few seconds or nothing, as most are.
+#[inline]
+fn is_one_try(each: Each, value: &[u8]) -> bool {
+    match value {
+        b"-" => true,
+        [a, b'.', b, c, d] if each == Each::Decimal => {
+            [a, b, c, d].iter().all(|byte| byte.is_ascii_digit())
+        }
+        _ => false,
+    }
+}
+
+/// Where the last one of this byte is. Most values are short.
+#[inline]
+fn last(byte: u8, text: &[u8]) -> Option<usize> {
+    let near = text.len().saturating_sub(NEAR);
+    let found = text[near..].iter().rposition(|&other| other == byte);
+    found.map(|at| near + at).or_else(|| memrchr(byte, &text[..near]))
+}
+
+/// So many bytes are looked at one by one.
+const NEAR: usize = 12;
+
 impl How {
     fn of(part: &Part, end: End) -> Self {
         match (end, part.kind) {
@@ -455,6 +497,12 @@ impl How {
 }
 
 impl Part {
+    /// Whether whatever has none but its bytes is a value of its kind.
+    #[inline]
+    fn is_known_by_its_bytes(&self) -> bool {
+        matches!(self.kind, Kind::Word | Kind::Method)
+    }
+
     /// Whether the clock will look at it.
     fn is_clocked(&self) -> bool {
         self.slot == Slot::TimeLocal

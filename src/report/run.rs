@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::entry::Unreadable;
 use super::formats::Formats;
-use super::input::{Feed, Place, Planned, lines};
+use super::input::{Block, Feed, Place, Planned, lines};
 use super::read::findings;
 use super::read::line::{Line, LineReader};
-use super::select::Selection;
+use super::select::{Choice, Selection};
 use super::stretch::Stretch;
 use super::summary::{Input, LogFile, Sample};
 use super::tally::{Tally, ThingHasher};
@@ -96,7 +96,7 @@ impl<'s> Worker<'s> {
     }
 
     fn run(&mut self, feed: &Mutex<Feed>, ledger: &Mutex<Ledger>, taken: &Condvar) {
-        let mut block = Vec::new();
+        let mut block = Block::default();
         loop {
             let next = locked(feed).next(&mut block);
             match next {
@@ -137,8 +137,11 @@ impl<'s> Worker<'s> {
                     }
                     fitting += 1;
                     if self.selection.takes_time(&entry) {
-                        let is_chosen = takes_all || self.selection.takes(&entry);
-                        told.tally.count(&entry, &mut told.stretch, is_chosen);
+                        let choice = match takes_all {
+                            true => Choice::Asked,
+                            false => self.selection.choice(&entry),
+                        };
+                        told.tally.count(&entry, &mut told.stretch, choice);
                     } else {
                         let is_before = self.selection.takes_time_before(&entry);
                         told.tally.pass_over(&entry, is_before && self.selection.takes(&entry));

@@ -20,6 +20,17 @@ pub struct Selection {
     pub reasons: Vec<String>,
 }
 
+/// What a line of the time that is asked for is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// It is asked for.
+    Asked,
+    /// It is left out for its status or its reason.
+    LeftOut,
+    /// It is of somebody else.
+    Elsewhere,
+}
+
 impl Selection {
     /// Whether `entry` is of the time that is asked for.
     #[inline]
@@ -50,6 +61,15 @@ impl Selection {
         self.statuses.as_ref().is_none_or(|statuses| statuses.has(entry.status))
             && (self.peers.is_empty() || self.takes_peer(entry))
             && (self.reasons.is_empty() || self.takes_reason(entry))
+    }
+
+    /// What `entry` is, if it is of the time that is asked for.
+    pub fn choice(&self, entry: &Entry<'_>) -> Choice {
+        match (self.peers.is_empty() || self.takes_peer(entry), self.takes(entry)) {
+            (_, true) => Choice::Asked,
+            (true, false) => Choice::LeftOut,
+            (false, false) => Choice::Elsewhere,
+        }
     }
 
     fn takes_peer(&self, entry: &Entry<'_>) -> bool {

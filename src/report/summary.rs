@@ -69,6 +69,9 @@ impl Report {
 
     /// What is said where that is so.
     pub fn nothing(&self) -> &'static str {
+        if self.totals.requests == 0 {
+            return "Nothing, as far as no request tells.";
+        }
         match self.totals.refused + self.totals.failed + self.totals.not_in_time.total {
             0 => "Nothing: whoever asked was answered, and in time.",
             _ => "Nothing stands out. What was refused or failed, and why, is below.",
@@ -320,6 +323,9 @@ pub struct Peer {
     pub is_address: bool,
     /// What its policy says of it, or what is known of the address.
     pub description: Option<String>,
+    /// What the address is, where it is this host's own; its description then.
+    #[serde(skip)]
+    pub of_this_host: Option<&'static str>,
     /// When it first asked.
     pub first: Moment,
     /// And last.

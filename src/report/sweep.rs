@@ -67,33 +67,46 @@ pub(super) struct Sweep {
     pub(super) terms: u64,
 }
 
+/// A sweep that may go on.
+#[derive(Clone, Copy, Debug)]
+struct Thread {
+    sweep: Sweep,
+    /// When its last term was asked for last: that one term comes again is no step of it.
+    seen: i64,
+}
+
 /// Follows one caller's terms.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sweeps {
-    threads: Vec<Sweep>,
+    threads: Vec<Thread>,
     found: Vec<Sweep>,
 }
 
 impl Sweeps {
     /// A term was asked for.
     pub(super) fn ask(&mut self, second: i64, term: Short) {
-        if let Some(thread) = self.threads.iter_mut().find(|thread| thread.last == term) {
-            thread.end = second;
+        let goes_on = |thread: &&mut Thread| second - thread.sweep.end <= PAUSE;
+        let mut going_on = self.threads.iter_mut().filter(goes_on);
+        if let Some(thread) = going_on.find(|thread| thread.sweep.last == term) {
+            thread.seen = second;
             return;
         }
-        if let Some(thread) = self.threads.iter_mut().find(|thread| term.follows(thread.last)) {
-            thread.last = term;
-            thread.end = second;
-            thread.terms += 1;
+        let mut going_on = self.threads.iter_mut().filter(goes_on);
+        if let Some(thread) = going_on.find(|thread| term.follows(thread.sweep.last)) {
+            thread.seen = second;
+            thread.sweep.last = term;
+            thread.sweep.end = second;
+            thread.sweep.terms += 1;
             return;
         }
-        let begun = Sweep { first: term, last: term, begin: second, end: second, terms: 1 };
+        let sweep = Sweep { first: term, last: term, begin: second, end: second, terms: 1 };
+        let begun = Thread { sweep, seen: second };
         if self.threads.len() < THREADS {
             return self.threads.push(begun);
         }
-        if let Some(oldest) = self.threads.iter_mut().min_by_key(|thread| thread.end) {
+        if let Some(oldest) = self.threads.iter_mut().min_by_key(|thread| thread.seen) {
             let ended = std::mem::replace(oldest, begun);
-            self.end(ended);
+            self.end(ended.sweep);
         }
     }
 
@@ -109,14 +122,17 @@ impl Sweeps {
 
     /// The sweeps, those that may still go on included.
     pub(super) fn found(&self) -> Vec<Sweep> {
-        let going_on = self.threads.iter().filter(|thread| thread.terms >= LEAST);
-        let mut all: Vec<Sweep> = self.found.iter().chain(going_on).copied().collect();
+        let going_on = self.threads.iter().map(|thread| thread.sweep);
+        let going_on = going_on.filter(|sweep| sweep.terms >= LEAST);
+        let mut all: Vec<Sweep> = self.found.iter().copied().chain(going_on).collect();
         all.sort_by_key(|sweep| (std::cmp::Reverse(sweep.terms), sweep.begin));
         all.truncate(KEPT);
         all
     }
 }
 
+/// Seconds between two terms of a sweep, at the most: who is slower needs weeks for two letters.
+const PAUSE: i64 = 6 * 3600;
 /// So many threads are followed for a caller.
 const THREADS: usize = 32;
 /// From so many terms on it is no chance.
@@ -161,6 +177,22 @@ mod tests {
             (sweep.terms, sweep.first.text().as_str(), sweep.last.text().as_str()),
             (676, "aa", "zz")
         );
+    }
+
+    #[test]
+    fn a_sweep_ends_with_its_last_step_though_that_term_comes_again() {
+        let mut sweeps = Sweeps::default();
+        let mut ask =
+            |second: i64, term: &str| sweeps.ask(second, Short::of(term.as_bytes()).unwrap());
+        let terms: Vec<String> = ('a'..='z').map(|letter| format!("k{letter}")).collect();
+        (0..).zip(&terms).for_each(|(second, term)| ask(second, term));
+        ask(3000, "kz");
+        ask(90_000, "kz");
+        // The next day anew; and what would be a step is none after a night.
+        ask(90_001, "l0");
+        (100_000..).zip(&terms).for_each(|(second, term)| ask(second, term));
+        let ends: Vec<_> = sweeps.found().iter().map(|it| (it.begin, it.end, it.terms)).collect();
+        assert_eq!(ends, [(0, 25, 26), (100_000, 100_025, 26)]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::entry::{Action, Entry, Reason, Who, is_phonebook, is_private};
 use super::patience::Patience;
+use super::select::Choice;
 use super::sketch::{Distinct, Frequent, Times};
 use super::stretch::{Asked, Stretch};
 pub(super) use parts::{Counts, Hours, LONGEST, Named, OTHERS, Span};
@@ -161,7 +162,7 @@ pub struct Tally {
     pub(super) strangers: Frequent<StrangerTally>,
     pub(super) stranger_count: u64,
     pub(super) stranger_addresses: Distinct,
-    /// Requests of these that are not asked for.
+    /// Requests of these that are left out for their status or reason.
     pub(super) strangers_hidden: u64,
     /// Of what XiVO was asked for, by others than peers.
     other_times: Times,
@@ -217,13 +218,13 @@ impl Tally {
         }
     }
 
-    /// Counts a line. What depends on the order goes into `stretch`. Of one that is not asked for (`is_chosen`) it is
-    /// only taken what advice needs to be right.
+    /// Counts a line. What depends on the order goes into `stretch`. Of one that is not asked for it is only taken what
+    /// advice needs to be right.
     #[inline]
-    pub fn count(&mut self, entry: &Entry<'_>, stretch: &mut Stretch, is_chosen: bool) {
+    pub fn count(&mut self, entry: &Entry<'_>, stretch: &mut Stretch, choice: Choice) {
         let patience = Patience::of(entry);
-        if !is_chosen {
-            return self.hear(entry, patience, stretch);
+        if choice != Choice::Asked {
+            return self.hear(entry, patience, stretch, choice);
         }
         self.span.get_or_insert_with(|| Span::at(entry.time)).extend(entry.time);
         if let Some(count) = self.statuses.get_mut(usize::from(entry.status)) {
@@ -265,7 +266,13 @@ impl Tally {
 
     /// Takes of a line that is not asked for what advice needs.
     #[cold]
-    fn hear(&mut self, entry: &Entry<'_>, patience: Patience, stretch: &mut Stretch) {
+    fn hear(
+        &mut self,
+        entry: &Entry<'_>,
+        patience: Patience,
+        stretch: &mut Stretch,
+        choice: Choice,
+    ) {
         self.filtered += 1;
         self.last_heard = self.last_heard.max(entry.time.unix);
         match entry.who {
@@ -273,7 +280,7 @@ impl Tally {
                 let asked = Asked { patience, is_chosen: false };
                 self.hear_peer(name, entry, asked, stretch);
             }
-            Who::Stranger(_) => self.strangers_hidden += 1,
+            Who::Stranger(_) => self.strangers_hidden += u64::from(choice == Choice::LeftOut),
             Who::Other => {}
         }
     }

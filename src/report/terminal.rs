@@ -34,8 +34,10 @@ pub fn render(report: &Report, screen: &Screen) -> String {
     if let Some(before) = &report.totals.before {
         canvas.paragraph("", &compared(&report.totals, before));
     }
-    if report.totals.requests > 0 {
+    if report.totals.requests > 0 || !report.needs_nobody() {
         findings::show(report, &mut canvas);
+    }
+    if report.totals.requests > 0 {
         tables::buckets(report, &mut canvas);
         tables::peers(report, &mut canvas);
         tables::hours_of_day(report, &mut canvas);
@@ -65,7 +67,11 @@ fn headline(report: &Report, canvas: &mut Canvas) {
     let on = report.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
     canvas.heading(&format!("Phonebook requests{on}: {files}"));
     let (Some(first), Some(last)) = (totals.first, totals.last) else {
-        return canvas.paragraph("", "There is no request in what was read.");
+        let text = match report.input.filtered {
+            0 => "There is no request in what was read.",
+            _ => "None of the requests that were read is among those asked for.",
+        };
+        return canvas.paragraph("", text);
     };
     let lines = plural(report.input.lines, "line", "lines");
     let mut span = format!("{} ({}), {lines}", period(first, last), zone(first));

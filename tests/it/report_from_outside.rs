@@ -508,6 +508,51 @@ fn a_failing_xivo_shows_as_an_outage_and_a_peer_that_stopped_as_silent() {
 }
 
 #[test]
+fn one_host_is_one_caller_and_this_host_is_no_administrator_s() {
+    let directory = tempfile::tempdir().unwrap();
+    // XiVO's own log; its listener on [::] writes addresses of IPv4 in two ways, the gateway's `source` among them.
+    let mut log = String::new();
+    let letters = || 'a'..='z';
+    let pairs = letters().flat_map(|a| letters().take(4).map(move |b| format!("{a}{b}")));
+    for (at, pair) in (0..).zip(pairs) {
+        let query = format!("act=search&search={pair}");
+        log += &line(at * 3, "::ffff:192.0.2.80", "-", &query, 200);
+        log += &line(
+            at * 3,
+            if at % 2 == 0 { "192.0.2.1" } else { "::ffff:192.0.2.1" },
+            "-",
+            "act=list",
+            200,
+        );
+    }
+    let main = "state_directory = \"state\"\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
+                [upstream]\nurl = \"http://192.0.2.9\"\nsource = \"192.0.2.80\"\n";
+    // A peer that still goes around the gateway is known by its address, and not called silent.
+    log += &line(400, "192.0.2.124", "-", "act=list", 200);
+    let site = Site::new(main, &[("lyon", "hosts = [\"192.0.2.124\"]\n")]);
+    fs::write(directory.path().join("xivo.access.log"), log).unwrap();
+    let main_file = site.main_file();
+    let main_file = main_file.to_str().unwrap();
+    let report = report(directory.path(), &["--config", main_file, "xivo.access.log"]);
+    let peers = report["peers"].as_array().unwrap();
+    let names: Vec<_> = peers.iter().map(|peer| (&peer["name"], &peer["requests"])).collect();
+    assert_eq!(
+        names[..2],
+        [(&json!("192.0.2.1"), &json!(104)), (&json!("192.0.2.80"), &json!(104))]
+    );
+    let description = peers[2]["description"].as_str().unwrap();
+    assert_eq!(description, "of the peer lyon");
+    assert_eq!((&report["totals"]["addresses"], &report["silent"]), (&json!(3), &json!([])));
+    let findings = report["findings"].as_array().unwrap();
+    let of = |kind: &str| findings.iter().filter(|it| it["kind"] == kind).collect::<Vec<_>>();
+    assert_eq!(of("letin").len(), 1, "{findings:?}");
+    let harvest = of("harvest")[0];
+    assert!(harvest["text"].as_str().unwrap().starts_with("192.0.2.80 went through"), "{harvest}");
+    let advice = harvest["advice"].as_str().unwrap();
+    assert!(advice.contains("this gateway") && !advice.contains("administrator"), "{advice}");
+}
+
+#[test]
 fn the_policy_for_an_unknown_caller_passes_check() {
     let directory = tempfile::tempdir().unwrap();
     let log: String =
@@ -521,6 +566,33 @@ fn the_policy_for_an_unknown_caller_passes_check() {
     let check = site.run(&["check", "--config", "gateway.toml"]);
     assert_eq!(check.code, Some(0), "{policy}\n{check:?}");
     assert!(check.stderr.contains("1 peer,"), "{policy}\n{check:?}");
+}
+
+#[test]
+fn a_policy_is_proposed_for_whom_is_asked_though_others_are_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let log: String = (0..40)
+        .map(|at| match at % 4 {
+            0 => line(at, "198.51.100.9", "-", "act=search&search=doe", 403),
+            1 => line(at, "198.51.100.10", "-", "act=search&search=roe", 403),
+            _ => line(at, "192.0.2.1", "lyon", "act=search&search=doe", 200),
+        })
+        .collect();
+    fs::write(directory.path().join("a.log"), log).unwrap();
+    let told = |words: &[&str]| {
+        let report = report(directory.path(), &[words, &["a.log"]].concat());
+        let callers = report["unknown"]["callers"].as_array().unwrap().clone();
+        let proposed = callers.iter().filter(|caller| caller["policy"].is_string()).count();
+        (callers.len(), proposed, report["input"]["notes"].as_array().unwrap().len())
+    };
+    assert_eq!(told(&[]), (2, 2, 0));
+    assert_eq!(told(&["--peer", "198.51.100.9"]), (1, 1, 0));
+    assert_eq!(told(&["--peer", "-"]), (2, 2, 0));
+    // Nobody in no policy is asked for, and nothing is said of them.
+    assert_eq!(told(&["--peer", "lyon"]), (0, 0, 0));
+    // What they asked for otherwise is not known to the figures: nothing is proposed, and why.
+    assert_eq!(told(&["--status", "2xx"]), (0, 0, 1));
+    assert_eq!(told(&["--peer", "198.51.100.9", "--status", "2xx"]), (0, 0, 1));
 }
 
 #[test]

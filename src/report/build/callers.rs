@@ -94,7 +94,7 @@ impl Material<'_> {
     }
 
     /// Whose policy has the address, written or as a prefix.
-    fn holder(&self, address: ClientAddress) -> Option<String> {
+    pub(super) fn holder(&self, address: ClientAddress) -> Option<String> {
         let policies = self.config?.policies.iter();
         let prefixes = policies.flat_map(|policy| {
             policy.hosts.iter().filter_map(move |host| match &host.value {

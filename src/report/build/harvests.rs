@@ -44,19 +44,37 @@ impl Material<'_> {
 /// Sweeps of which each begins while another goes on, or soon after it: they are one.
 fn joined(mut sweeps: Vec<Sweep>) -> Vec<Sweep> {
     sweeps.sort_by_key(|sweep| (sweep.begin, sweep.end, sweep.first));
-    let mut joined: Vec<Sweep> = Vec::new();
+    let mut groups: Vec<(i64, Vec<Sweep>)> = Vec::new();
     for sweep in sweeps {
-        match joined.last_mut() {
-            Some(last) if sweep.begin <= last.end + HOUR => {
-                last.end = last.end.max(sweep.end);
-                last.terms += sweep.terms;
-                last.first = last.first.min(sweep.first);
-                last.last = last.last.max(sweep.last);
+        match groups.last_mut() {
+            Some((end, group)) if sweep.begin <= *end + HOUR => {
+                *end = sweep.end.max(*end);
+                group.push(sweep);
             }
-            _ => joined.push(sweep),
+            _ => groups.push((sweep.end, vec![sweep])),
         }
     }
-    joined
+    groups.into_iter().filter_map(|(_, group)| whole(group)).collect()
+}
+
+/// The one that several are. What was gone through more than once has no more terms for that: of those that overlap
+/// the largest number counts, which is the least that there can have been.
+fn whole(mut group: Vec<Sweep>) -> Option<Sweep> {
+    group.sort_by_key(|sweep| (sweep.first, sweep.last));
+    let mut group = group.into_iter();
+    let mut whole = group.next()?;
+    let (mut terms_before, mut terms) = (0, whole.terms);
+    for sweep in group {
+        if sweep.first > whole.last {
+            (terms_before, terms) = (terms_before + terms, 0);
+        }
+        terms = terms.max(sweep.terms);
+        whole.last = whole.last.max(sweep.last);
+        whole.begin = whole.begin.min(sweep.begin);
+        whole.end = whole.end.max(sweep.end);
+    }
+    whole.terms = terms_before + terms;
+    Some(whole)
 }
 
 /// Hours in which a peer looked for many more people than at the same time of other days: begin, end and terms of
@@ -118,11 +136,32 @@ const MANY_ALONE: u64 = 3000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::sweep::Short;
 
     fn busy(hours: &[(i64, u64)]) -> Vec<(i64, i64, u64)> {
         let by_hour = hours.iter().map(|(hour, count)| (hour * HOUR, *count)).collect::<Vec<_>>();
         let found = busy_hours(by_hour);
         found.into_iter().map(|(begin, end, terms)| (begin / HOUR, end / HOUR, terms)).collect()
+    }
+
+    #[test]
+    fn sweeps_at_one_time_are_one_and_what_is_gone_through_again_has_no_more_terms() {
+        let short = |text: &str| Short::of(text.as_bytes()).unwrap();
+        let sweep = |first, last, begin, end, terms| Sweep {
+            first: short(first),
+            last: short(last),
+            begin,
+            end,
+            terms,
+        };
+        let day = 24 * HOUR;
+        let found = joined(vec![
+            sweep("b0", "b9", 50, 90, 10),
+            sweep("aa", "az", 0, 100, 26),
+            sweep("aa", "ax", 2000, 2100, 24),
+            sweep("aa", "az", day, day + 100, 26),
+        ]);
+        assert_eq!(found, [sweep("aa", "b9", 0, 2100, 36), sweep("aa", "az", day, day + 100, 26)]);
     }
 
     #[test]

@@ -47,6 +47,26 @@ fn who_is_nobody_is_a_stranger_when_refused_and_an_address_when_let_in() {
 }
 
 #[test]
+fn a_host_is_one_however_its_address_is_written() {
+    let mut reader = reader("combined");
+    let line = combined("-", &format!("GET {LOOKUP} HTTP/1.1"), 200);
+    for (written, address) in [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("::FFFF:192.0.2.7", "192.0.2.7"),
+        ("::ffff:c000:207", "::ffff:c000:207"),
+        ("::1", "::1"),
+        ("2001:db8::192.0.2.7", "2001:db8::192.0.2.7"),
+        ("unix:", "unix:"),
+    ] {
+        let line = line.replacen("192.0.2.7", written, 1);
+        let entry = reader.read(line.as_bytes()).unwrap();
+        assert_eq!(entry.address, address.as_bytes(), "{written}");
+        assert_eq!(entry.who, Who::Address(address.as_bytes()), "{written}");
+    }
+}
+
+#[test]
 fn reasons_are_inferred_as_far_as_the_line_tells_them() {
     let mut reader = reader("combined");
     let private = LOOKUP.replace("restricted", "private");
@@ -58,6 +78,9 @@ fn reasons_are_inferred_as_far_as_the_line_tells_them() {
         ("lyon", format!("GET {LOOKUP} HTTP/1.1"), 403, "403"),
         ("lyon", "GET /a?act=delete&id=1 HTTP/1.1".into(), 403, "action-not-granted"),
         ("lyon", "GET /a?act=x HTTP/1.1".into(), 400, "bad-argument"),
+        ("lyon", format!("GET {LOOKUP} HTTP/1.1"), 599, "5xx"),
+        ("lyon", format!("GET {LOOKUP} HTTP/1.1"), 600, "no-status"),
+        ("-", format!("GET {LOOKUP} HTTP/1.1"), 999, "no-status"),
         ("-", r"\x16\x03\x01".into(), 400, "malformed-request"),
         ("lyon", "GET /a HTTP/1.1".into(), 404, "unknown-path"),
         ("lyon", format!("GET {LOOKUP} HTTP/1.1"), 504, "upstream-timeout"),

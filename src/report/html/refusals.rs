@@ -16,7 +16,7 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
     frame::card_table(
         page,
         "Why requests were refused or failed; most frequent first",
-        &["Reason", "Times", "Who was refused", "What to do", "Last"],
+        &["Reason", "Times", "Who asked", "What to do", "Last"],
     );
     let most = report.refusals.iter().map(|refused| refused.count).max().unwrap_or(0);
     for refused in report.refusals.iter().take(ROWS) {
@@ -29,15 +29,21 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
 /// How many callers of a reason are shown.
 const CALLERS: usize = 5;
 
+/// What it was: XiVO's failures have a colour of their own.
+fn kind(refused: &Refused) -> &'static str {
+    let is_failure = !refused.statuses.is_empty() && refused.statuses.iter().all(|it| *it >= 500);
+    if is_failure { "failed" } else { "refused" }
+}
+
 fn row(page: &mut Markup, refused: &Refused, most: u64) {
     frame::head(page, &refused.reason);
     for status in &refused.statuses {
         page.put(" <span class=\"muted\">").whole_number(u64::from(*status)).put("</span>");
     }
     page.put("</th><td role=\"cell\" class=\"n\" data-label=\"Times\"><div>").count(refused.count);
-    chart::bar(page, "refused", words::ratio(refused.count, most));
+    chart::bar(page, kind(refused), words::ratio(refused.count, most));
     frame::end_cell(page);
-    frame::cell(page, "Who was refused");
+    frame::cell(page, "Who asked");
     for caller in refused.callers.iter().take(CALLERS) {
         page.put("<span class=\"who\"><bdi>")
             .text(frame::caller(&caller.value))

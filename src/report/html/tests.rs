@@ -32,7 +32,7 @@ fn hostile_text_stays_text_wherever_it_comes_from() {
 fn nothing_is_said_in_sentences() {
     let page = page(&sample::empty());
     for sentence in [
-        "Nothing: whoever asked was answered, and in time.",
+        "Nothing, as far as no request tells.",
         "No request was read.",
         "No peer asked.",
         "Nothing was refused and nothing failed.",
@@ -68,6 +68,23 @@ fn the_administrator_finds_lines_to_paste() {
     assert!(page.contains("<code>policies/xivo-203.0.113.7.toml</code>"));
     assert!(page.contains("hosts = [&quot;203.0.113.7&quot;]"));
     assert!(page.contains("write <code>restricted</code> for <code>private</code>"));
+}
+
+#[test]
+fn failures_of_xivo_have_not_the_colour_of_refusals() {
+    let report = sample::report();
+    let page = page(&report);
+    let table = page.split_once("id=\"refusals\"").unwrap().1;
+    let mut classes = std::collections::BTreeSet::new();
+    for refused in &report.refusals {
+        let row = table.split_once(&format!("<bdi>{}</bdi>", refused.reason)).unwrap().1;
+        let bar = row.split_once("class=\"bar\"").unwrap().1;
+        let is_failure = refused.statuses.iter().all(|status| *status >= 500);
+        let class = if is_failure { "failed" } else { "refused" };
+        assert!(bar[..80].contains(&format!("class=\"{class}\"")), "{}", refused.reason);
+        classes.insert(class);
+    }
+    assert_eq!(classes.len(), 2);
 }
 
 #[test]

@@ -12,7 +12,8 @@ fn read(paths: &[PathBuf]) -> (Vec<(usize, String)>, Vec<String>) {
     let count = Arc::new(AtomicU64::new(0));
     let planned = plan(&sources, &Formats::predefined(0), &count).files;
     let mut feed = Feed::new(planned, Arc::clone(&count));
-    let (mut block, mut read, mut errors, mut blocks) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut block, mut read, mut errors, mut blocks) =
+        (Block::default(), Vec::new(), Vec::new(), 0);
     while let Some(next) = feed.next(&mut block) {
         match next {
             Ok(place) => {
@@ -104,12 +105,59 @@ fn rotated_files_are_found_and_come_in_the_order_of_their_times() {
     {
         fs::write(path(name), format!("{LINE}\n").replace("2026", &year.to_string())).unwrap();
     }
-    fs::write(path("a.log.bak"), "not one of them").unwrap();
+    for other in
+        ["a.log.bak", "a.log.", "a.log-", "a.log.x1", "a.b.log", "ab.1.log", "a..log", "b.1.log"]
+    {
+        fs::write(path(other), "not one of them").unwrap();
+    }
     let found = rotated(&path("a.log"));
     assert_eq!(found.len(), 4, "{found:?}");
     let planned = plan(&found, &Formats::predefined(0), &Arc::default()).files;
     let names: Vec<&str> = planned.iter().filter_map(|it| it.name.rsplit('/').next()).collect();
     assert_eq!(names, ["a.log-20230101", "a.log.2", "a.log.1", "a.log"]);
+}
+
+#[test]
+fn whatever_logrotate_is_told_to_name_them_rotated_files_are_known() {
+    for (log, rotated) in [
+        ("access.log", &["access.log", "access.log.1", "access.log.10.gz", "access.log.gz"][..]),
+        (
+            "access.log",
+            &["access.log-20261123", "access.log-2026112314.xz", "access.log-1795404830"],
+        ),
+        ("access.log", &["access.log.2026-11-23", "access.log_20261123.zst"]),
+        ("access.log", &["access.log-2026-11-23T14:30:00", "access.log-20261123-1795404830.bz2"]),
+        // With its `extension`.
+        (
+            "access.log",
+            &[
+                "access.1.log",
+                "access.2.log.gz",
+                "access-20261123.log",
+                "access.2026-11-23.log.zst",
+            ],
+        ),
+        ("xivo.access.log", &["xivo.access.1.log", "xivo.access.log.1"]),
+        ("access", &["access.1", "access-20261123.gz"]),
+    ] {
+        for other in rotated {
+            assert!(is_rotated(log, other), "{other} of {log}");
+        }
+    }
+    for (log, other) in [
+        ("access.log", "access.log.old"),
+        ("access.log", "access.log.1.bak"),
+        ("access.log", "access-ssl.log"),
+        ("access.log", "access-.log"),
+        ("access.log", "access1.log"),
+        ("access.log", "access.1.log.txt"),
+        ("access.log", "access.1"),
+        ("xivo.access.log", "xivo.1.log"),
+        (".log", ".1.log"),
+        ("access", "access.log.1"),
+    ] {
+        assert!(!is_rotated(log, other), "{other} of {log}");
+    }
 }
 
 #[test]
@@ -175,7 +223,7 @@ fn the_parts_of_a_line_come_in_one_block() {
     fs::write(&path, &text).unwrap();
     let planned = plan(&[Source::File(path)], &Formats::predefined(0), &Arc::default()).files;
     let mut feed = Feed::new(planned, Arc::default());
-    let (mut block, mut whole) = (Vec::new(), Vec::new());
+    let (mut block, mut whole) = (Block::default(), Vec::new());
     while let Some(next) = feed.next(&mut block) {
         next.unwrap();
         let last = lines(&block).last().unwrap();

@@ -264,6 +264,7 @@ fn peer(name: &str, scale: u64) -> Peer {
     Peer {
         name: name.to_owned(),
         is_address: name.starts_with(char::is_numeric),
+        of_this_host: None,
         description: (scale == 420).then(|| "The head office, 3rd floor".to_owned()),
         first: at(25_312),
         last: at(7 * 86_400 - 3_041),

@@ -187,7 +187,11 @@ pub(super) fn limited(report: &Report, canvas: &mut Canvas) {
             limited.busiest_second.as_ref().map_or_else(
                 || "-".to_owned(),
                 |second| {
-                    format!("{} at {}", count(second.count), second.begin.format("%m-%d %H:%M:%S"))
+                    format!(
+                        "{} at {}",
+                        count(second.count),
+                        second.begin.format("%a %m-%d %H:%M:%S")
+                    )
                 },
             ),
             if quotas.is_empty() { "-".to_owned() } else { quotas.join(", or ") },

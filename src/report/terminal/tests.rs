@@ -109,4 +109,17 @@ fn an_empty_log_says_so() {
     let text = render(&sample::empty(), &PLAIN);
     assert!(text.contains("There is no request in what was read."), "{text}");
     assert!(!text.contains("What needs you"));
+    let mut report = sample::empty();
+    report.input.filtered = 7;
+    report.silent = sample::report().silent;
+    report.findings = crate::report::findings::of(&report);
+    report.input.findings = vec!["1 file could not be read".to_owned()];
+    let text = render(&report, &PLAIN);
+    assert!(
+        text.contains("None of the requests that were read is among those asked for."),
+        "{text}"
+    );
+    let (_, needs) = text.split_once("What needs you").unwrap();
+    let at = |part: &str| needs.find(part).unwrap_or_else(|| panic!("{part}: {text}"));
+    assert!(at("1 file could not be read") < at(&report.silent[0].peer), "{text}");
 }

@@ -39,6 +39,7 @@ impl Asked {
         !matches!(self.status, 400..499)
     }
 
+    /// In the format `gateway`, without a line end.
     pub(super) fn line(&self) -> String {
         let Self { address, peer, sent, status, reason, limit, millis, .. } = self;
         let time = Timestamp::from_second(self.unix).unwrap().strftime("%d/%b/%Y:%H:%M:%S +0000");
@@ -51,7 +52,35 @@ impl Asked {
         format!(
             "{address} - {peer} [{time}] \"GET {target} HTTP/1.1\" {status} {bytes} \"-\" \"python-requests/2.28.1\" \
              \"peer={peer} action={action} reason={reason} limit={limit} rule=- source=socket host=gw rt={time_taken} \
-             uct=0.000 uht={upstream} urt={upstream} us=- revision=a id=1\"\n"
+             uct=0.000 uht={upstream} urt={upstream} us=- revision=a id=1\""
+        )
+    }
+
+    /// The same in the format `gateway_json`.
+    pub(super) fn json_line(&self) -> String {
+        let Self { address, peer, sent, status, reason, limit, millis, .. } = self;
+        let time = Timestamp::from_second(self.unix).unwrap().strftime("%Y-%m-%dT%H:%M:%S+00:00");
+        let (uri, args, action) = match sent.as_str() {
+            "" => ("/index.php", String::new(), ""),
+            sent => (PHONEBOOK, format!("act=search&search={sent}"), "search"),
+        };
+        let target = if args.is_empty() { uri.to_owned() } else { format!("{uri}?{args}") };
+        let or_nothing = |word: &'static str| if word == "-" { "" } else { word };
+        let (reason, limit) = (or_nothing(reason), or_nothing(limit));
+        let peer = if peer == "-" { "" } else { peer };
+        let (bytes, time_taken) = (self.bytes(), format!("{}.{:03}", millis / 1000, millis % 1000));
+        let upstream = if self.reached_xivo() { &*time_taken } else { "" };
+        format!(
+            "{{\"time\":\"{time}\",\"msec\":{}.{:03},\"remote_addr\":\"{address}\",\"peer\":\"{peer}\",\
+             \"client_source\":\"socket\",\"request\":\"GET {target} HTTP/1.1\",\"method\":\"GET\",\"uri\":\"{uri}\",\
+             \"args\":\"{args}\",\"action\":\"{action}\",\"host\":\"gw\",\"scheme\":\"http\",\"status\":{status},\
+             \"reason\":\"{reason}\",\"limit\":\"{limit}\",\"rule\":\"\",\"policy_revision\":\"a\",\
+             \"body_bytes_sent\":{bytes},\"request_time\":{time_taken},\"upstream_addr\":\"\",\"upstream_status\":\"\",\
+             \"upstream_connect_time\":\"0.000\",\"upstream_header_time\":\"{upstream}\",\
+             \"upstream_response_time\":\"{upstream}\",\"referer\":\"\",\"user_agent\":\"python-requests/2.28.1\",\
+             \"ssl_protocol\":\"\",\"ssl_client_s_dn\":\"\",\"connection\":7,\"connection_requests\":1,\
+             \"request_id\":\"1\"}}",
+            self.unix, self.part
         )
     }
 }
@@ -90,11 +119,13 @@ const DAY: i64 = 24 * HOUR;
 const BEGIN: i64 = 1_794_787_200;
 
 impl Week {
-    pub(super) fn new() -> Self {
+    /// With so many lookups of everyday work, and others, of which there are fewer where that is little.
+    pub(super) fn of(work: u64) -> Self {
+        let is_whole = work >= 100_000;
         let mut week = Self { asked: Vec::new(), random: Random(1) };
-        week.work();
-        week.rush_hours();
-        week.typing();
+        week.work(work);
+        week.rush_hours(if is_whole { 1200 } else { 600 });
+        week.typing(if is_whole { 400 } else { 100 });
         week.outages();
         week.limited();
         week.sweep();
@@ -123,8 +154,8 @@ impl Week {
     }
 
     /// Names and numbers, by day and a little by night; the last site is silent from Thursday on.
-    fn work(&mut self) {
-        for number in 0..190_000_u64 {
+    fn work(&mut self, many: u64) {
+        for number in 0..many {
             let site = 1 + self.random.below(12).min(self.random.below(14));
             let day = self.random.below(if site == 12 { 3 } else { 7 });
             let hour = match self.random.below(20) {
@@ -145,17 +176,17 @@ impl Week {
     }
 
     /// The head office looks up six hundred people from nine to ten on each working day, and eighty at other hours.
-    fn rush_hours(&mut self) {
+    fn rush_hours(&mut self, many: i64) {
         for day in 0..5 {
-            for number in 0..1200 {
+            for number in 0..many {
                 let unix = BEGIN + day * DAY + 9 * HOUR + number * 3;
                 self.ask(unix, 1, format!("Rush{}", number % 600));
             }
         }
     }
 
-    fn typing(&mut self) {
-        for number in 0..400 {
+    fn typing(&mut self, many: i64) {
+        for number in 0..many {
             let unix = BEGIN + DAY + 10 * HOUR + number * 9;
             for (at, typed) in (0..).zip(["m", "ma", "mar", "marti", "martin-dubois"]) {
                 self.ask(unix + at, 2, typed.to_owned());
