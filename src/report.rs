@@ -1,33 +1,16 @@
 //! What access logs tell: read, counted, and put into words.
 //!
-//! [`summary`] is the result; the terminal, the JSON and the HTML page only show it.
+//! Lines are read ([`read`]), counted ([`count`]), and judged ([`build`]); [`summary`] is the result, and the terminal,
+//! the JSON and the HTML page only show it.
+//!
+//! May import `access_log`, `config`, `policy` and `net`.
 
 pub mod build;
-pub mod entry;
-mod findings;
-pub mod formats;
+pub mod count;
 pub mod html;
-pub mod input;
-mod mend;
-pub mod moment;
-mod outages;
-mod patience;
-pub mod pattern;
-mod quota;
-mod read;
-mod repeats;
-pub mod run;
-pub mod select;
-mod sketch;
-pub mod stretch;
+pub mod read;
 pub mod summary;
-mod sweep;
-pub mod tally;
 pub mod terminal;
-pub mod time;
-pub mod timeline;
-mod typing;
-pub mod words;
 
-pub use moment::Moment;
 pub use summary::Report;
+pub use summary::local_time::Moment;

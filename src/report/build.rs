@@ -1,27 +1,28 @@
 //! Makes the report of what was counted.
 
 mod callers;
+pub(super) mod findings;
 mod harvests;
+pub(super) mod remedy;
 
-use super::entry::Action;
-use super::findings;
-use super::mend::mend;
-use super::moment::Moment;
-use super::pattern::unescaped;
-use super::repeats::{Repeated, SECONDS};
-use super::select::Selection;
 use super::summary::{
     Before, Bucket, Buckets, Count, Input, Limited, NotInTime, Outage, Peer, PerHour, Quota,
     Refused, Repeats, Report, SCHEMA, Silent, Totals, Upstream, Within,
 };
-use super::tally::{Counts, Hours, LONGEST, OTHERS, PeerTally, ReasonTally, Tally};
-use super::time::{HOUR, LineTime};
-use super::timeline::{PeerLine, Timeline};
-use super::words::plural;
 use crate::access_log::format::{Escape, plain_field};
 use crate::config::Config;
 use crate::net::client_address::ClientAddress;
 use crate::policy::{Policy, Rate};
+use crate::report::build::remedy::mend;
+use crate::report::count::repeats::{Repeated, SECONDS};
+use crate::report::count::tally::{Counts, Hours, LONGEST, OTHERS, PeerTally, ReasonTally, Tally};
+use crate::report::count::timeline::{PeerLine, Timeline};
+use crate::report::read::entry::Action;
+use crate::report::read::pattern::unescaped;
+use crate::report::read::select::Selection;
+use crate::report::read::time::{HOUR, LineTime};
+use crate::report::summary::local_time::Moment;
+use crate::report::summary::wording::plural;
 
 /// What a report is made of.
 #[derive(Clone, Copy, Debug)]

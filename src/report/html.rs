@@ -4,16 +4,16 @@
 //! Content-Security-Policy forbids all of them. Text of the log enters it through one function that escapes it
 //! (`markup`). Its size is bounded: of a long list the first rows are shown, and how many more the JSON has.
 
+mod about;
 mod chart;
 mod findings;
-mod frame;
-mod made;
+mod latency;
+mod layout;
 mod markup;
 mod peers;
 mod refusals;
-mod strangers;
-mod times;
 mod traffic;
+mod unknown_callers;
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +21,7 @@ mod tests;
 use markup::Markup;
 
 use super::summary::Report;
-use super::words;
+use crate::report::summary::wording;
 
 /// The head up to the title's text; the policy allows the page's own style and nothing else.
 const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -45,14 +45,14 @@ pub fn page(report: &Report) -> String {
     traffic::hours(&mut page, report);
     refusals::section(&mut page, report);
     refusals::limited(&mut page, report);
-    times::section(&mut page, report);
-    times::repeats(&mut page, report);
-    strangers::section(&mut page, report);
-    strangers::silent(&mut page, report);
-    strangers::harvests(&mut page, report);
-    made::upstream(&mut page, report);
-    made::unreadable(&mut page, report);
-    made::how(&mut page, report);
+    latency::section(&mut page, report);
+    latency::repeats(&mut page, report);
+    unknown_callers::section(&mut page, report);
+    unknown_callers::silent(&mut page, report);
+    unknown_callers::harvests(&mut page, report);
+    about::upstream(&mut page, report);
+    about::unreadable(&mut page, report);
+    about::how(&mut page, report);
     page.put("</main>\n</body>\n</html>\n");
     page.finish()
 }
@@ -76,19 +76,19 @@ fn headline(page: &mut Markup, report: &Report) {
     page.put("</h1>");
     if let (Some(first), Some(last)) = (report.totals.first, report.totals.last) {
         page.put("<p class=\"span\">");
-        frame::time(page, first);
+        layout::time(page, first);
         page.put(" to ");
-        frame::time(page, last);
+        layout::time(page, last);
         page.put(" <span class=\"muted\">(")
-            .text(&words::between(first, last))
+            .text(&wording::between(first, last))
             .put("; all times are ");
-        page.text(&words::zone(first)).put(")</span></p>");
+        page.text(&wording::zone(first)).put(")</span></p>");
     }
     let files = report.input.files.len() as u64;
     page.put("<p class=\"muted\">")
-        .text(&words::plural(report.input.lines, "line", "lines"))
+        .text(&wording::plural(report.input.lines, "line", "lines"))
         .put(" of ");
-    page.text(&words::plural(files, "file", "files"));
+    page.text(&wording::plural(files, "file", "files"));
     if report.input.filtered > 0 {
         page.put(", ").count(report.input.filtered).put(" of them outside of what was asked for");
     }
@@ -101,10 +101,10 @@ fn headline(page: &mut Markup, report: &Report) {
         page.put(", with the configuration <code>").text(configuration).put("</code>");
     }
     page.put(". Made ");
-    frame::time(page, report.generated);
+    layout::time(page, report.generated);
     page.put(" by <code>phonebook-gateway report</code>.</p>");
     if let Some(before) = &report.totals.before {
-        page.put("<p>").text(&words::compared(&report.totals, before)).put("</p>");
+        page.put("<p>").text(&wording::compared(&report.totals, before)).put("</p>");
     }
     page.put("</header>\n");
 }
@@ -120,16 +120,16 @@ fn key_figures(page: &mut Markup, report: &Report) {
             .text(&beside)
             .put("</span></dd></div>");
     };
-    let of_all = |part| words::percent(part, totals.requests);
-    let peers = words::plural(report.peers.len() as u64, "peer", "peers");
-    figure("Requests", "", words::count(totals.requests), format!("of {peers}"));
-    figure("Answered", "ok", words::count(totals.answered), of_all(totals.answered));
-    figure("Refused", "warn", words::count(totals.refused), of_all(totals.refused));
-    figure("Limited", "warn", words::count(totals.limited), "of the refused".to_owned());
-    figure("Failed", "bad", words::count(totals.failed), of_all(totals.failed));
-    let of_lookups = words::percent(late.total, late.lookups);
-    figure("Not in time", "bad", words::count(late.total), format!("{of_lookups} of lookups"));
-    figure("Client left", "", words::count(totals.left), of_all(totals.left));
-    figure("Sent", "", words::bytes(totals.body_bytes), "of answers".to_owned());
+    let of_all = |part| wording::percent(part, totals.requests);
+    let peers = wording::plural(report.peers.len() as u64, "peer", "peers");
+    figure("Requests", "", wording::count(totals.requests), format!("of {peers}"));
+    figure("Answered", "ok", wording::count(totals.answered), of_all(totals.answered));
+    figure("Refused", "warn", wording::count(totals.refused), of_all(totals.refused));
+    figure("Limited", "warn", wording::count(totals.limited), "of the refused".to_owned());
+    figure("Failed", "bad", wording::count(totals.failed), of_all(totals.failed));
+    let of_lookups = wording::percent(late.total, late.lookups);
+    figure("Not in time", "bad", wording::count(late.total), format!("{of_lookups} of lookups"));
+    figure("Client left", "", wording::count(totals.left), of_all(totals.left));
+    figure("Sent", "", wording::bytes(totals.body_bytes), "of answers".to_owned());
     page.put("</dl></section>\n");
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::moment::Moment;
+use crate::report::summary::local_time::Moment;
 
 /// The version of the JSON.
 pub const SCHEMA: u32 = 1;
@@ -596,5 +596,7 @@ pub struct Outage {
     pub failed: u64,
 }
 
+pub mod local_time;
 #[cfg(test)]
-pub(crate) mod sample;
+pub(super) mod sample;
+pub mod wording;

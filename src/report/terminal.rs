@@ -12,7 +12,7 @@ use canvas::Canvas;
 pub use live::{Recent, live};
 
 use super::summary::{ACCURACY, Report};
-use super::words::{bytes, compared, count, percent, period, plural, zone};
+use crate::report::summary::wording::{bytes, compared, count, percent, period, plural, zone};
 
 /// What can be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

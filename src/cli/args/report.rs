@@ -10,8 +10,8 @@ use lexopt::{Error, Parser};
 use super::{Command, help, nearest, unknown};
 use crate::access_log::Statuses;
 use crate::refusal::Refusal;
-use crate::report::input::Source;
-use crate::report::select::Selection;
+use crate::report::read::input::Source;
+use crate::report::read::select::Selection;
 
 /// `report`.
 #[derive(Debug)]

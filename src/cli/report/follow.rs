@@ -12,10 +12,10 @@ use crate::cli::args::ReportOptions;
 use crate::cli::{Exit, complain, say};
 use crate::report::Moment;
 use crate::report::build::Material;
-use crate::report::input::{Source, lines, unfinished};
-use crate::report::run::{Ledger, Worker};
+use crate::report::count::tally::ThingHasher;
+use crate::report::count::{Ledger, Worker};
+use crate::report::read::input::{Source, lines, unfinished};
 use crate::report::summary::{Input, Totals};
-use crate::report::tally::ThingHasher;
 use crate::report::terminal;
 use crate::report::terminal::Recent;
 

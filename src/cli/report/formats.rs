@@ -3,8 +3,8 @@
 use crate::access_log::{Format, LogFormat};
 use crate::cli::{Exit, complain};
 use crate::config::Config;
-use crate::report::formats::Formats;
-use crate::report::pattern::Pattern;
+use crate::report::read::formats::Formats;
+use crate::report::read::pattern::Pattern;
 
 /// Those of the configuration and the predefined ones, or the one that was given. What the configuration's logs are
 /// written in and cannot be read back is noted.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use crate::access_log::{LogFormat, LogSettings, LogTarget};
 use crate::cli::{Exit, complain};
 use crate::config::Config;
-use crate::report::input::{Source, of_peers, rotated};
-use crate::report::pattern::Pattern;
+use crate::report::read::input::{Source, of_peers, rotated};
+use crate::report::read::pattern::Pattern;
 
 /// The files of the first log that takes every request, and what logrotate has made of them; to be followed, the log
 /// alone. Others would count its requests again. What cannot be read is noted.

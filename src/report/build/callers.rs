@@ -8,10 +8,10 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::{Material, plain, text};
 use crate::net::client_address::ClientAddress;
 use crate::policy::Host;
-use crate::report::entry::Action;
+use crate::report::count::tally::{PeerTally, Span, StrangerTally};
+use crate::report::read::entry::Action;
+use crate::report::summary::wording::{count, period};
 use crate::report::summary::{Network, Stranger, Unknown};
-use crate::report::tally::{PeerTally, Span, StrangerTally};
-use crate::report::words::{count, period};
 
 impl Material<'_> {
     pub(super) fn unknown(&self) -> Unknown {

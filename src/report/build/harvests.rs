@@ -1,10 +1,10 @@
 //! Who seems to read the phonebook out: one finding for each time that somebody did.
 
 use super::{Material, text};
-use crate::report::moment::Moment;
+use crate::report::count::enumeration::Sweep;
+use crate::report::read::time::HOUR;
+use crate::report::summary::local_time::Moment;
 use crate::report::summary::{Harvest, HarvestKind};
-use crate::report::sweep::Sweep;
-use crate::report::time::HOUR;
 
 impl Material<'_> {
     pub(super) fn harvests(&self) -> Vec<Harvest> {
@@ -136,7 +136,7 @@ const MANY_ALONE: u64 = 3000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sweep::Short;
+    use crate::report::count::enumeration::Short;
 
     fn busy(hours: &[(i64, u64)]) -> Vec<(i64, i64, u64)> {
         let by_hour = hours.iter().map(|(hour, count)| (hour * HOUR, *count)).collect::<Vec<_>>();

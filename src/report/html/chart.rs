@@ -5,9 +5,9 @@
 //! one: stretches of failures have rows with names, each column has a tooltip, and the figures stand in a table.
 
 use super::markup::Markup;
-use crate::report::moment::Moment;
+use crate::report::summary::local_time::Moment;
+use crate::report::summary::wording;
 use crate::report::summary::{Bucket, Buckets};
-use crate::report::words;
 
 /// The most columns of a chart over time; more would be narrower than a dot on a phone.
 const COLUMNS: usize = 200;
@@ -142,13 +142,13 @@ pub(super) fn lane(
     page.put("<span class=\"lane-name\" aria-hidden=\"true\">").put(name).put("</span>");
     let label = format!(
         "{name}: {} in {}",
-        words::count(total),
-        words::plural(columns, "column", "columns")
+        wording::count(total),
+        wording::plural(columns, "column", "columns")
     );
     open(page, marks.len(), "lane", &label);
     page.put("<path class=\"").put(class).put("\" d=\"");
     for (nth, mark) in marks.iter().enumerate().filter(|(_, mark)| **mark > 0) {
-        let share = words::ratio(*mark, of.get(nth).copied().unwrap_or(0));
+        let share = wording::ratio(*mark, of.get(nth).copied().unwrap_or(0));
         let top = 100.0 - (share * 2.0).sqrt().clamp(0.15, 1.0) * 100.0;
         // At least a hundredth of the width, so that a single hour is seen among many.
         let width = (index(marks.len()) / 100.0).max(1.0);
@@ -171,9 +171,9 @@ pub(super) fn sparkline(page: &mut Markup, figures: &[u64], of: &str) {
     let sums: Vec<u64> = figures.chunks(each).map(|chunk| chunk.iter().sum()).collect();
     let most = sums.iter().copied().max().unwrap_or(0);
     let label =
-        format!("Requests of {of} over time; the busiest stretch had {}", words::count(most));
+        format!("Requests of {of} over time; the busiest stretch had {}", wording::count(most));
     open(page, sums.len(), "spark", &label);
-    let layers: Vec<_> = sums.iter().map(|sum| (0.0, words::ratio(*sum, most))).collect();
+    let layers: Vec<_> = sums.iter().map(|sum| (0.0, wording::ratio(*sum, most))).collect();
     layer(page, "answered", &layers);
     page.put("</svg>");
 }

@@ -1,12 +1,12 @@
 //! What needs the administrator: the short list that is worth reading when nothing else is read.
 
-use super::frame;
 use super::markup::Markup;
+use crate::report::html::layout;
 use crate::report::summary::{Finding, FindingKind, Report};
 
 /// The list, most urgent first, in the words of all forms of the report.
 pub(super) fn section(page: &mut Markup, report: &Report) {
-    frame::open(page, "needs-you", "What needs you");
+    layout::open(page, "needs-you", "What needs you");
     page.put("<ol class=\"findings\">");
     for text in &report.input.findings {
         show(page, FindingKind::Log, text, |_| {});
@@ -23,9 +23,9 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
     }
     page.put("</ol>");
     if report.needs_nobody() {
-        frame::nothing(page, report.nothing());
+        layout::nothing(page, report.nothing());
     }
-    frame::close(page);
+    layout::close(page);
 }
 
 fn show(page: &mut Markup, kind: FindingKind, text: &str, more: impl FnOnce(&mut Markup)) {

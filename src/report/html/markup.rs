@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use crate::report::words;
+use crate::report::summary::wording;
 
 /// How many characters of a text of the log are shown.
 const LONGEST: usize = 400;
@@ -49,7 +49,7 @@ impl Markup {
 
     /// A number for people.
     pub(super) fn count(&mut self, count: u64) -> &mut Self {
-        self.0.push_str(&words::count(count));
+        self.0.push_str(&wording::count(count));
         self
     }
 

@@ -1,10 +1,10 @@
 //! Who looked up how much and when.
 
 use super::chart;
-use super::frame;
 use super::markup::Markup;
+use crate::report::html::layout;
+use crate::report::summary::wording;
 use crate::report::summary::{Peer, Report};
-use crate::report::words;
 
 /// How many peers are shown.
 const PEERS: usize = 100;
@@ -13,12 +13,12 @@ const DETAILS: usize = 30;
 
 /// The table of all peers, and what else is known of each.
 pub(super) fn section(page: &mut Markup, report: &Report) {
-    frame::open(page, "peers", "Peers");
+    layout::open(page, "peers", "Peers");
     if report.peers.is_empty() {
-        frame::nothing(page, "No peer asked.");
-        return frame::close(page);
+        layout::nothing(page, "No peer asked.");
+        return layout::close(page);
     }
-    frame::card_table(
+    layout::card_table(
         page,
         "Who asked how much; most requests first",
         &[
@@ -37,39 +37,39 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
     for peer in report.peers.iter().take(PEERS) {
         row(page, peer, most, report.totals.requests);
     }
-    frame::end_table(page, report.peers.len(), PEERS);
+    layout::end_table(page, report.peers.len(), PEERS);
     page.put("<details><summary>Each peer in detail</summary><div class=\"peers\">");
     for peer in report.peers.iter().take(DETAILS) {
         details(page, peer);
     }
     page.put("</div>");
-    frame::more(page, report.peers.len(), DETAILS);
+    layout::more(page, report.peers.len(), DETAILS);
     page.put("</details>");
-    frame::close(page);
+    layout::close(page);
 }
 
 fn row(page: &mut Markup, peer: &Peer, most: u64, all: u64) {
-    frame::head(page, &peer.name);
+    layout::head(page, &peer.name);
     if let Some(description) = &peer.description {
         page.put("<span class=\"example muted\"><bdi>").text(description).put("</bdi></span>");
     }
     page.put("</th>");
     page.put("<td role=\"cell\" class=\"n\" data-label=\"Requests\"><div>").count(peer.requests);
-    page.put(" <span class=\"muted\">").text(&words::percent(peer.requests, all)).put("</span>");
-    chart::bar(page, "answered", words::ratio(peer.requests, most));
-    frame::end_cell(page);
-    frame::cell(page, "Over time");
+    page.put(" <span class=\"muted\">").text(&wording::percent(peer.requests, all)).put("</span>");
+    chart::bar(page, "answered", wording::ratio(peer.requests, most));
+    layout::end_cell(page);
+    layout::cell(page, "Over time");
     chart::sparkline(page, &peer.buckets, &peer.name);
-    frame::end_cell(page);
-    frame::number(page, "Refused", peer.refused);
-    frame::number(page, "Failed", peer.failed);
+    layout::end_cell(page);
+    layout::number(page, "Refused", peer.refused);
+    layout::number(page, "Failed", peer.failed);
     match &peer.answer_times {
-        Some(times) => frame::figure(page, "95 of 100 within", &words::milliseconds(times.p95)),
-        None => frame::figure(page, "95 of 100 within", "–"),
+        Some(times) => layout::figure(page, "95 of 100 within", &wording::milliseconds(times.p95)),
+        None => layout::figure(page, "95 of 100 within", "–"),
     }
-    frame::number(page, "Not in time", peer.not_in_time.total);
-    frame::number(page, "Terms", peer.terms);
-    frame::moment(page, "Last asked", peer.last);
+    layout::number(page, "Not in time", peer.not_in_time.total);
+    layout::number(page, "Terms", peer.terms);
+    layout::moment(page, "Last asked", peer.last);
     page.put("</tr>");
 }
 
@@ -78,42 +78,51 @@ fn details(page: &mut Markup, peer: &Peer) {
     let mut entry = |name: &'static str, text: String| {
         page.put("<dt>").put(name).put("</dt><dd><bdi>").text(&text).put("</bdi></dd>");
     };
-    entry("First asked", words::minute(peer.first));
-    let of_these =
-        format!("{} refused ({} limited)", words::count(peer.refused), words::count(peer.limited));
-    entry("Answered", format!("{}; {of_these}", words::count(peer.answered)));
-    entry("Client left", words::count(peer.left));
+    entry("First asked", wording::minute(peer.first));
+    let of_these = format!(
+        "{} refused ({} limited)",
+        wording::count(peer.refused),
+        wording::count(peer.limited)
+    );
+    entry("Answered", format!("{}; {of_these}", wording::count(peer.answered)));
+    entry("Client left", wording::count(peer.left));
     let actions: Vec<_> = peer
         .actions
         .iter()
         .take(6)
-        .map(|a| format!("{} {}", a.value, words::count(a.count)))
+        .map(|a| format!("{} {}", a.value, wording::count(a.count)))
         .collect();
     entry("Asked for", actions.join(", "));
     if peer.private > 0 {
-        entry("On `private`", words::count(peer.private));
+        entry("On `private`", wording::count(peer.private));
     }
     if let Some(persons) = peer.persons {
-        entry("Looked for", format!("about {}", words::plural(persons, "person", "persons")));
+        entry("Looked for", format!("about {}", wording::plural(persons, "person", "persons")));
     }
     if let Some(longest) = peer.repeats.as_ref().and_then(|repeats| repeats.within.last()) {
         let share =
-            words::percent(longest.same_peer, peer.repeats.as_ref().map_or(0, |it| it.lookups));
-        entry("Asked again", format!("{share} within {}", words::duration(longest.seconds.into())));
+            wording::percent(longest.same_peer, peer.repeats.as_ref().map_or(0, |it| it.lookups));
+        entry(
+            "Asked again",
+            format!("{share} within {}", wording::duration(longest.seconds.into())),
+        );
     }
-    entry("Addresses", words::count(peer.addresses));
+    entry("Addresses", wording::count(peer.addresses));
     if let Some(busiest) = &peer.terms_per_hour {
-        let when = words::minute(busiest.begin);
-        entry("Terms in an hour", format!("{} at most, from {when}", words::count(busiest.count)));
+        let when = wording::minute(busiest.begin);
+        entry(
+            "Terms in an hour",
+            format!("{} at most, from {when}", wording::count(busiest.count)),
+        );
     }
     if let Some(times) = &peer.answer_times {
         let [p50, p95, p99, max] =
-            [times.p50, times.p95, times.p99, times.max].map(words::milliseconds);
+            [times.p50, times.p95, times.p99, times.max].map(wording::milliseconds);
         let text =
             format!("half within {p50}, 95 of 100 within {p95}, 99 within {p99}, slowest {max}");
         entry("Answer times", text);
     }
-    entry("Sent", words::bytes(peer.body_bytes));
+    entry("Sent", wording::bytes(peer.body_bytes));
     let busiest = peer.hour_of_day.iter().enumerate().max_by_key(|(_, count)| **count);
     if let Some((hour, _)) = busiest {
         entry("Busiest hour", format!("{hour}:00"));

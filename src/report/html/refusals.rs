@@ -1,19 +1,20 @@
 //! What was refused and why, who was limited, and which quota would have sufficed.
 
 use super::chart;
-use super::frame::{self, ROWS};
 use super::markup::Markup;
+use crate::report::html::layout;
+use crate::report::html::layout::ROWS;
+use crate::report::summary::wording;
 use crate::report::summary::{Limited, Refused, Report};
-use crate::report::words;
 
 /// Why, how often, whom it met, and what mends it.
 pub(super) fn section(page: &mut Markup, report: &Report) {
-    frame::open(page, "refusals", "Refusals and failures");
+    layout::open(page, "refusals", "Refusals and failures");
     if report.refusals.is_empty() {
-        frame::nothing(page, "Nothing was refused and nothing failed.");
-        return frame::close(page);
+        layout::nothing(page, "Nothing was refused and nothing failed.");
+        return layout::close(page);
     }
-    frame::card_table(
+    layout::card_table(
         page,
         "Why requests were refused or failed; most frequent first",
         &["Reason", "Times", "Who asked", "What to do", "Last"],
@@ -22,8 +23,8 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
     for refused in report.refusals.iter().take(ROWS) {
         row(page, refused, most);
     }
-    frame::end_table(page, report.refusals.len(), ROWS);
-    frame::close(page);
+    layout::end_table(page, report.refusals.len(), ROWS);
+    layout::close(page);
 }
 
 /// How many callers of a reason are shown.
@@ -36,17 +37,17 @@ fn kind(refused: &Refused) -> &'static str {
 }
 
 fn row(page: &mut Markup, refused: &Refused, most: u64) {
-    frame::head(page, &refused.reason);
+    layout::head(page, &refused.reason);
     for status in &refused.statuses {
         page.put(" <span class=\"muted\">").whole_number(u64::from(*status)).put("</span>");
     }
     page.put("</th><td role=\"cell\" class=\"n\" data-label=\"Times\"><div>").count(refused.count);
-    chart::bar(page, kind(refused), words::ratio(refused.count, most));
-    frame::end_cell(page);
-    frame::cell(page, "Who asked");
+    chart::bar(page, kind(refused), wording::ratio(refused.count, most));
+    layout::end_cell(page);
+    layout::cell(page, "Who asked");
     for caller in refused.callers.iter().take(CALLERS) {
         page.put("<span class=\"who\"><bdi>")
-            .text(frame::caller(&caller.value))
+            .text(layout::caller(&caller.value))
             .put("</bdi> <span class=\"muted\">");
         page.count(caller.count).put("</span></span> ");
     }
@@ -54,25 +55,25 @@ fn row(page: &mut Markup, refused: &Refused, most: u64) {
     if all > CALLERS as u64 {
         page.put("<span class=\"who muted\">and ").count(all - CALLERS as u64).put(" more</span>");
     }
-    frame::end_cell(page);
+    layout::end_cell(page);
     page.put("<td role=\"cell\" class=\"wide\" data-label=\"What to do\"><div>")
         .prose(&refused.mend);
     if let Some(example) = &refused.example {
         page.put("<code class=\"example\">").text(example).put("</code>");
     }
-    frame::end_cell(page);
-    frame::moment(page, "Last", refused.last);
+    layout::end_cell(page);
+    layout::moment(page, "Last", refused.last);
     page.put("</tr>");
 }
 
 /// Who was limited.
 pub(super) fn limited(page: &mut Markup, report: &Report) {
-    frame::open(page, "limited", "Limited callers");
+    layout::open(page, "limited", "Limited callers");
     if report.limited.is_empty() {
-        frame::nothing(page, "No caller was limited.");
-        return frame::close(page);
+        layout::nothing(page, "No caller was limited.");
+        return layout::close(page);
     }
-    frame::card_table(
+    layout::card_table(
         page,
         "Who was limited, and what would have sufficed",
         &[
@@ -86,31 +87,31 @@ pub(super) fn limited(page: &mut Markup, report: &Report) {
         ],
     );
     for limited in report.limited.iter().take(ROWS) {
-        frame::head(page, frame::caller(&limited.peer));
+        layout::head(page, layout::caller(&limited.peer));
         page.put("</th>");
-        frame::text(page, "Limit", limited.limit.as_deref().unwrap_or("not in this log"));
-        frame::number(page, "Times", limited.count);
+        layout::text(page, "Limit", limited.limit.as_deref().unwrap_or("not in this log"));
+        layout::number(page, "Times", limited.count);
         let busiest = limited.busiest_second.as_ref();
-        frame::figure(
+        layout::figure(
             page,
             "Busiest second",
-            &busiest.map_or_else(|| "–".to_owned(), |b| words::count(b.count)),
+            &busiest.map_or_else(|| "–".to_owned(), |b| wording::count(b.count)),
         );
         let present =
             limited.present.map(|p| format!("{} a second, burst {}", p.per_second, p.burst));
-        frame::text(page, "Present rate", present.as_deref().unwrap_or("–"));
+        layout::text(page, "Present rate", present.as_deref().unwrap_or("–"));
         page.put("<td role=\"cell\" class=\"wide\" data-label=\"Would have sufficed\"><div>");
         if limited.sufficient.is_empty() {
             page.put(why_none(limited));
         } else {
             quotas(page, limited);
         }
-        frame::end_cell(page);
-        frame::moment(page, "Last", limited.last);
+        layout::end_cell(page);
+        layout::moment(page, "Last", limited.last);
         page.put("</tr>");
     }
-    frame::end_table(page, report.limited.len(), ROWS);
-    frame::close(page);
+    layout::end_table(page, report.limited.len(), ROWS);
+    layout::close(page);
 }
 
 fn why_none(limited: &Limited) -> &'static str {

@@ -1,20 +1,20 @@
 //! When requests came: over time, and by the hour of the day.
 
 use super::chart::{self, Column};
-use super::frame;
 use super::markup::Markup;
+use crate::report::html::layout;
 use crate::report::summary::Report;
-use crate::report::words;
+use crate::report::summary::wording;
 
 /// The chart over time, with the same figures as a table.
 pub(super) fn over_time(page: &mut Markup, report: &Report) {
-    frame::open(page, "over-time", "Requests over time");
+    layout::open(page, "over-time", "Requests over time");
     let (columns, length) = chart::columns(&report.buckets);
     if columns.iter().all(|column| column.requests == 0) {
-        frame::nothing(page, "No request was read.");
-        return frame::close(page);
+        layout::nothing(page, "No request was read.");
+        return layout::close(page);
     }
-    let each = words::duration(length);
+    let each = wording::duration(length);
     page.put("<p class=\"legend\"><span class=\"key answered\"></span>answered ");
     page.put("<span class=\"key refused\"></span>refused <span class=\"key failed\"></span>failed (XiVO)");
     page.put(" <span class=\"muted\">One column is ").text(&each).put(".</span></p>");
@@ -28,7 +28,7 @@ pub(super) fn over_time(page: &mut Markup, report: &Report) {
     chart::lane(page, ("Not in time", "late"), &lane(|c| c.not_in_time), &all);
     page.put("</div>");
     table(page, &columns, &each);
-    frame::close(page);
+    layout::close(page);
 }
 
 fn plot(page: &mut Markup, columns: &[Column], each: &str) {
@@ -37,11 +37,11 @@ fn plot(page: &mut Markup, columns: &[Column], each: &str) {
     chart::scale(page, top);
     let label = format!(
         "Requests over time in columns of {each}; the busiest column has {}. The figures are in the table below.",
-        words::count(most)
+        wording::count(most)
     );
     page.put("<div class=\"plot tall\">");
     chart::open(page, columns.len(), "fill", &label);
-    let part = |sum: u64| words::ratio(sum, top);
+    let part = |sum: u64| wording::ratio(sum, top);
     let layers = |from: fn(&Column) -> u64, to: fn(&Column) -> u64| {
         columns.iter().map(|c| (part(from(c)), part(to(c)))).collect::<Vec<_>>()
     };
@@ -55,8 +55,8 @@ fn plot(page: &mut Markup, columns: &[Column], each: &str) {
     for (nth, column) in columns.iter().enumerate() {
         page.put("<rect class=\"over\" y=\"0\" width=\"1\" height=\"100\" x=\"")
             .whole_number(nth as u64);
-        page.put("\"><title>").text(&words::minute(column.begin)).put(": ");
-        page.text(&words::plural(column.requests, "request", "requests"));
+        page.put("\"><title>").text(&wording::minute(column.begin)).put(": ");
+        page.text(&wording::plural(column.requests, "request", "requests"));
         for (count, what) in [
             (column.refused, " refused"),
             (column.failed, " failed"),
@@ -105,13 +105,13 @@ fn label_positions(columns: &[Column], span: i64) -> Vec<usize> {
 
 fn table(page: &mut Markup, columns: &[Column], each: &str) {
     page.put("<details><summary>These figures as a table</summary>");
-    frame::plain_table(
+    layout::plain_table(
         page,
         &format!("Requests in each {each}"),
         &["Begin", "Requests", "Refused", "Failed", "Not in time"],
     );
     for column in columns {
-        page.put("<tr><th scope=\"row\">").text(&words::minute(column.begin)).put("</th>");
+        page.put("<tr><th scope=\"row\">").text(&wording::minute(column.begin)).put("</th>");
         for figure in [column.requests, column.refused, column.failed, column.not_in_time] {
             page.put("<td class=\"n\">").count(figure).put("</td>");
         }
@@ -122,16 +122,16 @@ fn table(page: &mut Markup, columns: &[Column], each: &str) {
 
 /// The chart of the hours of the day.
 pub(super) fn hours(page: &mut Markup, report: &Report) {
-    frame::open(page, "hours", "Hour of the day");
+    layout::open(page, "hours", "Hour of the day");
     let most = report.hour_of_day.iter().copied().max().unwrap_or(0);
     if most == 0 {
-        frame::nothing(page, "No request was read.");
-        return frame::close(page);
+        layout::nothing(page, "No request was read.");
+        return layout::close(page);
     }
     page.put("<div class=\"chart\">");
     hour_plot(page, &report.hour_of_day, "All requests by the hour of the day");
     page.put("</div><p class=\"muted\">All requests, by the clock of the log.</p>");
-    frame::close(page);
+    layout::close(page);
 }
 
 fn hour_plot(page: &mut Markup, hours: &[u64], of: &str) {
@@ -140,15 +140,17 @@ fn hour_plot(page: &mut Markup, hours: &[u64], of: &str) {
     let busiest = hours.iter().position(|hour| *hour == most).unwrap_or(0);
     chart::scale(page, top);
     page.put("<div class=\"plot\">");
-    let label = format!("{of}; the busiest is {busiest}:00 with {}", words::count(most));
+    let label = format!("{of}; the busiest is {busiest}:00 with {}", wording::count(most));
     chart::open(page, hours.len(), "fill", &label);
-    let layers: Vec<_> = hours.iter().map(|hour| (0.0, words::ratio(*hour, top))).collect();
+    let layers: Vec<_> = hours.iter().map(|hour| (0.0, wording::ratio(*hour, top))).collect();
     chart::layer(page, "answered", &layers);
     for (nth, hour) in hours.iter().enumerate() {
         page.put("<rect class=\"over\" y=\"0\" width=\"1\" height=\"100\" x=\"")
             .whole_number(nth as u64);
         page.put("\"><title>").whole_number(nth as u64).put(":00 – ").whole_number(nth as u64);
-        page.put(":59: ").text(&words::plural(*hour, "request", "requests")).put("</title></rect>");
+        page.put(":59: ")
+            .text(&wording::plural(*hour, "request", "requests"))
+            .put("</title></rect>");
     }
     page.put("</svg></div><div class=\"times\" aria-hidden=\"true\">");
     for nth in (0..hours.len()).step_by(4) {

@@ -1,9 +1,9 @@
 //! What about a log itself needs somebody: what cannot be read of it, and what its format does not say.
 
-use crate::report::formats::Formats;
-use crate::report::pattern::Slot;
+use crate::report::read::formats::Formats;
+use crate::report::read::pattern::Slot;
 use crate::report::summary::Input;
-use crate::report::words::{count, percent, plural};
+use crate::report::summary::wording::{count, percent, plural};
 
 /// Puts the sentences into `input`; `fitting` says how many lines were in the format of each number.
 pub(in crate::report) fn add(input: &mut Input, fitting: &[u64], formats: &Formats) {

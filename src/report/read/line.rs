@@ -5,8 +5,8 @@
 //! first whatever was last, so that what a line says does not depend on those before it.
 
 use super::wrapping::{BOM, Form, Head, Record, Stream, heads, record};
-use crate::report::entry::{Entry, Reader, Unreadable};
-use crate::report::pattern::Addresses;
+use crate::report::read::entry::{Entry, Reader, Unreadable};
+use crate::report::read::pattern::Addresses;
 
 /// A format among others.
 #[derive(Clone, Debug)]

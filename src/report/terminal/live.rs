@@ -3,7 +3,7 @@
 use super::canvas::{Canvas, Ink};
 use super::{Screen, headline, tables};
 use crate::report::summary::Report;
-use crate::report::words::{count, duration, plural};
+use crate::report::summary::wording::{count, duration, plural};
 
 /// What has come lately.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! The tables of a report.
 
 use super::canvas::{Align, Canvas};
-use crate::report::findings::{
+use crate::report::build::findings::{
     needs_somebody, not_in_time, sentence, singles, told_apart, under_way,
 };
-use crate::report::summary::{Bucket, Peer, Report};
-use crate::report::words::{
+use crate::report::summary::wording::{
     between, count, duration, histogram_label, milliseconds, percent, period, plural, rate,
 };
+use crate::report::summary::{Bucket, Peer, Report};
 
 use Align::{Left, Right};
 

@@ -112,7 +112,7 @@ fn an_empty_log_says_so() {
     let mut report = sample::empty();
     report.input.filtered = 7;
     report.silent = sample::report().silent;
-    report.findings = crate::report::findings::of(&report);
+    report.findings = crate::report::build::findings::of(&report);
     report.input.findings = vec!["1 file could not be read".to_owned()];
     let text = render(&report, &PLAIN);
     assert!(

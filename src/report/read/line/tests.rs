@@ -1,7 +1,7 @@
 use super::*;
 use crate::access_log::format::PREDEFINED;
-use crate::report::formats::Formats;
-use crate::report::pattern::Pattern;
+use crate::report::read::formats::Formats;
+use crate::report::read::pattern::Pattern;
 
 const COMBINED: &str = r#"192.0.2.7 - lyon [24/Nov/2026:09:00:00 +0100] "GET /a?x=\x22 HTTP/1.1" 200 565 "-" "py/2.28""#;
 const NOBODY: &str = r#"2001:db8::7 - - [24/Nov/2026:09:00:01 +0100] "\x16\x03\x01" 400 0 "-" "-""#;

@@ -156,7 +156,7 @@ impl Reader {
     }
 
     /// Takes these alone for addresses.
-    pub(super) fn restrict(&mut self, addresses: Addresses) {
+    pub(in crate::report) fn restrict(&mut self, addresses: Addresses) {
         self.pattern.restrict(addresses);
     }
 

@@ -1,21 +1,23 @@
 //! Callers in no policy, peers that ask no longer, and those that read the phonebook out.
 
-use super::frame::{self, ROWS};
 use super::markup::Markup;
+use crate::report::html::layout;
+use crate::report::html::layout::ROWS;
+use crate::report::summary::wording;
 use crate::report::summary::{HarvestKind, Report, Stranger};
-use crate::report::words;
 
 /// Callers in no policy.
 pub(super) fn section(page: &mut Markup, report: &Report) {
-    frame::open(page, "unknown", "Unknown callers");
+    layout::open(page, "unknown", "Unknown callers");
     let unknown = &report.unknown;
     if unknown.requests == 0 && unknown.callers.is_empty() {
-        frame::nothing(page, "Everybody who asked is in a policy.");
-        return frame::close(page);
+        layout::nothing(page, "Everybody who asked is in a policy.");
+        return layout::close(page);
     }
-    page.put("<p>").text(&words::plural(unknown.requests, "request", "requests")).put(" from ");
-    page.text(&words::plural(unknown.addresses, "address", "addresses")).put(" in no policy.</p>");
-    frame::card_table(
+    page.put("<p>").text(&wording::plural(unknown.requests, "request", "requests")).put(" from ");
+    page.text(&wording::plural(unknown.addresses, "address", "addresses"))
+        .put(" in no policy.</p>");
+    layout::card_table(
         page,
         "The busiest unknown callers",
         &["Address", "Requests", "Lookups", "Private", "Calls itself", "Last", "Policy"],
@@ -24,17 +26,17 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
     for caller in alone.iter().take(ROWS) {
         row(page, caller);
     }
-    frame::end_table(page, alone.len(), ROWS);
+    layout::end_table(page, alone.len(), ROWS);
     if unknown.callers_left_out > 0 {
         let text = format!(
             "Of {} addresses only the busiest {} are listed, here and in the JSON.",
-            words::count(unknown.addresses),
-            words::count(unknown.callers.len() as u64)
+            wording::count(unknown.addresses),
+            wording::count(unknown.callers.len() as u64)
         );
         page.put("<p class=\"muted\">").text(&text).put("</p>");
     }
     networks(page, report);
-    frame::close(page);
+    layout::close(page);
 }
 
 /// Networks that scanners come from.
@@ -43,36 +45,36 @@ fn networks(page: &mut Markup, report: &Report) {
     if networks.is_empty() {
         return;
     }
-    frame::card_table(
+    layout::card_table(
         page,
         "Networks with several callers that do not ask as a XiVO does",
         &["Network", "Addresses", "Requests", "Lookups", "First", "Last"],
     );
     for network in networks.iter().take(ROWS) {
-        frame::head(page, &network.network);
+        layout::head(page, &network.network);
         page.put("</th>");
-        frame::number(page, "Addresses", network.addresses);
-        frame::number(page, "Requests", network.requests);
-        frame::number(page, "Lookups", network.lookups);
-        frame::moment(page, "First", network.first);
-        frame::moment(page, "Last", network.last);
+        layout::number(page, "Addresses", network.addresses);
+        layout::number(page, "Requests", network.requests);
+        layout::number(page, "Lookups", network.lookups);
+        layout::moment(page, "First", network.first);
+        layout::moment(page, "Last", network.last);
         page.put("</tr>");
     }
-    frame::end_table(page, networks.len(), ROWS);
+    layout::end_table(page, networks.len(), ROWS);
 }
 
 fn row(page: &mut Markup, caller: &Stranger) {
-    frame::head(page, &caller.address);
+    layout::head(page, &caller.address);
     page.put("</th><td role=\"cell\" class=\"n\" data-label=\"Requests\"><div>")
         .count(caller.requests);
     if caller.error > 0 {
         page.put(" <span class=\"muted\">(at most ").count(caller.error).put(" too high)</span>");
     }
-    frame::end_cell(page);
-    frame::number(page, "Lookups", caller.lookups);
-    frame::number(page, "Private", caller.private);
-    frame::text(page, "Calls itself", caller.user_agent.as_deref().unwrap_or("–"));
-    frame::moment(page, "Last", caller.last);
+    layout::end_cell(page);
+    layout::number(page, "Lookups", caller.lookups);
+    layout::number(page, "Private", caller.private);
+    layout::text(page, "Calls itself", caller.user_agent.as_deref().unwrap_or("–"));
+    layout::moment(page, "Last", caller.last);
     page.put("<td role=\"cell\" class=\"wide\" data-label=\"Policy\"><div>");
     match (&caller.known_by_now, &caller.policy) {
         (Some(peer), _) => {
@@ -87,7 +89,7 @@ fn row(page: &mut Markup, caller: &Stranger) {
             page.put("None: it does not ask as a XiVO does.");
         }
     }
-    frame::end_cell(page);
+    layout::end_cell(page);
     page.put("</tr>");
 }
 
@@ -105,31 +107,31 @@ pub(super) fn policy(page: &mut Markup, caller: &Stranger) {
 
 /// Peers that ask no longer.
 pub(super) fn silent(page: &mut Markup, report: &Report) {
-    frame::open(page, "silent", "Silent peers");
+    layout::open(page, "silent", "Silent peers");
     if report.silent.is_empty() {
-        frame::nothing(page, "No peer has fallen silent.");
-        return frame::close(page);
+        layout::nothing(page, "No peer has fallen silent.");
+        return layout::close(page);
     }
-    frame::card_table(
+    layout::card_table(
         page,
         "Peers that used to ask, or never did",
         &["Peer", "Last asked", "Silent for", "Longest gap before", "Requests"],
     );
-    let length = |seconds: Option<u64>| seconds.map_or_else(|| "–".to_owned(), words::duration);
+    let length = |seconds: Option<u64>| seconds.map_or_else(|| "–".to_owned(), wording::duration);
     for silent in report.silent.iter().take(ROWS) {
-        frame::head(page, &silent.peer);
+        layout::head(page, &silent.peer);
         page.put("</th>");
         match silent.last {
-            Some(last) => frame::moment(page, "Last asked", last),
-            None => frame::text(page, "Last asked", "never"),
+            Some(last) => layout::moment(page, "Last asked", last),
+            None => layout::text(page, "Last asked", "never"),
         }
-        frame::figure(page, "Silent for", &length(silent.silence));
-        frame::figure(page, "Longest gap before", &length(silent.longest_gap));
-        frame::number(page, "Requests", silent.requests);
+        layout::figure(page, "Silent for", &length(silent.silence));
+        layout::figure(page, "Longest gap before", &length(silent.longest_gap));
+        layout::number(page, "Requests", silent.requests);
         page.put("</tr>");
     }
-    frame::end_table(page, report.silent.len(), ROWS);
-    frame::close(page);
+    layout::end_table(page, report.silent.len(), ROWS);
+    layout::close(page);
 }
 
 /// What a harvester did.
@@ -142,27 +144,27 @@ pub(super) fn did(kind: HarvestKind) -> &'static str {
 
 /// Signs that somebody reads the phonebook out.
 pub(super) fn harvests(page: &mut Markup, report: &Report) {
-    frame::open(page, "harvests", "Harvests");
+    layout::open(page, "harvests", "Harvests");
     if report.harvests.is_empty() {
-        frame::nothing(page, "Nobody seems to read the phonebook out.");
-        return frame::close(page);
+        layout::nothing(page, "Nobody seems to read the phonebook out.");
+        return layout::close(page);
     }
-    frame::card_table(
+    layout::card_table(
         page,
         "Who seems to read the phonebook out",
         &["Caller", "What it did", "Terms", "From and to", "Began", "Lasted"],
     );
     for harvest in report.harvests.iter().take(ROWS) {
-        frame::head(page, frame::caller(&harvest.peer));
+        layout::head(page, layout::caller(&harvest.peer));
         page.put("</th>");
-        frame::text(page, "What it did", did(harvest.kind));
-        frame::number(page, "Terms", harvest.terms);
+        layout::text(page, "What it did", did(harvest.kind));
+        layout::number(page, "Terms", harvest.terms);
         let range = harvest.range.as_ref().map(|(from, to)| format!("{from} – {to}"));
-        frame::text(page, "From and to", range.as_deref().unwrap_or("–"));
-        frame::moment(page, "Began", harvest.begin);
-        frame::figure(page, "Lasted", &words::between(harvest.begin, harvest.end));
+        layout::text(page, "From and to", range.as_deref().unwrap_or("–"));
+        layout::moment(page, "Began", harvest.begin);
+        layout::figure(page, "Lasted", &wording::between(harvest.begin, harvest.end));
         page.put("</tr>");
     }
-    frame::end_table(page, report.harvests.len(), ROWS);
-    frame::close(page);
+    layout::end_table(page, report.harvests.len(), ROWS);
+    layout::close(page);
 }

@@ -1,7 +1,7 @@
 //! What the administrator of the gateway does about each reason: one sentence, or two.
 
 /// The sentence for a reason of the log: the gateway's words, and the statuses that stand for several.
-pub(super) fn mend(reason: &str) -> &'static str {
+pub(in crate::report) fn mend(reason: &str) -> &'static str {
     SENTENCES.iter().find(|(word, _)| *word == reason).map_or(OTHERWISE, |(_, sentence)| sentence)
 }
 

@@ -3,8 +3,8 @@
 //! Everything is ASCII, so that it can be shown anywhere; nothing depends on a locale, so that two people who
 //! compare reports see the same.
 
-use super::moment::Moment;
-use super::summary::{Before, HISTOGRAM, Quota, Totals};
+use crate::report::summary::local_time::Moment;
+use crate::report::summary::{Before, HISTOGRAM, Quota, Totals};
 
 /// A number with its thousands told apart: `1,234,567`.
 pub fn count(number: u64) -> String {
@@ -174,7 +174,7 @@ pub fn policy_file(address: &str) -> String {
     format!("xivo-{name}.toml")
 }
 
-/// What the figure at `index` of [`AnswerTimes::histogram`](super::summary::AnswerTimes::histogram) counts:
+/// What the figure at `index` of [`AnswerTimes::histogram`](crate::report::summary::AnswerTimes::histogram) counts:
 /// `to 1 ms`, `to 500 ms`, `to 1 s`, `over 5 s`.
 pub fn histogram_label(index: usize) -> String {
     let length = |bound: u64| match bound {

@@ -2,14 +2,16 @@
 //!
 //! One finding for one event: who was limited because it read the phonebook out is told of once.
 
-use super::summary::{
+use crate::report::summary::wording::{
+    count, duration, listed, minute, percent, period, plural, policy_file, rate,
+};
+use crate::report::summary::{
     Finding, FindingKind, Harvest, HarvestKind, Limited, NotInTime, Outage, Peer, Quota, Refused,
     Repeats, Report, Silent, Stranger,
 };
-use super::words::{count, duration, listed, minute, percent, period, plural, policy_file, rate};
 
 /// The findings of a report whose other parts are made.
-pub(super) fn of(report: &Report) -> Vec<Finding> {
+pub(in crate::report) fn of(report: &Report) -> Vec<Finding> {
     let mut found = Vec::new();
     if report.totals.requests > 0 {
         found.extend(failed(report));
@@ -95,7 +97,7 @@ fn late(report: &Report) -> Option<Finding> {
 }
 
 /// The figure that matters, and its parts; for people.
-pub(super) fn not_in_time(figures: &NotInTime) -> String {
+pub(in crate::report) fn not_in_time(figures: &NotInTime) -> String {
     let parts = match figures.total {
         0 => String::new(),
         _ => format!(": {}", parts(figures)),
@@ -109,7 +111,7 @@ pub(super) fn not_in_time(figures: &NotInTime) -> String {
 }
 
 /// How many lookups came while an equal one was under way; for people.
-pub(super) fn under_way(repeats: &Repeats) -> String {
+pub(in crate::report) fn under_way(repeats: &Repeats) -> String {
     let all = format!("Of {}", plural(repeats.lookups, "lookup", "lookups"));
     match (repeats.under_way_at_least, repeats.under_way_at_most) {
         (Some(least), Some(most)) if least == most => {
@@ -127,12 +129,12 @@ pub(super) fn under_way(repeats: &Repeats) -> String {
 }
 
 /// Stretches of failures worth a row each, and those of one failure or two in a moment.
-pub(super) fn told_apart(outages: &[Outage]) -> (Vec<&Outage>, Vec<&Outage>) {
+pub(in crate::report) fn told_apart(outages: &[Outage]) -> (Vec<&Outage>, Vec<&Outage>) {
     outages.iter().partition(|outage| outage.failed > 2 || outage.end.unix - outage.begin.unix > 60)
 }
 
 /// What is said of the latter together.
-pub(super) fn singles(outages: &[&Outage]) -> Option<String> {
+pub(in crate::report) fn singles(outages: &[&Outage]) -> Option<String> {
     let first = outages.iter().map(|outage| outage.begin).min()?;
     let last = outages.iter().map(|outage| outage.end).max()?;
     let failed = outages.iter().map(|outage| outage.failed).sum();
@@ -185,7 +187,7 @@ fn was(names: &[&str]) -> String {
 }
 
 /// Whether a refusal is a finding of its own: it met a peer. Strangers, limits and XiVO's failures have theirs.
-pub(super) fn needs_somebody(refused: &Refused) -> bool {
+pub(in crate::report) fn needs_somebody(refused: &Refused) -> bool {
     let failed = refused.statuses.iter().all(|status| *status >= 499);
     let by_peers = refused.callers.iter().any(|caller| caller.value != "-");
     let is_own = refused.reason == "overloaded";
@@ -334,7 +336,7 @@ fn own(report: &Report, name: &str) -> Option<&'static str> {
 }
 
 /// What somebody did who seems to read the phonebook out.
-pub(super) fn sentence(harvest: &Harvest) -> String {
+pub(in crate::report) fn sentence(harvest: &Harvest) -> String {
     let Harvest { peer, kind, begin, end, terms, range } = harvest;
     match (kind, range) {
         (HarvestKind::Alphabetical, Some((first, last))) => format!(

@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use hdrhistogram::Histogram;
 
-use super::summary::{AnswerTimes, HISTOGRAM};
+use crate::report::summary::{AnswerTimes, HISTOGRAM};
 
 /// How many distinct things there are: exact to [`EXACT`], HyperLogLog with [`REGISTERS`] registers beyond.
 ///
 /// The crates for this keep a sum of floating point numbers as they go, so that what they estimate depends on
 /// the order. Here it is made of whole numbers, at the end.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Distinct {
+pub(in crate::report) struct Distinct {
     /// The hashes, by their last bits; 0 is an empty place.
     places: Vec<u64>,
     count: usize,
@@ -24,7 +24,7 @@ pub(super) struct Distinct {
 impl Distinct {
     /// Counts the thing that has this hash, whose bits must all be good; says whether it is known to be new.
     #[inline]
-    pub(super) fn insert(&mut self, hash: u64) -> bool {
+    pub(in crate::report) fn insert(&mut self, hash: u64) -> bool {
         // One of the hashes counts as another one.
         let hash = hash.max(1);
         if let Some(registers) = &mut self.registers {
@@ -76,7 +76,7 @@ impl Distinct {
         self.registers = Some(registers);
     }
 
-    pub(super) fn merge(&mut self, other: &Self) {
+    pub(in crate::report) fn merge(&mut self, other: &Self) {
         match &other.registers {
             None => other.places.iter().filter(|hash| **hash != 0).for_each(|hash| {
                 self.insert(*hash);
@@ -93,7 +93,7 @@ impl Distinct {
     }
 
     /// Forgets everything, and keeps a little room.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::report) fn clear(&mut self) {
         match self.places.len() {
             0..=KEPT => self.places.fill(0),
             _ => self.places = Vec::new(),
@@ -103,7 +103,7 @@ impl Distinct {
     }
 
     /// How many there are.
-    pub(super) fn estimate(&self) -> u64 {
+    pub(in crate::report) fn estimate(&self) -> u64 {
         self.registers.as_deref().map_or(self.count as u64, estimate)
     }
 }
@@ -164,7 +164,7 @@ fn tau(mut x: f64) -> f64 {
 }
 
 /// So many things are told apart exactly.
-pub(super) const EXACT: usize = 4096;
+pub(in crate::report) const EXACT: usize = 4096;
 const REGISTERS: usize = 4096;
 /// So many places are kept for what comes next.
 const KEPT: usize = 4096;
@@ -174,7 +174,7 @@ const RANKS: u32 = 64 - REGISTERS.ilog2();
 /// Times in milliseconds: percentiles are exact to 255 ms, and within 1 % beyond; all else is exact. Takes no
 /// memory before the first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Times {
+pub(in crate::report) struct Times {
     times: Option<Box<Histogram<u64>>>,
     upto: [u64; HISTOGRAM.len() + 1],
     max: u64,
@@ -184,7 +184,7 @@ pub(super) struct Times {
 impl Times {
     /// Counts a time.
     #[inline]
-    pub(super) fn insert(&mut self, milliseconds: u64) {
+    pub(in crate::report) fn insert(&mut self, milliseconds: u64) {
         if self.times.is_none() {
             self.times = Histogram::new_with_max(LONGEST, 2).ok().map(Box::new);
         }
@@ -196,7 +196,7 @@ impl Times {
         self.late += u64::from(is_late(milliseconds));
     }
 
-    pub(super) fn merge(&mut self, other: &Self) {
+    pub(in crate::report) fn merge(&mut self, other: &Self) {
         self.late += other.late;
         self.max = self.max.max(other.max);
         self.upto.iter_mut().zip(other.upto).for_each(|(ours, theirs)| *ours += theirs);
@@ -208,7 +208,7 @@ impl Times {
     }
 
     /// `None` where there are none.
-    pub(super) fn summary(&self) -> Option<AnswerTimes> {
+    pub(in crate::report) fn summary(&self) -> Option<AnswerTimes> {
         let times = self.times.as_ref()?;
         let percentile = |share| times.value_at_quantile(share).min(self.max);
         Some(AnswerTimes {
@@ -247,7 +247,7 @@ const SHORT: [u8; 1001] = {
 };
 
 /// Whether it took longer than a second.
-pub(super) fn is_late(milliseconds: u64) -> bool {
+pub(in crate::report) fn is_late(milliseconds: u64) -> bool {
     milliseconds > 1000
 }
 
@@ -258,7 +258,7 @@ const LONGEST: u64 = 3_600_000;
 /// and others, *Mergeable summaries*, 2012): a count may be too low by [`error`](Self::error) at the most, and
 /// nothing that is more frequent than that is missed. While there are no more than [`COUNTERS`] all is exact.
 #[derive(Clone, Debug)]
-pub(super) struct Frequent<T> {
+pub(in crate::report) struct Frequent<T> {
     counters: HashMap<Box<[u8]>, (u64, T), RandomState>,
     error: u64,
 }
@@ -271,7 +271,12 @@ impl<T> Default for Frequent<T> {
 
 impl<T> Frequent<T> {
     /// Counts `key`, and lets `note` see what is kept with it; `new` makes that.
-    pub(super) fn count(&mut self, key: &[u8], new: impl FnOnce() -> T, note: impl FnOnce(&mut T)) {
+    pub(in crate::report) fn count(
+        &mut self,
+        key: &[u8],
+        new: impl FnOnce() -> T,
+        note: impl FnOnce(&mut T),
+    ) {
         if let Some((count, kept)) = self.counters.get_mut(key) {
             *count += 1;
             return note(kept);
@@ -296,7 +301,7 @@ impl<T> Frequent<T> {
         });
     }
 
-    pub(super) fn merge(&mut self, other: &Self, join: impl Fn(&mut T, &T))
+    pub(in crate::report) fn merge(&mut self, other: &Self, join: impl Fn(&mut T, &T))
     where
         T: Clone,
     {
@@ -317,7 +322,7 @@ impl<T> Frequent<T> {
     }
 
     /// All that are known, the most frequent first, with counts that are at least the true ones.
-    pub(super) fn list(&self) -> Vec<(&[u8], u64, &T)> {
+    pub(in crate::report) fn list(&self) -> Vec<(&[u8], u64, &T)> {
         let counters = self.counters.iter();
         let mut all: Vec<_> =
             counters.map(|(key, (count, kept))| (&**key, count + self.error, kept)).collect();
@@ -326,7 +331,7 @@ impl<T> Frequent<T> {
     }
 
     /// By how much a count may be too high.
-    pub(super) fn error(&self) -> u64 {
+    pub(in crate::report) fn error(&self) -> u64 {
         self.error
     }
 }

@@ -1,12 +1,12 @@
 use super::*;
-use crate::report::formats::Formats;
-use crate::report::input::lines;
-use crate::report::patience::Patience;
+use crate::report::count::block::Asked;
+use crate::report::count::patience::Patience;
+use crate::report::count::tally::ThingHasher;
+use crate::report::count::{Ledger, Worker};
+use crate::report::read::formats::Formats;
+use crate::report::read::input::lines;
 use crate::report::read::line::Line;
-use crate::report::run::{Ledger, Worker};
-use crate::report::select::Selection;
-use crate::report::stretch::Asked;
-use crate::report::tally::ThingHasher;
+use crate::report::read::select::Selection;
 
 /// What lines tell, handed over in these blocks.
 fn told(blocks: &[String]) -> Ledger {

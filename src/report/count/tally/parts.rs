@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::report::entry::Entry;
-use crate::report::patience::{Overdue, Patience};
-use crate::report::time::{HOUR, LineTime};
+use crate::report::count::patience::{Overdue, Patience};
+use crate::report::read::entry::Entry;
+use crate::report::read::time::{HOUR, LineTime};
 
 /// Figures that every row of the report has.
 #[derive(Clone, Copy, Debug, Default)]

@@ -16,16 +16,16 @@ use super::outages::Outages;
 use super::quota::Quotas;
 use super::repeats::Repeats;
 use super::sketch::Distinct;
-use super::stretch::{Event, Key, Stretch};
-use super::sweep::Sweeps;
-use super::time::HOUR;
 use super::typing::{Typed, Typing};
+use crate::report::count::block::{Event, Key, Stretch};
+use crate::report::count::enumeration::Sweeps;
+use crate::report::read::time::HOUR;
 
 /// Everything that depends on the order.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     /// By the numbers that the tally has given the peers.
-    pub(super) peers: Vec<PeerLine>,
+    pub(in crate::report) peers: Vec<PeerLine>,
     /// Their names.
     names: Vec<Arc<[u8]>>,
     /// Events that were not looked at yet, by their hours' beginnings.
@@ -35,10 +35,10 @@ pub struct Timeline {
     /// The last hour that was looked at.
     seen: Option<i64>,
     all: Everybody,
-    pub(super) repeats: Repeats,
-    pub(super) outages: Outages,
+    pub(in crate::report) repeats: Repeats,
+    pub(in crate::report) outages: Outages,
     /// Events that came when their hour had been looked at.
-    pub(super) late: u64,
+    pub(in crate::report) late: u64,
 }
 
 /// An hour's beginning, and its events.
@@ -58,7 +58,7 @@ struct Everybody {
 
 impl Timeline {
     /// Takes what a stretch tells: the number that each of its peers has here, and the names of those numbers.
-    pub(super) fn append<'n>(
+    pub(in crate::report) fn append<'n>(
         &mut self,
         stretch: &mut Stretch,
         numbers: &[usize],
@@ -114,14 +114,14 @@ impl Timeline {
     }
 
     /// The events of the hours that are left, and whose names they have, to be put into order side by side.
-    pub(super) fn take_hours(&mut self) -> (Vec<Hour>, &[Arc<[u8]>]) {
+    pub(in crate::report) fn take_hours(&mut self) -> (Vec<Hour>, &[Arc<[u8]>]) {
         self.waiting = 0;
         (std::mem::take(&mut self.hours).into_iter().collect(), &self.names)
     }
 
     /// What looks at those hours, once they are in order, in parts that do not know of each other: so many for the
     /// peers, and one more for what is repeated among all; or in one.
-    pub(super) fn lanes(&mut self, many: usize) -> Vec<Lane> {
+    pub(in crate::report) fn lanes(&mut self, many: usize) -> Vec<Lane> {
         let peers = std::mem::take(&mut self.peers);
         let own = many.clamp(1, peers.len().max(1));
         let mut lanes: Vec<Lane> = (0..own).map(|_| Lane::of(peers.len())).collect();
@@ -139,7 +139,7 @@ impl Timeline {
     }
 
     /// Takes back what the lanes have found, and closes what is open.
-    pub(super) fn join(&mut self, lanes: Vec<Lane>) {
+    pub(in crate::report) fn join(&mut self, lanes: Vec<Lane>) {
         let mut peers = Vec::new();
         for lane in lanes {
             peers.extend(lane.peers);
@@ -160,29 +160,29 @@ impl Timeline {
     }
 
     /// How many distinct terms were searched for.
-    pub(super) fn terms(&self) -> u64 {
+    pub(in crate::report) fn terms(&self) -> u64 {
         self.all.terms.estimate()
     }
 
     /// How many of these were not on the way to a longer one.
-    pub(super) fn persons(&self) -> u64 {
+    pub(in crate::report) fn persons(&self) -> u64 {
         self.all.persons.estimate()
     }
 
     /// Whether the log has its terms in full, so that it can be told which were on the way to others.
-    pub(super) fn has_words(&self) -> bool {
+    pub(in crate::report) fn has_words(&self) -> bool {
         self.all.sent > 0 && self.all.hashes < self.all.sent.div_ceil(10)
     }
 
     /// Whether the peers had more hours than are told apart.
-    pub(super) fn has_too_many_hours(&self) -> bool {
+    pub(in crate::report) fn has_too_many_hours(&self) -> bool {
         self.all.is_short
     }
 }
 
 /// Looks at some peers' events, or at what is repeated among all.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(in crate::report) struct Lane {
     /// By the number of each peer, which of those here it is.
     places: Vec<Option<usize>>,
     peers: Vec<(usize, PeerLine)>,
@@ -197,7 +197,7 @@ impl Lane {
     }
 
     /// Looks at the events of an hour, which are in their order.
-    pub(super) fn look_at(&mut self, hour: i64, events: &[Event]) {
+    pub(in crate::report) fn look_at(&mut self, hour: i64, events: &[Event]) {
         for event in events {
             if let Some(repeats) = &mut self.repeats {
                 repeats.look_at(hour, *event);
@@ -220,7 +220,11 @@ impl Everybody {
 
 /// By the second, and within one by the peer's name and what was asked for, so that it does not matter how their
 /// lines stood. `room` is whatever there is.
-pub(super) fn put_in_order(events: &mut Vec<Event>, names: &[Arc<[u8]>], room: &mut Vec<Event>) {
+pub(in crate::report) fn put_in_order(
+    events: &mut Vec<Event>,
+    names: &[Arc<[u8]>],
+    room: &mut Vec<Event>,
+) {
     let name = |event: &Event| &*names[event.peer()];
     let whole = |one: &Event, other: &Event| {
         let by_name = || match one.peer() == other.peer() {
@@ -255,23 +259,23 @@ pub(super) fn put_in_order(events: &mut Vec<Event>, names: &[Arc<[u8]>], room: &
 
 /// One peer's course.
 #[derive(Clone, Debug, Default)]
-pub(super) struct PeerLine {
-    pub(super) quotas: Quotas,
+pub(in crate::report) struct PeerLine {
+    pub(in crate::report) quotas: Quotas,
     /// The last second with requests, and how many it had.
     last: Option<(i64, u32)>,
     /// The longest time without any, in seconds.
-    pub(super) longest_gap: u64,
+    pub(in crate::report) longest_gap: u64,
     /// The first of the seconds with most, and how many.
-    pub(super) busiest: Option<(i64, u32)>,
+    pub(in crate::report) busiest: Option<(i64, u32)>,
     /// The last hour with terms, and these.
     hour: (i64, Distinct),
     /// Those of these that are asked for, where that are not all.
     chosen: Option<Box<Distinct>>,
-    pub(super) terms: Distinct,
+    pub(in crate::report) terms: Distinct,
     /// The first of the hours with most terms, and how many.
-    pub(super) most_terms: Option<(i64, u64)>,
+    pub(in crate::report) most_terms: Option<(i64, u64)>,
     typing: Typing,
-    pub(super) persons: Persons,
+    pub(in crate::report) persons: Persons,
 }
 
 impl PeerLine {
@@ -353,15 +357,15 @@ impl PeerLine {
 
 /// Whom a peer looked for: terms that were not on the way to longer ones.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Persons {
+pub(in crate::report) struct Persons {
     /// The last hour with any, and how many distinct ones it had.
     hour: (i64, u64),
     /// Terms that went on when they were new in this hour, and did not come alone since.
     begun: HashSet<Key, RandomState>,
-    pub(super) all: Distinct,
+    pub(in crate::report) all: Distinct,
     /// The beginnings of hours, and how many distinct ones each had.
-    pub(super) by_hour: Vec<(i64, u64)>,
-    pub(super) sweeps: Sweeps,
+    pub(in crate::report) by_hour: Vec<(i64, u64)>,
+    pub(in crate::report) sweeps: Sweeps,
 }
 
 impl Persons {

@@ -8,8 +8,9 @@
 
 use memchr::{memchr, memmem, memrchr};
 
+use crate::access_log::format;
 use crate::access_log::format::{
-    self, Begin, Each, End, Escape, Format, FormatError, Kind, Mark, Piece, Reading, Unsure,
+    Begin, Each, End, Escape, Format, FormatError, Kind, Mark, Piece, Reading, Unsure,
     address_length, ipv4_length, is_no_name,
 };
 
@@ -28,7 +29,7 @@ pub struct Pattern {
 
 /// What is taken for an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Addresses {
+pub(in crate::report) enum Addresses {
     /// A host's name too, and `-`.
     Any,
     /// No names: they look like other words.
@@ -152,7 +153,7 @@ impl<'l> Values<'l> {
 
     /// Whether a word stands for an address that may be something else.
     #[inline]
-    pub(super) fn has_word_for_address(&self) -> bool {
+    pub(in crate::report) fn has_word_for_address(&self) -> bool {
         self.is_other_address && !Addresses::Ip.take(self.of(Slot::RemoteAddr))
     }
 }
@@ -187,7 +188,7 @@ fn advice(corrected: &Option<String>) -> String {
 }
 
 /// What stands where a value should: for people.
-pub(super) type Expected = &'static str;
+pub(in crate::report) type Expected = &'static str;
 
 impl Pattern {
     /// The pattern of a `log_format`'s text, as [`Format::compile`] takes it. It may name variables that the
@@ -256,17 +257,17 @@ impl Pattern {
     }
 
     /// A line of it, with values as most are.
-    pub(super) fn sample(&self) -> &[u8] {
+    pub(in crate::report) fn sample(&self) -> &[u8] {
         &self.sample
     }
 
     /// Whether a line may begin with whatever a client sends.
-    pub(super) fn begins_with_text(&self) -> bool {
+    pub(in crate::report) fn begins_with_text(&self) -> bool {
         self.begins_with_text
     }
 
     /// Takes these alone for addresses.
-    pub(super) fn restrict(&mut self, addresses: Addresses) {
+    pub(in crate::report) fn restrict(&mut self, addresses: Addresses) {
         self.addresses = addresses;
     }
 

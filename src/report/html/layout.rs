@@ -1,8 +1,8 @@
 //! What every part of the page is framed with: sections, tables, cells, and what stands in for nothing.
 
 use super::markup::Markup;
-use crate::report::moment::Moment;
-use crate::report::words;
+use crate::report::summary::local_time::Moment;
+use crate::report::summary::wording;
 
 /// How many rows of a long list are shown.
 pub(super) const ROWS: usize = 25;
@@ -128,7 +128,7 @@ pub(super) fn time(page: &mut Markup, moment: Moment) {
     page.put("<time datetime=\"")
         .text(&moment.iso())
         .put("\">")
-        .text(&words::minute(moment))
+        .text(&wording::minute(moment))
         .put("</time>");
 }
 

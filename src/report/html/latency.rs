@@ -1,15 +1,15 @@
 //! How long answers took.
 
 use super::chart;
-use super::frame;
 use super::markup::Markup;
-use crate::report::findings;
+use crate::report::build::findings;
+use crate::report::html::layout;
+use crate::report::summary::wording;
 use crate::report::summary::{AnswerTimes, HISTOGRAM, Report};
-use crate::report::words;
 
 /// The gateway's answers, and beside them XiVO's own.
 pub(super) fn section(page: &mut Markup, report: &Report) {
-    frame::open(page, "answer-times", "Answer times");
+    layout::open(page, "answer-times", "Answer times");
     page.put("<p>").text(&findings::not_in_time(&report.totals.not_in_time)).put("</p>");
     page.put("<div class=\"pair\">");
     let mut any = false;
@@ -24,40 +24,40 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
     }
     page.put("</div>");
     if !any {
-        frame::nothing(
+        layout::nothing(
             page,
             "The logs do not say how long answers took (<code>$request_time</code>).",
         );
     }
-    frame::close(page);
+    layout::close(page);
 }
 
 /// What a cache would have answered.
 pub(super) fn repeats(page: &mut Markup, report: &Report) {
-    frame::open(page, "repeats", "What a cache would have answered");
+    layout::open(page, "repeats", "What a cache would have answered");
     let Some(repeats) = &report.repeats else {
-        frame::nothing(page, "The logs do not say what was asked for.");
-        return frame::close(page);
+        layout::nothing(page, "The logs do not say what was asked for.");
+        return layout::close(page);
     };
-    frame::plain_table(
+    layout::plain_table(
         page,
         "Lookups that were asked for already, and answered, so shortly before",
         &["An answer is good for", "One cache for all", "Share", "Each peer its own", "Share"],
     );
     for within in &repeats.within {
         page.put("<tr><th scope=\"row\">")
-            .text(&words::duration(within.seconds.into()))
+            .text(&wording::duration(within.seconds.into()))
             .put("</th>");
         for part in [within.any_peer, within.same_peer] {
             page.put("<td class=\"n\">").count(part).put("</td><td class=\"n\">");
-            page.text(&words::percent(part, repeats.lookups)).put("</td>");
+            page.text(&wording::percent(part, repeats.lookups)).put("</td>");
         }
         page.put("</tr>");
     }
     page.put("</tbody></table></div><p class=\"muted\">")
         .text(&findings::under_way(repeats))
         .put("</p>");
-    frame::close(page);
+    layout::close(page);
 }
 
 fn panel(page: &mut Markup, title: &'static str, times: &AnswerTimes) {
@@ -68,10 +68,10 @@ fn panel(page: &mut Markup, title: &'static str, times: &AnswerTimes) {
         page.put("<div><dt>")
             .put(name)
             .put("</dt><dd>")
-            .text(&words::milliseconds(time))
+            .text(&wording::milliseconds(time))
             .put("</dd></div>");
     }
-    page.put("</dl><table class=\"histogram\"><caption>").text(&words::plural(
+    page.put("</dl><table class=\"histogram\"><caption>").text(&wording::plural(
         times.count,
         "answer",
         "answers",
@@ -91,7 +91,7 @@ fn panel(page: &mut Markup, title: &'static str, times: &AnswerTimes) {
             None => page.put("longer"),
         };
         page.put("</th><td>");
-        chart::bar(page, if late { "failed" } else { "answered" }, words::ratio(*count, most));
+        chart::bar(page, if late { "failed" } else { "answered" }, wording::ratio(*count, most));
         page.put("</td><td class=\"n\">").count(*count).put("</td></tr>");
     }
     page.put("</tbody></table></div>");

@@ -2,8 +2,8 @@
 
 use super::entry::Reader;
 use super::pattern::{Pattern, PatternError, Slot};
-use super::read::line::{Line, LineReader, Relations};
 use crate::access_log::format::PREDEFINED;
+use crate::report::read::line::{Line, LineReader, Relations};
 
 /// Formats by name, ready for reading.
 #[derive(Clone, Debug)]
@@ -92,12 +92,12 @@ impl Formats {
     }
 
     /// Whether the lines of the format of this number say this.
-    pub(super) fn has(&self, number: usize, slot: Slot) -> bool {
+    pub(in crate::report) fn has(&self, number: usize, slot: Slot) -> bool {
         self.readers.get(number).is_some_and(|reader| reader.pattern().has(slot))
     }
 
     /// One thread's reader of lines in any of them.
-    pub(super) fn reader(&self) -> LineReader {
+    pub(in crate::report) fn reader(&self) -> LineReader {
         LineReader::new(&self.relations)
     }
 }

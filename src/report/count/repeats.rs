@@ -9,24 +9,24 @@ use std::collections::hash_map::Entry;
 
 use foldhash::fast::RandomState;
 
-use super::stretch::{Event, Key};
+use crate::report::count::block::{Event, Key};
 
 /// How long answers are good for, in seconds.
-pub(super) const SECONDS: [u32; 3] = [5, 60, 300];
+pub(in crate::report) const SECONDS: [u32; 3] = [5, 60, 300];
 
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Repeated {
+pub(in crate::report) struct Repeated {
     /// Lookups that can be compared.
-    pub(super) lookups: u64,
+    pub(in crate::report) lookups: u64,
     /// Those that a cache for the peer alone would have answered.
-    pub(super) own: [u64; 3],
+    pub(in crate::report) own: [u64; 3],
     /// Those that a cache for all would have answered.
-    pub(super) shared: [u64; 3],
+    pub(in crate::report) shared: [u64; 3],
     /// Those of which the log says how long they took.
-    pub(super) timed: u64,
+    pub(in crate::report) timed: u64,
     /// Those that came while an equal one was under way: surely, and perhaps, since the log tells seconds.
-    pub(super) under_way: [u64; 2],
+    pub(in crate::report) under_way: [u64; 2],
 }
 
 impl Repeated {
@@ -41,7 +41,7 @@ impl Repeated {
 
 /// The caches, fed in the order of time.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Repeats {
+pub(in crate::report) struct Repeats {
     /// What was asked for lately, and in the stretch of time before.
     recent: HashMap<Key, Asked, RandomState>,
     before: HashMap<Key, Asked, RandomState>,
@@ -49,7 +49,7 @@ pub(super) struct Repeats {
     /// What was counted, by the numbers of the peers.
     figures: Vec<Repeated>,
     /// Whether there was no room for something.
-    pub(super) is_short: bool,
+    pub(in crate::report) is_short: bool,
 }
 
 /// When answers were got.
@@ -118,7 +118,7 @@ impl Flight {
 impl Repeats {
     /// An event of this hour.
     #[inline]
-    pub(super) fn look_at(&mut self, hour: i64, event: Event) {
+    pub(in crate::report) fn look_at(&mut self, hour: i64, event: Event) {
         if event.is_lookup() {
             self.ask(hour + event.second() as i64, event);
         }
@@ -163,12 +163,12 @@ impl Repeats {
     }
 
     /// What was counted of the peer of this number.
-    pub(super) fn of(&self, peer: usize) -> Repeated {
+    pub(in crate::report) fn of(&self, peer: usize) -> Repeated {
         self.figures.get(peer).copied().unwrap_or_default()
     }
 
     /// What was counted of all.
-    pub(super) fn all(&self) -> Repeated {
+    pub(in crate::report) fn all(&self) -> Repeated {
         let mut all = Repeated::default();
         self.figures.iter().for_each(|figures| all.add(figures));
         all
@@ -257,7 +257,7 @@ const MOST: usize = 1 << 15;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tally::ThingHasher;
+    use crate::report::count::tally::ThingHasher;
 
     /// Of lookups by second, peer, term and milliseconds what was counted of all.
     fn counted(asked: &[(i64, usize, &str, u64)]) -> Repeated {

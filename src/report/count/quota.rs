@@ -5,11 +5,11 @@
 //! that would have been needed. Lines tell seconds, so that the requests of one second count as coming
 //! at once: what is said here suffices, and less may have sufficed as well.
 
-use super::summary::Quota;
+use crate::report::summary::Quota;
 
 /// The buckets of one peer.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Quotas {
+pub(in crate::report) struct Quotas {
     second: i64,
     levels: [i32; RATES.len()],
     fullest: [i32; RATES.len()],
@@ -18,7 +18,7 @@ pub(super) struct Quotas {
 impl Quotas {
     /// So many requests came in this second. One that is before the last one begins a course of its own.
     #[inline]
-    pub(super) fn ask(&mut self, second: i64, count: u32) {
+    pub(in crate::report) fn ask(&mut self, second: i64, count: u32) {
         let passed = i32::try_from((second - self.second).clamp(0, LONG)).unwrap_or(0);
         let count = i32::try_from(count).unwrap_or(i32::MAX).min(1 << 29);
         if second < self.second {
@@ -35,7 +35,7 @@ impl Quotas {
     /// The least quotas of all that would have sufficed: a higher rate only where it needs less burst,
     /// from the first whose burst is no more than ten seconds of it to the first that needs no more
     /// burst than one second of it.
-    pub(super) fn sufficient(&self) -> Vec<Quota> {
+    pub(in crate::report) fn sufficient(&self) -> Vec<Quota> {
         let mut quotas: Vec<Quota> = Vec::new();
         for (rate, fullest) in RATES.iter().zip(self.fullest) {
             let quota = Quota { per_second: rate.unsigned_abs(), burst: fullest.unsigned_abs() };

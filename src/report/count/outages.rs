@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// Stretches of failures.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outages {
+pub(in crate::report) struct Outages {
     /// By the second in which each begins: the second in which it ends, and its failures.
     stretches: BTreeMap<i64, (i64, u64)>,
     /// Stretches that there was no room for, and their failures.
@@ -16,7 +16,7 @@ pub(super) struct Outages {
 
 impl Outages {
     /// XiVO fails.
-    pub(super) fn fail(&mut self, second: i64) {
+    pub(in crate::report) fn fail(&mut self, second: i64) {
         // As a rule this is behind all others.
         if let Some(mut last) = self.stretches.last_entry()
             && (*last.key()..=last.get().0).contains(&second)
@@ -54,19 +54,19 @@ impl Outages {
         }
     }
 
-    pub(super) fn merge(&mut self, other: &Self) {
+    pub(in crate::report) fn merge(&mut self, other: &Self) {
         other.list().for_each(|(begin, end, failed)| self.add(begin, end, failed));
         self.left_out.0 += other.left_out.0;
         self.left_out.1 += other.left_out.1;
     }
 
     /// Begin, end and failures of each, in the order of time.
-    pub(super) fn list(&self) -> impl Iterator<Item = (i64, i64, u64)> {
+    pub(in crate::report) fn list(&self) -> impl Iterator<Item = (i64, i64, u64)> {
         self.stretches.iter().map(|(&begin, &(end, failed))| (begin, end, failed))
     }
 
     /// How many stretches there was no room for, and how many failures they had.
-    pub(super) fn left_out(&self) -> (u64, u64) {
+    pub(in crate::report) fn left_out(&self) -> (u64, u64) {
         self.left_out
     }
 }

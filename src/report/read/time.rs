@@ -20,7 +20,7 @@ impl LineTime {
 }
 
 /// Seconds of an hour.
-pub(super) const HOUR: i64 = 3600;
+pub(in crate::report) const HOUR: i64 = 3600;
 
 /// Reads times, and remembers the minute of the last one: the next line's is most often the same.
 #[derive(Clone, Debug)]

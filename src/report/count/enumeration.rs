@@ -7,12 +7,12 @@
 
 /// A short term: up to four letters or digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Short(u32);
+pub(in crate::report) struct Short(u32);
 
 impl Short {
     /// `term`, as it was sent, if it is short.
     #[inline]
-    pub(super) fn of(term: &[u8]) -> Option<Self> {
+    pub(in crate::report) fn of(term: &[u8]) -> Option<Self> {
         if term.is_empty() || term.len() > 4 {
             return None;
         }
@@ -29,7 +29,7 @@ impl Short {
     }
 
     /// The term in lower case.
-    pub(super) fn text(self) -> String {
+    pub(in crate::report) fn text(self) -> String {
         let mut value = self.0 & ((1 << LENGTH_AT) - 1);
         let mut text: Vec<char> = (0..self.0 >> LENGTH_AT)
             .map(|_| {
@@ -59,12 +59,12 @@ const LENGTH_AT: u32 = 24;
 
 /// Terms in the alphabet's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sweep {
-    pub(super) first: Short,
-    pub(super) last: Short,
-    pub(super) begin: i64,
-    pub(super) end: i64,
-    pub(super) terms: u64,
+pub(in crate::report) struct Sweep {
+    pub(in crate::report) first: Short,
+    pub(in crate::report) last: Short,
+    pub(in crate::report) begin: i64,
+    pub(in crate::report) end: i64,
+    pub(in crate::report) terms: u64,
 }
 
 /// A sweep that may go on.
@@ -77,14 +77,14 @@ struct Thread {
 
 /// Follows one caller's terms.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sweeps {
+pub(in crate::report) struct Sweeps {
     threads: Vec<Thread>,
     found: Vec<Sweep>,
 }
 
 impl Sweeps {
     /// A term was asked for.
-    pub(super) fn ask(&mut self, second: i64, term: Short) {
+    pub(in crate::report) fn ask(&mut self, second: i64, term: Short) {
         let goes_on = |thread: &&mut Thread| second - thread.sweep.end <= PAUSE;
         let mut going_on = self.threads.iter_mut().filter(goes_on);
         if let Some(thread) = going_on.find(|thread| thread.sweep.last == term) {
@@ -121,7 +121,7 @@ impl Sweeps {
     }
 
     /// The sweeps, those that may still go on included.
-    pub(super) fn found(&self) -> Vec<Sweep> {
+    pub(in crate::report) fn found(&self) -> Vec<Sweep> {
         let going_on = self.threads.iter().map(|thread| thread.sweep);
         let going_on = going_on.filter(|sweep| sweep.terms >= LEAST);
         let mut all: Vec<Sweep> = self.found.iter().copied().chain(going_on).collect();

@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use block::Block;
 
 use super::formats::Formats;
-use super::read::unpack::{Trouble, unpack};
-use super::read::wrapping;
 use crate::access_log::PeerPath;
+use crate::report::read::unpack::{Trouble, unpack};
+use crate::report::read::wrapping;
 
 /// Where lines come from.
 #[derive(Clone, Debug, PartialEq, Eq)]

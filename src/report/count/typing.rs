@@ -3,26 +3,26 @@
 //! A XiVO asks while somebody types, so that one person who looks for one other asks several times within seconds. A
 //! term that goes on within ten seconds, from the same peer, was on its way. Who reads a phonebook out does not type.
 
-use super::stretch::Key;
+use crate::report::count::block::Key;
 
 /// A peer's last terms, the oldest first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Typing(Vec<Typed>);
+pub(in crate::report) struct Typing(Vec<Typed>);
 
 /// A term, as far as it is known whether it goes on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Typed {
-    pub(super) second: i64,
-    pub(super) key: Key,
-    pub(super) is_chosen: bool,
+pub(in crate::report) struct Typed {
+    pub(in crate::report) second: i64,
+    pub(in crate::report) key: Key,
+    pub(in crate::report) is_chosen: bool,
     /// Whether this peer had not asked for it in this hour.
-    pub(super) is_new: bool,
+    pub(in crate::report) is_new: bool,
     /// Whether a longer one followed that begins with it.
-    pub(super) goes_on: bool,
+    pub(in crate::report) goes_on: bool,
 }
 
 impl Typed {
-    pub(super) fn new(second: i64, key: Key, is_chosen: bool, is_new: bool) -> Self {
+    pub(in crate::report) fn new(second: i64, key: Key, is_chosen: bool, is_new: bool) -> Self {
         Self { second, key, is_chosen, is_new, goes_on: false }
     }
 }
@@ -30,7 +30,7 @@ impl Typed {
 impl Typing {
     /// A term was asked for; `see` is shown those before it of which it is known by now whether they went on.
     #[inline]
-    pub(super) fn ask(&mut self, typed: Typed, see: impl FnMut(Typed)) {
+    pub(in crate::report) fn ask(&mut self, typed: Typed, see: impl FnMut(Typed)) {
         let is_over = |before: &Typed| !(0..=PAUSE).contains(&(typed.second - before.second));
         let mut over = self.0.iter().take_while(|before| is_over(before)).count();
         if self.0.len() - over >= MOST {
@@ -46,7 +46,7 @@ impl Typing {
     }
 
     /// Shows `see` all that are left.
-    pub(super) fn end(&mut self, see: impl FnMut(Typed)) {
+    pub(in crate::report) fn end(&mut self, see: impl FnMut(Typed)) {
         self.0.drain(..).for_each(see);
     }
 }
@@ -59,7 +59,7 @@ const MOST: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tally::ThingHasher;
+    use crate::report::count::tally::ThingHasher;
 
     fn looked_for(asked: &[(i64, &str)]) -> Vec<String> {
         let hasher = ThingHasher::default();

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 
-use super::entry::{Action, Entry};
 use super::outages::Outages;
 use super::patience::Patience;
-use super::sweep::Short;
 use super::tally::ThingHasher;
-use super::time::HOUR;
+use crate::report::count::enumeration::Short;
+use crate::report::read::entry::{Action, Entry};
+use crate::report::read::time::HOUR;
 
 /// A request of a peer, in two words: what it asked for, and all else.
 ///
@@ -19,8 +19,8 @@ use super::time::HOUR;
 /// milliseconds that it took, and flags. Events are compared by what they ask for first: that is how those of one
 /// peer in one second are looked at, whichever order their lines have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Event {
-    pub(super) key: Key,
+pub(in crate::report) struct Event {
+    pub(in crate::report) key: Key,
     rest: u64,
 }
 
@@ -42,43 +42,43 @@ impl Event {
 
     /// The second in its hour.
     #[inline]
-    pub(super) fn second(self) -> usize {
+    pub(in crate::report) fn second(self) -> usize {
         (self.rest >> SECOND_AT) as usize
     }
 
     /// The peer's number.
     #[inline]
-    pub(super) fn peer(self) -> usize {
+    pub(in crate::report) fn peer(self) -> usize {
         usize::from((self.rest >> PEER_AT) as u16)
     }
 
     /// The same of a peer that has another number.
     #[inline]
-    pub(super) fn of(self, peer: usize) -> Self {
+    pub(in crate::report) fn of(self, peer: usize) -> Self {
         let rest = self.rest & !(0xffff << PEER_AT) | (peer as u64 & 0xffff) << PEER_AT;
         Self { rest, ..self }
     }
 
-    pub(super) fn is_chosen(self) -> bool {
+    pub(in crate::report) fn is_chosen(self) -> bool {
         self.has(Self::CHOSEN)
     }
 
     /// The term, if it is a search whose term the log has.
-    pub(super) fn term(self) -> Option<Key> {
+    pub(in crate::report) fn term(self) -> Option<Key> {
         self.has(Self::TERM).then_some(self.key)
     }
 
     /// Whether XiVO was asked for something that can be compared.
-    pub(super) fn is_lookup(self) -> bool {
+    pub(in crate::report) fn is_lookup(self) -> bool {
         self.has(Self::LOOKUP)
     }
 
-    pub(super) fn is_answered(self) -> bool {
+    pub(in crate::report) fn is_answered(self) -> bool {
         self.has(Self::ANSWERED)
     }
 
     /// Milliseconds that it took; 65.535 s and more are the same.
-    pub(super) fn took(self) -> Option<i64> {
+    pub(in crate::report) fn took(self) -> Option<i64> {
         self.has(Self::TIMED).then_some(i64::from((self.rest >> TOOK_AT) as u16))
     }
 }
@@ -92,7 +92,7 @@ const TOOK_AT: u32 = 20;
 /// A term of up to seven bytes is kept as it is, its length in the first byte; of a longer one the first three bytes,
 /// and 32 bits of a hash: of 20,000 of them that begin alike two are taken for one once in twenty logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Key(u64);
+pub(in crate::report) struct Key(u64);
 
 impl Key {
     /// The whole phonebook.
@@ -100,7 +100,7 @@ impl Key {
 
     /// The key of a term, as it was sent.
     #[inline]
-    pub(super) fn of(term: &[u8], hasher: &ThingHasher) -> Self {
+    pub(in crate::report) fn of(term: &[u8], hasher: &ThingHasher) -> Self {
         if term.len() < 8 {
             let mut bytes = [0; 8];
             bytes[0] = term.len() as u8;
@@ -129,7 +129,7 @@ impl Key {
 
     /// Good bits for sketches and tables (the finalizer of MurmurHash3, which takes no two keys for one).
     #[inline]
-    pub(super) fn hash(self) -> u64 {
+    pub(in crate::report) fn hash(self) -> u64 {
         let mut bits = self.0;
         bits = (bits ^ bits >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
         bits = (bits ^ bits >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
@@ -137,7 +137,7 @@ impl Key {
     }
 
     /// The term, if it is short.
-    pub(super) fn short(self) -> Option<Short> {
+    pub(in crate::report) fn short(self) -> Option<Short> {
         let bytes = self.0.to_be_bytes();
         let length = usize::from(bytes[0]);
         (length <= 4).then(|| Short::of(&bytes[1..=length])).flatten()
@@ -145,7 +145,7 @@ impl Key {
 
     /// Whether `longer` begins with this term and goes on, as far as keys tell.
     #[inline]
-    pub(super) fn is_begun_by(self, longer: Self) -> bool {
+    pub(in crate::report) fn is_begun_by(self, longer: Self) -> bool {
         let (length, other) = (self.0 >> LENGTH_AT, longer.0 >> LENGTH_AT);
         // Of a long term three bytes are known.
         let known = if other == LONG { 3 } else { other.saturating_sub(1) };
@@ -162,10 +162,10 @@ const LONG: u64 = 8;
 
 /// What else is known of a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
-    pub(super) patience: Patience,
+pub(in crate::report) struct Asked {
+    pub(in crate::report) patience: Patience,
     /// Whether it is asked for, and not only what a peer did besides.
-    pub(super) is_chosen: bool,
+    pub(in crate::report) is_chosen: bool,
 }
 
 /// What lines that follow one another tell.
@@ -177,16 +177,16 @@ pub struct Stretch {
     /// The events of other hours, by their hours' beginnings.
     hours: BTreeMap<i64, Vec<Event>>,
     /// When XiVO failed.
-    pub(super) outages: Outages,
+    pub(in crate::report) outages: Outages,
     /// Terms, and how many of these may be hashes.
-    pub(super) terms: u64,
-    pub(super) hashes: u64,
+    pub(in crate::report) terms: u64,
+    pub(in crate::report) hashes: u64,
 }
 
 impl Stretch {
     /// The peer of this number asks.
     #[inline]
-    pub(super) fn ask(
+    pub(in crate::report) fn ask(
         &mut self,
         peer: usize,
         entry: &Entry<'_>,
@@ -218,7 +218,7 @@ impl Stretch {
     }
 
     /// The events, by their hours' beginnings.
-    pub(super) fn take_hours(&mut self) -> BTreeMap<i64, Vec<Event>> {
+    pub(in crate::report) fn take_hours(&mut self) -> BTreeMap<i64, Vec<Event>> {
         self.turn(i64::MIN);
         std::mem::take(&mut self.hours)
     }

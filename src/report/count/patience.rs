@@ -3,23 +3,23 @@
 //! A XiVO that looks up a caller's number waits a second for all its sources together; one in which somebody types a
 //! name 2.9 seconds. What comes later is worth nothing, though the log says 200.
 
-use super::entry::{Action, Entry, is_phonebook};
 use super::sketch::is_late;
+use crate::report::read::entry::{Action, Entry, is_phonebook};
 
 /// What patience makes of a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(in crate::report) struct Patience {
     /// Whether XiVO was asked for it.
-    pub(super) reached_xivo: bool,
+    pub(in crate::report) reached_xivo: bool,
     /// Whether it took longer than a second.
-    pub(super) is_late: bool,
+    pub(in crate::report) is_late: bool,
     /// Whether its answer came too late.
-    pub(super) overdue: Option<Overdue>,
+    pub(in crate::report) overdue: Option<Overdue>,
 }
 
 impl Patience {
     #[inline]
-    pub(super) fn of(entry: &Entry<'_>) -> Self {
+    pub(in crate::report) fn of(entry: &Entry<'_>) -> Self {
         let is_late = entry.request_time.is_some_and(is_late);
         let overdue = if is_late { overdue(entry) } else { None };
         Self { reached_xivo: reached_xivo(entry), is_late, overdue }
@@ -28,7 +28,7 @@ impl Patience {
 
 /// An answer that came too late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Overdue {
+pub(in crate::report) enum Overdue {
     /// To a search by text, or one of which it cannot be told.
     Text,
     /// To a search by a telephone number.

@@ -10,12 +10,12 @@ use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use super::entry::{Action, Entry, Reason, Who, is_phonebook, is_private};
 use super::patience::Patience;
-use super::select::Choice;
 use super::sketch::{Distinct, Frequent, Times};
-use super::stretch::{Asked, Stretch};
-pub(super) use parts::{Counts, Hours, LONGEST, Named, OTHERS, Span};
+use crate::report::count::block::{Asked, Stretch};
+use crate::report::read::entry::{Action, Entry, Reason, Who, is_phonebook, is_private};
+use crate::report::read::select::Choice;
+pub(in crate::report) use parts::{Counts, Hours, LONGEST, Named, OTHERS, Span};
 use parts::{kept, merge_named};
 
 /// The hasher of addresses and terms: the same in each run, so that what is estimated is the same.
@@ -23,24 +23,24 @@ pub type ThingHasher = foldhash::quality::FixedState;
 
 /// A peer's figures.
 #[derive(Clone, Debug)]
-pub(super) struct PeerTally {
+pub(in crate::report) struct PeerTally {
     /// All that was heard of it: also what is not asked for (`--status` and so on).
-    pub(super) heard: u64,
-    pub(super) heard_span: Span,
+    pub(in crate::report) heard: u64,
+    pub(in crate::report) heard_span: Span,
     /// What is asked for; `None` where nothing of it is.
-    pub(super) span: Option<Span>,
-    pub(super) counts: Counts,
-    pub(super) is_address: bool,
-    pub(super) actions: [u64; Action::COUNT],
+    pub(in crate::report) span: Option<Span>,
+    pub(in crate::report) counts: Counts,
+    pub(in crate::report) is_address: bool,
+    pub(in crate::report) actions: [u64; Action::COUNT],
     /// Of an address, lookups on the path with `private`.
-    pub(super) private: u64,
-    pub(super) addresses: Distinct,
+    pub(in crate::report) private: u64,
+    pub(in crate::report) addresses: Distinct,
     /// The hash of the last address, which the next line's is most often.
     last_address: u64,
     /// Of what XiVO was asked for.
-    pub(super) times: Times,
-    pub(super) hours: Hours<u64>,
-    pub(super) hour_of_day: [u64; 24],
+    pub(in crate::report) times: Times,
+    pub(in crate::report) hours: Hours<u64>,
+    pub(in crate::report) hour_of_day: [u64; 24],
 }
 
 impl PeerTally {
@@ -90,20 +90,20 @@ fn add_up(sums: &mut [u64], figures: &[u64]) {
 
 /// A reason's figures.
 #[derive(Clone, Debug)]
-pub(super) struct ReasonTally {
-    pub(super) count: u64,
-    pub(super) span: Span,
-    pub(super) statuses: Vec<u16>,
-    pub(super) callers: Named<u64>,
+pub(in crate::report) struct ReasonTally {
+    pub(in crate::report) count: u64,
+    pub(in crate::report) span: Span,
+    pub(in crate::report) statuses: Vec<u16>,
+    pub(in crate::report) callers: Named<u64>,
     /// The last one's request line, as written; of several in one second the last one by its bytes.
-    pub(super) example: Latest,
+    pub(in crate::report) example: Latest,
 }
 
 /// The last of the texts of some lines.
 #[derive(Clone, Debug)]
-pub(super) struct Latest {
+pub(in crate::report) struct Latest {
     unix: i64,
-    pub(super) text: Vec<u8>,
+    pub(in crate::report) text: Vec<u8>,
 }
 
 impl Default for Latest {
@@ -124,53 +124,53 @@ impl Latest {
 
 /// Whom which limit met.
 #[derive(Clone, Debug)]
-pub(super) struct LimitTally {
-    pub(super) count: u64,
-    pub(super) span: Span,
+pub(in crate::report) struct LimitTally {
+    pub(in crate::report) count: u64,
+    pub(in crate::report) span: Span,
 }
 
 /// What is kept of a caller in no policy.
 #[derive(Clone, Debug)]
-pub(super) struct StrangerTally {
-    pub(super) span: Span,
-    pub(super) lookups: u64,
-    pub(super) private: u64,
-    pub(super) actions: [u64; Action::COUNT],
-    pub(super) user_agent: Latest,
+pub(in crate::report) struct StrangerTally {
+    pub(in crate::report) span: Span,
+    pub(in crate::report) lookups: u64,
+    pub(in crate::report) private: u64,
+    pub(in crate::report) actions: [u64; Action::COUNT],
+    pub(in crate::report) user_agent: Latest,
 }
 
 /// Everything that can be counted in any order.
 #[derive(Clone, Debug)]
 pub struct Tally {
     hasher: ThingHasher,
-    pub(super) span: Option<Span>,
+    pub(in crate::report) span: Option<Span>,
     /// As long a time before what is asked for, and the first line of another time than that.
-    pub(super) before: Counts,
-    pub(super) earliest: i64,
+    pub(in crate::report) before: Counts,
+    pub(in crate::report) earliest: i64,
     /// The last line of the time that is asked for that is not asked for otherwise.
-    pub(super) last_heard: i64,
-    pub(super) inferred: u64,
-    pub(super) filtered: u64,
-    pub(super) statuses: Box<[u64]>,
-    pub(super) addresses: Distinct,
-    pub(super) hour_of_day: [u64; 24],
-    pub(super) hours: Hours<Counts>,
-    pub(super) peers: Named<PeerTally>,
-    pub(super) reasons: Named<ReasonTally>,
+    pub(in crate::report) last_heard: i64,
+    pub(in crate::report) inferred: u64,
+    pub(in crate::report) filtered: u64,
+    pub(in crate::report) statuses: Box<[u64]>,
+    pub(in crate::report) addresses: Distinct,
+    pub(in crate::report) hour_of_day: [u64; 24],
+    pub(in crate::report) hours: Hours<Counts>,
+    pub(in crate::report) peers: Named<PeerTally>,
+    pub(in crate::report) reasons: Named<ReasonTally>,
     /// By caller and limit, one blank between.
-    pub(super) limits: Named<LimitTally>,
-    pub(super) strangers: Frequent<StrangerTally>,
-    pub(super) stranger_count: u64,
-    pub(super) stranger_addresses: Distinct,
+    pub(in crate::report) limits: Named<LimitTally>,
+    pub(in crate::report) strangers: Frequent<StrangerTally>,
+    pub(in crate::report) stranger_count: u64,
+    pub(in crate::report) stranger_addresses: Distinct,
     /// Requests of these that are left out for their status or reason.
-    pub(super) strangers_hidden: u64,
+    pub(in crate::report) strangers_hidden: u64,
     /// Of what XiVO was asked for, by others than peers.
     other_times: Times,
     /// Of what XiVO was not asked for.
-    pub(super) refusal_times: Times,
-    pub(super) upstream_times: Times,
+    pub(in crate::report) refusal_times: Times,
+    pub(in crate::report) upstream_times: Times,
     /// Whether names were longer than is kept of them.
-    pub(super) names_cut: bool,
+    pub(in crate::report) names_cut: bool,
     /// How many further hours of peers can be told apart.
     peer_hours_left: usize,
     /// Whether another tally that was added had too many.
@@ -332,14 +332,14 @@ impl Tally {
     }
 
     /// All that is asked for.
-    pub(super) fn counts(&self) -> Counts {
+    pub(in crate::report) fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         self.hours.list().iter().for_each(|(_, hour)| counts.merge(hour));
         counts
     }
 
     /// How long all answers took for which XiVO was asked.
-    pub(super) fn times(&self) -> Times {
+    pub(in crate::report) fn times(&self) -> Times {
         let mut times = self.other_times.clone();
         self.peers.iter().for_each(|(_, peer)| times.merge(&peer.times));
         times
@@ -418,12 +418,12 @@ impl Tally {
     }
 
     /// Whether peers had more hours together than are told apart.
-    pub(super) fn has_too_many_peer_hours(&self) -> bool {
+    pub(in crate::report) fn has_too_many_peer_hours(&self) -> bool {
         self.peer_hours_left == 0 || self.peer_hours_short
     }
 
     /// The names of peers, in the order of their numbers.
-    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<[u8]>> {
+    pub(in crate::report) fn names(&self) -> impl Iterator<Item = &Arc<[u8]>> {
         self.peers.names()
     }
 
@@ -472,7 +472,7 @@ impl Tally {
 }
 
 /// Whether XiVO failed: every 5xx but that which the gateway says of itself.
-pub(super) fn is_fault_of_xivo(entry: &Entry<'_>) -> bool {
+pub(in crate::report) fn is_fault_of_xivo(entry: &Entry<'_>) -> bool {
     entry.status >= 500 && entry.reason.is_none_or(|reason| reason.word() != b"overloaded")
 }
 
@@ -495,7 +495,7 @@ fn cut(text: &[u8], most: usize) -> &[u8] {
 }
 
 /// So many peers, or addresses that were let in, are told apart.
-pub(super) const MOST_PEERS: usize = 1000;
+pub(in crate::report) const MOST_PEERS: usize = 1000;
 /// So many hours of all peers together: a hundred peers' of more than a year.
 const MOST_PEER_HOURS: usize = 1_000_000;
 /// So many reasons: there are some thirty words.

@@ -1,20 +1,31 @@
 //! Reads all sources on several threads, and puts what depends on the order back into it.
 
+pub mod block;
+pub(super) mod enumeration;
+pub(super) mod outages;
+pub(super) mod patience;
+pub(super) mod quota;
+pub(super) mod repeats;
+pub(super) mod sketch;
+pub mod tally;
+pub mod timeline;
+pub(super) mod typing;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::entry::Unreadable;
-use super::formats::Formats;
-use super::input::{Block, Feed, Place, Planned, lines};
 use super::read::findings;
 use super::read::line::{Line, LineReader};
-use super::select::{Choice, Selection};
-use super::stretch::Stretch;
 use super::summary::{Input, LogFile, Sample};
-use super::tally::{Tally, ThingHasher};
-use super::timeline::{Timeline, put_in_order};
+use crate::report::count::block::Stretch;
+use crate::report::count::tally::{Tally, ThingHasher};
+use crate::report::count::timeline::{Timeline, put_in_order};
+use crate::report::read::entry::Unreadable;
+use crate::report::read::formats::Formats;
+use crate::report::read::input::{Block, Feed, Place, Planned, lines};
+use crate::report::read::select::{Choice, Selection};
 
 /// What was counted, and what was read.
 #[derive(Debug)]
