@@ -23,8 +23,7 @@ use crate::gateway::outlet::After;
 use crate::identity::caller::ClientSource;
 use crate::limits::Guest;
 use crate::supervision::ends_for_test;
-use crate::tls;
-use crate::tls::Opened;
+use crate::tls::{self, Opened};
 use crate::worker::{Counted, LAST_WORDS};
 
 /// Begins to serve `stream` in a task of its own.

@@ -19,8 +19,7 @@ use tokio::time::Instant;
 
 use crate::access_log::{AccessLogs, LogCounters, LogHost, OpenError, WorkerLog};
 use crate::config::Config;
-use crate::net::listen;
-use crate::net::listen::{Bound, ListenError, Lock};
+use crate::net::listen::{self, Bound, ListenError, Lock};
 use crate::supervision::{Ending, Supervisor};
 use crate::worker::Shared;
 

@@ -8,8 +8,7 @@ use std::path::Path;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::access_log::TermKey;
-use crate::files;
-use crate::files::{FileFault, Most};
+use crate::files::{self, FileFault, Most};
 
 /// The key's file in the state directory: random bytes, for the gateway's user alone.
 const FILE: &str = "search-terms.key";

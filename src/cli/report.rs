@@ -17,16 +17,14 @@ use super::args::{DEFAULT_CONFIG, ReportOptions};
 use super::{Exit, complain, say};
 use crate::config::Config;
 use crate::files;
-use crate::report::Moment;
 use crate::report::build::Material;
 use crate::report::count::{Counted, run as count};
-use crate::report::html;
 use crate::report::read::formats::Formats;
 use crate::report::read::input::{Plan, Source, plan, total};
 use crate::report::summary::wording::plural;
 use crate::report::summary::{Input, Report};
-use crate::report::terminal;
-use crate::report::terminal::Screen;
+use crate::report::terminal::{self, Screen};
+use crate::report::{Moment, html};
 
 /// Runs the command.
 pub(super) fn run(options: &ReportOptions) -> Exit {

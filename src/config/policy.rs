@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::config::document;
 use crate::config::document::complaint::{Complaint, nearest, shown};
 use crate::config::document::environment::Variables;
 use crate::config::document::problem::{Document, Mark, Problem};
-use crate::config::document::{Field, Section};
+use crate::config::document::{self, Field, Section};
 use crate::config::value::rate;
 use crate::location::{Place, Placed};
 use crate::policy::{Action, Actions, PeerName, Policy, Rate, Require};

@@ -14,8 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::Upstream;
-use crate::gateway::outlet::After;
-use crate::gateway::outlet::{Gone, Outlet};
+use crate::gateway::outlet::{After, Gone, Outlet};
 use crate::gateway::record::Record;
 use crate::http1::Version;
 use crate::http1::answer::{AnswerHead, Framing};
@@ -24,8 +23,7 @@ use crate::lookup::Lookup;
 use crate::net::deadline;
 use crate::refusal::Refusal;
 use crate::response::{Head, Manner, Value, problem};
-use crate::upstream::UpstreamFault;
-use crate::upstream::{Answer, Connection};
+use crate::upstream::{Answer, Connection, UpstreamFault};
 use crate::worker::Worker;
 
 /// What is passed on of an answer.

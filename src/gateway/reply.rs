@@ -10,9 +10,9 @@ use super::whoami::WhoAmI;
 use crate::http1::Version;
 use crate::http1::request::RequestHead;
 use crate::refusal::Refusal;
-use crate::response::problem::Audience;
+use crate::response::Manner;
+use crate::response::problem::{self, Audience};
 use crate::response::request_id::RequestId;
-use crate::response::{Manner, problem};
 use crate::worker::snapshot::Found;
 
 impl Exchange<'_> {

@@ -17,8 +17,7 @@ use crate::identity::certificate::{CertificateFault, Shown};
 use crate::identity::resolved::Resolved;
 use crate::location::Place;
 use crate::net::client_address::ClientAddress;
-use crate::policy;
-use crate::policy::{CertificateRule, Policy, Require};
+use crate::policy::{self, CertificateRule, Policy, Require};
 
 /// All peers of one revision of the policies, each with something kept beside its policy.
 #[derive(Debug)]

@@ -10,11 +10,9 @@ use rcgen::{
 use ring::rand::{SecureRandom, SystemRandom};
 use x509_parser::time::ASN1Time;
 
-use crate::files;
-use crate::files::Most;
+use crate::files::{self, Most};
 use crate::pki::{CertsError, For, ServerName, inventory};
-use crate::tls;
-use crate::tls::Material;
+use crate::tls::{self, Material};
 use crate::x509::{Certificate, Hex};
 
 /// How long an authority is valid unless something else was asked for.

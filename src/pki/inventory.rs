@@ -12,13 +12,11 @@ use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::config::Config;
-use crate::files;
-use crate::files::Most;
+use crate::files::{self, Most};
 use crate::identity::certificate::Shown;
 use crate::location::Place;
 use crate::policy::{CertificateRule, Policy};
-use crate::tls;
-use crate::tls::{EXPIRY_NOTICE, Material, TlsSettings};
+use crate::tls::{self, EXPIRY_NOTICE, Material, TlsSettings};
 use crate::x509::{Certificate, RevocationList};
 
 /// A certificate or revocation list in a file, or what is wrong with the file.

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::files;
-use crate::files::{FileFault, Most};
+use crate::files::{self, FileFault, Most};
 use crate::resolver::{Failure, Remembered, Table};
 
 /// The file, `names.json` in the state directory.

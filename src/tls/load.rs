@@ -14,8 +14,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::sign::CertifiedKey;
 
 use super::ClientAuthority;
-use crate::files;
-use crate::files::Most;
+use crate::files::{self, Most};
 use crate::location::Place;
 use crate::x509::Certificate;
 

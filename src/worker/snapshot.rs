@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::{Config, UpstreamHost};
-use crate::identity::peers;
-use crate::identity::peers::Peers;
+use crate::identity::peers::{self, Peers};
 use crate::limits::PeerLimits;
 use crate::net::proxy_protocol::write::Relayed;
 use crate::resolver::Lost;

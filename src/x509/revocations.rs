@@ -7,8 +7,7 @@ use x509_parser::error::X509Error;
 use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
-use crate::x509::UnreadableCertificate;
-use crate::x509::UnreadableCertificate::{Malformed, Trailing};
+use crate::x509::UnreadableCertificate::{self, Malformed, Trailing};
 use crate::x509::distinguished_name::rfc2253;
 use crate::x509::{shown, timestamp};
 

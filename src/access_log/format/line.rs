@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use crate::access_log::format::clock::LocalClock;
 use crate::access_log::format::facts::{Checked, Facts, TlsLine};
-use crate::access_log::format::mask;
-use crate::access_log::format::mask::Masked;
+use crate::access_log::format::mask::{self, Masked};
 use crate::access_log::format::variable::{Named, Variable};
 use crate::access_log::format::{Escape, Format, Op};
 use crate::identity::certificate::{CertificateFault, Shown};

@@ -6,8 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use crate::access_log::settings::LogSettings;
-use crate::access_log::writer::Shared;
-use crate::access_log::writer::frame;
+use crate::access_log::writer::{Shared, frame};
 
 /// What a log's thread is told.
 #[derive(Debug)]

@@ -16,8 +16,7 @@ use crate::report::count::tally::ThingHasher;
 use crate::report::count::{Ledger, Worker};
 use crate::report::read::input::{Source, lines, unfinished};
 use crate::report::summary::{Input, Totals};
-use crate::report::terminal;
-use crate::report::terminal::Recent;
+use crate::report::terminal::{self, Recent};
 
 /// Runs until it is interrupted.
 pub(super) fn run(options: &ReportOptions, context: &Context) -> Exit {

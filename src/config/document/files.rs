@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use super::problem::{Document, Mark, Problem};
 use crate::config::section::main::Draft;
-use crate::files;
-use crate::files::{FileFault, Most};
+use crate::files::{self, FileFault, Most};
 
 /// Reads the main file.
 pub(crate) fn read_main(path: &Path) -> Result<Arc<Document>, Box<Problem>> {

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::access_log::Format;
-use crate::config::document;
 use crate::config::document::environment::Variables;
 use crate::config::document::problem::{Document, Mark, Problem};
-use crate::config::document::{Field, Section};
+use crate::config::document::{self, Field, Section};
 use crate::config::section::log_format::Formats;
 use crate::config::section::{access_log, limits, listen, names, upstream};
 use crate::config::{Limits, Listener, Upstream};

@@ -21,8 +21,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::connection::http2::frames;
-use crate::connection::http2::frames::{Frame, PING, Reason};
+use crate::connection::http2::frames::{self, Frame, PING, Reason};
 use crate::connection::http2::hpack::Decoder;
 use crate::connection::http2::message::Message;
 use crate::connection::http2::tally::Tally;

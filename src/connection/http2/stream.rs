@@ -8,8 +8,7 @@ use tokio::time::timeout;
 
 use crate::connection::http2::hpack;
 use crate::connection::http2::wire::Wire;
-use crate::gateway::outlet::After;
-use crate::gateway::outlet::{Gone, Outlet};
+use crate::gateway::outlet::{After, Gone, Outlet};
 use crate::response::Head;
 use crate::worker::Worker;
 

@@ -10,8 +10,7 @@
 use std::cell::RefCell;
 use std::task::{Context, Poll, Waker};
 
-use crate::connection::http2::frames;
-use crate::connection::http2::frames::{DEFAULT_WINDOW, MAX_LENGTH, MAX_WINDOW, Reason};
+use crate::connection::http2::frames::{self, DEFAULT_WINDOW, MAX_LENGTH, MAX_WINDOW, Reason};
 use crate::connection::http2::hpack;
 use crate::gateway::outlet::Gone;
 

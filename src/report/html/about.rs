@@ -2,10 +2,8 @@
 
 use super::markup::Markup;
 use crate::report::build::findings::{singles, told_apart};
-use crate::report::html::layout;
-use crate::report::html::layout::ROWS;
-use crate::report::summary::wording;
-use crate::report::summary::{ACCURACY, Report};
+use crate::report::html::layout::{self, ROWS};
+use crate::report::summary::{ACCURACY, Report, wording};
 
 /// How many unreadable lines are shown.
 const SAMPLES: usize = 20;

@@ -6,8 +6,7 @@
 
 use super::markup::Markup;
 use crate::report::summary::local_time::Moment;
-use crate::report::summary::wording;
-use crate::report::summary::{Bucket, Buckets};
+use crate::report::summary::{Bucket, Buckets, wording};
 
 /// The most columns of a chart over time; more would be narrower than a dot on a phone.
 const COLUMNS: usize = 200;

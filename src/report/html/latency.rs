@@ -4,8 +4,7 @@ use super::chart;
 use super::markup::Markup;
 use crate::report::build::findings;
 use crate::report::html::layout;
-use crate::report::summary::wording;
-use crate::report::summary::{AnswerTimes, HISTOGRAM, Report};
+use crate::report::summary::{AnswerTimes, HISTOGRAM, Report, wording};
 
 /// The gateway's answers, and beside them XiVO's own.
 pub(super) fn section(page: &mut Markup, report: &Report) {

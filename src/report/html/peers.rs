@@ -3,8 +3,7 @@
 use super::chart;
 use super::markup::Markup;
 use crate::report::html::layout;
-use crate::report::summary::wording;
-use crate::report::summary::{Peer, Report};
+use crate::report::summary::{Peer, Report, wording};
 
 /// How many peers are shown.
 const PEERS: usize = 100;

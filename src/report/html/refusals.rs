@@ -2,10 +2,8 @@
 
 use super::chart;
 use super::markup::Markup;
-use crate::report::html::layout;
-use crate::report::html::layout::ROWS;
-use crate::report::summary::wording;
-use crate::report::summary::{Limited, Refused, Report};
+use crate::report::html::layout::{self, ROWS};
+use crate::report::summary::{Limited, Refused, Report, wording};
 
 /// Why, how often, whom it met, and what mends it.
 pub(super) fn section(page: &mut Markup, report: &Report) {

@@ -3,8 +3,7 @@
 use super::chart::{self, Column};
 use super::markup::Markup;
 use crate::report::html::layout;
-use crate::report::summary::Report;
-use crate::report::summary::wording;
+use crate::report::summary::{Report, wording};
 
 /// The chart over time, with the same figures as a table.
 pub(super) fn over_time(page: &mut Markup, report: &Report) {

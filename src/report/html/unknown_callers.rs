@@ -1,10 +1,8 @@
 //! Callers in no policy, peers that ask no longer, and those that read the phonebook out.
 
 use super::markup::Markup;
-use crate::report::html::layout;
-use crate::report::html::layout::ROWS;
-use crate::report::summary::wording;
-use crate::report::summary::{HarvestKind, Report, Stranger};
+use crate::report::html::layout::{self, ROWS};
+use crate::report::summary::{HarvestKind, Report, Stranger, wording};
 
 /// Callers in no policy.
 pub(super) fn section(page: &mut Markup, report: &Report) {

@@ -8,9 +8,8 @@
 
 use memchr::{memchr, memmem, memrchr};
 
-use crate::access_log::format;
 use crate::access_log::format::{
-    Begin, Each, End, Escape, Format, FormatError, Kind, Mark, Piece, Reading, Unsure,
+    self, Begin, Each, End, Escape, Format, FormatError, Kind, Mark, Piece, Reading, Unsure,
     address_length, ipv4_length, is_no_name,
 };
 

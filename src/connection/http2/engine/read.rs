@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use crate::connection::http2::engine::{
     CHUNK, Engine, FAREWELL, Farewell, Fatal, Heading, Input, Opened,
 };
-use crate::connection::http2::frames;
 use crate::connection::http2::frames::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, MAX_LENGTH, PADDED,
-    PING, PRIORITY, PUSH_PROMISE, RST_STREAM, Reason, SETTINGS, WINDOW_UPDATE, WITH_PRIORITY,
+    self, ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, MAX_LENGTH,
+    PADDED, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, Reason, SETTINGS, WINDOW_UPDATE,
+    WITH_PRIORITY,
 };
 use crate::connection::http2::hpack;
 use crate::connection::http2::message::Message;
