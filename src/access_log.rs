@@ -3,6 +3,9 @@
 //! [`condition`] says which requests a log takes, [`format::combined`] and [`mod@format`] turn one request's facts into
 //! a line, [`format::clock`] keeps the second's text, and [`writer`] brings whole lines from the workers to their
 //! target without ever making a worker wait.
+//!
+//! Imports `diagnostics`, `files`, `identity`, `limits`, `location`, `lookup`, `supervision`, `text`,
+//! `upstream`, `x509`. Begin with `worker_log.rs`, where a request becomes its lines.
 
 pub mod condition;
 pub mod format;

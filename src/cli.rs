@@ -1,4 +1,9 @@
 //! The commands. Only this module and those below it print.
+//!
+//! Imports `access_log`, `config`, `connection`, `demo`, `diagnostics`, `files`, `gateway`, `http1`,
+//! `identity`, `limits`, `location`, `lookup`, `net`, `pki`, `policy`, `refusal`, `report`, `response`,
+//! `server`, `supervision`, `tls`, `upstream`, `worker`, `x509`. Begin with `args.rs` and the command's
+//! own file.
 
 mod args;
 mod certs;

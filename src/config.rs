@@ -6,6 +6,9 @@
 //!
 //! The environment takes part only through `${NAME}` in string values. Relative paths are relative
 //! to the file that names them.
+//!
+//! Imports `access_log`, `files`, `identity`, `limits`, `location`, `policy`, `refusal`, `resolver`,
+//! `tls`, `upstream`, `x509`. Begin with `Config::load`, then `section.rs`.
 
 mod cross_check;
 mod document;

@@ -1,4 +1,6 @@
 //! What `phonebook-gateway demo` brings along: a small XiVO to stand in front of.
+//!
+//! Imports nothing of this crate. Begin with `routing.rs`, what XiVO makes of a URL.
 
 pub mod phonebook;
 pub mod routing;

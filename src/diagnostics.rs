@@ -4,7 +4,7 @@
 //! bounded queue, so that nobody waits for a disk or a pipe. Lines that are lost are counted, and told of
 //! when it works again (`losses.rs`).
 //!
-//! May import `supervision`; begin with `outlet.rs`.
+//! Imports `supervision`. Begin with `outlet.rs`.
 
 mod journal;
 mod line;

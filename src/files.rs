@@ -7,6 +7,8 @@
 //!   error that says so, and is not even opened.
 //! * Writing leaves the former file or the new one, never half of it, and the new one is never readable
 //!   by everybody on this host, not for a moment.
+//!
+//! Imports nothing of this crate. Begin with [`read`].
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, FileType, OpenOptions};

@@ -3,8 +3,9 @@
 //! Each step consumes what the former yielded. A request that was not identified cannot be admitted,
 //! one that was not admitted is not parsed, and nothing is asked of XiVO without a [`Permit`](crate::policy::decide::Permit).
 //!
-//! May import everything but `connection`, `server`, `cli`, and what makes no request: `report`, `pki`, `demo`. Begin
-//! with [`serve`], then [`judge`](judge::judge) and `forward.rs`.
+//! Imports `access_log`, `config`, `http1`, `identity`, `limits`, `location`, `lookup`, `net`,
+//! `policy`, `refusal`, `response`, `tls`, `upstream`, `worker`, `x509`. Begin with [`serve`], then
+//! `judge.rs` and `forward.rs`.
 
 mod admission;
 pub mod connection_facts;

@@ -11,6 +11,8 @@
 //!
 //! # Does not
 //! Decode a URL, judge a host, or do I/O: the readers are fed bytes and say how far they got.
+//!
+//! Imports nothing of this crate. Begin with `request.rs`.
 
 pub mod answer;
 pub mod chunked;

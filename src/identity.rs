@@ -1,7 +1,7 @@
 //! Who sent a request, and which peer that is: by the address of its connection or by the word of a proxy
 //! that is trusted, and by its certificate.
 //!
-//! Pure. May import `policy`, `x509`, `net`, `location` and `text`; begin with [`caller`], then [`peers`].
+//! Imports `location`, `net`, `policy`, `x509`. Begin with [`caller`], then [`peers`].
 
 pub mod address_list;
 pub mod caller;

@@ -11,6 +11,8 @@
 //!
 //! `burst` is how many requests may come at once. nginx's `burst=` with `nodelay` is one less for the
 //! same behaviour, since its first request is not part of the burst; see [`bucket`].
+//!
+//! Imports `net`, `policy`. Begin with [`GatewayLimits`], then `seats.rs`.
 
 pub mod bucket;
 pub(crate) mod budget;

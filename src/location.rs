@@ -1,4 +1,6 @@
 //! Where in the configuration something was written, so that every decision can name it.
+//!
+//! Imports nothing of this crate. Begin with [`Place`].
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -10,6 +10,8 @@
 //!   query otherwise (the last duplicate wins, `%20act` is `act`, a name ends at NUL); whatever it
 //!   would read otherwise is refused.
 //! * `parse(write(lookup)) == lookup`.
+//!
+//! Imports nothing of this crate. Begin with [`Lookup::parse`].
 
 mod error;
 pub mod path;

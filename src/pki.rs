@@ -5,6 +5,9 @@
 //! * Keys are made with P-256, serial numbers of 128 random bits.
 //! * A certificate for a listener identifies no client, and one for a peer no server: each has the one
 //!   extended key usage that it needs. The authority signs no other authorities.
+//!
+//! Imports `config`, `files`, `identity`, `location`, `policy`, `tls`, `x509`. Begin with
+//! `authority.rs`.
 
 mod authority;
 mod files;

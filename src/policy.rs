@@ -1,4 +1,6 @@
 //! A policy: what one peer may do, from the one file that describes it.
+//!
+//! Imports `location`, `lookup`. Begin with [`Policy`], then [`decide`].
 
 pub mod decide;
 

@@ -3,6 +3,8 @@
 //! The words are a contract: the log, `explain`, the tests and scripts of administrators use them.
 //! Words, statuses and sentences are mapped without a wildcard arm, so a new refusal does not compile
 //! until somebody has chosen its own.
+//!
+//! Imports `identity`, `limits`, `location`, `lookup`, `policy`, `upstream`. Begin with [`Refusal`].
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;

@@ -3,7 +3,7 @@
 //! Lines are read ([`read`]), counted ([`count`]), and judged ([`build`]); [`summary`] is the result, and the terminal,
 //! the JSON and the HTML page only show it.
 //!
-//! May import `access_log`, `config`, `policy` and `net`.
+//! Imports `access_log`, `config`, `net`, `policy`. Begin with `cli/report.rs`, then [`read`].
 
 pub mod build;
 pub mod count;

@@ -11,6 +11,8 @@
 //!   the name has none, and its peer is refused.
 //!
 //! [`Table`] is all of this as values, without clock or network; [`Source`] asks.
+//!
+//! Imports `files`, `identity`, `location`, `net`, `policy`. Begin with `table.rs`.
 
 mod dns;
 mod event;

@@ -1,4 +1,8 @@
 //! A running gateway: its workers, from start to the last connection.
+//!
+//! Imports `access_log`, `config`, `connection`, `gateway`, `identity`, `location`, `net`, `policy`,
+//! `resolver`, `supervision`, `tls`, `upstream`, `worker`, `x509`. Begin with `Server::start`, then
+//! `accept.rs`.
 
 mod accept;
 mod background;

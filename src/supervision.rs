@@ -3,6 +3,8 @@
 //! Each is started by [`Supervisor::spawn`] and says, when it ends, whether it was told to. One that
 //! was not, or that panics, is a [`Failed`] part; whoever owns the gateway waits for the first of these
 //! and ends what is left, so that a whole one can be started.
+//!
+//! Imports nothing of this crate. Begin with [`Supervisor`].
 
 use std::fmt;
 use std::io;

@@ -8,6 +8,8 @@
 //!   ([`TlsFacts::shown`]), so resumed sessions and connections that are kept are judged like new ones.
 //! * Certificate, key, authority and revocation list are loaded as a whole or not at all
 //!   ([`Material`]); what was loaded last stays in use as long as the files have a fault.
+//!
+//! Imports `files`, `identity`, `location`, `x509`. Begin with `listener.rs`, then `handshake.rs`.
 
 mod authority;
 mod facts;

@@ -12,6 +12,8 @@
 //!   within the same deadline. Lookups only read, so asking twice does no harm.
 //! * An answer that is not HTTP/1 as [`crate::http1`] reads it is a fault, and so is everything that
 //!   comes before its question or after its end; such a connection is not used again.
+//!
+//! Imports `http1`, `net`, `policy`, `text`, `x509`. Begin with [`Pool`], then `connect.rs`.
 
 mod certificate;
 mod connect;

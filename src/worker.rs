@@ -3,6 +3,9 @@
 //! A worker is a thread with a single-threaded runtime, its own listeners, its own connections to
 //! XiVO and its own log buffers: nothing crosses threads for a request. The workers share one
 //! snapshot of the configuration, swapped as a whole, and the atomics of the limits.
+//!
+//! Imports `access_log`, `config`, `identity`, `limits`, `location`, `net`, `policy`, `refusal`,
+//! `resolver`, `response`, `tls`, `upstream`. Begin with [`Worker`], then [`shared`].
 
 pub mod buffers;
 pub mod connections;

@@ -292,6 +292,23 @@ fn the_table_has_every_wing() {
 }
 
 #[test]
+fn each_root_says_what_it_imports() {
+    for (wing, allowed) in WINGS {
+        let source =
+            std::fs::read_to_string(source_directory().join(format!("{wing}.rs"))).unwrap();
+        let comment = source.lines().map_while(|line| line.strip_prefix("//!"));
+        let words: Vec<&str> = comment.flat_map(str::split_whitespace).collect();
+        let quoted: Vec<String> = allowed.iter().map(|name| format!("`{name}`")).collect();
+        let row = match quoted.is_empty() {
+            true => "nothing of this crate".to_owned(),
+            false => quoted.join(", "),
+        };
+        let sentence = format!("Imports {row}. Begin with ");
+        assert!(words.join(" ").contains(&sentence), "src/{wing}.rs does not say: {sentence}");
+    }
+}
+
+#[test]
 fn imports_are_seen_however_they_are_written() {
     let source = "use super::worker;\nuse crate::{net::{self}, text};\nfn f() { crate::tls::g(); }\n\
                   // crate::cli\n#[cfg(test)]\nmod tests { use crate::server; }";
