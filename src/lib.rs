@@ -12,13 +12,13 @@
 //! |---|---|---|
 //! | accept | what is known of a connection | [`net::listen`], [`server`], [`connection`], [`gateway::connection_facts`] |
 //! | read | a head that is strictly HTTP/1, or came over HTTP/2 and reads the same | [`connection::http1`], [`http1`], [`connection::http2`] |
-//! | identify | whom it comes from, and the peer with the longest prefix | [`gateway::identify`], [`identity::peers`] |
+//! | identify | whom it comes from, and the peer with the longest prefix | [`gateway::identify`], [`identity`] |
 //! | admit | a token of the peer and one of the gateway | [`limits`] |
 //! | parse | a [`lookup::Lookup`], which cannot say `private` | [`lookup`] |
 //! | decide | a [`policy::decide::Permit`], and the line that granted it | [`policy::decide`], [`policy`] |
-//! | forward | XiVO's answer to a head written from the permit | [`upstream`] |
-//! | answer | an answer with an allow list of fields, or a [`refusal::Refusal`] | [`response`] |
-//! | record | exactly one line of the access log | [`access_log`] |
+//! | forward | XiVO's answer to a request that only a permit can make | [`gateway::forward`], [`upstream`] |
+//! | answer | an answer with an allow list of fields, or a [`refusal::Refusal`] | [`gateway::relay`], [`gateway::reply`], [`response`] |
+//! | record | exactly one line of the access log | [`gateway::record`], [`access_log`] |
 //!
 //! # What is trusted
 //! The configuration, the kernel's word on whom a connection comes from, the word of the proxies that
@@ -30,10 +30,9 @@
 //! clients; no name is resolved while a request waits.
 //!
 //! # Layers
-//! [`net::client_address`], [`x509`], [`location`], [`policy`], [`identity::peers`], [`lookup`], [`policy::decide`], [`limits`],
-//! [`refusal`], [`identity::address_list`], [`net::proxy_protocol`], [`identity::forwarded`], [`text`] and [`http1`] are pure: they do no I/O,
-//! read no clock and know no runtime. [`cli`] is the only module that prints, but for the thread of
-//! [`diagnostics`], which writes to standard error or to the journal what all others say.
+//! Each wing imports only what stands below it, and its root says what that is; `tests/it/layering.rs` holds it, and
+//! that what judges does no I/O, reads no clock and knows no runtime. [`cli`] is the only module that prints,
+//! but for the thread of [`diagnostics`], which writes to standard error or to the journal what all others say.
 
 pub mod cli;
 pub mod config;
