@@ -120,9 +120,10 @@ fn measure(command: &mut Command, out: &Path) -> io::Result<Taken> {
         std::thread::sleep(Duration::from_millis(5));
     };
     let time = begin.elapsed();
-    match exit.success() {
-        true => Ok(Taken { time, memory }),
-        false => Err(io::Error::other(format!("{command:?} ended with {exit}"))),
+    if exit.success() {
+        Ok(Taken { time, memory })
+    } else {
+        Err(io::Error::other(format!("{command:?} ended with {exit}")))
     }
 }
 

@@ -89,9 +89,10 @@ async fn shake_hands(
     drop(config);
     // Whom a certificate names is known only now.
     let Some(facts) = shaken_hands(&mut counted, facts) else { return };
-    match transport.speaks_http2() {
-        true => Box::pin(http2::serve(counted, transport, facts)).await,
-        false => Box::pin(serve(counted, transport, facts)).await,
+    if transport.speaks_http2() {
+        Box::pin(http2::serve(counted, transport, facts)).await
+    } else {
+        Box::pin(serve(counted, transport, facts)).await
     }
 }
 
@@ -182,10 +183,7 @@ async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
 /// use than one that has, and a stranger's of none.
 fn patience(limits: &Limits, facts: &ConnectionFacts, served: u32) -> Patience {
     let fresh = served == 0;
-    let silence = match fresh || facts.stranger {
-        true => limits.head_timeout,
-        false => limits.idle_timeout,
-    };
+    let silence = if fresh || facts.stranger { limits.head_timeout } else { limits.idle_timeout };
     Patience { fresh, silence }
 }
 

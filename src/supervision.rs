@@ -75,9 +75,10 @@ impl Supervisor {
         let part = name.to_owned();
         thread::Builder::new().name(part.clone()).spawn(move || {
             let mut guard = Guard { supervisor, part, returned: None };
-            let ending = match ends_for_test(|| guard.part.clone()) {
-                true => Ending::Untold("a test wants it".to_owned()),
-                false => body(),
+            let ending = if ends_for_test(|| guard.part.clone()) {
+                Ending::Untold("a test wants it".to_owned())
+            } else {
+                body()
             };
             guard.returned = Some(ending);
         })

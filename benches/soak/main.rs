@@ -132,10 +132,7 @@ fn measure(arguments: &Arguments) -> Result<(), String> {
         }
     }
     say(&mut io::stdout(), &report.table())?;
-    match failed.is_empty() {
-        true => Ok(()),
-        false => Err(format!("not measured: {}", failed.join(", "))),
-    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("not measured: {}", failed.join(", "))) }
 }
 
 /// The attackers hold as many connections as a gateway does.

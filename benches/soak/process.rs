@@ -180,13 +180,12 @@ impl Drop for Process {
 /// Starts it so that the kernel ends it, should this process be killed, where util-linux is installed.
 fn child(start: &Start<'_>, stderr: Stdio) -> io::Result<Child> {
     let guarded = Command::new("setpriv").arg("--version").stdout(Stdio::null()).status().is_ok();
-    let mut command = match guarded {
-        true => {
-            let mut command = Command::new("setpriv");
-            command.args(["--pdeathsig", "KILL", "--"]).arg(start.binary);
-            command
-        }
-        false => Command::new(start.binary),
+    let mut command = if guarded {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(start.binary);
+        command
+    } else {
+        Command::new(start.binary)
     };
     command.args(["serve", "--config"]).arg(start.config);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn()

@@ -69,9 +69,10 @@ impl PeerPath {
             None | Some(b'/') => first,
             Some(_) => first.parent().unwrap_or(first),
         };
-        match directory.as_os_str().is_empty() {
-            true => PathBuf::from("."),
-            false => directory.components().as_path().to_owned(),
+        if directory.as_os_str().is_empty() {
+            PathBuf::from(".")
+        } else {
+            directory.components().as_path().to_owned()
         }
     }
 

@@ -62,9 +62,10 @@ impl LogHost {
         Self {
             hostname: name.nodename().to_string_lossy().to_ascii_lowercase(),
             pid: std::process::id(),
-            key: match hashes {
-                true => load_key(state_directory),
-                false => TermKey::new(&[0; TermKey::LENGTH]),
+            key: if hashes {
+                load_key(state_directory)
+            } else {
+                TermKey::new(&[0; TermKey::LENGTH])
             },
         }
     }

@@ -30,10 +30,7 @@ pub(super) fn run(options: &CheckOptions) -> Exit {
         }
         complain(&findings.summary(&options.config, options.strict));
     }
-    match findings.are_findings(options.strict) {
-        true => Exit::Findings,
-        false => Exit::Well,
-    }
+    if findings.are_findings(options.strict) { Exit::Findings } else { Exit::Well }
 }
 
 /// What was found in a configuration, and the configuration if it can be read.
@@ -110,9 +107,10 @@ impl Findings {
             1..=MOST_NAMED => format!(" ({})", own.join(", ")),
             count => format!(" ({count} policies say otherwise)"),
         };
-        let handshakes = match config.listeners.iter().any(|listener| listener.tls.is_some()) {
-            true => format!(" and {} TLS handshakes of theirs under way", ceilings.handshakes),
-            false => String::new(),
+        let handshakes = if config.listeners.iter().any(|listener| listener.tls.is_some()) {
+            format!(" and {} TLS handshakes of theirs under way", ceilings.handshakes)
+        } else {
+            String::new()
         };
         Some(format!(
             "client connections at once: {} in all, of them {} of a peer{own}; callers in no policy {} \

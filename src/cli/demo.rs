@@ -150,10 +150,8 @@ fn greeting(gateway: SocketAddr, xivo: SocketAddr, coloured: bool) -> String {
         "for i in 1 2 3 4 5 6 7 8; do curl -s -o /dev/null -w '%{{http_code}}\\n' \
          'http://{gateway}{PATH}?act=search&search=doe'; done"
     );
-    let [found, refused, limited] = [found, refused, limited].map(|line| match coloured {
-        true => format!("\x1b[1;32m{line}\x1b[0m"),
-        false => line,
-    });
+    let [found, refused, limited] = [found, refused, limited]
+        .map(|line| if coloured { format!("\x1b[1;32m{line}\x1b[0m") } else { line });
     format!(
         "\
 A sample XiVO listens on {xivo}, the gateway in front of it on {gateway}.

@@ -82,9 +82,10 @@ pub(super) fn run(options: &ExplainOptions) -> Exit {
             return Exit::Findings;
         }
     };
-    let said = match options.json {
-        true => say(&format!("{:#}\n", explained.as_json())),
-        false => say(&explained.as_text(address)),
+    let said = if options.json {
+        say(&format!("{:#}\n", explained.as_json()))
+    } else {
+        say(&explained.as_text(address))
     };
     match (said, &explained.outcome) {
         (Exit::Well, Ok(_)) => Exit::Well,

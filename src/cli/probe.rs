@@ -36,15 +36,16 @@ pub(super) fn run(options: &ProbeOptions) -> Exit {
             return Exit::Failed;
         }
     };
-    let probed = match options.pin {
-        true => runtime.block_on(pin::show(options)),
-        false => load(&options.config).and_then(|config| {
+    let probed = if options.pin {
+        runtime.block_on(pin::show(options))
+    } else {
+        load(&options.config).and_then(|config| {
             if options.from.is_some() && !config.upstream.send_proxy_protocol {
                 complain("--from is for the PROXY protocol: upstream.send_proxy_protocol is false");
                 return Err(Exit::Usage);
             }
             runtime.block_on(probe(config, options.from))
-        }),
+        })
     };
     probed.map_or_else(|exit| exit, |()| Exit::Well)
 }

@@ -94,23 +94,17 @@ fn caps(limits: &Limits, stranger: bool) -> Caps {
     // RFC 9113 counts 32 bytes for each field besides its name and value.
     let fields = limits.max_header_fields.saturating_add(8);
     let list = limits.max_head.saturating_add(fields.saturating_mul(32));
-    match stranger {
-        true => Caps {
+    if stranger {
+        Caps {
             streams: STRANGERS_STREAMS,
             block: block.min(STRANGERS_BLOCK),
             head: limits.max_head,
             list: list.min(STRANGERS_BLOCK),
             room: STRANGERS_ROOM,
             unsent: STRANGERS_UNSENT,
-        },
-        false => Caps {
-            streams: MAX_STREAMS,
-            block,
-            head: limits.max_head,
-            list,
-            room: ROOM,
-            unsent: ROOM,
-        },
+        }
+    } else {
+        Caps { streams: MAX_STREAMS, block, head: limits.max_head, list, room: ROOM, unsent: ROOM }
     }
 }
 
@@ -356,9 +350,10 @@ impl Connection {
     /// How long the connection may ask nothing, as over HTTP/1.
     fn patience(&self) -> Duration {
         let limits = &self.caller.config.limits;
-        match self.accepted == 0 || self.caller.facts.stranger {
-            true => limits.head_timeout,
-            false => limits.idle_timeout,
+        if self.accepted == 0 || self.caller.facts.stranger {
+            limits.head_timeout
+        } else {
+            limits.idle_timeout
         }
     }
 

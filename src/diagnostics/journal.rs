@@ -17,10 +17,7 @@ pub(super) struct Journal {
 impl Journal {
     /// The one that systemd has.
     pub(super) fn of_this_host() -> Self {
-        let elsewhere = match cfg!(debug_assertions) {
-            true => std::env::var_os(TEST_SOCKET),
-            false => None,
-        };
+        let elsewhere = if cfg!(debug_assertions) { std::env::var_os(TEST_SOCKET) } else { None };
         Self::at(elsewhere.map_or_else(|| PathBuf::from(SOCKET), PathBuf::from))
     }
 

@@ -177,9 +177,10 @@ fn direct(
     // what belongs to the second by what it showed to the first (RFC 9110, section 7.4).
     let same_name =
         addressed.server_name.is_none_or(|name| host.is_some_and(|host| host.is_named(name)));
-    match same_name && addressed.listener.is_none_or(|listener| is_served(listener, host)) {
-        true => Ok(head),
-        false => Err(Refusal::Misdirected),
+    if same_name && addressed.listener.is_none_or(|listener| is_served(listener, host)) {
+        Ok(head)
+    } else {
+        Err(Refusal::Misdirected)
     }
 }
 

@@ -180,10 +180,8 @@ impl<'a> Record<'a> {
         let opening = &self.opening;
         let Opening { snapshot, facts, caller, turn, notes, .. } = opening;
         let noted = *facts.noted;
-        let since = |then: Instant| match self.log.needs().times {
-            true => then.elapsed(),
-            false => Duration::ZERO,
-        };
+        let since =
+            |then: Instant| if self.log.needs().times { then.elapsed() } else { Duration::ZERO };
         let listener = snapshot.config.listeners.get(facts.listener);
         let server_name = listener.and_then(|found| found.server_names.first());
         let head_length = if self.head_sent { self.head.len() as u64 } else { 0 };

@@ -81,10 +81,9 @@ impl Shown<'_> {
     /// Why it is not.
     pub fn satisfies(&self, rule: &CertificateRule) -> Result<(), CertificateFault> {
         if self.has_key_of(rule) {
-            return self.standing.or_else(|fault| match fault.concerns_key() {
-                true => Err(fault),
-                false => Ok(()),
-            });
+            return self
+                .standing
+                .or_else(|fault| if fault.concerns_key() { Err(fault) } else { Ok(()) });
         }
         self.standing?;
         if self.has_name_of(rule) { Ok(()) } else { Err(CertificateFault::NotOfPeer) }

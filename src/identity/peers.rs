@@ -328,10 +328,7 @@ impl<T> Peers<T> {
             IpAddr::V4(ip) => self.v4.get_lpm(&Ipv4Net::from(ip)).map(|(_, holders)| holders),
             IpAddr::V6(ip) => self.v6.get_lpm(&Ipv6Net::from(ip)).map(|(_, holders)| holders),
         };
-        let named = match self.named.is_empty() {
-            true => None,
-            false => self.named.get(&address.ip()),
-        };
+        let named = if self.named.is_empty() { None } else { self.named.get(&address.ip()) };
         let entries = [holders, named].into_iter().flatten().flat_map(Holders::as_slice);
         entries.filter_map(|entry| self.host(*entry))
     }

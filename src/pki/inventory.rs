@@ -115,9 +115,8 @@ impl State {
 impl Row {
     /// What there is to say of it at `now`.
     pub fn state(&self, now: Timestamp) -> State {
-        let soon = |end: Timestamp| match end.duration_since(now) <= EXPIRY_NOTICE {
-            true => State::ExpiresSoon,
-            false => State::Valid,
+        let soon = |end: Timestamp| {
+            if end.duration_since(now) <= EXPIRY_NOTICE { State::ExpiresSoon } else { State::Valid }
         };
         let dates = match &self.holding {
             Holding::Broken(_) => State::Broken,
@@ -237,9 +236,8 @@ pub fn of_config(config: &Config, directory: &Path) -> Vec<Row> {
 /// which is.
 fn add_pin(all: &mut Vec<Row>, place: &Place, of_key: bool, sha256: [u8; 32], purpose: String) {
     let is_it = |row: &Row| {
-        row.certificate().is_some_and(|certificate| match of_key {
-            true => certificate.spki_sha256 == sha256,
-            false => certificate.sha256 == sha256,
+        row.certificate().is_some_and(|certificate| {
+            if of_key { certificate.spki_sha256 == sha256 } else { certificate.sha256 == sha256 }
         })
     };
     match all.iter_mut().find(|row| is_it(row)) {

@@ -516,9 +516,10 @@ fn plain(logged: &[u8]) -> String {
         return text.into_owned();
     }
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
-        match is_hidden(c) {
-            true => shown.extend(c.escape_unicode()),
-            false => shown.push(c),
+        if is_hidden(c) {
+            shown.extend(c.escape_unicode())
+        } else {
+            shown.push(c)
         }
         shown
     })

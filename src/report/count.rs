@@ -148,10 +148,8 @@ impl<'s> Worker<'s> {
                     }
                     fitting += 1;
                     if self.selection.takes_time(&entry) {
-                        let choice = match takes_all {
-                            true => Choice::Asked,
-                            false => self.selection.choice(&entry),
-                        };
+                        let choice =
+                            if takes_all { Choice::Asked } else { self.selection.choice(&entry) };
                         told.tally.count(&entry, &mut told.stretch, choice);
                     } else {
                         let is_before = self.selection.takes_time_before(&entry);

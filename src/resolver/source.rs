@@ -27,9 +27,10 @@ fn system(name: &str) -> Outcome {
     match (name, 0).to_socket_addrs() {
         Ok(found) => {
             let addresses: Vec<_> = found.map(|address| address.ip()).collect();
-            match addresses.is_empty() {
-                true => Outcome::Failed(Failure::NoSuchName),
-                false => Outcome::Addresses { addresses, ttl: None, missing: None },
+            if addresses.is_empty() {
+                Outcome::Failed(Failure::NoSuchName)
+            } else {
+                Outcome::Addresses { addresses, ttl: None, missing: None }
             }
         }
         // The standard library keeps nothing of getaddrinfo's error but its text.

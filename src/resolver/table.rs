@@ -390,10 +390,7 @@ impl Name {
             if answered.contains(&held.address) {
                 held.seen = now;
             }
-            held.left = match to.contains(&held.address) {
-                true => None,
-                false => held.left.or(Some(now)),
-            };
+            held.left = if to.contains(&held.address) { None } else { held.left.or(Some(now)) };
         }
         for &address in to {
             if self.addresses.iter().all(|held| held.address != address) {

@@ -49,9 +49,10 @@ pub fn answer(
     if matches!(refusal, Refusal::MethodNotAllowed) {
         head = head.with("Allow", Value::Text(b"GET, HEAD"));
     }
-    match manner.head_only || takes(body.len()) {
-        true => with_body(head, body),
-        false => (head.with("Content-Length", Value::Number(0)), Vec::new()),
+    if manner.head_only || takes(body.len()) {
+        with_body(head, body)
+    } else {
+        (head.with("Content-Length", Value::Number(0)), Vec::new())
     }
 }
 

@@ -114,10 +114,8 @@ fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: 
     match Counted::new(worker, guest, facts.noted.opened.into_std()) {
         Err(why) => worker.diagnostics.unheard(facts.shown_address(), why),
         Ok(counted) => {
-            let local = match worker.log.needs().local_address {
-                true => stream.local_addr().ok(),
-                false => None,
-            };
+            let local =
+                if worker.log.needs().local_address { stream.local_addr().ok() } else { None };
             let local = local.map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
             let number = worker.shared.next_connection();
             let noted = Noted { number, local, ..*facts.noted }.into();

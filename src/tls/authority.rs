@@ -51,20 +51,19 @@ impl ClientAuthority {
         for der in client_ca {
             roots.add(der.clone()).map_err(|error| format!("no authority: {error}"))?;
         }
-        let verifier = match roots.is_empty() {
-            true => None,
-            false => {
-                let provider = Arc::new(ring::default_provider());
-                let mut builder =
-                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-                if !crls.is_empty() {
-                    builder = builder
-                        .with_crls(crls)
-                        .only_check_end_entity_revocation()
-                        .enforce_revocation_expiration();
-                }
-                Some(builder.build().map_err(|error| error.to_string())?)
+        let verifier = if roots.is_empty() {
+            None
+        } else {
+            let provider = Arc::new(ring::default_provider());
+            let mut builder =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            if !crls.is_empty() {
+                builder = builder
+                    .with_crls(crls)
+                    .only_check_end_entity_revocation()
+                    .enforce_revocation_expiration();
             }
+            Some(builder.build().map_err(|error| error.to_string())?)
         };
         static REVISIONS: AtomicU64 = AtomicU64::new(0);
         Ok(Self { verifier, revocations, revision: REVISIONS.fetch_add(1, Ordering::Relaxed) })

@@ -60,9 +60,10 @@ impl ListenerTls {
         sessions: &Sessions,
     ) -> Result<Self, rustls::Error> {
         let Material { keys, authority, client_ca } = material;
-        let verifier: Arc<dyn ClientCertVerifier> = match manners.ask_certificate {
-            true => Arc::new(KeyHolder::new()),
-            false => Arc::new(NoClientAuth),
+        let verifier: Arc<dyn ClientCertVerifier> = if manners.ask_certificate {
+            Arc::new(KeyHolder::new())
+        } else {
+            Arc::new(NoClientAuth)
         };
         let certificates = keys.iter().map(|(loaded, _)| loaded.clone()).collect();
         let mut config = ServerConfig::builder_with_provider(provider())
@@ -72,9 +73,10 @@ impl ListenerTls {
         config.ticketer = Arc::clone(&sessions.0);
         // xivo-dird opens a connection per lookup: one ticket is one resumption, and it gets a new one.
         config.send_tls13_tickets = 1;
-        let protocols = match manners.http2 {
-            true => &["h2", "http/1.1", "http/1.0"][..],
-            false => &["http/1.1", "http/1.0"],
+        let protocols = if manners.http2 {
+            &["h2", "http/1.1", "http/1.0"][..]
+        } else {
+            &["http/1.1", "http/1.0"]
         };
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         Ok(Self { config: Arc::new(config), authority, certificates, client_ca })

@@ -88,17 +88,14 @@ impl Loaded {
             return None;
         }
         let (subject, until) = (&certificate.subject, certificate.not_after);
-        Some(match left.is_negative() {
-            true => {
-                format!("the certificate {subject} in {} has expired at {until}", file.display())
-            }
-            false => {
-                let days = left.as_hours() / 24;
-                format!(
-                    "the certificate {subject} in {} expires in {days} days, at {until}",
-                    file.display()
-                )
-            }
+        Some(if left.is_negative() {
+            format!("the certificate {subject} in {} has expired at {until}", file.display())
+        } else {
+            let days = left.as_hours() / 24;
+            format!(
+                "the certificate {subject} in {} expires in {days} days, at {until}",
+                file.display()
+            )
         })
     }
 }

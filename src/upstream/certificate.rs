@@ -57,9 +57,10 @@ impl fmt::Display for CertificateFacts {
 /// Text from the far side as a terminal shows it and does not obey it, and not without end.
 fn printable(text: &str) -> String {
     text.chars().take(LONGEST).fold(String::new(), |mut out, char| {
-        match char.is_control() {
-            true => out.extend(char.escape_default()),
-            false => out.push(char),
+        if char.is_control() {
+            out.extend(char.escape_default())
+        } else {
+            out.push(char)
         }
         out
     })

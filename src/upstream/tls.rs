@@ -163,12 +163,11 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
-    match roots.is_empty() {
-        false => Ok(roots),
-        true => {
-            let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
-            Err(TlsError::NoAuthorities(why))
-        }
+    if !roots.is_empty() {
+        Ok(roots)
+    } else {
+        let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+        Err(TlsError::NoAuthorities(why))
     }
 }
 

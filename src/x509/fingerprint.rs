@@ -62,9 +62,10 @@ fn hexadecimal(text: &str) -> Option<Vec<u8>> {
         let digits = pair.len() == 2 && pair.iter().all(u8::is_ascii_hexdigit);
         u8::from_str_radix(text, 16).ok().filter(|_| digits)
     };
-    match text.contains(':') {
-        true => text.split(':').map(|part| pair(part.as_bytes())).collect(),
-        false => text.as_bytes().chunks(2).map(pair).collect(),
+    if text.contains(':') {
+        text.split(':').map(|part| pair(part.as_bytes())).collect()
+    } else {
+        text.as_bytes().chunks(2).map(pair).collect()
     }
 }
 

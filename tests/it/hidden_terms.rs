@@ -291,10 +291,8 @@ fn no_term_is_told_of_requests_over_http2_either() {
     let mut lines = 0;
     for target in TARGETS {
         let target = with_term(&mut rng, target, &mut terms);
-        let uri = match target.starts_with('/') {
-            true => format!("https://gateway{target}"),
-            false => continue,
-        };
+        let uri =
+            if target.starts_with('/') { format!("https://gateway{target}") } else { continue };
         let field = FIELDS[rng.usize(..FIELDS.len())];
         let (name, value) = field.split_once(": ").unwrap();
         let value = with_term(&mut rng, value, &mut terms);

@@ -299,10 +299,8 @@ fn each_root_says_what_it_imports() {
         let comment = source.lines().map_while(|line| line.strip_prefix("//!"));
         let words: Vec<&str> = comment.flat_map(str::split_whitespace).collect();
         let quoted: Vec<String> = allowed.iter().map(|name| format!("`{name}`")).collect();
-        let row = match quoted.is_empty() {
-            true => "nothing of this crate".to_owned(),
-            false => quoted.join(", "),
-        };
+        let row =
+            if quoted.is_empty() { "nothing of this crate".to_owned() } else { quoted.join(", ") };
         let sentence = format!("Imports {row}. Begin with ");
         assert!(words.join(" ").contains(&sentence), "src/{wing}.rs does not say: {sentence}");
     }

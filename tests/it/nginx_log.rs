@@ -203,12 +203,13 @@ impl Pair {
 
     /// Plays a case to both, and marks its end in the logs.
     fn play(&self, case: &Case, mark: usize, upstream: Option<&Upstream>) {
-        let addresses = match case.v6 {
-            false => [self.nginx.addr(), self.gateway.addr()],
-            true => match self.nginx.addr6() {
+        let addresses = if !case.v6 {
+            [self.nginx.addr(), self.gateway.addr()]
+        } else {
+            match self.nginx.addr6() {
                 Some(nginx) => [nginx, self.gateway.addresses()[1]],
                 None => return,
-            },
+            }
         };
         if case.then == Then::ResetWhenAsked {
             addresses.iter().for_each(|&to| play(case, to, upstream));

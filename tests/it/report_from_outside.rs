@@ -631,9 +631,10 @@ fn a_quota_that_is_said_to_suffice_refuses_nobody() {
 }
 
 /// Runs its arguments in a terminal of 100 columns and 40 rows; tells their process, what they show, and their end.
-const IN_A_TERMINAL: &str = "import fcntl, os, pty, struct, sys, termios\n\
+/// A test that was started in the background may have inherited that INT is ignored.
+const IN_A_TERMINAL: &str = "import fcntl, os, pty, signal, struct, sys, termios\n\
     pid, fd = pty.fork()\n\
-    if pid == 0:\n  os.execv(sys.argv[1], sys.argv[1:])\n\
+    if pid == 0:\n  signal.signal(signal.SIGINT, signal.SIG_DFL)\n  os.execv(sys.argv[1], sys.argv[1:])\n\
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', 40, 100, 0, 0))\n\
     out = sys.stdout.buffer\n\
     out.write(b'process %d\\n' % pid); out.flush()\n\
@@ -779,9 +780,10 @@ fn the_json_is_what_its_schema_says() {
 /// Debian's Python, where it has the library that knows JSON Schema.
 fn python_with_jsonschema() -> Result<&'static str, Missing> {
     let has = Command::new("/usr/bin/python3").args(["-c", "import jsonschema"]).output();
-    match has.is_ok_and(|output| output.status.success()) {
-        true => Ok("/usr/bin/python3"),
-        false => Err(Missing::new("no python3-jsonschema", "apt-get install python3-jsonschema")),
+    if has.is_ok_and(|output| output.status.success()) {
+        Ok("/usr/bin/python3")
+    } else {
+        Err(Missing::new("no python3-jsonschema", "apt-get install python3-jsonschema"))
     }
 }
 

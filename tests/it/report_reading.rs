@@ -40,12 +40,11 @@ fn forty() -> Vec<String> {
 
 fn wrap(before: &str, behind: &str) -> String {
     forty().iter().fold(String::new(), |mut text, line| {
-        let line = match before.contains('{') {
-            true => {
-                let quoted = serde_json::to_string(line).unwrap();
-                quoted[1..quoted.len() - 1].to_owned()
-            }
-            false => line.clone(),
+        let line = if before.contains('{') {
+            let quoted = serde_json::to_string(line).unwrap();
+            quoted[1..quoted.len() - 1].to_owned()
+        } else {
+            line.clone()
         };
         let _ = writeln!(text, "{before}{line}{behind}");
         text

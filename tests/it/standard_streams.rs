@@ -293,9 +293,10 @@ fn waits(gateway: &Binary, thread: &str) -> u64 {
 fn what_was_lost_is_told_when_it_can_be_written_again() {
     let env = program("env", "coreutils").and_then(|env| {
         let ignores = Command::new(&env).args(["--ignore-signal=XFSZ", "true"]).output();
-        match ignores.is_ok_and(|output| output.status.success()) {
-            true => Ok(env),
-            false => Err(Missing::new("env has no --ignore-signal", "coreutils 8.31 or later")),
+        if ignores.is_ok_and(|output| output.status.success()) {
+            Ok(env)
+        } else {
+            Err(Missing::new("env has no --ignore-signal", "coreutils 8.31 or later"))
         }
     });
     let Some(env) = or_left_out(env) else { return };
@@ -406,7 +407,7 @@ fn the_journal_gets_fields_and_standard_error_what_it_does_not_take() {
         "PHONEBOOK_GATEWAY_PEER=lyon",
         "PHONEBOOK_GATEWAY_REASON=unknown-path",
         "PHONEBOOK_GATEWAY_STATUS=404",
-        "CODE_FILE=src/diagnostics.rs",
+        "CODE_FILE=src/gateway/explain.rs",
     ] {
         assert!(entry.lines().any(|line| line == field), "{field} is missing in {entry}");
     }

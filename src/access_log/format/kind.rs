@@ -281,9 +281,10 @@ pub(crate) fn address_length(rest: &[u8]) -> Option<usize> {
 fn other_address_length(rest: &[u8]) -> Option<usize> {
     let length = rest.iter().position(|&byte| !is_of_address(byte)).unwrap_or(rest.len());
     let value = &rest[..length];
-    let found = match value.contains(&b':') {
-        true => value == b"unix:" || is_ipv6(value),
-        false => value == b"-" || is_host_name(value),
+    let found = if value.contains(&b':') {
+        value == b"unix:" || is_ipv6(value)
+    } else {
+        value == b"-" || is_host_name(value)
     };
     found.then_some(length)
 }

@@ -132,10 +132,13 @@ fn verdict(fault: CertificateFault, certificate: &Certificate) -> &'static str {
     match fault {
         CertificateFault::NoAuthority
         | CertificateFault::UnknownIssuer
-        | CertificateFault::AuthoritysOwn => match certificate.subject == certificate.issuer {
-            true => "self-signed certificate",
-            false => "unable to verify the first certificate",
-        },
+        | CertificateFault::AuthoritysOwn => {
+            if certificate.subject == certificate.issuer {
+                "self-signed certificate"
+            } else {
+                "unable to verify the first certificate"
+            }
+        }
         CertificateFault::Expired | CertificateFault::IssuerNotValid => "certificate has expired",
         CertificateFault::NotYetValid => "certificate is not yet valid",
         CertificateFault::Revoked => "certificate revoked",

@@ -337,10 +337,7 @@ pub(crate) fn plain_field(value: &[u8], out: &mut Vec<u8>) {
 /// Appends what can be shown of the request's field of this name, which is in lower case with `_` for
 /// `-`.
 pub(super) fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    match WITHOUT_URL.contains(&name) {
-        true => plain_field(value, out),
-        false => url(value, out),
-    }
+    if WITHOUT_URL.contains(&name) { plain_field(value, out) } else { url(value, out) }
 }
 
 /// Whether an argument's name, which is a known one, is `search`, perhaps with escapes.

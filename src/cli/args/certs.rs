@@ -146,9 +146,10 @@ impl Given {
 
 /// The authority's own files have this name.
 fn not_reserved(name: String) -> Result<String, Error> {
-    match name.eq_ignore_ascii_case(AUTHORITY) {
-        true => Err(format!("`{AUTHORITY}` is the authority's own name; choose another").into()),
-        false => Ok(name),
+    if name.eq_ignore_ascii_case(AUTHORITY) {
+        Err(format!("`{AUTHORITY}` is the authority's own name; choose another").into())
+    } else {
+        Ok(name)
     }
 }
 

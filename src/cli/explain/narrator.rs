@@ -271,8 +271,9 @@ fn noted(text: String, place: &Place) -> Note {
 
 /// A default stands nowhere.
 fn placed<T>(text: String, value: &Placed<T>) -> Note {
-    match value.written {
-        true => noted(text, &value.place),
-        false => Note { text: text + " (default)", place: None },
+    if value.written {
+        noted(text, &value.place)
+    } else {
+        Note { text: text + " (default)", place: None }
     }
 }

@@ -123,9 +123,10 @@ fn indented(bytes: &[u8]) -> String {
 pub(super) fn line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().fold(String::new(), |mut out, char| {
-        match char.is_control() {
-            true => out.extend(char.escape_default()),
-            false => out.push(char),
+        if char.is_control() {
+            out.extend(char.escape_default())
+        } else {
+            out.push(char)
         }
         out
     })

@@ -51,9 +51,10 @@ fn files(target: &LogTarget, alone: bool) -> Vec<Source> {
         LogTarget::PerPeer(path) => of_peers(path),
         LogTarget::Syslog(_) | LogTarget::Stdout => Vec::new(),
     };
-    match alone {
-        true => logs.into_iter().filter(|log| log.is_file()).map(Source::File).collect(),
-        false => logs.iter().flat_map(|log| rotated(log)).collect(),
+    if alone {
+        logs.into_iter().filter(|log| log.is_file()).map(Source::File).collect()
+    } else {
+        logs.iter().flat_map(|log| rotated(log)).collect()
     }
 }
 

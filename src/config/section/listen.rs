@@ -69,9 +69,10 @@ fn listener(
     }
     if let Some((other, first)) = seen.iter().find(|(other, _)| overlap(*other, address)) {
         let message = format!("{address} is taken already: {first} listens on {other}");
-        let help = match other.ip().is_unspecified() || ip.is_unspecified() {
-            true => "[::] is every address of this host, IPv4 too: one section is enough",
-            false => "remove one of the two",
+        let help = if other.ip().is_unspecified() || ip.is_unspecified() {
+            "[::] is every address of this host, IPv4 too: one section is enough"
+        } else {
+            "remove one of the two"
         };
         field.refuse(Complaint::new(message, "allowed: each address once").help(help.to_owned()));
     }

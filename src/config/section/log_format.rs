@@ -58,9 +58,10 @@ impl Formats {
         }
         let mut known: Vec<&str> = self.0.keys().map(String::as_str).collect();
         known.sort_unstable();
-        let message = match text.contains('$') {
-            true => format!("{} is no name of a format", shown(&text)),
-            false => format!("there is no format {}", shown(&text)),
+        let message = if text.contains('$') {
+            format!("{} is no name of a format", shown(&text))
+        } else {
+            format!("there is no format {}", shown(&text))
         };
         let label = format!("allowed: {}", listed(&known, "or"));
         let complaint = Complaint::new(message, label);

@@ -73,10 +73,7 @@ fn sender(text: &str) -> Result<IpNet, Complaint> {
 
 /// A prefix, or an address without its full length.
 pub(crate) fn show(net: IpNet) -> String {
-    match net.prefix_len() == net.max_prefix_len() {
-        true => net.addr().to_string(),
-        false => net.to_string(),
-    }
+    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
 }
 
 /// The widest networks that somebody runs himself: 10.0.0.0/8, and short of what a registry gives out.

@@ -126,12 +126,11 @@ impl Input<'_> {
         let length = self.integer(7)?;
         let (bytes, rest) = self.0.split_at(length.min(self.0.len()));
         self.0 = rest;
-        let read = match coded {
-            true => huffman::decode(bytes, out),
-            false => {
-                out.extend_from_slice(bytes);
-                Ok(())
-            }
+        let read = if coded {
+            huffman::decode(bytes, out)
+        } else {
+            out.extend_from_slice(bytes);
+            Ok(())
         };
         if bytes.len() < length { Err(Fault::Cut) } else { read }
     }

@@ -48,10 +48,7 @@ impl Outlet for Stream {
     ) -> Result<(), Gone> {
         let ended = last && data.is_empty();
         self.wire.send_head(self.id, ended, |out| write_head(worker, head, out))?;
-        match data.is_empty() {
-            true => Ok(()),
-            false => self.send(data, last).await,
-        }
+        if data.is_empty() { Ok(()) } else { self.send(data, last).await }
     }
 
     async fn send(&mut self, mut data: &[u8], last: bool) -> Result<(), Gone> {

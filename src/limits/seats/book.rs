@@ -345,10 +345,7 @@ impl Holding {
     }
 
     fn set_none_until(&mut self, own: bool, until: u64) {
-        match own {
-            true => self.none_own_until = until,
-            false => self.none_until = until,
-        }
+        if own { self.none_own_until = until } else { self.none_until = until }
     }
 
     /// Takes the seat from the first known connection that still waits and may be closed.

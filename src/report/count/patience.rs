@@ -42,9 +42,10 @@ fn overdue(entry: &Entry<'_>) -> Option<Overdue> {
     if entry.status >= 400 || !is_lookup {
         return None;
     }
-    match entry.term.is_some_and(is_number) {
-        true => (took > NUMBER).then_some(Overdue::Number),
-        false => (took > TEXT).then_some(Overdue::Text),
+    if entry.term.is_some_and(is_number) {
+        (took > NUMBER).then_some(Overdue::Number)
+    } else {
+        (took > TEXT).then_some(Overdue::Text)
     }
 }
 

@@ -251,10 +251,7 @@ impl Tally {
             }
         };
         if let Some(time) = entry.request_time {
-            match patience.reached_xivo {
-                true => times.insert(time),
-                false => self.refusal_times.insert(time),
-            }
+            if patience.reached_xivo { times.insert(time) } else { self.refusal_times.insert(time) }
         }
         if entry.status >= 400 {
             self.count_refusal(entry);

@@ -227,9 +227,8 @@ pub(in crate::report) fn put_in_order(
 ) {
     let name = |event: &Event| &*names[event.peer()];
     let whole = |one: &Event, other: &Event| {
-        let by_name = || match one.peer() == other.peer() {
-            true => Ordering::Equal,
-            false => name(one).cmp(name(other)),
+        let by_name = || {
+            if one.peer() == other.peer() { Ordering::Equal } else { name(one).cmp(name(other)) }
         };
         one.second().cmp(&other.second()).then_with(by_name).then_with(|| one.cmp(other))
     };

@@ -95,9 +95,10 @@ fn label_positions(columns: &[Column], span: i64) -> Vec<usize> {
         (column.begin.unix + i64::from(column.begin.offset) * 60).div_euclid(86_400)
     };
     let midnights = (1..columns.len()).filter(|&at| day(&columns[at]) != day(&columns[at - 1]));
-    let places: Vec<usize> = match span < 3 * 86_400 {
-        true => (0..columns.len()).collect(),
-        false => std::iter::once(0).chain(midnights).collect(),
+    let places: Vec<usize> = if span < 3 * 86_400 {
+        (0..columns.len()).collect()
+    } else {
+        std::iter::once(0).chain(midnights).collect()
     };
     places.iter().copied().step_by(places.len().div_ceil(MOST).max(1)).collect()
 }

@@ -82,9 +82,10 @@ fn sentence(needs: &[Need], (lines, total): (u64, u64), names: &[&str]) -> Strin
         [name] => format!("The format `{name}`"),
         names => format!("The formats `{}`", names.join("`, `")),
     };
-    let share = match lines == total {
-        true => String::new(),
-        false => format!(" of {} of {}", count(lines), plural(total, "line", "lines")),
+    let share = if lines == total {
+        String::new()
+    } else {
+        format!(" of {} of {}", count(lines), plural(total, "line", "lines"))
     };
     let lack = if names.len() == 1 { "lacks" } else { "lack" };
     let missing: Vec<&str> = needs.iter().map(|need| need.name).collect();

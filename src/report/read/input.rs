@@ -166,13 +166,12 @@ pub fn of_peers(path: &PeerPath) -> Vec<PathBuf> {
         let ends = rest.char_indices().map(|(at, c)| at + c.len_utf8());
         for peer in ends.map(|end| &rest[..end]) {
             let log = plain(&path.of(peer));
-            let is_of_it = match entry.is_dir() {
-                true => log.starts_with(&entry) && log.is_file(),
-                false => {
-                    let log_name = log.file_name().map(|name| name.to_string_lossy());
-                    let end = log_name.as_deref().and_then(|log| name.strip_prefix(log));
-                    log.parent() == entry.parent() && end.is_some_and(is_of_rotation)
-                }
+            let is_of_it = if entry.is_dir() {
+                log.starts_with(&entry) && log.is_file()
+            } else {
+                let log_name = log.file_name().map(|name| name.to_string_lossy());
+                let end = log_name.as_deref().and_then(|log| name.strip_prefix(log));
+                log.parent() == entry.parent() && end.is_some_and(is_of_rotation)
             };
             if is_of_it {
                 found.insert(log);

@@ -234,10 +234,7 @@ impl Pattern {
         if pattern.time().is_none() {
             return Err(PatternError::NoTime);
         }
-        match pattern.has(Slot::Status) {
-            true => Ok(pattern),
-            false => Err(PatternError::NoStatus),
-        }
+        if pattern.has(Slot::Status) { Ok(pattern) } else { Err(PatternError::NoStatus) }
     }
 
     /// Whether its lines say this.

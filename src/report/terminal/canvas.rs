@@ -211,9 +211,10 @@ impl Canvas {
     /// One character for each figure.
     pub(super) fn sparkline(&self, figures: &[u64]) -> String {
         let most = figures.iter().copied().max().unwrap_or(0);
-        let levels: &[char] = match self.screen.unicode {
-            true => &['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'],
-            false => &['.', ':', '-', '=', '+', '*', '#', '@'],
+        let levels: &[char] = if self.screen.unicode {
+            &['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
+        } else {
+            &['.', ':', '-', '=', '+', '*', '#', '@']
         };
         let level = |figure: u64| match figure {
             0 => ' ',
@@ -245,9 +246,10 @@ impl Canvas {
 pub(super) fn safe(text: &str) -> String {
     let is_shown = |c: char| matches!(c, ' '..='~' | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{24f}' | '…' | '▁'..='█' | '▉'..='▏' | '░' | '▒');
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        match is_shown(c) {
-            true => out.push(c),
-            false => out.extend(c.escape_default()),
+        if is_shown(c) {
+            out.push(c)
+        } else {
+            out.extend(c.escape_default())
         }
         out
     })

@@ -99,9 +99,12 @@ fn the_jail_bans_a_stranger_and_neither_a_peer_nor_who_is_in_ignoreip() {
     let installed = Path::new("/etc/fail2ban/jail.conf").is_file();
     let programs = program("fail2ban-client", "fail2ban")
         .and_then(|client| Ok((client, program("fail2ban-server", "fail2ban")?)))
-        .and_then(|found| match installed {
-            true => Ok(found),
-            false => Err(Missing::new("no /etc/fail2ban", "apt-get install fail2ban")),
+        .and_then(|found| {
+            if installed {
+                Ok(found)
+            } else {
+                Err(Missing::new("no /etc/fail2ban", "apt-get install fail2ban"))
+            }
         });
     let Some((client, server)) = or_left_out(programs) else { return };
     let mut played = Played::with_odd_ones();

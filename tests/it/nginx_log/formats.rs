@@ -169,11 +169,10 @@ impl Format {
         for (at, name) in self.variables.iter().enumerate() {
             let behind = self.literals[at + 1].as_str();
             let last = at + 1 == self.variables.len();
-            let (value, tail) = match last {
-                true => (rest.strip_suffix(behind).unwrap_or_else(refuse), ""),
-                false => {
-                    rest.split_once(behind).unwrap_or_else(|| panic!("{}: {line:?}", self.name))
-                }
+            let (value, tail) = if last {
+                (rest.strip_suffix(behind).unwrap_or_else(refuse), "")
+            } else {
+                rest.split_once(behind).unwrap_or_else(|| panic!("{}: {line:?}", self.name))
             };
             values.push((name.clone(), value.to_owned()));
             rest = tail;

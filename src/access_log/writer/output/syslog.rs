@@ -167,9 +167,10 @@ impl Socket {
 fn connect(server: &SyslogServer) -> io::Result<Socket> {
     match server {
         SyslogServer::Udp(address) => {
-            let socket = match address.is_ipv4() {
-                true => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?,
-                false => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?,
+            let socket = if address.is_ipv4() {
+                UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?
+            } else {
+                UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?
             };
             socket.connect(address)?;
             socket.set_write_timeout(Some(PATIENCE))?;

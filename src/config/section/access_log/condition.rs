@@ -107,9 +107,10 @@ fn words<T>(
     let mut found = Vec::new();
     let mut whole = true;
     for entry in entries {
-        let text = match entry.is_number() {
-            true => entry.whole(100, 599).map(|number| number.to_string()),
-            false => entry.text(),
+        let text = if entry.is_number() {
+            entry.whole(100, 599).map(|number| number.to_string())
+        } else {
+            entry.text()
         };
         let Some(text) = text else {
             whole = false;

@@ -64,13 +64,12 @@ fn unknown_parameter(parameter: &str, key: &str) -> Complaint {
 
 fn read_server(text: &str) -> Result<SyslogServer, Complaint> {
     if let Some(path) = text.strip_prefix("unix:") {
-        return match path.starts_with('/') && path.len() <= LONGEST_SOCKET && !path.contains('\0') {
-            true => Ok(SyslogServer::Unix(PathBuf::from(path))),
-            false => {
-                let message = format!("{} is no path of a socket", shown(path));
-                let label = "allowed: unix: and an absolute path of at most 107 bytes";
-                Err(Complaint::new(message, label))
-            }
+        return if path.starts_with('/') && path.len() <= LONGEST_SOCKET && !path.contains('\0') {
+            Ok(SyslogServer::Unix(PathBuf::from(path)))
+        } else {
+            let message = format!("{} is no path of a socket", shown(path));
+            let label = "allowed: unix: and an absolute path of at most 107 bytes";
+            Err(Complaint::new(message, label))
         };
     }
     let address = text.parse::<SocketAddr>().ok();

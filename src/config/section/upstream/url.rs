@@ -38,9 +38,10 @@ pub(super) fn read(field: &Field<'_>) -> Option<Url> {
 /// # Errors
 /// What is wrong with it, as a sentence.
 pub fn read_https_url(text: &str) -> Result<(UpstreamHost, u16), String> {
-    let written = match text.contains("://") || text.starts_with("unix:") {
-        true => text.to_owned(),
-        false => format!("https://{text}"),
+    let written = if text.contains("://") || text.starts_with("unix:") {
+        text.to_owned()
+    } else {
+        format!("https://{text}")
     };
     match parse(&written) {
         Ok(url) if url.is_https => Ok((url.host, url.port)),

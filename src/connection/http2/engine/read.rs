@@ -327,10 +327,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
         if self.input.block.len() > self.caps.block {
             return self.end_head(true);
         }
-        match frame.has(END_HEADERS) {
-            true => self.end_head(false),
-            false => Ok(()),
-        }
+        if frame.has(END_HEADERS) { self.end_head(false) } else { Ok(()) }
     }
 
     /// A head has come, or as much of it as may come.

@@ -169,13 +169,12 @@ fn random_field(random: &mut fastrand::Rng, model: &Model, block: &mut Vec<u8>) 
     let string = |random: &mut fastrand::Rng, block: &mut Vec<u8>| {
         let length = if random.u8(..20) == 0 { random.usize(..3000) } else { random.usize(..20) };
         let text: Vec<u8> = (0..length).map(|_| random.u8(b'a'..b'e')).collect();
-        match random.bool() {
-            true => write_string(&text, block),
-            false => {
-                let coded = encode(&text);
-                write_integer(0x80, 7, coded.len(), block);
-                block.extend(coded);
-            }
+        if random.bool() {
+            write_string(&text, block)
+        } else {
+            let coded = encode(&text);
+            write_integer(0x80, 7, coded.len(), block);
+            block.extend(coded);
         }
     };
     if random.u8(..3) == 0 {
@@ -183,12 +182,11 @@ fn random_field(random: &mut fastrand::Rng, model: &Model, block: &mut Vec<u8>) 
         return write_integer(0x80, 7, random.usize(1..=most), block);
     }
     let (first, bits) = [(0x40, 6), (0, 4), (0x10, 4)][random.usize(..3)];
-    match random.bool() {
-        true => write_integer(first, bits, random.usize(1..=known), block),
-        false => {
-            block.push(first);
-            string(random, block);
-        }
+    if random.bool() {
+        write_integer(first, bits, random.usize(1..=known), block)
+    } else {
+        block.push(first);
+        string(random, block);
     }
     string(random, block);
 }

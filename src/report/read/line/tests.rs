@@ -89,12 +89,11 @@ const AROUND: &[(&str, &str)] = &[
 
 /// The line as JSON has it where it stands in some.
 fn wrapped(line: &str, (before, behind): (&str, &str)) -> String {
-    match before.contains('{') {
-        true => {
-            let quoted = serde_json::to_string(line).unwrap();
-            format!("{before}{}{behind}", &quoted[1..quoted.len() - 1])
-        }
-        false => format!("{before}{line}{behind}"),
+    if before.contains('{') {
+        let quoted = serde_json::to_string(line).unwrap();
+        format!("{before}{}{behind}", &quoted[1..quoted.len() - 1])
+    } else {
+        format!("{before}{line}{behind}")
     }
 }
 
