@@ -11,15 +11,16 @@
 //!   would read otherwise is refused.
 //! * `parse(write(lookup)) == lookup`.
 //!
-//! Imports nothing of this crate. Begin with [`Lookup::parse`].
+//! Imports `text`. Begin with [`Lookup::parse`].
 
 mod error;
 pub mod path;
 mod query;
 mod term;
 
+use crate::text::{LOWER_HEX, hex, unhex};
+
 pub use error::{BadArgument, LookupError};
-pub(crate) use query::hex;
 pub use term::Term;
 
 use path::Endpoint;
@@ -152,7 +153,7 @@ impl Lookup {
         if let Some(Checksum(bytes)) = known {
             out.extend_from_slice(b"&sum=");
             for byte in bytes {
-                out.extend_from_slice(&hex(*byte, b"0123456789abcdef"));
+                out.extend_from_slice(&hex(*byte, LOWER_HEX));
             }
         }
     }
@@ -166,7 +167,7 @@ impl Checksum {
             return Err(BadArgument::Sum);
         }
         for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-            *byte = query::unhex(*high, *low).ok_or(BadArgument::Sum)?;
+            *byte = unhex(*high, *low).ok_or(BadArgument::Sum)?;
         }
         Ok(Self(bytes))
     }

@@ -1,6 +1,6 @@
 //! What the client is sent: XiVO's answer, or why there is none.
 //!
-//! Imports `http1`, `lookup`, `refusal`, `text`. Begin with [`Head`].
+//! Imports `http1`, `refusal`, `text`. Begin with [`Head`].
 
 pub mod problem;
 pub mod request_id;

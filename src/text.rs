@@ -90,7 +90,7 @@ fn write_hex(out: &mut Vec<u8>, number: u16) {
     let digits = (4 - number.leading_zeros() / 4).max(1);
     for digit in (0..digits).rev() {
         let nibble = (number >> (4 * digit)) & 0xf;
-        out.push(HEX[usize::from(nibble)]);
+        out.push(LOWER_HEX[usize::from(nibble)]);
     }
 }
 
@@ -106,7 +106,23 @@ pub fn write_number(out: &mut Vec<u8>, mut number: u64, width: usize) {
     out.extend_from_slice(&digits[first.min(MAX_DIGITS - width)..]);
 }
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
+/// The two digits of `byte` in hexadecimal, of [`LOWER_HEX`] or [`UPPER_HEX`].
+pub fn hex(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
+    [digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]
+}
+
+/// The byte of two hexadecimal digits, in either case.
+pub fn unhex(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+/// The digits of fingerprints, ids and checksums.
+pub const LOWER_HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// The digits of escapes.
+pub const UPPER_HEX: &[u8; 16] = b"0123456789ABCDEF";
+
 /// Of `u64::MAX`.
 const MAX_DIGITS: usize = 20;
 

@@ -8,7 +8,7 @@
 //! Subject, issuer and serial number are written as nginx writes `$ssl_client_s_dn`,
 //! `$ssl_client_i_dn` and `$ssl_client_serial`, so that policies and logs can be carried over.
 //!
-//! Imports nothing of this crate. Begin with [`Certificate`].
+//! Imports `text`. Begin with [`Certificate`].
 
 mod distinguished_name;
 mod fingerprint;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::query::unhex;
+use crate::text::unhex;
 
 /// Where a path leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

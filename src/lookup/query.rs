@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::BadArgument;
+use crate::text::{UPPER_HEX, hex, unhex};
 
 /// The known arguments, decoded once, each given at most once.
 #[derive(Debug, Default)]
@@ -80,19 +81,7 @@ pub(super) fn encode(text: &[u8], out: &mut Vec<u8>) {
             out.push(byte);
         } else {
             out.push(b'%');
-            out.extend_from_slice(&hex(byte, b"0123456789ABCDEF"));
+            out.extend_from_slice(&hex(byte, UPPER_HEX));
         }
     }
-}
-
-/// The two digits of `byte`.
-pub(crate) fn hex(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
-    let digit = |nibble: u8| digits.get(usize::from(nibble)).copied().unwrap_or_default();
-    [digit(byte >> 4), digit(byte & 15)]
-}
-
-/// The byte of two hexadecimal digits.
-pub(super) fn unhex(high: u8, low: u8) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    Some(digit(high)? << 4 | digit(low)?)
 }

@@ -1,6 +1,6 @@
 //! What tells a request from all others.
 
-use crate::lookup::hex;
+use crate::text::{LOWER_HEX, hex};
 
 /// A request's id.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +15,7 @@ impl RequestId {
         let mut id = [0; 32];
         let (pairs, _) = id.as_chunks_mut::<2>();
         for (pair, byte) in pairs.iter_mut().zip(number.to_be_bytes()) {
-            *pair = hex(byte, b"0123456789abcdef");
+            *pair = hex(byte, LOWER_HEX);
         }
         Self(id)
     }

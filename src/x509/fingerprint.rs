@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::text::unhex;
+
 /// A SHA-256, of a whole certificate or of a public key, in DER.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
@@ -57,10 +59,9 @@ impl fmt::Debug for Fingerprint {
 }
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let pair = |pair: &[u8]| {
-        let text = std::str::from_utf8(pair).ok()?;
-        let digits = pair.len() == 2 && pair.iter().all(u8::is_ascii_hexdigit);
-        u8::from_str_radix(text, 16).ok().filter(|_| digits)
+    let pair = |pair: &[u8]| match *pair {
+        [high, low] => unhex(high, low),
+        _ => None,
     };
     if text.contains(':') {
         text.split(':').map(|part| pair(part.as_bytes())).collect()

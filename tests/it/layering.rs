@@ -110,8 +110,8 @@ const WINGS: &[(&str, &[&str])] = &[
     ("supervision", &[]),
     ("net", &[]),
     ("http1", &[]),
-    ("x509", &[]),
-    ("lookup", &[]),
+    ("x509", &["text"]),
+    ("lookup", &["text"]),
     ("demo", &[]),
     ("diagnostics", &["supervision"]),
     ("policy", &["location", "lookup"]),
@@ -121,7 +121,7 @@ const WINGS: &[(&str, &[&str])] = &[
     ("tls", &["files", "identity", "location", "x509"]),
     ("upstream", &["http1", "net", "policy", "text", "x509"]),
     ("refusal", &["identity", "limits", "location", "lookup", "policy", "upstream"]),
-    ("response", &["http1", "lookup", "refusal", "text"]),
+    ("response", &["http1", "refusal", "text"]),
     (
         "access_log",
         &[

@@ -3,6 +3,8 @@
 //! `"`, `\`, every byte below 0x20 and every byte from 0x7f on become `\xXX` with upper-case hex
 //! digits (`ngx_http_log_escape`), so a value can neither end its quotes nor start a line.
 
+use crate::text::{UPPER_HEX, hex};
+
 /// Appends `value` to `out`, escaped. Where the escaped form is longer than `max_field` bytes it is
 /// cut there, or up to three bytes earlier so that no `\xXX` is cut in two. 0 means never.
 pub fn write_escaped(out: &mut Vec<u8>, value: &[u8], max_field: usize) {
@@ -17,14 +19,11 @@ pub fn write_escaped(out: &mut Vec<u8>, value: &[u8], max_field: usize) {
         if room < ESCAPE_LENGTH {
             return;
         }
-        out.extend_from_slice(&[b'\\', b'x', hex_digit(byte >> 4), hex_digit(byte & 0xf)]);
+        let [high, low] = hex(byte, UPPER_HEX);
+        out.extend_from_slice(&[b'\\', b'x', high, low]);
         room -= ESCAPE_LENGTH;
         rest = tail;
     }
-}
-
-const fn hex_digit(nibble: u8) -> u8 {
-    HEX[(nibble & 0xf) as usize]
 }
 
 const fn escaped_bytes() -> [bool; 256] {
@@ -39,7 +38,6 @@ const fn escaped_bytes() -> [bool; 256] {
 }
 
 static ESCAPED: [bool; 256] = escaped_bytes();
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
 const ESCAPE_LENGTH: usize = r"\xXX".len();
 
 #[cfg(test)]

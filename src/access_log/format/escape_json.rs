@@ -1,6 +1,7 @@
 //! nginx's three ways to write a value: `escape=default`, `json` and `none`.
 
 use crate::access_log::format::escape::write_escaped;
+use crate::text::{UPPER_HEX, hex};
 
 /// How values are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,8 +57,8 @@ fn write_json(out: &mut Vec<u8>, value: &[u8], mut room: usize) {
             0x08 => b"\\b",
             0x0c => b"\\f",
             _ => {
-                long[4] = b'0' + (byte >> 4);
-                long[5] = HEX[usize::from(byte & 0xf)];
+                let [.., high, low] = &mut long;
+                [*high, *low] = hex(byte, UPPER_HEX);
                 &long
             }
         };
@@ -79,8 +80,6 @@ fn cut(text: &[u8], room: usize) -> usize {
     // A character has four bytes at the most; what goes on longer is none.
     (room.saturating_sub(3)..=room).rev().find(|&at| !inside(at)).unwrap_or(room)
 }
-
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 #[cfg(test)]
 mod tests {

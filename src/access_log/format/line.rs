@@ -15,7 +15,7 @@ use crate::access_log::format::variable::{Named, Variable};
 use crate::access_log::format::{Escape, Format, Op};
 use crate::identity::certificate::{CertificateFault, Shown};
 use crate::limits::Limit;
-use crate::text::{write_address, write_number};
+use crate::text::{LOWER_HEX, hex, write_address, write_number};
 use crate::upstream::trace::Attempt;
 use crate::x509::Certificate;
 
@@ -353,7 +353,7 @@ impl Value<'_> {
             Named::SslClientFingerprint => match certificate {
                 Some(found) => {
                     for byte in found.sha1 {
-                        self.raw(&crate::lookup::hex(byte, b"0123456789abcdef"));
+                        self.raw(&hex(byte, LOWER_HEX));
                     }
                 }
                 None => self.text(None),

@@ -15,6 +15,7 @@ use std::ops::Range;
 use ring::hmac;
 
 use crate::lookup::{Asked, Lookup};
+use crate::text::{LOWER_HEX, hex};
 
 /// How search terms are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl TermKey {
     fn write(&self, term: &str, out: &mut Vec<u8>) {
         let tag = hmac::sign(&self.0, term.as_bytes());
         for byte in tag.as_ref().iter().take(8) {
-            out.extend_from_slice(&crate::lookup::hex(*byte, b"0123456789abcdef"));
+            out.extend_from_slice(&hex(*byte, LOWER_HEX));
         }
     }
 }

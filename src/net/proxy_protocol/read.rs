@@ -13,7 +13,10 @@
 //!   skipped.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
 use std::str::FromStr;
+
+use crc::{CRC_32_ISCSI, Crc};
 
 /// A header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,16 +221,13 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 }
 
 /// The CRC32c (RFC 3309, appendix B) of `bytes` with zeros in place of the range.
-fn crc32c_without(bytes: &[u8], zeros: std::ops::Range<usize>) -> u32 {
-    let mut crc = u32::MAX;
-    for (at, &byte) in bytes.iter().enumerate() {
-        crc ^= u32::from(if zeros.contains(&at) { 0 } else { byte });
-        for _ in 0..8 {
-            let carry = if crc & 1 == 1 { CASTAGNOLI } else { 0 };
-            crc = crc >> 1 ^ carry;
-        }
-    }
-    !crc
+fn crc32c_without(bytes: &[u8], zeros: Range<usize>) -> u32 {
+    const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+    let mut digest = CRC32C.digest();
+    digest.update(bytes.get(..zeros.start).unwrap_or_default());
+    zeros.clone().for_each(|_| digest.update(&[0]));
+    digest.update(bytes.get(zeros.end..).unwrap_or_default());
+    digest.finalize()
 }
 
 /// Version 1 with its CR LF: what the protocol sets as its limit.
@@ -244,9 +244,6 @@ const V2_FIXED: usize = 16;
 
 /// The type of the TLV that holds a checksum of the header.
 const TYPE_CRC32C: u8 = 0x03;
-
-/// The polynomial of CRC32c, its bits reversed.
-const CASTAGNOLI: u32 = 0x82f6_3b78;
 
 #[cfg(test)]
 mod tests;
