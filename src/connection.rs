@@ -22,7 +22,7 @@ use crate::connection::http1::{Client, Reading};
 use crate::connection::transport::Transport;
 use crate::gateway;
 use crate::gateway::connection_facts::ConnectionFacts;
-use crate::gateway::outlet::After;
+use crate::gateway::outlet::{After, Persistence};
 use crate::identity::caller::ClientSource;
 use crate::limits::Guest;
 use crate::supervision::ends_for_test;
@@ -148,12 +148,13 @@ async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
         request.turn.refused = refused;
         let length = request.head.as_ref().map_or(buffer.len(), |head| head.len());
         let has_body = request.head.as_ref().is_ok_and(|head| head.has_body());
-        let last = facts.over_ceiling
+        let ends = facts.over_ceiling
             || !stays
             || served >= limits.max_requests_per_connection
             || request.turn.began.duration_since(opened) >= limits.max_connection_age;
+        let persistence = Persistence::ends_if(ends);
         // In a box, so that a connection is small while it waits for its next request.
-        let serving = gateway::serve(&worker, &facts, &mut client, (request, &buffer), last);
+        let serving = gateway::serve(&worker, &facts, &mut client, (request, &buffer), persistence);
         let outcome = Box::pin(serving).await;
         refused = if outcome.refused { refused.saturating_add(1) } else { 0 };
         let unread = has_body || buffer.len() > length;
@@ -164,7 +165,7 @@ async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
             }
             After::KeepAlive => worker.buffers.put(buffer),
             // Who did not ask for the end may have its next request on the way.
-            After::Close if unread || last || worker.is_draining() || client.has_unread() => {
+            After::Close if unread || ends || worker.is_draining() || client.has_unread() => {
                 break After::Linger;
             }
             after => break after,

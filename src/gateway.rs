@@ -35,7 +35,7 @@ use connection_facts::ConnectionFacts;
 use identify::Origin;
 use judge::{Case, Judged, judge};
 use notes::Notes;
-use outlet::{After, Gone, Outcome, Outlet};
+use outlet::{After, Gone, Outcome, Outlet, Persistence};
 use record::{Opening, Record};
 use reply::manner;
 use request::Request;
@@ -55,14 +55,13 @@ struct Exchange<'a> {
     bytes: &'a [u8],
 }
 
-/// Answers one request, whose head is in `bytes`, and records it. `last` says that the connection
-/// ends after it, whatever the client would like.
+/// Answers one request, whose head is in `bytes`, and records it.
 pub async fn serve(
     worker: &Worker,
     facts: &ConnectionFacts,
     client: &mut impl Outlet,
     (request, bytes): (Request, &[u8]),
-    last: bool,
+    persistence: Persistence,
 ) -> Outcome {
     let snapshot = worker.shared.snapshot();
     let Request { head, seen, answerable, turn } = request;
@@ -89,8 +88,8 @@ pub async fn serve(
     let began = Instant::now();
     let exchange =
         Exchange { worker, snapshot: &snapshot, facts, origin, began, request_id, notes, bytes };
-    let last = last || worker.is_draining();
-    let mut manner = manner(head.as_ref().ok(), bytes, last, request_id);
+    let persistence = if worker.is_draining() { Persistence::Ends } else { persistence };
+    let mut manner = manner(head.as_ref().ok(), bytes, persistence, request_id);
     let refusal = match exchange.proxy(head, manner, client, &mut record).await {
         Ok(after) => return Outcome::well(after),
         Err(refusal) => refusal,

@@ -27,6 +27,7 @@ use crate::gateway::explain::{self, source_address};
 use crate::gateway::forward::{self, ClientSide};
 use crate::gateway::identify::Origin;
 use crate::gateway::judge::{Case, Granted, Judged, judge};
+use crate::gateway::outlet::Persistence;
 use crate::gateway::reply;
 use crate::gateway::whoami::WhoAmI;
 use crate::identity::caller::{Caller, ClientSource};
@@ -158,7 +159,7 @@ impl Explained {
         let sent = bytes.as_slice();
         let values = |name| head.iter().flat_map(move |head| head.values(sent, name));
         let origin = Origin::of(&snapshot, &facts, values, Timestamp::now());
-        let manner = reply::manner(head.as_ref().ok(), &bytes, false, EXAMPLE_ID);
+        let manner = reply::manner(head.as_ref().ok(), &bytes, Persistence::Offered, EXAMPLE_ID);
         let addressed = facts.addressed(&snapshot);
         let mut via = via::notes(&snapshot, &facts, &origin);
         via.extend(via::names(names.as_ref(), &origin));

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Limits;
 use crate::connection::transport::Transport;
-use crate::gateway::outlet::{After, Gone, Outlet};
+use crate::gateway::outlet::{After, Gone, Outlet, Part};
 use crate::gateway::request::{Request, Turn};
 use crate::http1::request::{HeadError, HeadLimits, RequestHead, RequestReader, Seen};
 use crate::net::deadline;
@@ -117,9 +117,9 @@ impl Client {
         }
     }
 
-    /// Sends what is a part of an answer, or the `last` one. Until that is sent, the connection ends
+    /// Sends what is a part of an answer. Until the last one is sent, the connection ends
     /// in a reset, however it ends: an answer without its end must not look like a whole one.
-    async fn send_part(&mut self, mut bytes: &[u8], last: bool) -> Result<(), Gone> {
+    async fn send_part(&mut self, mut bytes: &[u8], part: Part) -> Result<(), Gone> {
         self.unfinished = true;
         let patience = self.write_timeout;
         while !bytes.is_empty() {
@@ -133,7 +133,7 @@ impl Client {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return Err(Gone),
         }
-        self.unfinished = !last;
+        self.unfinished = part == Part::More;
         Ok(())
     }
 
@@ -174,18 +174,18 @@ impl Outlet for Client {
         worker: &Worker,
         head: &Head<'_>,
         data: &[u8],
-        last: bool,
+        part: Part,
     ) -> Result<(), Gone> {
         let mut out = worker.buffers.take();
         head.write(&mut out, |out| worker.log.write_http_date(out));
         out.extend_from_slice(data);
-        let sent = self.send_part(&out, last).await;
+        let sent = self.send_part(&out, part).await;
         worker.buffers.put(out);
         sent
     }
 
-    async fn send(&mut self, data: &[u8], last: bool) -> Result<(), Gone> {
-        self.send_part(data, last).await
+    async fn send(&mut self, data: &[u8], part: Part) -> Result<(), Gone> {
+        self.send_part(data, part).await
     }
 
     /// Waits until the client has reset the connection. A half-close is no departure: who has sent

@@ -48,7 +48,7 @@ use crate::connection::proxy_header;
 use crate::connection::transport::Transport;
 use crate::gateway;
 use crate::gateway::connection_facts::ConnectionFacts;
-use crate::gateway::outlet::{After, Outcome};
+use crate::gateway::outlet::{After, Outcome, Persistence};
 use crate::gateway::request::{Request, Turn};
 use crate::http1::request::Seen;
 use crate::refusal::Refusal;
@@ -128,7 +128,14 @@ impl Served {
         };
         // In a box: few connections come to it, and all of them would carry its room.
         let nobody = &mut Nobody;
-        Box::pin(gateway::serve(&self.worker, &self.facts, nobody, (request, b""), true)).await;
+        Box::pin(gateway::serve(
+            &self.worker,
+            &self.facts,
+            nobody,
+            (request, b""),
+            Persistence::Ends,
+        ))
+        .await;
     }
 
     /// Answers one request on its stream.
@@ -138,9 +145,9 @@ impl Served {
         drop(opened);
         request.turn.number = number;
         request.turn.refused = self.refused.get();
-        let last = self.facts.over_ceiling;
+        let persistence = Persistence::ends_if(self.facts.over_ceiling);
         let serving =
-            gateway::serve(&self.worker, &self.facts, &mut stream, (request, &bytes), last);
+            gateway::serve(&self.worker, &self.facts, &mut stream, (request, &bytes), persistence);
         let Outcome { after, refused } = serving.await;
         self.refused.set(if refused { self.refused.get().saturating_add(1) } else { 0 });
         stream.end(after);

@@ -6,7 +6,7 @@ use crate::worker::Worker;
 /// The client's side of one request: where its answer goes, in the version of HTTP that it speaks.
 #[expect(async_fn_in_trait, reason = "a worker is one thread; nothing here has to be Send")]
 pub trait Outlet {
-    /// Sends `head` and the first `data` of the body; `last` says that this is all of it.
+    /// Sends `head` and the first `data` of the body; `part` says whether that is all of it.
     ///
     /// # Errors
     /// [`Gone`] when the client can no longer be written to, or took nothing for `limits.write_timeout`.
@@ -15,15 +15,15 @@ pub trait Outlet {
         worker: &Worker,
         head: &Head<'_>,
         data: &[u8],
-        last: bool,
+        part: Part,
     ) -> Result<(), Gone>;
 
-    /// Sends more of the body. An answer whose `last` part was not sent never looks like a whole
+    /// Sends more of the body. An answer whose last part was not sent never looks like a whole
     /// one, however it ends.
     ///
     /// # Errors
     /// [`Gone`], as [`Self::begin`].
-    async fn send(&mut self, data: &[u8], last: bool) -> Result<(), Gone>;
+    async fn send(&mut self, data: &[u8], part: Part) -> Result<(), Gone>;
 
     /// Whether so much of a body would be taken now, without a wait for the client. Only HTTP/2 has
     /// windows, and a client may give none.
@@ -33,6 +33,31 @@ pub trait Outlet {
 
     /// Waits until the client has left. One that has said everything, and waits, has not.
     async fn gone(&mut self);
+}
+
+/// Which part of an answer's body is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// More of it follows.
+    More,
+    /// All that was left of it.
+    Last,
+}
+
+/// Whether a connection may go on behind a request, as far as the gateway has a say in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// It may, if the client wants it.
+    Offered,
+    /// It ends, whatever the client would like.
+    Ends,
+}
+
+impl Persistence {
+    /// [`Self::Ends`] if so.
+    pub fn ends_if(ends: bool) -> Self {
+        if ends { Self::Ends } else { Self::Offered }
+    }
 }
 
 /// The client can no longer be written to, or takes nothing.

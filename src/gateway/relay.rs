@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::Upstream;
-use crate::gateway::outlet::{After, Gone, Outlet};
+use crate::gateway::outlet::{After, Gone, Outlet, Part};
 use crate::gateway::record::Record;
 use crate::http1::Version;
 use crate::http1::answer::{AnswerHead, Framing};
@@ -163,7 +163,7 @@ impl Relay<'_, '_> {
             trace.ended();
         }
         self.record.begin(head);
-        let sent = client.begin(self.worker, head, body, true).await;
+        let sent = client.begin(self.worker, head, body, Part::Last).await;
         sent.map_err(|_| Refusal::ClientClosed)?;
         self.record.add_body_bytes(body.len());
         self.record.complete();
@@ -192,13 +192,13 @@ impl Relay<'_, '_> {
         let mut framed = self.worker.buffers.take();
         let trace = self.record.upstream();
         let first = buffer.get(head.len()..).unwrap_or_default();
-        let (mut ended, piece) = body.frame(first, &mut framed).map_err(Refusal::Upstream)?;
+        let (mut part, piece) = body.frame(first, &mut framed).map_err(Refusal::Upstream)?;
         self.record.begin(&out);
-        let begun = deadline::by(|| whole, client.begin(self.worker, &out, piece, ended)).await;
+        let begun = deadline::by(|| whole, client.begin(self.worker, &out, piece, part)).await;
         begun.unwrap_or(Err(Gone)).map_err(|_| Refusal::ClientClosed)?;
         self.record.add_body_bytes(piece.len());
         buffer.reserve_exact(body.room().saturating_sub(buffer.len()));
-        while !ended {
+        while part == Part::More {
             buffer.clear();
             framed.clear();
             let stall = Instant::now() + self.upstream.stall_timeout;
@@ -211,17 +211,17 @@ impl Relay<'_, '_> {
                 trace.received_body(buffer.len());
             }
             let piece;
-            (ended, piece) = match read.and_then(|()| body.frame(&buffer, &mut framed)) {
+            (part, piece) = match read.and_then(|()| body.frame(&buffer, &mut framed)) {
                 Ok(framed) => framed,
                 Err(UpstreamFault::Stalled) if whole <= stall => {
                     return Ok(self.cut(UpstreamFault::TooSlow));
                 }
                 Err(fault) => return Ok(self.cut(fault)),
             };
-            if let Some(trace) = trace.filter(|_| ended) {
+            if let Some(trace) = trace.filter(|_| part == Part::Last) {
                 trace.ended();
             }
-            if !matches!(deadline::by(|| whole, client.send(piece, ended)).await, Ok(Ok(()))) {
+            if !matches!(deadline::by(|| whole, client.send(piece, part)).await, Ok(Ok(()))) {
                 return Ok(After::Reset);
             }
             self.record.add_body_bytes(piece.len());
@@ -313,16 +313,16 @@ impl Body {
     }
 
     /// What `input` brings, as the client is to read it: `input` itself, or its chunks framed anew in
-    /// `framed`. Says, too, whether the body has ended.
+    /// `framed`, and whether that is the last of it.
     fn frame<'b>(
         &mut self,
         input: &'b [u8],
         framed: &'b mut Vec<u8>,
-    ) -> Result<(bool, &'b [u8]), UpstreamFault> {
+    ) -> Result<(Part, &'b [u8]), UpstreamFault> {
         match self {
             Self::Length { left } => {
                 *left = left.checked_sub(input.len() as u64).ok_or(AFTER_THE_END)?;
-                Ok((*left == 0, input))
+                Ok((if *left == 0 { Part::Last } else { Part::More }, input))
             }
             Self::Chunked { reader, version, left } => {
                 let mut at = 0;
@@ -336,13 +336,13 @@ impl Body {
                             *left = rest.ok_or(UpstreamFault::TooLarge)?;
                             write_chunk(*version, data, framed);
                         }
-                        Piece::More => return Ok((false, framed)),
+                        Piece::More => return Ok((Part::More, framed)),
                         Piece::End(end) if end < input.len() => return Err(AFTER_THE_END),
                         Piece::End(_) => {
                             if has_chunks(*version) {
                                 framed.extend_from_slice(b"0\r\n\r\n");
                             }
-                            return Ok((true, framed));
+                            return Ok((Part::Last, framed));
                         }
                     }
                 }

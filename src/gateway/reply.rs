@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::Exchange;
 use super::identify::Origin;
-use super::outlet::{After, Gone, Outlet};
+use super::outlet::{After, Gone, Outlet, Part, Persistence};
 use super::record::Record;
 use super::whoami::WhoAmI;
 use crate::http1::Version;
@@ -29,7 +29,7 @@ impl Exchange<'_> {
         let whoami = WhoAmI::new(caller, known, Timestamp::now(), self.request_id.as_str());
         let (head, body) = whoami.answer(manner);
         record.begin(&head);
-        let sent = client.begin(self.worker, &head, &body, true).await;
+        let sent = client.begin(self.worker, &head, &body, Part::Last).await;
         sent.map_err(|Gone| Refusal::ClientClosed)?;
         record.add_body_bytes(body.len());
         record.complete();
@@ -48,7 +48,7 @@ impl Exchange<'_> {
         let takes = |length| client.takes_now(length);
         let (head, body) = problem::answer(refusal, audience, manner, takes);
         record.begin(&head);
-        let sent = client.begin(self.worker, &head, &body, true).await;
+        let sent = client.begin(self.worker, &head, &body, Part::Last).await;
         sent.inspect(|()| {
             record.add_body_bytes(body.len());
             record.complete();
@@ -56,18 +56,18 @@ impl Exchange<'_> {
     }
 }
 
-/// How the request whose head is in `bytes` is answered. `last` says that the connection ends after
-/// it, whatever the client would like.
+/// How the request whose head is in `bytes` is answered.
 pub fn manner(
     head: Option<&RequestHead>,
     bytes: &[u8],
-    last: bool,
+    persistence: Persistence,
     request_id: RequestId,
 ) -> Manner {
     Manner {
         version: head.map_or(Version::Http11, RequestHead::version),
         head_only: head.is_some_and(|head| head.method().of(bytes) == b"HEAD"),
-        keep_alive: head.is_some_and(|head| head.persists() && !head.has_body()) && !last,
+        keep_alive: head.is_some_and(|head| head.persists() && !head.has_body())
+            && persistence == Persistence::Offered,
         request_id,
     }
 }

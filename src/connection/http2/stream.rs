@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::connection::http2::hpack;
 use crate::connection::http2::wire::Wire;
-use crate::gateway::outlet::{After, Gone, Outlet};
+use crate::gateway::outlet::{After, Gone, Outlet, Part};
 use crate::response::Head;
 use crate::worker::Worker;
 
@@ -44,16 +44,16 @@ impl Outlet for Stream {
         worker: &Worker,
         head: &Head<'_>,
         data: &[u8],
-        last: bool,
+        part: Part,
     ) -> Result<(), Gone> {
-        let ended = last && data.is_empty();
+        let ended = part == Part::Last && data.is_empty();
         self.wire.send_head(self.id, ended, |out| write_head(worker, head, out))?;
-        if data.is_empty() { Ok(()) } else { self.send(data, last).await }
+        if data.is_empty() { Ok(()) } else { self.send(data, part).await }
     }
 
-    async fn send(&mut self, mut data: &[u8], last: bool) -> Result<(), Gone> {
+    async fn send(&mut self, mut data: &[u8], part: Part) -> Result<(), Gone> {
         loop {
-            let sent = self.wire.send_data(self.id, data, last)?;
+            let sent = self.wire.send_data(self.id, data, part == Part::Last)?;
             data = data.get(sent..).unwrap_or_default();
             if data.is_empty() {
                 return Ok(());
@@ -98,11 +98,11 @@ fn write_head(worker: &Worker, head: &Head<'_>, out: &mut Vec<u8>) {
 pub(super) struct Nobody;
 
 impl Outlet for Nobody {
-    async fn begin(&mut self, _: &Worker, _: &Head<'_>, _: &[u8], _: bool) -> Result<(), Gone> {
+    async fn begin(&mut self, _: &Worker, _: &Head<'_>, _: &[u8], _: Part) -> Result<(), Gone> {
         Err(Gone)
     }
 
-    async fn send(&mut self, _: &[u8], _: bool) -> Result<(), Gone> {
+    async fn send(&mut self, _: &[u8], _: Part) -> Result<(), Gone> {
         Err(Gone)
     }
 
