@@ -21,25 +21,26 @@ use crate::config::Limits;
 use crate::connection::http1::{Client, Reading};
 use crate::connection::transport::Transport;
 use crate::gateway;
-use crate::gateway::connection_facts::ConnectionFacts;
+use crate::gateway::connection_facts::{Arrival, ConnectionFacts, Unannounced};
 use crate::gateway::outlet::{After, Persistence};
-use crate::identity::caller::ClientSource;
 use crate::limits::Guest;
 use crate::supervision::ends_for_test;
 use crate::tls::{self, Opened};
 use crate::worker::{Counted, LAST_WORDS};
 
 /// Begins to serve `stream` in a task of its own.
-pub fn begin(counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
-    match facts.source {
-        ClientSource::ProxyProtocol => drop(spawn_local(wait_for_name(counted, stream, facts))),
-        _ => open(counted, stream, facts),
+pub fn begin(counted: Counted, stream: TcpStream, arrival: Arrival) {
+    match arrival {
+        Arrival::Known(facts) => open(counted, stream, facts),
+        Arrival::Unannounced(unannounced) => {
+            drop(spawn_local(wait_for_name(counted, stream, unannounced)));
+        }
     }
 }
 
 /// Waits until the sender has said for whom the connection is.
-async fn wait_for_name(mut counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
-    if let Some(facts) = proxy_header::announce(&mut counted, &stream, facts).await {
+async fn wait_for_name(mut counted: Counted, stream: TcpStream, unannounced: Unannounced) {
+    if let Some(facts) = proxy_header::announce(&mut counted, &stream, unannounced).await {
         open(counted, stream, facts);
     }
 }

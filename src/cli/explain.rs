@@ -22,7 +22,7 @@ use super::args::ExplainOptions;
 use super::{Exit, check, complain, say, serve};
 use crate::config::{Config, Listener};
 use crate::connection::http1::read_whole;
-use crate::gateway::connection_facts::ConnectionFacts;
+use crate::gateway::connection_facts::{Arrival, ConnectionFacts};
 use crate::gateway::explain::{self, source_address};
 use crate::gateway::forward::{self, ClientSide};
 use crate::gateway::identify::Origin;
@@ -237,11 +237,13 @@ impl Sender {
     /// What would be known of the connection.
     fn facts(&self, snapshot: &Snapshot, asked: &Asked) -> Result<ConnectionFacts, String> {
         let socket = SocketAddr::new(self.from.ip(), 0);
-        let (mut facts, _) = ConnectionFacts::at_accept(snapshot, socket, asked.listener);
-        if facts.source == ClientSource::ProxyProtocol {
-            let named = self.proxied_for.map(|client| SocketAddr::new(client, 0));
-            (facts, _) = facts.announced(snapshot, named);
-        }
+        let mut facts = match Arrival::at_accept(snapshot, socket, asked.listener).0 {
+            Arrival::Known(facts) => facts,
+            Arrival::Unannounced(unannounced) => {
+                let named = self.proxied_for.map(|client| SocketAddr::new(client, 0));
+                unannounced.announced(snapshot, named).0
+            }
+        };
         match &asked.spoken {
             Spoken::Plain => {}
             Spoken::PlainOnTls => facts.plain_on_tls = true,

@@ -4,9 +4,8 @@
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::gateway::connection_facts::ConnectionFacts;
+use crate::gateway::connection_facts::{ConnectionFacts, Unannounced};
 use crate::limits::Guest;
-use crate::net::client_address::ClientAddress;
 use crate::net::proxy_protocol::read::{Header, read};
 use crate::worker::{Counted, LAST_WORDS, Worker};
 
@@ -56,7 +55,7 @@ pub async fn take(stream: &TcpStream, deadline: Instant) -> Result<Header, Missi
 pub async fn announce(
     counted: &mut Counted,
     stream: &TcpStream,
-    facts: ConnectionFacts,
+    unannounced: Unannounced,
 ) -> Option<ConnectionFacts> {
     let snapshot = counted.worker().shared.snapshot();
     let deadline = Instant::now() + snapshot.config.limits.head_timeout;
@@ -70,14 +69,14 @@ pub async fn announce(
         Ok(header) => header,
         Err(Missing::Nothing) => return None,
         Err(Missing::Broken(why)) => {
-            let sender = ClientAddress::new(facts.socket.ip());
-            let listener = snapshot.config.listeners.get(facts.listener);
+            let sender = unannounced.sender();
+            let listener = snapshot.config.listeners.get(unannounced.listener());
             let entry = listener.and_then(|found| found.proxy_protocol_from.find(sender));
             counted.worker().diagnostics.unannounced(sender, why, entry.map(|entry| &entry.place));
             return None;
         }
     };
-    let (facts, guest) = facts.announced(&snapshot, header.client);
+    let (facts, guest) = unannounced.announced(&snapshot, header.client);
     reseat(counted, facts, guest)
 }
 

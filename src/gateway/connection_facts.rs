@@ -62,13 +62,26 @@ impl Noted {
     }
 }
 
-impl ConnectionFacts {
+/// A connection that was accepted.
+#[derive(Debug)]
+pub enum Arrival {
+    /// What is known of it; requests may come.
+    Known(ConnectionFacts),
+    /// Its sender has to name its client first.
+    Unannounced(Unannounced),
+}
+
+/// A connection whose sender has named no client yet, so that no request can be read from it.
+#[derive(Debug)]
+pub struct Unannounced(ConnectionFacts);
+
+impl Arrival {
     /// What the socket says, and whose the connection seems to be by it. A sender that has to name its
     /// client has named none yet, and neither it nor a trusted proxy is taken for a stranger: many
     /// callers share its connections.
     pub fn at_accept(snapshot: &Snapshot, socket: SocketAddr, listener: usize) -> (Self, Guest) {
         let caller = Caller::direct(socket);
-        let mut facts = Self {
+        let mut facts = ConnectionFacts {
             client: caller.address,
             source: caller.source,
             socket: caller.socket,
@@ -84,26 +97,61 @@ impl ConnectionFacts {
         if senders.is_some_and(|senders| senders.contain(caller.shown_address())) {
             facts.client = None;
             facts.source = ClientSource::ProxyProtocol;
+            let guest = facts.guest(snapshot);
+            return (Self::Unannounced(Unannounced(facts)), guest);
         }
+        let guest = facts.guest(snapshot);
+        facts.stranger = is_unknown(guest);
+        (Self::Known(facts), guest)
+    }
+
+    /// What is known of it already.
+    pub fn facts(&self) -> &ConnectionFacts {
+        match self {
+            Self::Known(facts) | Self::Unannounced(Unannounced(facts)) => facts,
+        }
+    }
+
+    /// The same, to add to it.
+    pub fn facts_mut(&mut self) -> &mut ConnectionFacts {
+        match self {
+            Self::Known(facts) | Self::Unannounced(Unannounced(facts)) => facts,
+        }
+    }
+}
+
+impl Unannounced {
+    /// Who has to name its client.
+    pub fn sender(&self) -> ClientAddress {
+        ClientAddress::new(self.0.socket.ip())
+    }
+
+    /// The listener that took it.
+    pub fn listener(&self) -> usize {
+        self.0.listener
+    }
+
+    /// What is known once the sender has named its client. One that it does not name is nobody, and yet no
+    /// stranger: balancers look after the gateway's health that way, and strangers who use up what
+    /// they may have are not to make it look dead.
+    #[must_use]
+    pub fn announced(
+        self,
+        snapshot: &Snapshot,
+        client: Option<SocketAddr>,
+    ) -> (ConnectionFacts, Guest) {
+        let mut facts = self.0;
+        let announced = client
+            .map(|client| SocketAddr::new(ClientAddress::new(client.ip()).ip(), client.port()));
+        facts.noted = Noted { announced, ..*facts.noted }.into();
+        facts.client = client.map(|client| ClientAddress::new(client.ip()));
         let guest = facts.guest(snapshot);
         facts.stranger = is_unknown(guest);
         (facts, guest)
     }
+}
 
-    /// The same once the sender has named its client. One that it does not name is nobody, and yet no
-    /// stranger: balancers look after the gateway's health that way, and strangers who use up what
-    /// they may have are not to make it look dead.
-    #[must_use]
-    pub fn announced(mut self, snapshot: &Snapshot, client: Option<SocketAddr>) -> (Self, Guest) {
-        let announced = client
-            .map(|client| SocketAddr::new(ClientAddress::new(client.ip()).ip(), client.port()));
-        self.noted = Noted { announced, ..*self.noted }.into();
-        self.client = client.map(|client| ClientAddress::new(client.ip()));
-        let guest = self.guest(snapshot);
-        self.stranger = is_unknown(guest);
-        (self, guest)
-    }
-
+impl ConnectionFacts {
     /// Whose the connection is by its client's address. Of a peer that has to show a certificate, too, the
     /// address is known.
     fn guest(&self, snapshot: &Snapshot) -> Guest {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, interval, sleep, timeout_at};
 use super::Phase;
 use crate::access_log::WorkerLog;
 use crate::connection;
-use crate::gateway::connection_facts::{ConnectionFacts, Noted};
+use crate::gateway::connection_facts::{Arrival, Noted};
 use crate::supervision::{Ending, ends_for_test};
 use crate::worker::{Counted, Shared, Worker};
 
@@ -110,7 +110,8 @@ async fn take(worker: &Rc<Worker>, accepted: io::Result<(TcpStream, SocketAddr)>
 }
 
 fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: usize) {
-    let (facts, guest) = ConnectionFacts::at_accept(&worker.shared.snapshot(), address, listener);
+    let (mut arrival, guest) = Arrival::at_accept(&worker.shared.snapshot(), address, listener);
+    let facts = arrival.facts_mut();
     match Counted::new(worker, guest, facts.noted.opened.into_std()) {
         Err(why) => worker.diagnostics.unheard(facts.shown_address(), why),
         Ok(counted) => {
@@ -118,9 +119,9 @@ fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: 
                 if worker.log.needs().local_address { stream.local_addr().ok() } else { None };
             let local = local.map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
             let number = worker.shared.next_connection();
-            let noted = Noted { number, local, ..*facts.noted }.into();
-            let facts = ConnectionFacts { over_ceiling: counted.is_over(), noted, ..facts };
-            connection::begin(counted, stream, facts);
+            facts.noted = Noted { number, local, ..*facts.noted }.into();
+            facts.over_ceiling = counted.is_over();
+            connection::begin(counted, stream, arrival);
         }
     }
 }
