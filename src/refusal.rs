@@ -6,11 +6,13 @@
 //!
 //! Imports `identity`, `limits`, `location`, `lookup`, `policy`, `upstream`. Begin with [`Refusal`].
 
+mod malformed;
 mod reason;
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 
+use crate::http1::request::TooLarge;
 use crate::identity::certificate::CertificateFault;
 use crate::identity::peers::IdentityError;
 use crate::limits::{Limit, RateLimited, TooMany};
@@ -19,19 +21,20 @@ use crate::lookup::{BadArgument, LookupError};
 use crate::policy::decide::NotGranted;
 use crate::upstream::UpstreamFault;
 
+pub use malformed::{Flood, Http2Fault, Malformed};
 pub use reason::Reason;
 
 /// A request that is answered by the gateway instead of by XiVO.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The head is not HTTP/1 as this gateway reads it; the text says why.
-    MalformedRequest(&'static str),
+    /// The head is not HTTP as this gateway reads it.
+    MalformedRequest(Malformed),
     /// HTTP without TLS came to a port that speaks TLS.
     PlainOnTls,
     /// The request line is longer than `limits.max_uri`.
     UriTooLong,
     /// The head is longer than `limits.max_head` or has more fields than `limits.max_header_fields`.
-    HeadersTooLarge(&'static str),
+    HeadersTooLarge(TooLarge),
     /// The head did not come within `limits.head_timeout`.
     RequestTimeout,
     /// The Host is none of the listener's `server_names`.
@@ -143,7 +146,8 @@ impl Refusal {
                 UpstreamFault::Timeout | UpstreamFault::Stalled | UpstreamFault::TooSlow,
             ) => 504,
             Self::Upstream(
-                UpstreamFault::Unreachable(_)
+                UpstreamFault::ThisHost(_)
+                | UpstreamFault::Unreachable(_)
                 | UpstreamFault::Invalid(_)
                 | UpstreamFault::Redirect(_)
                 | UpstreamFault::RefusedGateway(_)
@@ -297,7 +301,7 @@ impl From<NotGranted> for Refusal {
 impl From<&UpstreamFault> for Reason {
     fn from(fault: &UpstreamFault) -> Self {
         match fault {
-            UpstreamFault::Unreachable(_) => Self::UpstreamUnreachable,
+            UpstreamFault::ThisHost(_) | UpstreamFault::Unreachable(_) => Self::UpstreamUnreachable,
             UpstreamFault::Invalid(_) => Self::UpstreamInvalid,
             UpstreamFault::Redirect(_) => Self::UpstreamRedirect,
             UpstreamFault::RefusedGateway(_) => Self::UpstreamRefusedGateway,
@@ -322,7 +326,10 @@ mod tests {
 
     #[test]
     fn what_leaves_unread_bytes_behind_closes() {
-        assert!(Refusal::BodyNotAllowed.closes() && Refusal::MalformedRequest("").closes());
+        assert!(
+            Refusal::BodyNotAllowed.closes()
+                && Refusal::MalformedRequest(Malformed::EndedEarly).closes()
+        );
         assert!(!Refusal::PrivatePath.closes() && !Refusal::UnknownPeer.closes());
     }
 }

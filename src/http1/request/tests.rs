@@ -10,7 +10,7 @@ fn head(bytes: &[u8]) -> RequestHead {
     read(bytes).unwrap().unwrap()
 }
 
-fn malformed(bytes: &[u8]) -> &'static str {
+fn malformed(bytes: &[u8]) -> Malformed {
     match read(bytes) {
         Err(HeadError::Malformed(why)) => why,
         other => panic!("{:?}: {other:?}", bytes.escape_ascii().to_string()),
