@@ -262,6 +262,12 @@ fn ended(received: usize, error: Option<io::Error>) -> Failed {
     }
 }
 
+impl From<io::Error> for Cause {
+    fn from(error: io::Error) -> Self {
+        Self::new(error)
+    }
+}
+
 fn invalid<T>(why: InvalidHead) -> Result<T, Failed> {
     Err(Failed::Fault(why.into()))
 }

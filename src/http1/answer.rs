@@ -316,7 +316,7 @@ mod tests {
             let read = AnswerHead::read(bytes);
             assert!(read.is_err(), "{:?}: {read:?}", bytes.escape_ascii().to_string());
         }
-        let alone = InvalidAnswer("a line ends with a line feed alone");
+        let alone = InvalidAnswer::BareLineFeed;
         assert_eq!(AnswerHead::read(b"HTTP/1.1 200 OK\r\nA: b\n").unwrap_err(), alone);
         assert_eq!(AnswerHead::read(b"HTTP/1.1 200 OK\r\nA: b\r\n\n").unwrap_err(), alone);
     }

@@ -4,8 +4,8 @@
 //! A fault is a value like any other: which certificate was refused, and whether it was this host that could
 //! not, stands in it, and nobody has to compare sentences. Making one allocates only where there is a cause.
 
+use std::error::Error;
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -328,18 +328,18 @@ pub enum InvalidBody {
 
 /// What the system or a library said, below a fault. Two are equal that say the same.
 #[derive(Clone, Debug)]
-pub struct Cause(Arc<io::Error>);
+pub struct Cause(Arc<dyn Error + Send + Sync>);
 
-impl From<io::Error> for Cause {
-    fn from(error: io::Error) -> Self {
-        Self(Arc::new(error))
+impl Cause {
+    /// Keeps what was said.
+    pub fn new(said: impl Error + Send + Sync + 'static) -> Self {
+        Self(Arc::new(said))
     }
 }
 
 impl PartialEq for Cause {
     fn eq(&self, other: &Self) -> bool {
-        let told = |cause: &Self| (cause.0.kind(), cause.0.raw_os_error(), cause.0.to_string());
-        told(self) == told(other)
+        self.0.to_string() == other.0.to_string()
     }
 }
 
@@ -351,8 +351,8 @@ impl fmt::Display for Cause {
     }
 }
 
-impl std::error::Error for Cause {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.source()
     }
 }
