@@ -4,7 +4,8 @@
 //! Words, statuses and sentences are mapped without a wildcard arm, so a new refusal does not compile
 //! until somebody has chosen its own.
 //!
-//! Imports `identity`, `limits`, `location`, `lookup`, `policy`, `upstream`. Begin with [`Refusal`].
+//! Imports `http1`, `identity`, `limits`, `location`, `lookup`, `policy`, `upstream`. Begin with [`Refusal`],
+//! then [`Reason`].
 
 mod malformed;
 mod reason;
