@@ -4,11 +4,16 @@
 //! Words, statuses and sentences are mapped without a wildcard arm, so a new refusal does not compile
 //! until somebody has chosen its own.
 //!
-//! Imports `identity`, `limits`, `location`, `lookup`, `policy`, `upstream`. Begin with [`Refusal`].
+//! Imports `http1`, `identity`, `limits`, `location`, `lookup`, `policy`, `upstream`. Begin with [`Refusal`],
+//! then [`Reason`].
+
+mod malformed;
+mod reason;
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 
+use crate::http1::request::TooLarge;
 use crate::identity::certificate::CertificateFault;
 use crate::identity::peers::IdentityError;
 use crate::limits::{Limit, RateLimited, TooMany};
@@ -17,17 +22,20 @@ use crate::lookup::{BadArgument, LookupError};
 use crate::policy::decide::NotGranted;
 use crate::upstream::UpstreamFault;
 
+pub use malformed::{Flood, Http2Fault, Malformed};
+pub use reason::Reason;
+
 /// A request that is answered by the gateway instead of by XiVO.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The head is not HTTP/1 as this gateway reads it; the text says why.
-    MalformedRequest(&'static str),
+    /// The head is not HTTP as this gateway reads it.
+    MalformedRequest(Malformed),
     /// HTTP without TLS came to a port that speaks TLS.
     PlainOnTls,
     /// The request line is longer than `limits.max_uri`.
     UriTooLong,
     /// The head is longer than `limits.max_head` or has more fields than `limits.max_header_fields`.
-    HeadersTooLarge(&'static str),
+    HeadersTooLarge(TooLarge),
     /// The head did not come within `limits.head_timeout`.
     RequestTimeout,
     /// The Host is none of the listener's `server_names`.
@@ -83,70 +91,36 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Every word that there is.
-    pub const WORDS: [&str; 27] = [
-        "malformed-request",
-        "uri-too-long",
-        "headers-too-large",
-        "request-timeout",
-        "misdirected",
-        "unknown-peer",
-        "peer-disabled",
-        "peer-expired",
-        "certificate-required",
-        "certificate-mismatch",
-        "rate-limited",
-        "private-path",
-        "unknown-path",
-        "method-not-allowed",
-        "body-not-allowed",
-        "bad-argument",
-        "action-not-granted",
-        "too-many-concurrent",
-        "overloaded",
-        "upstream-unreachable",
-        "upstream-invalid",
-        "upstream-redirect",
-        "upstream-refused-gateway",
-        "upstream-error",
-        "upstream-too-large",
-        "upstream-timeout",
-        "client-closed",
-    ];
-
-    /// The stable word.
-    pub fn word(&self) -> &'static str {
+    /// Why, in the contract's words.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::MalformedRequest(_) | Self::PlainOnTls => "malformed-request",
-            Self::UriTooLong => "uri-too-long",
-            Self::HeadersTooLarge(_) => "headers-too-large",
-            Self::RequestTimeout => "request-timeout",
-            Self::Misdirected => "misdirected",
-            Self::UnknownPeer | Self::UnknownPeerLimited(_) => "unknown-peer",
-            Self::PeerDisabled { .. } => "peer-disabled",
-            Self::PeerExpired { .. } => "peer-expired",
-            Self::CertificateRequired { .. } => "certificate-required",
-            Self::CertificateMismatch { .. } => "certificate-mismatch",
-            Self::RateLimited(_) => "rate-limited",
-            Self::PrivatePath => "private-path",
-            Self::UnknownPath => "unknown-path",
-            Self::MethodNotAllowed => "method-not-allowed",
-            Self::BodyNotAllowed => "body-not-allowed",
-            Self::BadArgument(_) => "bad-argument",
-            Self::ActionNotGranted(_) => "action-not-granted",
-            Self::TooManyConcurrent(_) => "too-many-concurrent",
-            Self::Overloaded => "overloaded",
-            Self::Upstream(UpstreamFault::Unreachable(_)) => "upstream-unreachable",
-            Self::Upstream(UpstreamFault::Invalid(_)) => "upstream-invalid",
-            Self::Upstream(UpstreamFault::Redirect(_)) => "upstream-redirect",
-            Self::Upstream(UpstreamFault::RefusedGateway(_)) => "upstream-refused-gateway",
-            Self::Upstream(UpstreamFault::Error(_)) => "upstream-error",
-            Self::Upstream(UpstreamFault::TooLarge) => "upstream-too-large",
-            Self::Upstream(
-                UpstreamFault::Timeout | UpstreamFault::Stalled | UpstreamFault::TooSlow,
-            ) => "upstream-timeout",
-            Self::ClientClosed => "client-closed",
+            Self::MalformedRequest(_) | Self::PlainOnTls => Reason::MalformedRequest,
+            Self::UriTooLong => Reason::UriTooLong,
+            Self::HeadersTooLarge(_) => Reason::HeadersTooLarge,
+            Self::RequestTimeout => Reason::RequestTimeout,
+            Self::Misdirected => Reason::Misdirected,
+            Self::UnknownPeer | Self::UnknownPeerLimited(_) => Reason::UnknownPeer,
+            Self::PeerDisabled { .. } => Reason::PeerDisabled,
+            Self::PeerExpired { .. } => Reason::PeerExpired,
+            Self::CertificateRequired { .. } => Reason::CertificateRequired,
+            Self::CertificateMismatch { .. } => Reason::CertificateMismatch,
+            Self::RateLimited(_) => Reason::RateLimited,
+            Self::PrivatePath => Reason::PrivatePath,
+            Self::UnknownPath => Reason::UnknownPath,
+            Self::MethodNotAllowed => Reason::MethodNotAllowed,
+            Self::BodyNotAllowed => Reason::BodyNotAllowed,
+            Self::BadArgument(_) => Reason::BadArgument,
+            Self::ActionNotGranted(_) => Reason::ActionNotGranted,
+            Self::TooManyConcurrent(_) => Reason::TooManyConcurrent,
+            Self::Overloaded => Reason::Overloaded,
+            Self::Upstream(fault) => fault.into(),
+            Self::ClientClosed => Reason::ClientClosed,
         }
+    }
+
+    /// The stable word of it.
+    pub fn word(&self) -> &'static str {
+        self.reason().as_str()
     }
 
     /// The HTTP status.
@@ -173,7 +147,8 @@ impl Refusal {
                 UpstreamFault::Timeout | UpstreamFault::Stalled | UpstreamFault::TooSlow,
             ) => 504,
             Self::Upstream(
-                UpstreamFault::Unreachable(_)
+                UpstreamFault::ThisHost(_)
+                | UpstreamFault::Unreachable(_)
                 | UpstreamFault::Invalid(_)
                 | UpstreamFault::Redirect(_)
                 | UpstreamFault::RefusedGateway(_)
@@ -187,17 +162,36 @@ impl Refusal {
     /// Whether the connection ends with this answer, because where the next request would begin is
     /// unknown, or because the gateway can hold no more of them.
     pub fn closes(&self) -> bool {
-        matches!(
-            self,
-            Self::MalformedRequest(_)
-                | Self::PlainOnTls
-                | Self::UriTooLong
-                | Self::HeadersTooLarge(_)
-                | Self::RequestTimeout
-                | Self::UnknownPeerLimited(_)
-                | Self::BodyNotAllowed
-                | Self::Overloaded
-        )
+        match self.reason() {
+            Reason::MalformedRequest
+            | Reason::UriTooLong
+            | Reason::HeadersTooLarge
+            | Reason::RequestTimeout
+            | Reason::BodyNotAllowed
+            | Reason::Overloaded => true,
+            // A stranger is told who may come as long as its rate lasts, and then it has to leave.
+            Reason::UnknownPeer => matches!(self, Self::UnknownPeerLimited(_)),
+            Reason::Misdirected
+            | Reason::PeerDisabled
+            | Reason::PeerExpired
+            | Reason::CertificateRequired
+            | Reason::CertificateMismatch
+            | Reason::RateLimited
+            | Reason::PrivatePath
+            | Reason::UnknownPath
+            | Reason::MethodNotAllowed
+            | Reason::BadArgument
+            | Reason::ActionNotGranted
+            | Reason::TooManyConcurrent
+            | Reason::UpstreamUnreachable
+            | Reason::UpstreamInvalid
+            | Reason::UpstreamRedirect
+            | Reason::UpstreamRefusedGateway
+            | Reason::UpstreamError
+            | Reason::UpstreamTooLarge
+            | Reason::UpstreamTimeout
+            | Reason::ClientClosed => false,
+        }
     }
 
     /// Whether the caller has itself, or its policy, to thank for it. A connection on which nothing else comes
@@ -305,6 +299,22 @@ impl From<NotGranted> for Refusal {
     }
 }
 
+impl From<&UpstreamFault> for Reason {
+    fn from(fault: &UpstreamFault) -> Self {
+        match fault {
+            UpstreamFault::ThisHost(_) | UpstreamFault::Unreachable(_) => Self::UpstreamUnreachable,
+            UpstreamFault::Invalid(_) => Self::UpstreamInvalid,
+            UpstreamFault::Redirect(_) => Self::UpstreamRedirect,
+            UpstreamFault::RefusedGateway(_) => Self::UpstreamRefusedGateway,
+            UpstreamFault::Error(_) => Self::UpstreamError,
+            UpstreamFault::TooLarge => Self::UpstreamTooLarge,
+            UpstreamFault::Timeout | UpstreamFault::Stalled | UpstreamFault::TooSlow => {
+                Self::UpstreamTimeout
+            }
+        }
+    }
+}
+
 impl From<UpstreamFault> for Refusal {
     fn from(fault: UpstreamFault) -> Self {
         Self::Upstream(fault)
@@ -316,17 +326,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_word_that_can_be_said_is_listed() {
-        let source = include_str!("refusal.rs");
-        let (_, from) = source.split_once("pub fn word(&self)").unwrap();
-        let (body, _) = from.split_once("/// The HTTP status.").unwrap();
-        let said: Vec<&str> = body.split('"').skip(1).step_by(2).collect();
-        assert_eq!(said, Refusal::WORDS);
-    }
-
-    #[test]
     fn what_leaves_unread_bytes_behind_closes() {
-        assert!(Refusal::BodyNotAllowed.closes() && Refusal::MalformedRequest("").closes());
+        assert!(
+            Refusal::BodyNotAllowed.closes()
+                && Refusal::MalformedRequest(Malformed::EndedEarly).closes()
+        );
         assert!(!Refusal::PrivatePath.closes() && !Refusal::UnknownPeer.closes());
     }
 }

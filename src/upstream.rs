@@ -32,7 +32,10 @@ use tokio::time::{Instant, timeout_at};
 
 pub use certificate::CertificateFacts;
 pub use connect::{Route, check_relayed, connect, routed_source};
-pub use fault::UpstreamFault;
+pub use fault::{
+    BodyFault, Cause, CertificateFault, ConnectFault, HeadFault, Invalid, InvalidBody, InvalidHead,
+    Lack, NotAllowed, ResolveFault, SendFault, TlsFault, Unreachable, UpstreamFault,
+};
 pub use pool::{Connection, Pool};
 pub use tls::{Tls, TlsError, Trust, check_authority};
 pub use transport::TlsFacts;
@@ -195,7 +198,7 @@ impl Pool {
 
 enum Failed {
     /// The connection ended before the first byte of an answer.
-    BeforeFirstByte(&'static str),
+    BeforeFirstByte(UpstreamFault),
     Fault(UpstreamFault),
 }
 
@@ -208,31 +211,21 @@ async fn exchange(
     connection.count();
     // TLS may hold the last record back until it is flushed.
     let stream = connection.stream();
-    if stream.write_all(&request.0).await.is_err() || stream.flush().await.is_err() {
-        return Err(Failed::BeforeFirstByte(
-            "XiVO closed the connection before it read the request",
-        ));
-    }
+    let sent = match stream.write_all(&request.0).await {
+        Ok(()) => stream.flush().await,
+        failed => failed,
+    };
+    sent.map_err(|error| Failed::BeforeFirstByte(SendFault::Request(error.into()).into()))?;
     let mut interim = 0;
     let mut received = 0;
     loop {
         let room = MAX_ANSWER_HEAD.saturating_sub(received);
         if room == 0 {
-            return invalid("its head is longer than 16 KiB");
+            return invalid(InvalidHead::TooLong);
         }
         match connection.stream().read_buf(&mut (&mut *buffer).limit(room)).await {
-            Ok(0) if received == 0 => {
-                return Err(Failed::BeforeFirstByte(
-                    "XiVO closed the connection without an answer",
-                ));
-            }
-            Err(_) if received == 0 => {
-                return Err(Failed::BeforeFirstByte("XiVO reset the connection without an answer"));
-            }
-            Ok(0) | Err(_) => {
-                let why = "XiVO ended the connection in the head of its answer";
-                return Err(Failed::Fault(UpstreamFault::Unreachable(why)));
-            }
+            Ok(0) => return Err(ended(received, None)),
+            Err(error) => return Err(ended(received, Some(error))),
             Ok(count) => {
                 received += count;
                 if let Some(trace) = trace {
@@ -242,16 +235,16 @@ async fn exchange(
         }
         loop {
             match AnswerHead::read(buffer) {
-                Err(crate::http1::answer::InvalidAnswer(why)) => return invalid(why),
+                Err(why) => return invalid(why.into()),
                 Ok(None) => break,
                 Ok(Some(head)) if head.status() >= 200 => return Ok(head),
                 Ok(Some(head)) if head.status() == 101 => {
-                    return invalid("it changes to another protocol");
+                    return invalid(InvalidHead::OtherProtocol);
                 }
                 Ok(Some(head)) => {
                     interim += 1;
                     if interim > MAX_INTERIM {
-                        return invalid("more than 8 interim answers came first");
+                        return invalid(InvalidHead::Interim);
                     }
                     buffer.drain(..head.len().min(buffer.len()));
                 }
@@ -260,8 +253,23 @@ async fn exchange(
     }
 }
 
-fn invalid<T>(why: &'static str) -> Result<T, Failed> {
-    Err(Failed::Fault(UpstreamFault::Invalid(why)))
+/// What it means that the connection ended, orderly or with an error, after so many bytes of an answer.
+fn ended(received: usize, error: Option<io::Error>) -> Failed {
+    match (received, error.map(Cause::from)) {
+        (0, None) => Failed::BeforeFirstByte(HeadFault::Closed.into()),
+        (0, Some(cause)) => Failed::BeforeFirstByte(HeadFault::Reset(cause).into()),
+        (_, cause) => Failed::Fault(HeadFault::Cut(cause).into()),
+    }
+}
+
+impl From<io::Error> for Cause {
+    fn from(error: io::Error) -> Self {
+        Self::new(error)
+    }
+}
+
+fn invalid<T>(why: InvalidHead) -> Result<T, Failed> {
+    Err(Failed::Fault(why.into()))
 }
 
 impl Connection {
@@ -278,8 +286,7 @@ impl Connection {
     ) -> Result<Answer, UpstreamFault> {
         match exchange(&mut self, request, &mut buffer, trace).await {
             Ok(head) => Ok(Answer { head, buffer, connection: self }),
-            Err(Failed::BeforeFirstByte(why)) => Err(UpstreamFault::Unreachable(why)),
-            Err(Failed::Fault(fault)) => Err(fault),
+            Err(Failed::BeforeFirstByte(fault) | Failed::Fault(fault)) => Err(fault),
         }
     }
 

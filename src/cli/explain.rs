@@ -37,7 +37,7 @@ use crate::response::request_id::RequestId;
 use crate::response::{Manner, problem};
 use crate::server;
 use crate::tls::{TlsFacts, read_certificates};
-use crate::upstream::{Request, check_relayed};
+use crate::upstream::{NotAllowed, Request, check_relayed};
 use crate::worker::Shared;
 use crate::worker::snapshot::Snapshot;
 use narrator::{LimitShown, Narrator, StepShown};
@@ -141,7 +141,7 @@ struct Asking {
     address: Option<SocketAddr>,
     source: Option<IpAddr>,
     /// Whom the PROXY protocol names, and why it would not be named.
-    relayed: Option<(IpAddr, Result<(), &'static str>)>,
+    relayed: Option<(IpAddr, Result<(), NotAllowed>)>,
     request: Request,
 }
 

@@ -80,7 +80,7 @@ async fn probe(config: Config, from: Option<IpAddr>) -> Result<(), Exit> {
     }
     let connection = match connect(&snapshot.route(relayed)).await {
         Ok(connection) => connection,
-        Err(fault) => return failed("connect", explain_fault(fault, &snapshot)),
+        Err(fault) => return failed("connect", explain_fault(&fault, &snapshot)),
     };
     tell_connection(&connection, &snapshot)?;
     ask(connection, &snapshot, relayed.client).await
@@ -152,11 +152,11 @@ async fn ask(
     let asked = timeout(upstream.timeout, connection.ask(&request, Vec::new(), None)).await;
     let answer = match asked.unwrap_or(Err(UpstreamFault::Timeout)) {
         Ok(answer) => answer,
-        Err(fault) => return failed("answer", explain_fault(fault, snapshot)),
+        Err(fault) => return failed("answer", explain_fault(&fault, snapshot)),
     };
     match relay::check(permit.lookup(), &answer, upstream) {
         Ok(()) => tell("answer", format!("{}, as a phonebook does", answer.head.status())),
-        Err(fault) => failed("answer", explain_fault(fault, snapshot)),
+        Err(fault) => failed("answer", explain_fault(&fault, snapshot)),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::gateway::outlet::{After, Gone, Outlet, Part};
 use crate::gateway::request::{Request, Turn};
 use crate::http1::request::{HeadError, HeadLimits, RequestHead, RequestReader, Seen};
 use crate::net::deadline;
-use crate::refusal::Refusal;
+use crate::refusal::{Malformed, Refusal};
 use crate::response::Head;
 use crate::worker::Worker;
 
@@ -244,14 +244,14 @@ impl From<&Limits> for HeadLimits {
 impl From<HeadError> for Refusal {
     fn from(error: HeadError) -> Self {
         match error {
-            HeadError::Malformed(why) => Self::MalformedRequest(why),
+            HeadError::Malformed(why) => Self::MalformedRequest(why.into()),
             HeadError::UriTooLong => Self::UriTooLong,
             HeadError::TooLarge(why) => Self::HeadersTooLarge(why),
         }
     }
 }
 
-const ENDED_EARLY: Refusal = Refusal::MalformedRequest("the connection ended before the head did");
+const ENDED_EARLY: Refusal = Refusal::MalformedRequest(Malformed::EndedEarly);
 
 /// How long a closing connection is read from.
 const MAX_LINGER: Duration = Duration::from_secs(2);

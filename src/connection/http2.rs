@@ -51,7 +51,7 @@ use crate::gateway::connection_facts::ConnectionFacts;
 use crate::gateway::outlet::{After, Outcome, Persistence};
 use crate::gateway::request::{Request, Turn};
 use crate::http1::request::Seen;
-use crate::refusal::Refusal;
+use crate::refusal::{Flood, Http2Fault, Refusal};
 use crate::worker::{Counted, Worker};
 
 use crate::limits::budget::Share;
@@ -82,7 +82,7 @@ pub async fn serve(counted: Counted, mut stream: Transport, facts: ConnectionFac
         Some(Ok(())) => Connection::new(caller, (engine, wire), share).run(&counted).await,
         // Nothing came: no request was begun.
         _ if !engine.heard() => {}
-        Some(Err(_)) => caller.unheard(Refusal::MalformedRequest(NO_PREFACE)).await,
+        Some(Err(_)) => caller.unheard(malformed(Http2Fault::NoPreface)).await,
         None => caller.unheard(Refusal::RequestTimeout).await,
     }
 }
@@ -170,12 +170,16 @@ struct Connection {
     accepted: u32,
 }
 
+fn malformed(fault: Http2Fault) -> Refusal {
+    Refusal::MalformedRequest(fault.into())
+}
+
 /// What happens to a connection.
 enum Event {
     Request(Box<Opened>),
     Answered(After),
     /// The client asks nothing, and too much of it.
-    Flood(&'static str),
+    Flood(Flood),
     /// Connections hold more than all of them may.
     Overfull,
     /// The connection is over; a rule of HTTP/2 may have been broken.
@@ -241,13 +245,13 @@ impl Connection {
                         self.close();
                     }
                 }
-                Event::Flood(why) => break self.cut_off(Refusal::MalformedRequest(why)).await,
+                Event::Flood(why) => break self.cut_off(malformed(why.into())).await,
                 Event::Overfull => break self.cut_off(Refusal::Overloaded).await,
                 Event::Ended { broken } => {
                     if self.engine.is_deaf() {
                         self.take_leave().await;
                     }
-                    break broken.then_some(BROKEN_CONNECTION);
+                    break broken.then(|| malformed(Http2Fault::Connection));
                 }
                 Event::Late => match self.late() {
                     Ok(()) => self.close(),
@@ -312,7 +316,7 @@ impl Connection {
         }
         // Who was told to ask no more may have asked a few times before it read that, not for ever.
         if self.accepted >= max.saturating_add(2 * MAX_STREAMS) {
-            self.engine.set_flood("the client goes on asking after it was told to stop (GOAWAY)");
+            self.engine.set_flood(Flood::AfterGoAway);
         }
         let stream = Stream::new(Rc::clone(&self.wire), opened.stream, write_timeout);
         let answer = Rc::clone(&self.caller).answer(opened, stream, self.accepted);
@@ -411,10 +415,6 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Later than anything that is waited for.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
-
-const NO_PREFACE: &str = "the connection does not begin as HTTP/2 does";
-const BROKEN_CONNECTION: Refusal =
-    Refusal::MalformedRequest("the connection breaks a rule of HTTP/2 (RFC 9113)");
 
 #[cfg(test)]
 mod tests {

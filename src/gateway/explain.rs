@@ -7,7 +7,7 @@ use crate::gateway::identify::Origin;
 use crate::identity::certificate::CertificateFault;
 use crate::limits::Limit;
 use crate::location::Place;
-use crate::refusal::Refusal;
+use crate::refusal::{Reason, Refusal};
 use crate::upstream::UpstreamFault;
 use crate::worker::diagnostics::{Diagnostics, FAULTS, REFUSALS};
 use crate::worker::snapshot::{Found, Snapshot};
@@ -23,7 +23,7 @@ impl Diagnostics {
         request_id: &str,
     ) {
         if let Refusal::Upstream(fault) = refusal {
-            return self.fault(*fault, snapshot, request_id);
+            return self.fault(fault, snapshot, request_id);
         }
         if *refusal == Refusal::ClientClosed {
             return;
@@ -51,11 +51,11 @@ impl Diagnostics {
         );
     }
 
-    fn fault(&self, fault: UpstreamFault, snapshot: &Snapshot, request_id: &str) {
+    fn fault(&self, fault: &UpstreamFault, snapshot: &Snapshot, request_id: &str) {
         let Some(kept_back) = self.faults.pass(FAULTS) else {
             return;
         };
-        let reason = Refusal::Upstream(fault).word();
+        let reason = Reason::from(fault).as_str();
         let upstream = &snapshot.config.upstream.url_text;
         let why = explain_fault(fault, snapshot);
         tracing::warn!(reason, upstream, request_id, kept_back, "{why}");
@@ -63,18 +63,11 @@ impl Diagnostics {
 }
 
 /// What went wrong with XiVO and what to do about it, with what was seen of it.
-pub fn explain_fault(fault: UpstreamFault, snapshot: &Snapshot) -> String {
-    let advice = fault.for_administrator();
-    match fault {
-        UpstreamFault::RefusedGateway(_) => format!("{advice} for host {}", source(snapshot)),
-        UpstreamFault::Unreachable(why) => {
-            let tls = snapshot.config.upstream.tls.as_ref();
-            match tls.and_then(|tls| tls.refused_certificate(why)) {
-                Some(seen) => format!("{advice} (seen: {seen})"),
-                None => advice.into_owned(),
-            }
-        }
-        _ => advice.into_owned(),
+pub fn explain_fault(fault: &UpstreamFault, snapshot: &Snapshot) -> String {
+    match (fault, fault.refused_certificate()) {
+        (UpstreamFault::RefusedGateway(_), _) => format!("{fault} for host {}", source(snapshot)),
+        (fault, Some(seen)) => format!("{fault} (seen: {seen})"),
+        (fault, None) => fault.to_string(),
     }
 }
 

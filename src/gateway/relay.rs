@@ -23,7 +23,7 @@ use crate::lookup::Lookup;
 use crate::net::deadline;
 use crate::refusal::Refusal;
 use crate::response::{Head, Manner, Value, problem};
-use crate::upstream::{Answer, Connection, UpstreamFault};
+use crate::upstream::{Answer, BodyFault, Connection, InvalidBody, InvalidHead, UpstreamFault};
 use crate::worker::Worker;
 
 /// What is passed on of an answer.
@@ -41,21 +41,15 @@ enum Pass {
 fn judge(lookup: &Lookup, answer: &Answer, upstream: &Upstream) -> Result<Pass, UpstreamFault> {
     let head = &answer.head;
     if head.framing() == Framing::Empty && answer.buffer.len() > head.len() {
-        return Err(AFTER_THE_END);
+        return Err(InvalidBody::AfterTheEnd.into());
     }
     match (head.status(), lookup) {
-        (200, _) if !head.is_json(&answer.buffer) => {
-            Err(UpstreamFault::Invalid("it is a 200 that is not JSON (application/json)"))
-        }
-        (200, _) if head.is_coded() => {
-            Err(UpstreamFault::Invalid("it has a Content-Encoding, which was not asked for"))
-        }
+        (200, _) if !head.is_json(&answer.buffer) => Err(InvalidHead::NotJson.into()),
+        (200, _) if head.is_coded() => Err(InvalidHead::Coded.into()),
         (200, _) => match head.framing() {
             Framing::Length(length) if length > upstream.max_answer => Err(UpstreamFault::TooLarge),
             Framing::Length(_) | Framing::Chunked => Ok(Pass::Body),
-            Framing::UntilClose | Framing::Empty => {
-                Err(UpstreamFault::Invalid("it has neither a Content-Length nor chunks"))
-            }
+            Framing::UntilClose | Framing::Empty => Err(InvalidHead::NoEnd.into()),
         },
         (204, _) => Ok(Pass::Head),
         (304, lookup) if lookup.known().is_some() => Ok(Pass::Head),
@@ -237,8 +231,8 @@ impl Relay<'_, '_> {
 
     /// An answer that was begun cannot be completed.
     fn cut(&mut self, fault: UpstreamFault) -> After {
+        self.worker.diagnostics.cut(&fault, self.manner.request_id.as_str());
         self.record.set_cut(&Refusal::Upstream(fault));
-        self.worker.diagnostics.cut(fault, self.manner.request_id.as_str());
         After::Reset
     }
 
@@ -305,10 +299,10 @@ impl Body {
         until: Instant,
     ) -> Result<(), UpstreamFault> {
         match connection.read_body(buffer, self.room(), until).await {
-            Ok(0) => Err(UpstreamFault::Invalid("it ended before its end")),
+            Ok(0) => Err(InvalidBody::Short.into()),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(UpstreamFault::Stalled),
-            Err(_) => Err(UpstreamFault::Unreachable("XiVO reset the connection in the answer")),
+            Err(error) => Err(BodyFault::Reset(error.into()).into()),
         }
     }
 
@@ -321,14 +315,14 @@ impl Body {
     ) -> Result<(Part, &'b [u8]), UpstreamFault> {
         match self {
             Self::Length { left } => {
-                *left = left.checked_sub(input.len() as u64).ok_or(AFTER_THE_END)?;
+                *left = left.checked_sub(input.len() as u64).ok_or(InvalidBody::AfterTheEnd)?;
                 Ok((if *left == 0 { Part::Last } else { Part::More }, input))
             }
             Self::Chunked { reader, version, left } => {
                 let mut at = 0;
                 loop {
                     let piece = reader.next(input, at);
-                    match piece.map_err(|_| UpstreamFault::Invalid("its chunks are broken"))? {
+                    match piece.map_err(|_| InvalidBody::Chunks)? {
                         Piece::Data(range) => {
                             at = range.end;
                             let data = input.get(range).unwrap_or_default();
@@ -337,7 +331,9 @@ impl Body {
                             write_chunk(*version, data, framed);
                         }
                         Piece::More => return Ok((Part::More, framed)),
-                        Piece::End(end) if end < input.len() => return Err(AFTER_THE_END),
+                        Piece::End(end) if end < input.len() => {
+                            return Err(InvalidBody::AfterTheEnd.into());
+                        }
                         Piece::End(_) => {
                             if has_chunks(*version) {
                                 framed.extend_from_slice(b"0\r\n\r\n");
@@ -376,8 +372,6 @@ fn write_chunk(version: Version, data: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(data);
     out.extend_from_slice(b"\r\n");
 }
-
-const AFTER_THE_END: UpstreamFault = UpstreamFault::Invalid("bytes came after its end");
 
 /// What is read of a body at once, in bytes; with its framing it fits a buffer of the worker's.
 const SMALL_PIECE: usize = 15 * 1024;

@@ -1,6 +1,8 @@
 //! The head of an answer from XiVO, read with the same grammar as a request.
 
-use super::field::{self, Field, once};
+use thiserror::Error;
+
+use super::field::{self, Field, FieldFault, once};
 use super::{ConnectionOptions, Span, Version};
 
 /// How the body behind a head is told from what follows it (RFC 9112, section 6.3).
@@ -29,9 +31,40 @@ pub struct AnswerHead {
     len: usize,
 }
 
-/// The bytes are not the head of an HTTP/1 answer; the text says why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidAnswer(pub &'static str);
+/// Why some bytes are not the head of an HTTP/1 answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum InvalidAnswer {
+    /// The first line is none of an answer.
+    #[error("it does not begin with an HTTP/1 status line")]
+    NoStatusLine,
+    /// A line feed without its carriage return.
+    #[error("a line ends with a line feed alone")]
+    BareLineFeed,
+    /// A line of the fields is none.
+    #[error(transparent)]
+    Field(#[from] FieldFault),
+    /// A `Content-Length` that is no number.
+    #[error("the Content-Length is no number")]
+    BadContentLength,
+    /// A second `Content-Length`, whatever it says.
+    #[error("there is more than one Content-Length")]
+    RepeatedContentLength,
+    /// A coding that is not read here, or a second field.
+    #[error("the Transfer-Encoding is not `chunked` alone")]
+    NotChunkedAlone,
+    /// A second `Content-Type`.
+    #[error("there is more than one Content-Type")]
+    RepeatedContentType,
+    /// Two ways to frame the body.
+    #[error("there are both a Content-Length and a Transfer-Encoding")]
+    TwoFramings,
+    /// HTTP/1.0 knows no chunks.
+    #[error("there is a Transfer-Encoding in HTTP/1.0")]
+    ChunkedHttp10,
+    /// A body is promised that the status does not have.
+    #[error("a status without a body has a Transfer-Encoding")]
+    ChunkedWithoutBody,
+}
 
 impl AnswerHead {
     /// Reads the head that `buffer` begins with, `None` while its empty line is missing.
@@ -44,19 +77,19 @@ impl AnswerHead {
         while let Some(found) = memchr::memchr(b'\n', buffer.get(line..).unwrap_or_default()) {
             let lf = line + found;
             let Some(text) = buffer.get(line..lf).and_then(|text| text.strip_suffix(b"\r")) else {
-                return Err(InvalidAnswer("a line ends with a line feed alone"));
+                return Err(InvalidAnswer::BareLineFeed);
             };
             if reader.status.is_none() {
                 reader.status = Some(read_status_line(text)?);
             } else if text.is_empty() {
                 return reader.finish(lf + 1).map(Some);
             } else {
-                reader.add(buffer, line, line + text.len()).map_err(InvalidAnswer)?;
+                reader.add(buffer, line, line + text.len())?;
             }
             line = lf + 1;
         }
         let begun = buffer.get(..b"HTTP/1.".len()).unwrap_or(buffer);
-        if b"HTTP/1.".starts_with(begun) { Ok(None) } else { Err(InvalidAnswer(NO_STATUS_LINE)) }
+        if b"HTTP/1.".starts_with(begun) { Ok(None) } else { Err(InvalidAnswer::NoStatusLine) }
     }
 
     /// 100 to 599.
@@ -104,7 +137,7 @@ impl AnswerHead {
 
 /// `HTTP/1.1 200 OK` (RFC 9112, section 4): the reason may be empty, its blank may not be missing.
 fn read_status_line(line: &[u8]) -> Result<(Version, u16), InvalidAnswer> {
-    let invalid = InvalidAnswer(NO_STATUS_LINE);
+    let invalid = InvalidAnswer::NoStatusLine;
     let (version, rest) = line.split_at_checked(8).ok_or(invalid)?;
     let version = Version::read(version).ok_or(invalid)?;
     let [b' ', a @ b'1'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ', reason @ ..] = rest else {
@@ -129,23 +162,23 @@ struct Reader {
 }
 
 impl Reader {
-    fn add(&mut self, buffer: &[u8], start: usize, end: usize) -> Result<(), &'static str> {
+    fn add(&mut self, buffer: &[u8], start: usize, end: usize) -> Result<(), InvalidAnswer> {
         let Field { name, value } = Field::read(buffer, start, end)?;
         let name = name.of(buffer);
         let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
         if is(b"content-length") {
             let length =
-                field::content_length(value.of(buffer)).ok_or("the Content-Length is no number")?;
-            once(&mut self.content_length, length, "there is more than one Content-Length")?;
+                field::content_length(value.of(buffer)).ok_or(InvalidAnswer::BadContentLength)?;
+            once(&mut self.content_length, length, InvalidAnswer::RepeatedContentLength)?;
         } else if is(b"transfer-encoding") {
             if self.chunked || !value.of(buffer).eq_ignore_ascii_case(b"chunked") {
-                return Err("the Transfer-Encoding is not `chunked` alone");
+                return Err(InvalidAnswer::NotChunkedAlone);
             }
             self.chunked = true;
         } else if is(b"connection") {
             self.connection.add(value.of(buffer));
         } else if is(b"content-type") {
-            once(&mut self.content_type, value, "there is more than one Content-Type")?;
+            once(&mut self.content_type, value, InvalidAnswer::RepeatedContentType)?;
         } else if is(b"content-encoding") {
             self.content_encoding |= !value.of(buffer).eq_ignore_ascii_case(b"identity");
         } else if is(b"x-xivo-ws-version") {
@@ -155,18 +188,16 @@ impl Reader {
     }
 
     fn finish(self, len: usize) -> Result<AnswerHead, InvalidAnswer> {
-        let (version, status) = self.status.ok_or(InvalidAnswer(NO_STATUS_LINE))?;
+        let (version, status) = self.status.ok_or(InvalidAnswer::NoStatusLine)?;
         let framing = match (self.chunked, self.content_length) {
             (true, Some(_)) => {
-                return Err(InvalidAnswer(
-                    "there are both a Content-Length and a Transfer-Encoding",
-                ));
+                return Err(InvalidAnswer::TwoFramings);
             }
             (true, None) if version == Version::Http10 => {
-                return Err(InvalidAnswer("there is a Transfer-Encoding in HTTP/1.0"));
+                return Err(InvalidAnswer::ChunkedHttp10);
             }
             (true, None) if has_no_body(status) => {
-                return Err(InvalidAnswer("a status without a body has a Transfer-Encoding"));
+                return Err(InvalidAnswer::ChunkedWithoutBody);
             }
             _ if has_no_body(status) => Framing::Empty,
             (true, None) => Framing::Chunked,
@@ -190,8 +221,6 @@ impl Reader {
 fn has_no_body(status: u16) -> bool {
     matches!(status, 100..=199 | 204 | 304)
 }
-
-const NO_STATUS_LINE: &str = "it does not begin with an HTTP/1 status line";
 
 #[cfg(test)]
 mod tests {
@@ -287,7 +316,7 @@ mod tests {
             let read = AnswerHead::read(bytes);
             assert!(read.is_err(), "{:?}: {read:?}", bytes.escape_ascii().to_string());
         }
-        let alone = InvalidAnswer("a line ends with a line feed alone");
+        let alone = InvalidAnswer::BareLineFeed;
         assert_eq!(AnswerHead::read(b"HTTP/1.1 200 OK\r\nA: b\n").unwrap_err(), alone);
         assert_eq!(AnswerHead::read(b"HTTP/1.1 200 OK\r\nA: b\r\n\n").unwrap_err(), alone);
     }

@@ -1,5 +1,7 @@
 //! A header field: its name, its value, and how both are told from what only looks like one.
 
+use thiserror::Error;
+
 use super::Span;
 
 /// A field of a head, by offsets into the buffer that it was read from.
@@ -9,29 +11,49 @@ pub(super) struct Field {
     pub(super) value: Span,
 }
 
+/// Why a line is no header field (RFC 9112, section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum FieldFault {
+    /// It would continue the field before it, as HTTP once allowed.
+    #[error("a header field line begins with a blank")]
+    LeadingBlank,
+    /// It is a token alone.
+    #[error("a header field line has no colon")]
+    NoColon,
+    /// Something else than a colon ends the token.
+    #[error("a header field name holds a byte that no name may hold")]
+    ByteInName,
+    /// It begins with the colon.
+    #[error("a header field has no name")]
+    NoName,
+    /// A control byte other than a tab.
+    #[error("a header field value holds a control byte")]
+    ControlByteInValue,
+}
+
 impl Field {
     /// Reads the line `buffer[start..end]` (without its CRLF) as a field (RFC 9112, section 5):
     /// a token, a colon at once, and a value without control bytes, its surrounding blanks left out.
     ///
     /// # Errors
-    /// Says in a few words what is not so.
-    pub(super) fn read(buffer: &[u8], start: usize, end: usize) -> Result<Self, &'static str> {
+    /// [`FieldFault`]
+    pub(super) fn read(buffer: &[u8], start: usize, end: usize) -> Result<Self, FieldFault> {
         let line = buffer.get(start..end).unwrap_or_default();
         if matches!(line.first(), Some(b' ' | b'\t')) {
-            return Err("a header field line begins with a blank");
+            return Err(FieldFault::LeadingBlank);
         }
         let Some(colon) = line.iter().position(|&b| !is_token(b)) else {
-            return Err("a header field line has no colon");
+            return Err(FieldFault::NoColon);
         };
         let (name, rest) = line.split_at(colon);
         let Some((b':', value)) = rest.split_first() else {
-            return Err("a header field name holds a byte that no name may hold");
+            return Err(FieldFault::ByteInName);
         };
         if name.is_empty() {
-            return Err("a header field has no name");
+            return Err(FieldFault::NoName);
         }
         if !value.iter().all(|&b| is_value(b)) {
-            return Err("a header field value holds a control byte");
+            return Err(FieldFault::ControlByteInValue);
         }
         let leading = value.iter().take_while(|&&b| is_blank(b)).count();
         let value_start = start + colon + 1 + leading;
@@ -51,11 +73,7 @@ impl Field {
 }
 
 /// Keeps the value of a field that may stand in a head once; the second one is `repeated`.
-pub(super) fn once<T>(
-    slot: &mut Option<T>,
-    value: T,
-    repeated: &'static str,
-) -> Result<(), &'static str> {
+pub(super) fn once<T, E>(slot: &mut Option<T>, value: T, repeated: E) -> Result<(), E> {
     if slot.is_some() {
         return Err(repeated);
     }
@@ -130,7 +148,7 @@ const TOKEN: [bool; 256] = {
 mod tests {
     use super::*;
 
-    fn read(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
+    fn read(line: &[u8]) -> Result<(&[u8], &[u8]), FieldFault> {
         let field = Field::read(line, 0, line.len())?;
         Ok((field.name.of(line), field.value.of(line)))
     }

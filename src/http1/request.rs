@@ -1,6 +1,8 @@
 //! The head of a request, read as it arrives.
 
-use super::field::{self, Field, once};
+use thiserror::Error;
+
+use super::field::{self, Field, FieldFault, once};
 use super::host::Host;
 use super::{ConnectionOptions, Span, Version};
 
@@ -17,14 +19,87 @@ pub struct HeadLimits {
 
 /// Why a head was not accepted. The connection cannot go on after any of them: where the next
 /// request begins is unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum HeadError {
-    /// It is not HTTP as this gateway reads it; the text says why.
-    Malformed(&'static str),
+    /// It is not HTTP as this gateway reads it.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
     /// The request line is longer than `max_uri`.
+    #[error("the request line is too long")]
     UriTooLong,
     /// The head is longer than `max_head`, or has more than `max_header_fields` fields.
-    TooLarge(&'static str),
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+}
+
+/// Why a head is not HTTP as this gateway reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Malformed {
+    /// A line feed without its carriage return.
+    #[error("a line ends with a line feed alone")]
+    BareLineFeed,
+    /// The first line cannot become a request line, such as a TLS greeting.
+    #[error("the request line is not one of HTTP/1")]
+    NotHttp1,
+    /// The request line has no method, or something else than a blank behind it.
+    #[error("the request line does not begin with a method and a blank")]
+    NoMethod,
+    /// The request line ends with its target.
+    #[error("the request line has no version")]
+    NoVersion,
+    /// The target is no text of a URL.
+    #[error("the request target is empty or holds a control byte")]
+    BadTarget,
+    /// Who reads the target up to the `#`, and who reads all of it, would read two.
+    #[error("the request target holds a `#`: a fragment is never sent")]
+    Fragment,
+    /// The version is none that is spoken, or something follows it.
+    #[error("the request line does not end with HTTP/1.0 or HTTP/1.1")]
+    OtherVersion,
+    /// The target has neither origin form nor absolute form.
+    #[error("the request target is neither a path nor an http URL")]
+    TargetForm,
+    /// The host of an absolute-form target.
+    #[error("the target's host is not a valid host")]
+    BadTargetHost,
+    /// A line of the fields is none.
+    #[error(transparent)]
+    Field(#[from] FieldFault),
+    /// A second `Host`.
+    #[error("there is more than one Host")]
+    RepeatedHost,
+    /// The `Host` is no host.
+    #[error("the Host is not a valid host")]
+    BadHost,
+    /// A `Content-Length` that is no number.
+    #[error("the Content-Length is no number")]
+    BadContentLength,
+    /// A second `Content-Length`, whatever it says.
+    #[error("there is more than one Content-Length")]
+    RepeatedContentLength,
+    /// Any `Transfer-Encoding`.
+    #[error("there is a Transfer-Encoding, and no lookup has a body")]
+    TransferEncoding,
+    /// The head is empty.
+    #[error("there is no request line")]
+    NoRequestLine,
+    /// No `Host`, which only HTTP/1.0 may leave out.
+    #[error("there is no Host")]
+    NoHost,
+    /// The `Host` and the target's host differ.
+    #[error("the target's host is not the one in Host")]
+    OtherHost,
+}
+
+/// By which of the two limits a head is too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TooLarge {
+    /// Its bytes.
+    #[error("the head is too long")]
+    Bytes,
+    /// Its fields.
+    #[error("the head has too many header fields")]
+    Fields,
 }
 
 /// Reads one head from a growing buffer. Each byte is looked at once, however the head is cut into
@@ -54,7 +129,7 @@ struct Draft {
     connection: ConnectionOptions,
     /// Why the framing is not accepted. Told when the fields are complete, so that the log has them
     /// all, as nginx's has.
-    bad_framing: Option<&'static str>,
+    bad_framing: Option<Malformed>,
 }
 
 /// The parts of a head that an access log shows.
@@ -142,12 +217,12 @@ impl RequestReader {
             let next = lf + 1;
             let text = buffer.get(self.line..lf).and_then(|text| text.strip_suffix(b"\r"));
             let Some(end) = text.map(|text| self.line + text.len()) else {
-                return Err(HeadError::Malformed("a line ends with a line feed alone"));
+                return Err(Malformed::BareLineFeed.into());
             };
             if next > limits.max_head {
                 // The request line begins at 0.
                 let in_line = self.head.line.is_none() && end > limits.max_uri;
-                let too_large = HeadError::TooLarge("the head is too long");
+                let too_large = HeadError::TooLarge(TooLarge::Bytes);
                 return Err(if in_line { HeadError::UriTooLong } else { too_large });
             }
             if self.head.line.is_none() {
@@ -158,7 +233,7 @@ impl RequestReader {
             } else {
                 self.fields += 1;
                 if self.fields > limits.max_fields {
-                    return Err(HeadError::TooLarge("the head has too many header fields"));
+                    return Err(TooLarge::Fields.into());
                 }
                 if let Err(why) = self.head.add(buffer, self.line, end) {
                     if Field::read(buffer, self.line, end).is_ok() {
@@ -239,7 +314,7 @@ impl RequestReader {
             if text.first().is_some_and(|&b| !field::is_token(b))
                 || new.iter().any(u8::is_ascii_control)
             {
-                return Err(HeadError::Malformed("the request line is not one of HTTP/1"));
+                return Err(Malformed::NotHttp1.into());
             }
             self.checked = text.len();
             if text.len() > limits.max_uri {
@@ -247,7 +322,7 @@ impl RequestReader {
             }
         }
         if buffer.len() >= limits.max_head {
-            return Err(HeadError::TooLarge("the head is too long"));
+            return Err(HeadError::TooLarge(TooLarge::Bytes));
         }
         Ok(())
     }
@@ -261,34 +336,33 @@ impl RequestLine {
         limits: &HeadLimits,
         read_version: impl Fn(&[u8]) -> Option<Version>,
     ) -> Result<Self, HeadError> {
-        let malformed = HeadError::Malformed;
         let line = buffer.get(start..end).unwrap_or_default();
         if line.len() > limits.max_uri {
             return Err(HeadError::UriTooLong);
         }
         let method = line.iter().take_while(|&&b| field::is_token(b)).count();
         if method == 0 || line.get(method) != Some(&b' ') {
-            return Err(malformed("the request line does not begin with a method and a blank"));
+            return Err(Malformed::NoMethod.into());
         }
         let target_start = method + 1;
         let rest = line.get(target_start..).unwrap_or_default();
         let Some(target_len) = memchr::memchr(b' ', rest) else {
-            return Err(malformed("the request line has no version"));
+            return Err(Malformed::NoVersion.into());
         };
         let (target, version) = rest.split_at(target_len);
         if target.is_empty() || target.iter().any(u8::is_ascii_control) {
-            return Err(malformed("the request target is empty or holds a control byte"));
+            return Err(Malformed::BadTarget.into());
         }
         if target.contains(&b'#') {
-            return Err(malformed("the request target holds a `#`: a fragment is never sent"));
+            return Err(Malformed::Fragment.into());
         }
         let Some(version) = version.strip_prefix(b" ").and_then(read_version) else {
-            return Err(malformed("the request line does not end with HTTP/1.0 or HTTP/1.1"));
+            return Err(Malformed::OtherVersion.into());
         };
         let target = Span::new(start + target_start, start + target_start + target_len);
-        let (path, authority) = split_target(buffer, target).map_err(malformed)?;
+        let (path, authority) = split_target(buffer, target)?;
         if authority.is_some_and(|authority| Host::read(authority.of(buffer)).is_none()) {
-            return Err(malformed("the target's host is not a valid host"));
+            return Err(Malformed::BadTargetHost.into());
         }
         Ok(Self {
             whole: Span::new(start, end),
@@ -301,15 +375,15 @@ impl RequestLine {
 }
 
 impl Draft {
-    fn add(&mut self, buffer: &[u8], start: usize, end: usize) -> Result<(), &'static str> {
+    fn add(&mut self, buffer: &[u8], start: usize, end: usize) -> Result<(), Malformed> {
         let field = Field::read(buffer, start, end)?;
         let name = field.name.of(buffer);
         // By length first: most fields of a request are none of these.
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
-                once(&mut self.host, field.value, "there is more than one Host")?;
+                once(&mut self.host, field.value, Malformed::RepeatedHost)?;
                 if Host::read(field.value.of(buffer)).is_none() {
-                    return Err("the Host is not a valid host");
+                    return Err(Malformed::BadHost);
                 }
             }
             7 if name.eq_ignore_ascii_case(b"referer") => {
@@ -325,14 +399,13 @@ impl Draft {
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = field::content_length(field.value.of(buffer));
                 if length.is_none() {
-                    self.bad_framing.get_or_insert("the Content-Length is no number");
+                    self.bad_framing.get_or_insert(Malformed::BadContentLength);
                 }
                 let length = length.unwrap_or_default();
-                once(&mut self.content_length, length, "there is more than one Content-Length")?;
+                once(&mut self.content_length, length, Malformed::RepeatedContentLength)?;
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                let why = "there is a Transfer-Encoding, and no lookup has a body";
-                self.bad_framing.get_or_insert(why);
+                self.bad_framing.get_or_insert(Malformed::TransferEncoding);
             }
             _ => {}
         }
@@ -341,21 +414,21 @@ impl Draft {
 
     /// The rules that need the whole head: exactly one valid Host, and a target that agrees with it
     /// (RFC 9112, section 3.2).
-    fn finish(self, buffer: &[u8], len: usize) -> Result<RequestHead, &'static str> {
+    fn finish(self, buffer: &[u8], len: usize) -> Result<RequestHead, Malformed> {
         let Some(line) = self.line else {
-            return Err("there is no request line");
+            return Err(Malformed::NoRequestLine);
         };
         if let Some(why) = self.bad_framing {
             return Err(why);
         }
         if self.host.is_none() && line.version != Version::Http10 {
-            return Err("there is no Host");
+            return Err(Malformed::NoHost);
         }
         if let (Some(host), Some(authority)) = (self.host, line.authority) {
-            let host = Host::read(host.of(buffer)).ok_or("the Host is not a valid host")?;
+            let host = Host::read(host.of(buffer)).ok_or(Malformed::BadHost)?;
             let authority = Host::read(authority.of(buffer));
             if authority.is_none_or(|authority| !host.agrees_with(authority, 80)) {
-                return Err("the target's host is not the one in Host");
+                return Err(Malformed::OtherHost);
             }
         }
         let (path, query) = split_query(buffer, line.path);
@@ -374,14 +447,14 @@ impl Draft {
 
 /// Takes an absolute-form target (`http://host/path`) apart; an origin-form one is a path already.
 /// Any other form is none that a lookup has.
-fn split_target(buffer: &[u8], target: Span) -> Result<(Span, Option<Span>), &'static str> {
+fn split_target(buffer: &[u8], target: Span) -> Result<(Span, Option<Span>), Malformed> {
     let text = target.of(buffer);
     if text.first() == Some(&b'/') {
         return Ok((target, None));
     }
     let scheme_len = b"http://".len();
     if !text.get(..scheme_len).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"http://")) {
-        return Err("the request target is neither a path nor an http URL");
+        return Err(Malformed::TargetForm);
     }
     let rest = text.get(scheme_len..).unwrap_or_default();
     let authority_len = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());

@@ -15,7 +15,9 @@ use crate::net::client_address::ClientAddress;
 use crate::policy::{Policy, Rate};
 use crate::report::build::remedy::mend;
 use crate::report::count::repeats::{Repeated, SECONDS};
-use crate::report::count::tally::{Counts, Hours, LONGEST, OTHERS, PeerTally, ReasonTally, Tally};
+use crate::report::count::tally::{
+    Counts, Hours, LONGEST, OTHERS, OVERLOADED, PeerTally, ReasonTally, Tally,
+};
 use crate::report::count::timeline::{PeerLine, Timeline};
 use crate::report::read::entry::Action;
 use crate::report::read::pattern::unescaped;
@@ -384,12 +386,12 @@ impl Material<'_> {
 
     fn upstream(&self) -> Upstream {
         let failures = self.tally.reasons.iter().filter(|(word, tally)| {
-            *word != b"overloaded" && tally.statuses.iter().any(|status| *status >= 500)
+            *word != OVERLOADED && tally.statuses.iter().any(|status| *status >= 500)
         });
         let mut reasons: Vec<Count<String>> =
             failures.map(|(word, tally)| Count { value: text(word), count: tally.count }).collect();
         reasons.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
-        let overloaded = self.tally.reasons.iter().find(|(word, _)| *word == b"overloaded");
+        let overloaded = self.tally.reasons.iter().find(|(word, _)| *word == OVERLOADED);
         let overloaded = overloaded.map_or(0, |(_, tally)| tally.count);
         let outages = self.timeline.outages.list().map(|(begin, end, failed)| Outage {
             begin: self.moment(begin),

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::x509::{Certificate, Fingerprint};
 
 /// What is shown of a certificate.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFacts {
     /// What it says; `None` where it cannot be read.
     pub read: Option<Certificate>,

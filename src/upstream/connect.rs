@@ -10,12 +10,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
-use super::fault::UpstreamFault;
+use super::fault::{Cause, ConnectFault, Lack, NotAllowed, ResolveFault, SendFault, UpstreamFault};
 use super::pool::Connection;
 use super::records::Records;
-use super::tls::{self, Tls};
+use super::tls::Tls;
 use super::transport::{Session, Transport};
 use crate::net::proxy_protocol::write::Relayed;
 use crate::upstream::trace::Trace;
@@ -61,36 +60,34 @@ impl Route<'_> {
 /// Connects to the first of the route's addresses that answers.
 ///
 /// # Errors
-/// [`UpstreamFault::Unreachable`].
+/// [`UpstreamFault::Unreachable`], or [`UpstreamFault::ThisHost`].
 pub async fn connect(route: &Route<'_>) -> Result<Connection, UpstreamFault> {
     let reusable = route.relayed.is_none();
-    check_relayed(route).map_err(UpstreamFault::Unreachable)?;
+    check_relayed(route)?;
     if let Some(socket) = route.socket {
         route.tries(None);
-        let stream = connect_to_socket(route, socket).await.map_err(UpstreamFault::Unreachable)?;
+        let stream = connect_to_socket(route, socket).await?;
         route.connected();
         return Ok(Connection::new(Transport::Unix(stream), reusable));
     }
-    let mut fault = UpstreamFault::Unreachable("its host name has no address yet");
+    let mut fault = UpstreamFault::from(ResolveFault::NoAddress);
     for &address in route.addresses {
         if route.source.is_some_and(|source| source.is_ipv4() != address.is_ipv4()) {
-            fault = UpstreamFault::Unreachable(
-                "upstream.source and XiVO's address are not both IPv4 or both IPv6",
-            );
+            fault = NotAllowed::OtherFamily.into();
             continue;
         }
         route.tries(Some(address));
         let opened = match timeout(route.connect_timeout, connect_to(route, address)).await {
             Ok(Ok(stream)) => open(route, stream).await,
-            Ok(Err(why)) => Err(why),
-            Err(_) => Err(TOO_SLOW),
+            Ok(Err(fault)) => Err(fault),
+            Err(_) => Err(ConnectFault::TooSlow.into()),
         };
         match opened {
             Ok(transport) => {
                 route.connected();
                 return Ok(Connection::new(transport, reusable));
             }
-            Err(why) => fault = UpstreamFault::Unreachable(why),
+            Err(why) => fault = why,
         }
     }
     Err(fault)
@@ -101,65 +98,54 @@ pub async fn connect(route: &Route<'_>) -> Result<Connection, UpstreamFault> {
 ///
 /// # Errors
 /// Why a request for this client is not asked.
-pub fn check_relayed(route: &Route<'_>) -> Result<(), &'static str> {
+pub fn check_relayed(route: &Route<'_>) -> Result<(), NotAllowed> {
     match route.relayed {
-        Some(relayed) if relayed.client.ip().is_loopback() && !route.danger_loopback_source => Err(
-            "the client has a loopback address, and XiVO grants `private` to the one that the PROXY protocol names; it is asked for clients on the network only",
-        ),
-        None if route.socket.is_some() => Err(
-            "a unix socket is asked with the PROXY protocol only (upstream.send_proxy_protocol)",
-        ),
+        Some(relayed) if relayed.client.ip().is_loopback() && !route.danger_loopback_source => {
+            Err(NotAllowed::LoopbackClient)
+        }
+        None if route.socket.is_some() => Err(NotAllowed::SocketWithoutClient),
         _ => Ok(()),
     }
 }
 
 /// What is sent before the first question: for whom, and the TLS handshake.
-async fn open(route: &Route<'_>, mut stream: TcpStream) -> Result<Transport, &'static str> {
+async fn open(route: &Route<'_>, mut stream: TcpStream) -> Result<Transport, UpstreamFault> {
     introduce(route, &mut stream).await?;
     let Some(tls) = route.tls else { return Ok(Transport::Plain(stream)) };
-    let (config, server_name) = tls.handshake();
-    let shaken = TlsConnector::from(config).connect(server_name, Records::new(stream)).await;
-    shaken.map(|stream| Transport::Tls(Session::new(stream))).map_err(|error| tls::explain(&error))
+    let shaken = tls.handshake(Records::new(stream)).await?;
+    Ok(Transport::Tls(Session::new(shaken)))
 }
 
 /// Sends the PROXY protocol's header where there is one.
 async fn introduce(
     route: &Route<'_>,
     stream: &mut (impl AsyncWrite + Unpin),
-) -> Result<(), &'static str> {
+) -> Result<(), SendFault> {
     let Some(relayed) = route.relayed else { return Ok(()) };
     let mut header = Vec::with_capacity(52);
     relayed.write(&mut header);
-    stream
-        .write_all(&header)
-        .await
-        .map_err(|_| "XiVO closed the connection before it read the PROXY protocol's header")
+    stream.write_all(&header).await.map_err(|error| SendFault::ProxyHeader(error.into()))
 }
 
-async fn connect_to_socket(route: &Route<'_>, path: &Path) -> Result<UnixStream, &'static str> {
+async fn connect_to_socket(route: &Route<'_>, path: &Path) -> Result<UnixStream, UpstreamFault> {
     let connected = timeout(route.connect_timeout, UnixStream::connect(path)).await;
-    let mut stream = connected.map_err(|_| TOO_SLOW)?.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => "there is no such socket as upstream.url names",
-        io::ErrorKind::PermissionDenied => {
-            "the gateway's user may not write to the socket that upstream.url names"
-        }
-        io::ErrorKind::WouldBlock => "the socket's queue is full; is XiVO's nginx stuck?",
-        _ => explain(&error),
+    let connected = connected.map_err(|_| ConnectFault::TooSlow)?;
+    let mut stream = connected.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => ConnectFault::NoSocket(error.into()).into(),
+        io::ErrorKind::PermissionDenied => ConnectFault::SocketForbidden(error.into()).into(),
+        io::ErrorKind::WouldBlock => ConnectFault::SocketQueueFull(error.into()).into(),
+        _ => fault(error),
     })?;
     introduce(route, &mut stream).await?;
     Ok(stream)
 }
 
-const TOO_SLOW: &str = "no connection within upstream.connect_timeout";
-
-async fn connect_to(route: &Route<'_>, address: SocketAddr) -> Result<TcpStream, &'static str> {
-    let socket = socket(route.source, address).map_err(|error| explain(&error))?;
-    let stream = socket.connect(address).await.map_err(|error| explain(&error))?;
-    let local = stream.local_addr().map_err(|_| "the connection has no local address")?;
+async fn connect_to(route: &Route<'_>, address: SocketAddr) -> Result<TcpStream, UpstreamFault> {
+    let socket = socket(route.source, address).map_err(fault)?;
+    let stream = socket.connect(address).await.map_err(fault)?;
+    let local = stream.local_addr().map_err(|error| ConnectFault::NoLocalAddress(error.into()))?;
     if local.ip().to_canonical().is_loopback() && !route.danger_loopback_source {
-        return Err(
-            "the connection would come from a loopback address, to which XiVO grants `private`; set upstream.source to this host's address on the network",
-        );
+        return Err(NotAllowed::LoopbackSource.into());
     }
     Ok(stream)
 }
@@ -174,22 +160,28 @@ fn socket(source: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpSocket> 
     Ok(TcpSocket::from_std_stream(socket.into()))
 }
 
-fn explain(error: &io::Error) -> &'static str {
-    if let Some(Errno::MFILE | Errno::NFILE) = Errno::from_io_error(error) {
-        return "this process may have no more open files; raise LimitNOFILE";
+/// What it means that the system made no connection. What this host lacks is told apart from what is
+/// wrong with XiVO, or on the way to it.
+fn fault(error: io::Error) -> UpstreamFault {
+    let (errno, kind) = (Errno::from_io_error(&error), error.kind());
+    let cause = Cause::from(error);
+    match errno {
+        Some(Errno::MFILE) => return Lack::OpenFiles(cause).into(),
+        Some(Errno::NFILE) => return Lack::OpenFilesOfHost(cause).into(),
+        Some(Errno::NOBUFS | Errno::NOMEM) => return Lack::Memory(cause).into(),
+        Some(Errno::ADDRNOTAVAIL) => return Lack::Address(cause).into(),
+        _ => {}
     }
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "the connection was refused; is XiVO's nginx running?",
-        io::ErrorKind::ConnectionReset => "the connection was reset",
-        io::ErrorKind::AddrNotAvailable => {
-            "this host does not have the address upstream.source, or no local port is left"
-        }
+    let fault = match kind {
+        io::ErrorKind::ConnectionRefused => ConnectFault::Refused(cause),
+        io::ErrorKind::ConnectionReset => ConnectFault::Reset(cause),
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            "there is no route to XiVO"
+            ConnectFault::NoRoute(cause)
         }
-        io::ErrorKind::TimedOut => "the connection timed out",
-        _ => "the connection failed",
-    }
+        io::ErrorKind::TimedOut => ConnectFault::TimedOut(cause),
+        _ => ConnectFault::Failed(cause),
+    };
+    fault.into()
 }
 
 /// The address that connections to `address` would come from, as the kernel's routing says. Sends
@@ -202,4 +194,51 @@ pub fn routed_source(address: SocketAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind(any).ok()?;
     socket.connect(address).ok()?;
     Some(socket.local_addr().ok()?.ip().to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::Unreachable;
+
+    fn of(errno: Errno) -> UpstreamFault {
+        fault(io::Error::from_raw_os_error(errno.raw_os_error()))
+    }
+
+    /// A circuit breaker must not open for it, nor an administrator look for it at XiVO.
+    #[test]
+    fn what_this_host_lacks_is_no_fault_of_xivos() {
+        for (errno, word) in [
+            (Errno::MFILE, "LimitNOFILE"),
+            (Errno::NFILE, "fs.file-max"),
+            (Errno::NOBUFS, "MemoryMax"),
+            (Errno::NOMEM, "MemoryMax"),
+            (Errno::ADDRNOTAVAIL, "upstream.source"),
+        ] {
+            let fault = of(errno);
+            assert!(matches!(fault, UpstreamFault::ThisHost(_)), "{errno}: {fault:?}");
+            assert!(fault.to_string().contains(word), "{fault}");
+        }
+        for errno in
+            [Errno::CONNREFUSED, Errno::CONNRESET, Errno::HOSTUNREACH, Errno::TIMEDOUT, Errno::PERM]
+        {
+            assert!(
+                matches!(of(errno), UpstreamFault::Unreachable(Unreachable::Connect(_))),
+                "{errno}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_system_said_is_kept_below_the_fault() {
+        let fault = of(Errno::CONNREFUSED);
+        let mut below: &dyn std::error::Error = &fault;
+        while let Some(source) = below.source() {
+            below = source;
+        }
+        let system = io::Error::from_raw_os_error(Errno::CONNREFUSED.raw_os_error());
+        assert_eq!(below.to_string(), system.to_string());
+        assert_eq!(fault, of(Errno::CONNREFUSED));
+        assert_ne!(fault, of(Errno::CONNRESET));
+    }
 }

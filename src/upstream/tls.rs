@@ -6,21 +6,28 @@
 //! always holds its key. With a pinned certificate neither its dates nor its names matter: it is the
 //! one that was compared by hand, or it is not.
 
+use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use rustls::client::VerifierBuilderError;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
 };
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName, UnixTime};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError,
     RootCertStore, SignatureScheme,
 };
 
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
 use super::certificate::CertificateFacts;
+use super::fault::{Cause, CertificateFault, TlsFault};
+use super::records::Records;
 use crate::x509::Fingerprint;
 
 /// Whose certificate is believed.
@@ -40,14 +47,35 @@ pub enum Trust {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// This host believes no authority.
-    #[error("this host has no certificate authorities{0}")]
-    NoAuthorities(String),
+    #[error("this host has no certificate authorities{}", behind_colon(.0.as_ref()))]
+    NoAuthorities(#[source] Option<rustls_native_certs::Error>),
     /// A certificate of `upstream.ca` is none of an authority.
-    #[error("certificate {0} of it cannot be read: {1}")]
-    BadAuthority(usize, String),
-    /// rustls says so.
+    #[error("certificate {number} of it cannot be read: {source}")]
+    BadAuthority {
+        /// Which of them, counted from 1.
+        number: usize,
+        /// Why not.
+        source: Error,
+    },
+    /// The authorities cannot be verified by.
     #[error("TLS cannot be set up: {0}")]
-    Setup(String),
+    Verifier(#[source] VerifierBuilderError),
+    /// The library lacks a version of TLS that is spoken.
+    #[error("TLS cannot be set up: {0}")]
+    Versions(#[source] Error),
+    /// No server can be asked for by this name.
+    #[error("TLS cannot be set up: no server name: {name}")]
+    ServerName {
+        /// The name.
+        name: String,
+        /// Why not.
+        source: InvalidDnsNameError,
+    },
+}
+
+/// What was met first, behind a colon.
+fn behind_colon(error: Option<&rustls_native_certs::Error>) -> String {
+    error.map(|error| format!(": {error}")).unwrap_or_default()
 }
 
 /// How TLS is spoken with XiVO.
@@ -56,11 +84,14 @@ pub struct Tls {
     config: Arc<ClientConfig>,
     server_name: ServerName<'static>,
     belief: &'static str,
-    refused: Refused,
 }
 
-/// The certificate that was refused last.
-type Refused = Arc<Mutex<Option<String>>>;
+tokio::task_local! {
+    /// The certificate that is refused in the handshake that is polled now. rustls chooses the alert that
+    /// XiVO reads by its own error, so that one cannot carry it; and one verifier serves all connections,
+    /// for with another one it would resume no session.
+    static REFUSED: RefCell<Option<Arc<CertificateFacts>>>;
+}
 
 impl Tls {
     /// Believes `trust`, and asks for `server_name`.
@@ -69,7 +100,6 @@ impl Tls {
     /// [`TlsError`].
     pub fn new(trust: Trust, server_name: ServerName<'static>) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let refused = Refused::default();
         let belief = match &trust {
             Trust::System => "vouched for by an authority that this host believes",
             Trust::Authorities(_) => "vouched for by upstream.ca",
@@ -79,21 +109,30 @@ impl Tls {
         let verifier = Arc::new(Verifier {
             judge: Judge::new(trust, &provider)?,
             algorithms: provider.signature_verification_algorithms,
-            refused: Arc::clone(&refused),
         });
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Setup(error.to_string()))?
+            .map_err(TlsError::Versions)?
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), server_name, belief, refused })
+        Ok(Self { config: Arc::new(config), server_name, belief })
     }
 
-    /// What a handshake is made with.
-    pub(super) fn handshake(&self) -> (Arc<ClientConfig>, ServerName<'static>) {
-        (Arc::clone(&self.config), self.server_name.clone())
+    /// Makes a handshake over `stream`.
+    ///
+    /// # Errors
+    /// [`TlsFault`], with the certificate that was refused in this very handshake.
+    pub(super) async fn handshake(&self, stream: Records) -> Result<TlsStream<Records>, TlsFault> {
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let shaking = connector.connect(self.server_name.clone(), stream);
+        let refused = RefCell::default();
+        REFUSED
+            .scope(refused, async {
+                shaking.await.map_err(|error| fault(error, REFUSED.with(RefCell::take)))
+            })
+            .await
     }
 
     /// The name that is asked for.
@@ -107,7 +146,8 @@ impl Tls {
     /// [`TlsError`].
     pub fn unverified(server_name: &str) -> Result<Self, TlsError> {
         let name = ServerName::try_from(server_name.to_owned());
-        let name = name.map_err(|_| TlsError::Setup(format!("no server name: {server_name}")))?;
+        let name =
+            name.map_err(|source| TlsError::ServerName { name: server_name.to_owned(), source })?;
         Self::new(Trust::Anyone, name)
     }
 
@@ -115,20 +155,14 @@ impl Tls {
     pub fn belief(&self) -> &'static str {
         self.belief
     }
-
-    /// The certificate that was refused last, if `why` is about a certificate.
-    pub fn refused_certificate(&self, why: &str) -> Option<String> {
-        let about_it = CERTIFICATE_FAULTS.contains(&why);
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|_| about_it)
-    }
 }
 
 /// Whether `certificate` can be an authority's in `upstream.ca`.
 ///
 /// # Errors
 /// Why not.
-pub fn check_authority(certificate: &CertificateDer<'static>) -> Result<(), String> {
-    RootCertStore::empty().add(certificate.clone()).map_err(|error| error.to_string())
+pub fn check_authority(certificate: &CertificateDer<'static>) -> Result<(), Error> {
+    RootCertStore::empty().add(certificate.clone())
 }
 
 #[derive(Debug)]
@@ -148,14 +182,14 @@ impl Judge {
                 let mut roots = RootCertStore::empty();
                 for (at, certificate) in certificates.into_iter().enumerate() {
                     let added = roots.add(certificate);
-                    added.map_err(|error| TlsError::BadAuthority(at + 1, error.to_string()))?;
+                    added.map_err(|source| TlsError::BadAuthority { number: at + 1, source })?;
                 }
                 roots
             }
         };
         let builder =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-        builder.build().map(Self::Authorities).map_err(|error| TlsError::Setup(error.to_string()))
+        builder.build().map(Self::Authorities).map_err(TlsError::Verifier)
     }
 }
 
@@ -166,8 +200,7 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
     if !roots.is_empty() {
         Ok(roots)
     } else {
-        let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
-        Err(TlsError::NoAuthorities(why))
+        Err(TlsError::NoAuthorities(found.errors.into_iter().next()))
     }
 }
 
@@ -175,7 +208,15 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
 struct Verifier {
     judge: Judge,
     algorithms: WebPkiSupportedAlgorithms,
-    refused: Refused,
+}
+
+/// Keeps which certificate it was, for [`Tls::handshake`], unless it was found well.
+fn keep_refused<T>(certificate: &CertificateDer<'_>, judged: Result<T, Error>) -> Result<T, Error> {
+    judged.inspect_err(|_| {
+        let seen = Arc::new(CertificateFacts::of(certificate));
+        // Outside of a handshake nobody asks for it.
+        let _ = REFUSED.try_with(|refused| refused.replace(Some(seen)));
+    })
 }
 
 /// The certificate is none of `upstream.pin_sha256`.
@@ -219,11 +260,7 @@ impl ServerCertVerifier for Verifier {
                     error => error,
                 }),
         };
-        if judged.is_err() {
-            let seen = CertificateFacts::of(end_entity).to_string();
-            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
-        }
-        judged
+        keep_refused(end_entity, judged)
     }
 
     fn verify_tls12_signature(
@@ -232,7 +269,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+        let verified = verify_tls12_signature(message, certificate, signed, &self.algorithms);
+        keep_refused(certificate, verified)
     }
 
     fn verify_tls13_signature(
@@ -241,7 +279,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        let verified = verify_tls13_signature(message, certificate, signed, &self.algorithms);
+        keep_refused(certificate, verified)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -249,61 +288,42 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Why a handshake failed, for the administrator.
-pub(super) fn explain(error: &io::Error) -> &'static str {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(Error::InvalidCertificate(wrong)) => explain_certificate(wrong),
-        Some(Error::InvalidMessage(_)) => {
-            "what answers at its port does not speak TLS; is the port of upstream.url one of https?"
+/// Why a handshake failed in which `seen` was refused, if any certificate was.
+fn fault(error: io::Error, seen: Option<Arc<CertificateFacts>>) -> TlsFault {
+    let told = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    let make: fn(Cause) -> TlsFault = match told {
+        Some(Error::InvalidCertificate(wrong)) => {
+            let why = certificate_fault(wrong);
+            return TlsFault::Certificate { why, seen, cause: error.into() };
         }
-        Some(Error::PeerIncompatible(_)) => NOTHING_IN_COMMON,
+        Some(Error::InvalidMessage(_)) => TlsFault::NotTls,
+        Some(Error::PeerIncompatible(_)) => TlsFault::NothingInCommon,
         Some(Error::AlertReceived(alert)) => match alert {
             AlertDescription::ProtocolVersion
             | AlertDescription::HandshakeFailure
-            | AlertDescription::InsufficientSecurity => NOTHING_IN_COMMON,
-            AlertDescription::UnrecognisedName => {
-                "it knows no certificate for the name that was asked for; set upstream.server_name"
-            }
-            AlertDescription::NoApplicationProtocol => "it does not offer HTTP/1.1 over TLS",
-            AlertDescription::CertificateRequired => "it asks for a client certificate",
-            _ => "it refused the TLS handshake with an alert",
+            | AlertDescription::InsufficientSecurity => TlsFault::NothingInCommon,
+            AlertDescription::UnrecognisedName => TlsFault::UnknownName,
+            AlertDescription::NoApplicationProtocol => TlsFault::NoHttp,
+            AlertDescription::CertificateRequired => TlsFault::WantsCertificate,
+            _ => TlsFault::Alert,
         },
-        Some(_) => "the TLS handshake failed",
-        None => "XiVO ended the connection in the TLS handshake",
-    }
+        Some(_) => TlsFault::Failed,
+        None => TlsFault::Ended,
+    };
+    make(error.into())
 }
 
-fn explain_certificate(wrong: &CertificateError) -> &'static str {
+fn certificate_fault(wrong: &CertificateError) -> CertificateFault {
     use rustls::CertificateError as E;
     match wrong {
-        E::Expired | E::ExpiredContext { .. } => EXPIRED,
-        E::NotValidYet | E::NotValidYetContext { .. } => NOT_VALID_YET,
-        E::UnknownIssuer => UNKNOWN_ISSUER,
-        E::NotValidForName | E::NotValidForNameContext { .. } => WRONG_NAME,
-        E::Other(OtherError(why)) if why.is::<NotPinned>() => WRONG_PIN,
-        E::Other(OtherError(why)) if why.is::<AuthorityItself>() => AUTHORITY_ITSELF,
-        _ => BAD_CERTIFICATE,
+        E::Expired | E::ExpiredContext { .. } => CertificateFault::Expired,
+        E::NotValidYet | E::NotValidYetContext { .. } => CertificateFault::NotValidYet,
+        E::UnknownIssuer => CertificateFault::UnknownIssuer,
+        E::NotValidForName | E::NotValidForNameContext { .. } => CertificateFault::WrongName,
+        E::Other(OtherError(why)) if why.is::<NotPinned>() => CertificateFault::WrongPin,
+        E::Other(OtherError(why)) if why.is::<AuthorityItself>() => {
+            CertificateFault::AuthorityItself
+        }
+        _ => CertificateFault::NotAccepted,
     }
 }
-
-const EXPIRED: &str = "its certificate has expired; renew it on XiVO, or set upstream.pin_sha256";
-const NOT_VALID_YET: &str =
-    "its certificate is not valid yet; compare the clocks of this host and of XiVO";
-const UNKNOWN_ISSUER: &str = "its certificate is signed by nobody whom this gateway believes; set upstream.ca, or upstream.pin_sha256 (`phonebook-gateway probe --pin` prints it)";
-const WRONG_NAME: &str = "its certificate is for another name than that of upstream.url; set upstream.server_name to a name that it has, or upstream.pin_sha256";
-const WRONG_PIN: &str = "its certificate is none of upstream.pin_sha256; if it was renewed, compare it with XiVO's own and pin the new one (`phonebook-gateway probe --pin` prints it)";
-const AUTHORITY_ITSELF: &str = "its certificate is an authority's own, as self-signed ones often are, and cannot be verified by upstream.ca; set upstream.pin_sha256 (`phonebook-gateway probe --pin` prints it)";
-const BAD_CERTIFICATE: &str = "its certificate was not accepted; set upstream.pin_sha256 (`phonebook-gateway probe --pin` prints it)";
-const NOTHING_IN_COMMON: &str =
-    "it has no TLS version or cipher in common with this gateway, which speaks TLS 1.2 and 1.3";
-
-/// What is said of certificates.
-const CERTIFICATE_FAULTS: [&str; 7] = [
-    EXPIRED,
-    NOT_VALID_YET,
-    UNKNOWN_ISSUER,
-    WRONG_NAME,
-    WRONG_PIN,
-    AUTHORITY_ITSELF,
-    BAD_CERTIFICATE,
-];

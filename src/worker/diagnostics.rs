@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::limits::NoSeat;
 use crate::location::Place;
 use crate::net::client_address::ClientAddress;
-use crate::refusal::Refusal;
+use crate::refusal::Reason;
 use crate::tls::HandshakeFault;
 use crate::upstream::UpstreamFault;
 
@@ -31,15 +31,14 @@ pub struct Diagnostics {
 
 impl Diagnostics {
     /// Tells of an answer that was begun and could not be completed.
-    pub fn cut(&self, fault: UpstreamFault, request_id: &str) {
+    pub fn cut(&self, fault: &UpstreamFault, request_id: &str) {
         if let Some(kept_back) = self.faults.pass(FAULTS) {
-            let reason = Refusal::Upstream(fault).word();
-            let advice = fault.for_administrator();
+            let reason = Reason::from(fault).as_str();
             tracing::warn!(
                 reason,
                 request_id,
                 kept_back,
-                "an answer was cut off, and the client's connection reset: {advice}"
+                "an answer was cut off, and the client's connection reset: {fault}"
             );
         }
     }

@@ -120,7 +120,7 @@ const WINGS: &[(&str, &[&str])] = &[
     ("resolver", &["files", "identity", "location", "net", "policy"]),
     ("tls", &["files", "identity", "location", "x509"]),
     ("upstream", &["http1", "net", "policy", "text", "x509"]),
-    ("refusal", &["identity", "limits", "location", "lookup", "policy", "upstream"]),
+    ("refusal", &["http1", "identity", "limits", "location", "lookup", "policy", "upstream"]),
     ("response", &["http1", "refusal", "text"]),
     (
         "access_log",
@@ -226,7 +226,7 @@ const WINGS: &[(&str, &[&str])] = &[
         ],
     ),
     ("pki", &["config", "files", "identity", "location", "policy", "tls", "x509"]),
-    ("report", &["access_log", "config", "net", "policy"]),
+    ("report", &["access_log", "config", "net", "policy", "refusal"]),
     (
         "cli",
         &[

@@ -11,10 +11,13 @@ use std::{
 };
 
 use phonebook_gateway::server::StartError;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use socket2::{Domain, Socket, Type};
 
 use crate::support::{
-    live::{Live, Setup},
+    binary::Binary,
+    live::{Live, PATIENT, Setup},
+    process::becomes_true,
     raw::{Client, Cut, End, list, reason, target, view},
     scripted::{Connection, Door, Scripted, found, found_body, json, term},
 };
@@ -761,4 +764,30 @@ fn a_name_without_an_address_is_an_unreachable_upstream() {
     let gateway = setup.start();
     let answer = gateway.client().lookup("any");
     assert_eq!((answer.status, reason(&answer).as_str()), UNREACHABLE);
+}
+
+/// A circuit breaker must not take it for a fault of XiVO's, nor the administrator look for it there.
+#[test]
+fn a_gateway_that_may_open_no_more_files_says_so_and_asks_again_once_it_may() {
+    let upstream = Scripted::well();
+    let mut gateway = Binary::serve(&Setup::new(upstream.address()).upstream(PATIENT));
+    let mut client = Client::connect(gateway.address());
+    // Once it is answered, its connection is open on both sides.
+    client.send("GET / HTTP/1.1\r\nHost: gateway\r\n\r\n");
+    assert_eq!(client.answer().status, 404);
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let allow = |current| {
+        let pid = Pid::from_raw(gateway.pid().try_into().unwrap());
+        prlimit(pid, Resource::Nofile, Rlimit { current, maximum }).unwrap();
+    };
+    // What is open stays open, and nothing else can be opened.
+    allow(Some(3));
+    let answer = client.lookup("any");
+    assert_eq!((answer.status, reason(&answer).as_str()), UNREACHABLE);
+    let told =
+        "XiVO could not be reached: this process may have no more open files; raise LimitNOFILE";
+    assert!(becomes_true(|| gateway.stderr().contains(told)), "{}", gateway.stderr());
+    assert_eq!(upstream.requests().len(), 0);
+    allow(maximum);
+    assert_eq!(client.lookup("any").status, 200);
 }

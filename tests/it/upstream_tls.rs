@@ -8,7 +8,10 @@ use std::{
     thread::spawn,
 };
 
-use phonebook_gateway::x509::Fingerprint;
+use phonebook_gateway::{
+    upstream::{Route, Tls, Trust, UpstreamFault, connect},
+    x509::Fingerprint,
+};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned,
@@ -220,6 +223,60 @@ fn a_certificate_is_believed_by_authority_name_and_dates_or_by_its_pin() {
     }
 }
 
+/// What listens with this certificate and lets each handshake end as it may.
+fn handshakes(made: &Made) -> SocketAddr {
+    let tls = Arc::new(server_config(made));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // It ends with the test's process.
+    spawn(move || {
+        for stream in listener.incoming() {
+            let session = ServerConnection::new(Arc::clone(&tls)).unwrap();
+            spawn(move || StreamOwned::new(session, stream.unwrap()).read(&mut [0]));
+        }
+    });
+    address
+}
+
+/// Several XiVOs, or one behind a balancer: whose certificate is shown is a matter of the one connection.
+#[test]
+fn a_refused_certificate_is_the_one_of_its_own_connection() {
+    let certificates = Certificates::new();
+    let [first, second, pinned] = [(); 3].map(|()| certificates.self_signed(|_| {}));
+    let trust = Trust::Pins(vec![Fingerprint::of(&pinned.der)]);
+    let tls = Tls::new(trust, "xivo".try_into().unwrap()).unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = silent.local_addr().unwrap();
+    drop(silent);
+    let addresses = [handshakes(&first), handshakes(&second), closed];
+    let refused = |at: usize| {
+        let (addresses, tls) = (&addresses[at..=at], &tls);
+        async move {
+            let route = Route {
+                addresses,
+                socket: None,
+                source: None,
+                danger_loopback_source: true,
+                connect_timeout: PATIENCE,
+                tls: Some(tls),
+                relayed: None,
+                trace: None,
+            };
+            connect(&route).await.unwrap_err()
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let shown = |fault: &UpstreamFault| fault.refused_certificate().map(|facts| facts.sha256);
+    let [first, second] = [first, second].map(|made| Some(Fingerprint::of(&made.der)));
+    // One after the other, and both at once.
+    let (one, other) = runtime.block_on(async { (refused(0).await, refused(1).await) });
+    assert_eq!((shown(&one), shown(&other)), (first, second));
+    let (one, other, none) =
+        runtime.block_on(async { tokio::join!(refused(0), refused(1), refused(2)) });
+    assert_eq!((shown(&one), shown(&other), shown(&none)), (first, second, None));
+    assert!(one.to_string().contains("its certificate is none of upstream.pin_sha256"), "{one}");
+}
+
 #[test]
 fn a_pin_is_printed_with_what_has_to_be_done_before_it_is_believed() {
     let certificates = Certificates::new();
@@ -315,6 +372,18 @@ fn what_does_not_speak_tls_and_what_never_answers_are_told_apart() {
 /// What a test's server speaks with.
 type Stream = StreamOwned<ServerConnection, TcpStream>;
 
+/// What a server shows this certificate by.
+fn server_config(made: &Made) -> ServerConfig {
+    let key = PrivateKeyDer::Pkcs8(made.key_der.clone().into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![CertificateDer::from(made.der.clone())], key)
+        .unwrap()
+}
+
 /// A XiVO that speaks TLS and runs `script` for each connection; the number of each request's connection is kept.
 struct Scripted {
     address: SocketAddr,
@@ -331,15 +400,7 @@ impl Scripted {
     ) -> Self {
         let certificates = Certificates::new();
         let own = certificates.self_signed(|_| {});
-        let key = PrivateKeyDer::Pkcs8(own.key_der.clone().into());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![CertificateDer::from(own.der.clone())], key)
-            .unwrap();
-        let tls = Arc::new(tls);
+        let tls = Arc::new(server_config(&own));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));

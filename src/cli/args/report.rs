@@ -9,7 +9,7 @@ use lexopt::{Error, Parser};
 
 use super::{Command, help, nearest, unknown};
 use crate::access_log::Statuses;
-use crate::refusal::Refusal;
+use crate::refusal::Reason;
 use crate::report::read::input::Source;
 use crate::report::read::select::Selection;
 
@@ -150,12 +150,12 @@ fn statuses(words: &[String]) -> Result<Option<Statuses>, Error> {
 
 /// Whether a log can have this reason: the gateway's words, and statuses where only those are known.
 fn reason(word: &str) -> Result<(), Error> {
-    if Refusal::WORDS.contains(&word) || Statuses::range(word).is_some() {
+    if Reason::of(word).is_some() || Statuses::range(word).is_some() {
         return Ok(());
     }
-    let hint = match nearest(word, Refusal::WORDS) {
+    let hint = match nearest(word, Reason::words()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known are {}", Refusal::WORDS.join(", ")),
+        None => format!("known are {}", Reason::words().collect::<Vec<_>>().join(", ")),
     };
     Err(format!("--reason: there is no reason `{}`; {hint}", word.escape_debug()).into())
 }

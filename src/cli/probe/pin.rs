@@ -127,8 +127,7 @@ async fn certificate(
     };
     let connected = tokio::time::timeout(PATIENCE + PATIENCE, connect(&route)).await;
     let connected = connected.map_err(|_| "there was no answer in time".to_owned());
-    let connection = connected
-        .and_then(|connected| connected.map_err(|fault| fault.for_administrator().into_owned()));
+    let connection = connected.and_then(|connected| connected.map_err(|fault| fault.to_string()));
     let seen = connection.and_then(|connection| {
         let certificate = connection.tls().and_then(|facts| facts.certificate);
         let seen = certificate.zip(connection.ends().map(|(_, to)| to));

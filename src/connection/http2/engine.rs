@@ -26,6 +26,7 @@ use crate::connection::http2::hpack::Decoder;
 use crate::connection::http2::message::Message;
 use crate::connection::http2::tally::Tally;
 use crate::connection::http2::wire::Wire;
+use crate::refusal::Flood;
 
 /// What a connection may make this side hold.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +57,7 @@ pub(super) struct Opened {
 pub(super) enum Step {
     Request(Opened),
     /// The client asks nothing, and too much of it.
-    Flood(&'static str),
+    Flood(Flood),
     /// The client broke a rule of HTTP/2, and was told so.
     Broken,
     /// The connection is over.
@@ -205,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
     }
 
     /// Nothing more is to be read from this client.
-    pub(super) fn set_flood(&mut self, why: &'static str) {
+    pub(super) fn set_flood(&mut self, why: Flood) {
         self.tally.set_flood(why);
     }
 

@@ -9,8 +9,8 @@ use crate::config::Limits;
 use crate::connection::http2::message::Message;
 use crate::gateway::request::{Request, Turn};
 use crate::http1::host::Host;
-use crate::http1::request::{HeadLimits, RequestHead, RequestReader, Seen};
-use crate::refusal::Refusal;
+use crate::http1::request::{HeadLimits, RequestHead, RequestReader, Seen, TooLarge};
+use crate::refusal::{Http2Fault, Refusal};
 
 /// Reads the head that `message` is, and says what it was read from. The connection speaks `scheme`.
 pub(super) fn read(message: &Message, scheme: &str, limits: &Limits) -> (Request, Vec<u8>) {
@@ -19,7 +19,7 @@ pub(super) fn read(message: &Message, scheme: &str, limits: &Limits) -> (Request
     let limits = HeadLimits::from(limits);
     let (read, seen) = match memchr::memchr2(b'\r', b'\n', bytes.get(..line).unwrap_or_default()) {
         // Nobody is to take what stands behind it for fields. The message has this fault, too.
-        Some(_) => (Err(Refusal::MalformedRequest(ODD_LINE)), Seen::only(line, &limits)),
+        Some(_) => (Err(malformed(Http2Fault::LineEndInRequestLine)), Seen::only(line, &limits)),
         None => {
             let mut reader = RequestReader::of_http2();
             let read = reader.advance(&bytes, &limits);
@@ -30,7 +30,7 @@ pub(super) fn read(message: &Message, scheme: &str, limits: &Limits) -> (Request
         // A head is read from its beginning on, over HTTP/1 as well: this was found first.
         Err(why @ (Refusal::UriTooLong | Refusal::HeadersTooLarge(_))) => Err(why),
         read => match message.fault().or_else(|| disagreement(message, scheme)) {
-            Some(why) => Err(Refusal::MalformedRequest(why)),
+            Some(why) => Err(malformed(why)),
             None => whole(read, message, bytes.len()),
         },
     };
@@ -79,33 +79,35 @@ fn whole(
     length: usize,
 ) -> Result<RequestHead, Refusal> {
     match read? {
-        _ if message.is_cut() => Err(Refusal::HeadersTooLarge("the head is too long")),
+        _ if message.is_cut() => Err(Refusal::HeadersTooLarge(TooLarge::Bytes)),
         Some(head) if head.len() == length => Ok(head),
-        Some(_) | None => Err(Refusal::MalformedRequest("its head does not end where it should")),
+        Some(_) | None => Err(malformed(Http2Fault::HeadEnd)),
     }
 }
 
+fn malformed(why: Http2Fault) -> Refusal {
+    Refusal::MalformedRequest(why.into())
+}
+
 /// What only HTTP/2 can say in two ways (RFC 9113, section 8.3.1).
-fn disagreement(message: &Message, scheme: &str) -> Option<&'static str> {
+fn disagreement(message: &Message, scheme: &str) -> Option<Http2Fault> {
     if message.scheme.as_deref().is_some_and(|asked| asked != scheme.as_bytes()) {
-        return Some("its :scheme is not the one that the connection speaks");
+        return Some(Http2Fault::OtherScheme);
     }
     let authority = message.authority.as_deref()?;
     let Some(authority) = Host::read(authority) else {
-        return Some("its :authority is not a valid host");
+        return Some(Http2Fault::BadAuthority);
     };
     let agrees = match message.hosts.as_slice() {
         [] => true,
         [host] => Host::read(host).is_some_and(|host| host.agrees_with(authority, HTTPS_PORT)),
         _ => false,
     };
-    (!agrees).then_some("its host field is not its :authority")
+    (!agrees).then_some(Http2Fault::OtherHost)
 }
 
 /// HTTP/2 is spoken over TLS alone.
 const HTTPS_PORT: u16 = 443;
-
-const ODD_LINE: &str = "its method or its path holds a line end";
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,8 @@
 //! The head of a request as HTTP/2 brings it: its fields as they come, byte for byte, and what in them
 //! breaks a rule that only HTTP/2 has (RFC 9113, sections 8.2 and 8.3).
 
+use crate::refusal::Http2Fault;
+
 /// A head, field by field.
 #[derive(Debug, Default)]
 pub(super) struct Message {
@@ -14,7 +16,7 @@ pub(super) struct Message {
     pub(super) hosts: Vec<Vec<u8>>,
     /// The stream ends with the head.
     pub(super) ends: bool,
-    fault: Option<&'static str>,
+    fault: Option<Http2Fault>,
     declared: Option<u64>,
     /// A field that is no pseudo-header has come.
     regular: bool,
@@ -59,17 +61,17 @@ impl Message {
 
     fn add_pseudo(&mut self, name: &[u8], value: &[u8]) {
         if self.regular {
-            self.set_fault("a pseudo-header field comes behind another field");
+            self.set_fault(Http2Fault::LatePseudoHeader);
         }
         let slot = match name {
             b":method" => &mut self.method,
             b":scheme" => &mut self.scheme,
             b":authority" => &mut self.authority,
             b":path" => &mut self.path,
-            _ => return self.set_fault("it has a pseudo-header field that no request has"),
+            _ => return self.set_fault(Http2Fault::UnknownPseudoHeader),
         };
         match slot {
-            Some(_) => self.set_fault("it has a pseudo-header field twice"),
+            Some(_) => self.set_fault(Http2Fault::RepeatedPseudoHeader),
             None => *slot = Some(value.to_vec()),
         }
     }
@@ -77,17 +79,17 @@ impl Message {
     /// What only HTTP/2 forbids in a field, and what could not be written as HTTP/1.
     fn check(&mut self, name: &[u8], value: &[u8]) {
         if !is_name(name) {
-            self.set_fault("a field name is not a token in lower case");
+            self.set_fault(Http2Fault::FieldName);
         }
         let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
         if blank(value.first()) || blank(value.last()) {
-            self.set_fault("a field value begins or ends with a blank");
+            self.set_fault(Http2Fault::BlankAroundValue);
         }
         if value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-            self.set_fault("a field value holds a line end or a NUL");
+            self.set_fault(Http2Fault::LineEndInValue);
         }
         if CONNECTION_FIELDS.contains(&name) || name == b"te" && value != b"trailers" {
-            self.set_fault("it has a field about the connection");
+            self.set_fault(Http2Fault::ConnectionField);
         }
         if name == b"content-length" {
             let digits = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
@@ -101,12 +103,12 @@ impl Message {
         let is_connect = self.method.as_deref() == Some(b"CONNECT");
         let parts = (self.scheme.is_some(), self.path.as_deref());
         let why = match (&self.method, parts) {
-            (None, _) => Some("it has no :method"),
-            (Some(method), _) if !is_token(method) => Some("its :method is not a token"),
+            (None, _) => Some(Http2Fault::NoMethod),
+            (Some(method), _) if !is_token(method) => Some(Http2Fault::MethodNotToken),
             (_, (false, None)) if is_connect => None,
-            _ if is_connect => Some("it is a CONNECT with a :scheme or a :path"),
-            (_, (false, _)) => Some("it has no :scheme"),
-            (_, (_, None | Some(b""))) => Some("it has no :path"),
+            _ if is_connect => Some(Http2Fault::ConnectWithTarget),
+            (_, (false, _)) => Some(Http2Fault::NoScheme),
+            (_, (_, None | Some(b""))) => Some(Http2Fault::NoPath),
             (_, (_, Some(path))) => path_fault(path),
         };
         // What did not come whole may be in what did not come.
@@ -116,12 +118,12 @@ impl Message {
     }
 
     /// A rule that it breaks.
-    pub(super) fn set_fault(&mut self, why: &'static str) {
+    pub(super) fn set_fault(&mut self, why: Http2Fault) {
         self.fault.get_or_insert(why);
     }
 
     /// The first rule that it breaks.
-    pub(super) fn fault(&self) -> Option<&'static str> {
+    pub(super) fn fault(&self) -> Option<Http2Fault> {
         self.fault
     }
 
@@ -146,13 +148,13 @@ impl Message {
     }
 }
 
-fn path_fault(path: &[u8]) -> Option<&'static str> {
+fn path_fault(path: &[u8]) -> Option<Http2Fault> {
     if path.first() != Some(&b'/') && path != b"*" {
-        return Some("its :path does not begin with `/`");
+        return Some(Http2Fault::RelativePath);
     }
     // Beyond what HTTP/1 says of these: there they end the target.
     let odd = path.iter().any(|&byte| byte <= b' ' || byte == 0x7f);
-    odd.then_some("its :path holds a blank or a control byte")
+    odd.then_some(Http2Fault::ByteInPath)
 }
 
 /// Whether a field may have this name (RFC 9113, section 8.2.1, within RFC 9110, section 5.6.2).

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::refusal::Flood;
+
 /// What has passed so far.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -23,7 +25,7 @@ pub(super) struct Tally {
     refused: u32,
     /// Streams that broke a rule of HTTP/2, since the connection began.
     broken: u32,
-    flood: Option<&'static str>,
+    flood: Option<Flood>,
 }
 
 impl Tally {
@@ -52,27 +54,27 @@ impl Tally {
     }
 
     /// Nothing more is to be read from this client.
-    pub(super) fn set_flood(&mut self, why: &'static str) {
+    pub(super) fn set_flood(&mut self, why: Flood) {
         self.flood = Some(why);
     }
 
     /// Why nothing more is read from this client, if it has gone too far.
-    pub(super) fn judge(&mut self, now: Instant) -> Option<&'static str> {
+    pub(super) fn judge(&mut self, now: Instant) -> Option<Flood> {
         if self.flood.is_some() {
             return self.flood;
         }
         let allowed = IDLE_FRAMES + IDLE_PER_REQUEST * self.asked + self.written / WINDOW_GRAIN;
         if self.idle_frames > allowed {
-            return Some("a flood of HTTP/2 frames that ask nothing");
+            return Some(Flood::IdleFrames);
         }
         if self.resets > RESETS {
-            return Some("a flood of HTTP/2 requests that were taken back");
+            return Some(Flood::TakenBack);
         }
         if self.refused > REFUSED {
-            return Some("a flood of HTTP/2 streams beyond those that may be open at once");
+            return Some(Flood::RefusedStreams);
         }
         if self.broken > BROKEN {
-            return Some("a flood of HTTP/2 streams that break a rule of HTTP/2");
+            return Some(Flood::BrokenStreams);
         }
         if self.since.is_none_or(|since| now.duration_since(since) >= PERIOD) {
             let Self { refused, broken, .. } = *self;

@@ -10,7 +10,7 @@ fn head(bytes: &[u8]) -> RequestHead {
     read(bytes).unwrap().unwrap()
 }
 
-fn malformed(bytes: &[u8]) -> &'static str {
+fn malformed(bytes: &[u8]) -> Malformed {
     match read(bytes) {
         Err(HeadError::Malformed(why)) => why,
         other => panic!("{:?}: {other:?}", bytes.escape_ascii().to_string()),
@@ -220,7 +220,7 @@ fn a_head_may_be_as_long_as_is_said_and_no_longer() {
         let begun = "GET / HTTP/1.1\r\nHost: x\r\nX: ";
         format!("{begun}{}\r\n\r\n", "a".repeat(length - begun.len() - 4)).into_bytes()
     };
-    let too_long = HeadError::TooLarge("the head is too long");
+    let too_long = HeadError::TooLarge(TooLarge::Bytes);
     assert_eq!(read(&head(256)).unwrap().unwrap().len(), 256);
     assert_eq!(read(&head(257)).unwrap_err(), too_long);
     assert!(read(&head(257)[..255]).unwrap().is_none());
@@ -240,7 +240,7 @@ fn a_request_line_may_be_as_long_as_is_said_and_no_longer() {
     let limits = HeadLimits { max_head: 60, ..LIMITS };
     let whole = |length: usize| [line(length).as_slice(), b"\r\nHost: x\r\n\r\n"].concat();
     let read = |bytes: &[u8]| RequestReader::default().advance(bytes, &limits).unwrap_err();
-    assert_eq!(read(&whole(64)), HeadError::TooLarge("the head is too long"));
+    assert_eq!(read(&whole(64)), HeadError::TooLarge(TooLarge::Bytes));
     assert_eq!(read(&whole(65)), HeadError::UriTooLong);
 }
 

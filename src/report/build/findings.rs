@@ -2,6 +2,7 @@
 //!
 //! One finding for one event: who was limited because it read the phonebook out is told of once.
 
+use crate::refusal::Reason as Word;
 use crate::report::summary::wording::{
     count, duration, listed, minute, percent, period, plural, policy_file, rate,
 };
@@ -190,8 +191,9 @@ fn was(names: &[&str]) -> String {
 pub(in crate::report) fn needs_somebody(refused: &Refused) -> bool {
     let failed = refused.statuses.iter().all(|status| *status >= 499);
     let by_peers = refused.callers.iter().any(|caller| caller.value != "-");
-    let is_own = refused.reason == "overloaded";
-    by_peers && (!failed || is_own) && !matches!(&*refused.reason, "rate-limited" | "unknown-peer")
+    let word = Word::of(&refused.reason);
+    let is_own = word == Some(Word::Overloaded);
+    by_peers && (!failed || is_own) && !matches!(word, Some(Word::RateLimited | Word::UnknownPeer))
 }
 
 fn limited(report: &Report) -> Vec<Finding> {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::patience::Patience;
 use super::sketch::{Distinct, Frequent, Times};
+use crate::refusal::Reason as Word;
 use crate::report::count::block::{Asked, Stretch};
 use crate::report::read::entry::{Action, Entry, Reason, Who, is_phonebook, is_private};
 use crate::report::read::select::Choice;
@@ -468,9 +469,12 @@ impl Tally {
     }
 }
 
+/// What the gateway says of itself.
+pub(in crate::report) const OVERLOADED: &[u8] = Word::Overloaded.as_str().as_bytes();
+
 /// Whether XiVO failed: every 5xx but that which the gateway says of itself.
 pub(in crate::report) fn is_fault_of_xivo(entry: &Entry<'_>) -> bool {
-    entry.status >= 500 && entry.reason.is_none_or(|reason| reason.word() != b"overloaded")
+    entry.status >= 500 && entry.reason.is_none_or(|reason| reason.word() != OVERLOADED)
 }
 
 impl ReasonTally {

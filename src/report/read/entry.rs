@@ -7,6 +7,7 @@ use memchr::{memchr, memmem};
 
 use super::pattern::{Addresses, Expected, Pattern, Slot, Values, argument};
 use super::time::{Clock, LineTime, milliseconds, number};
+use crate::refusal::Reason as Word;
 
 /// Whom a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -330,31 +331,32 @@ pub fn is_private(target: &[u8]) -> bool {
 #[cold]
 fn infer(status: u16, who: Who<'_>, target: &[u8], action: Action) -> &'static str {
     let stranger = matches!(who, Who::Stranger(_));
-    match status {
-        400 if target.is_empty() || stranger => "malformed-request",
-        400 => "bad-argument",
-        403 | 429 if stranger => "unknown-peer",
-        403 if is_private(target) => "private-path",
-        403 if action == Action::Writing => "action-not-granted",
-        404 => "unknown-path",
-        405 => "method-not-allowed",
-        408 => "request-timeout",
-        413 => "body-not-allowed",
-        414 => "uri-too-long",
-        421 => "misdirected",
-        429 => "rate-limited",
-        431 => "headers-too-large",
-        499 => "client-closed",
-        504 => "upstream-timeout",
-        401 => "401",
-        403 => "403",
-        500 => "500",
-        502 => "502",
-        503 => "503",
-        501..=599 => "5xx",
-        600.. => "no-status",
-        _ => "4xx",
-    }
+    let reason = match status {
+        400 if target.is_empty() || stranger => Word::MalformedRequest,
+        400 => Word::BadArgument,
+        403 | 429 if stranger => Word::UnknownPeer,
+        403 if is_private(target) => Word::PrivatePath,
+        403 if action == Action::Writing => Word::ActionNotGranted,
+        404 => Word::UnknownPath,
+        405 => Word::MethodNotAllowed,
+        408 => Word::RequestTimeout,
+        413 => Word::BodyNotAllowed,
+        414 => Word::UriTooLong,
+        421 => Word::Misdirected,
+        429 => Word::RateLimited,
+        431 => Word::HeadersTooLarge,
+        499 => Word::ClientClosed,
+        504 => Word::UpstreamTimeout,
+        401 => return "401",
+        403 => return "403",
+        500 => return "500",
+        502 => return "502",
+        503 => return "503",
+        501..=599 => return "5xx",
+        600.. => return "no-status",
+        _ => return "4xx",
+    };
+    reason.as_str()
 }
 
 #[cfg(test)]

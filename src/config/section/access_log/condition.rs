@@ -6,7 +6,7 @@ use crate::access_log::{Condition, Statuses, Words};
 use crate::config::document::Field;
 use crate::config::document::complaint::{Complaint, nearest, shown};
 use crate::config::document::problem::Mark;
-use crate::refusal::Refusal;
+use crate::refusal::Reason;
 
 /// Reads the table. Adds the peers that it names to `peers`.
 pub(super) fn read(field: &Field<'_>, peers: &mut Vec<(String, Mark)>) -> Option<Condition> {
@@ -77,19 +77,20 @@ fn reasons(field: &Field<'_>) -> Option<Words<&'static str>> {
         if text == NONE {
             return Some(None);
         }
-        let found = Refusal::WORDS.into_iter().find(|word| *word == text);
+        let found = Reason::of(text).map(Reason::as_str);
         if found.is_none() {
             let message = format!("{} is no word of a refusal", shown(text));
             let label = "allowed: the words in the README's table, or \"-\" for none";
             let complaint = Complaint::new(message, label);
             // `nearest` compares with `_`.
-            let near = Refusal::WORDS.map(|word| word.replace('-', "_"));
+            let words: Vec<&str> = Reason::words().collect();
+            let near: Vec<String> = words.iter().map(|word| word.replace('-', "_")).collect();
             let near = nearest(text, near.iter().map(String::as_str));
             entry.refuse(match near {
                 Some(near) => {
                     complaint.help(format!("did you mean \"{}\"?", near.replace('_', "-")))
                 }
-                None => complaint.help(format!("they are {}", Refusal::WORDS.join(", "))),
+                None => complaint.help(format!("they are {}", words.join(", "))),
             });
         }
         found.map(Some)

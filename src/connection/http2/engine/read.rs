@@ -15,6 +15,7 @@ use crate::connection::http2::frames::{
 };
 use crate::connection::http2::hpack;
 use crate::connection::http2::message::Message;
+use crate::refusal::Http2Fault;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
     /// Reads what came.
@@ -343,7 +344,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
         let mut message = Message::new(self.caps.head);
         message.ends = heading.ends;
         if heading.knotted {
-            message.set_fault("its stream depends on itself (RFC 9113, section 5.3.1)");
+            message.set_fault(Http2Fault::DependsOnItself);
         }
         match self.decoder.decode(&block, |name, value| message.add(name, value)) {
             Ok(()) if !cut => {}
