@@ -168,8 +168,9 @@ impl Pool {
         buffer: Vec<u8>,
         deadline: Instant,
     ) -> Result<Answer, UpstreamFault> {
-        let asked = timeout_at(deadline, self.ask_without_deadline(route, request, buffer));
-        asked.await.unwrap_or(Err(UpstreamFault::Timeout))
+        // Pinned where it stands: a timeout that owned it would be given a copy.
+        let asked = std::pin::pin!(self.ask_without_deadline(route, request, buffer));
+        timeout_at(deadline, asked).await.unwrap_or(Err(UpstreamFault::Timeout))
     }
 
     async fn ask_without_deadline(
@@ -192,7 +193,9 @@ impl Pool {
                 Err(Failed::Fault(fault)) => return Err(fault),
             }
         }
-        connect(route).await?.ask(request, buffer, route.trace).await
+        // In a box: most lookups find a connection, and would carry what the others need.
+        let connection = Box::pin(connect(route)).await?;
+        connection.ask(request, buffer, route.trace).await
     }
 }
 
