@@ -247,10 +247,11 @@ async fn first_bytes(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn future_size<F>(_: impl Fn(Counted, Transport, ConnectionFacts) -> F) -> usize {
+    /// What a connection costs that is served by the function.
+    pub(crate) fn future_size<F>(_: impl Fn(Counted, Transport, ConnectionFacts) -> F) -> usize {
         size_of::<F>()
     }
 

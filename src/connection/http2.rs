@@ -419,10 +419,7 @@ const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn future_size<F>(_: impl Fn(Counted, Transport, ConnectionFacts) -> F) -> usize {
-        size_of::<F>()
-    }
+    use crate::connection::tests::future_size;
 
     /// A stranger's connection may cost 10 KB while it is idle, and TLS takes most of that.
     #[test]
