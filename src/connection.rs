@@ -1,6 +1,6 @@
 //! A client's connection: a sequence of heads, answered in their order.
 //!
-//! Imports `config`, `gateway`, `http1`, `identity`, `limits`, `net`, `refusal`, `response`,
+//! Imports `config`, `gateway`, `http1`, `limits`, `net`, `refusal`, `response`,
 //! `supervision`, `tls`, `worker`. Begin with [`begin`].
 
 pub mod http1;

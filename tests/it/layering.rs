@@ -196,7 +196,6 @@ const WINGS: &[(&str, &[&str])] = &[
             "config",
             "gateway",
             "http1",
-            "identity",
             "limits",
             "net",
             "refusal",
