@@ -90,6 +90,15 @@ pub enum Refusal {
     ClientClosed,
 }
 
+/// What a refusal says besides its word.
+enum Detail<'r> {
+    Limited(&'r RateLimited),
+    TooMany(&'r TooMany),
+    Overloaded,
+    Place(&'r Place),
+    Nothing,
+}
+
 impl Refusal {
     /// Why, in the contract's words.
     pub fn reason(&self) -> Reason {
@@ -202,35 +211,60 @@ impl Refusal {
 
     /// Seconds for `Retry-After`, where trying again later helps.
     pub fn retry_after(&self) -> Option<NonZeroU32> {
-        match self {
-            Self::UnknownPeerLimited(limited) | Self::RateLimited(limited) => {
-                Some(limited.retry_after_seconds)
-            }
-            Self::TooManyConcurrent(too_many) => Some(too_many.retry_after_seconds()),
-            Self::Overloaded => Some(NonZeroU32::MIN),
-            _ => None,
+        match self.detail() {
+            Detail::Limited(limited) => Some(limited.retry_after_seconds),
+            Detail::TooMany(too_many) => Some(too_many.retry_after_seconds()),
+            Detail::Overloaded => Some(NonZeroU32::MIN),
+            Detail::Place(_) | Detail::Nothing => None,
         }
     }
 
     /// The limit that was used up, if one was.
     pub fn limit(&self) -> Option<Limit> {
-        match self {
-            Self::UnknownPeerLimited(limited) | Self::RateLimited(limited) => Some(limited.limit),
-            _ => None,
+        match self.detail() {
+            Detail::Limited(limited) => Some(limited.limit),
+            Detail::TooMany(_) | Detail::Overloaded | Detail::Place(_) | Detail::Nothing => None,
         }
     }
 
     /// The place in the configuration that decided, where one did.
     pub fn place(&self) -> Option<&Place> {
+        match self.detail() {
+            Detail::Place(place) => Some(place),
+            Detail::Limited(_) | Detail::TooMany(_) | Detail::Overloaded | Detail::Nothing => None,
+        }
+    }
+
+    /// What it says besides its word, so that a new refusal has to say here which of these it has.
+    fn detail(&self) -> Detail<'_> {
         match self {
+            Self::UnknownPeerLimited(limited) | Self::RateLimited(limited) => {
+                Detail::Limited(limited)
+            }
+            Self::TooManyConcurrent(too_many) => Detail::TooMany(too_many),
+            Self::Overloaded => Detail::Overloaded,
             Self::PeerDisabled { place }
             | Self::PeerExpired { place }
             | Self::CertificateRequired { place }
             | Self::CertificateMismatch { place, .. }
             | Self::ActionNotGranted(
                 NotGranted::Action { place, .. } | NotGranted::TermTooShort { place, .. },
-            ) => Some(place),
-            _ => None,
+            ) => Detail::Place(place),
+            Self::MalformedRequest(_)
+            | Self::PlainOnTls
+            | Self::UriTooLong
+            | Self::HeadersTooLarge(_)
+            | Self::RequestTimeout
+            | Self::Misdirected
+            | Self::UnknownPeer
+            | Self::PrivatePath
+            | Self::UnknownPath
+            | Self::MethodNotAllowed
+            | Self::BodyNotAllowed
+            | Self::BadArgument(_)
+            | Self::ActionNotGranted(NotGranted::Writing)
+            | Self::Upstream(_)
+            | Self::ClientClosed => Detail::Nothing,
         }
     }
 
