@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Exchange;
 use super::judge::{Gate, Step};
 use crate::identity::peers::Peer;
-use crate::limits::{Admitted, PeerLimits};
+use crate::limits::{Admitted, Moment, PeerLimits, RateLimited};
 use crate::policy::decide::action;
 use crate::refusal::Refusal;
 use crate::worker::snapshot::Found;
@@ -25,11 +25,9 @@ impl Gate for &Exchange<'_> {
     }
 
     fn count_unheard(&mut self, found: Found<'_>) {
-        let limits = &self.worker.shared.limits;
-        let now = self.worker.moment(self.began.into_std());
         let _ = match found.peer() {
-            Some(peer) => limits.admit(&peer.state, now).map(drop),
-            None => limits.unknown(self.origin.caller.shown_address(), now),
+            Some(peer) => self.spend(&peer.state).map(drop),
+            None => self.spend_unknown(),
         };
     }
 
@@ -39,26 +37,37 @@ impl Gate for &Exchange<'_> {
             self.count_unheard(found);
             return refusal;
         }
-        let now = self.worker.moment(self.began.into_std());
-        let limits = &self.worker.shared.limits;
-        match self.notes.rated(limits.unknown(self.origin.caller.shown_address(), now)) {
+        match self.notes.rated(self.spend_unknown()) {
             Ok(()) => refusal,
             Err(limited) => Refusal::UnknownPeerLimited(limited),
         }
     }
 
     fn introduce(&mut self, found: Found<'_>) -> Result<(), Refusal> {
-        let now = self.worker.moment(self.began.into_std());
-        let counted = self.worker.shared.limits.unknown(self.origin.caller.shown_address(), now);
-        self.notes.rated(counted).map_err(|limited| match found.peer() {
+        self.notes.rated(self.spend_unknown()).map_err(|limited| match found.peer() {
             Some(_) => Refusal::RateLimited(limited),
             None => Refusal::UnknownPeerLimited(limited),
         })
     }
 
     fn admit(&mut self, peer: &Peer<Arc<PeerLimits>>) -> Result<Admitted, Refusal> {
-        let now = self.worker.moment(self.began.into_std());
-        let admitted = self.worker.shared.limits.admit(&peer.state, now);
-        self.notes.rated(admitted).map_err(Refusal::RateLimited)
+        self.notes.rated(self.spend(&peer.state)).map_err(Refusal::RateLimited)
+    }
+}
+
+impl Exchange<'_> {
+    /// Spends a token of the peer and one of the gateway, or neither.
+    fn spend(&self, peer: &PeerLimits) -> Result<Admitted, RateLimited> {
+        self.worker.shared.limits.admit(peer, self.moment())
+    }
+
+    /// Spends a token that a caller in no policy has.
+    fn spend_unknown(&self) -> Result<(), RateLimited> {
+        self.worker.shared.limits.unknown(self.origin.caller.shown_address(), self.moment())
+    }
+
+    /// When the request's head was read, as the limits count it.
+    fn moment(&self) -> Moment {
+        self.worker.moment(self.began.into_std())
     }
 }

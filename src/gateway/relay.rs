@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::config::Upstream;
 use crate::gateway::outlet::{After, Gone, Outlet, Part};
 use crate::gateway::record::Record;
+use crate::gateway::reply::send_whole;
 use crate::http1::Version;
 use crate::http1::answer::{AnswerHead, Framing};
 use crate::http1::chunked::{ChunkedReader, Piece};
@@ -156,11 +157,8 @@ impl Relay<'_, '_> {
         if let Some(trace) = self.record.upstream() {
             trace.ended();
         }
-        self.record.begin(head);
-        let sent = client.begin(self.worker, head, body, Part::Last).await;
-        sent.map_err(|_| Refusal::ClientClosed)?;
-        self.record.add_body_bytes(body.len());
-        self.record.complete();
+        let sent = send_whole(self.worker, client, (head, body), self.record).await;
+        sent.map_err(|Gone| Refusal::ClientClosed)?;
         Ok(self.after())
     }
 

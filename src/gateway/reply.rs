@@ -10,9 +10,10 @@ use super::whoami::WhoAmI;
 use crate::http1::Version;
 use crate::http1::request::RequestHead;
 use crate::refusal::Refusal;
-use crate::response::Manner;
 use crate::response::problem::{self, Audience};
 use crate::response::request_id::RequestId;
+use crate::response::{Head, Manner};
+use crate::worker::Worker;
 use crate::worker::snapshot::Found;
 
 impl Exchange<'_> {
@@ -28,11 +29,8 @@ impl Exchange<'_> {
         let known = found.peer().is_some();
         let whoami = WhoAmI::new(caller, known, Timestamp::now(), self.request_id.as_str());
         let (head, body) = whoami.answer(manner);
-        record.begin(&head);
-        let sent = client.begin(self.worker, &head, &body, Part::Last).await;
+        let sent = send_whole(self.worker, client, (&head, &body), record).await;
         sent.map_err(|Gone| Refusal::ClientClosed)?;
-        record.add_body_bytes(body.len());
-        record.complete();
         Ok(if manner.keep_alive { After::KeepAlive } else { After::Close })
     }
 
@@ -47,13 +45,22 @@ impl Exchange<'_> {
         let audience = audience(&self.origin.found, refusal);
         let takes = |length| client.takes_now(length);
         let (head, body) = problem::answer(refusal, audience, manner, takes);
-        record.begin(&head);
-        let sent = client.begin(self.worker, &head, &body, Part::Last).await;
-        sent.inspect(|()| {
-            record.add_body_bytes(body.len());
-            record.complete();
-        })
+        send_whole(self.worker, client, (&head, &body), record).await
     }
+}
+
+/// Sends a whole answer, and records that.
+pub(super) async fn send_whole(
+    worker: &Worker,
+    client: &mut impl Outlet,
+    (head, body): (&Head<'_>, &[u8]),
+    record: &mut Record<'_>,
+) -> Result<(), Gone> {
+    record.begin(head);
+    client.begin(worker, head, body, Part::Last).await?;
+    record.add_body_bytes(body.len());
+    record.complete();
+    Ok(())
 }
 
 /// How the request whose head is in `bytes` is answered.
