@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The log is generated, in nginx's `combined`: 20 peers over a week, 100,000 terms, 5 % refused, a few thousand
-//! strangers, 2 % other requests. It is read once beforehand, so that both find it in the page cache. Then the
+//! unknown callers, 2 % other requests. It is read once beforehand, so that both find it in the page cache. Then the
 //! programs take turns for as many rounds as asked; the time is a clock's on the wall from start to end, the memory
 //! the most that the process had (`VmHWM`). Ratios are of one round each; the median is shown.
 //!

@@ -35,7 +35,7 @@ pub use value::authority::UpstreamHost;
 
 use document::environment::Variables;
 use document::problem::Document;
-use policy::{Surroundings, Written};
+use policy::{PolicyContext, WrittenPolicy};
 
 /// A configuration without errors. Only [`Config::load`] and [`Config::from_texts`] make one.
 #[derive(Clone, Debug)]
@@ -115,15 +115,15 @@ fn assemble(
     variables: Variables<'_>,
     mut found: Vec<Problem>,
 ) -> Result<(Config, Vec<Problem>), Problems> {
-    let surroundings = Surroundings {
+    let context = PolicyContext {
         variables,
         now: Timestamp::now(),
         gateway_rate: draft.limits.rate.value,
         max_connections: draft.limits.max_connections,
     };
-    let written: Vec<Written> = documents
+    let written: Vec<WrittenPolicy> = documents
         .iter()
-        .filter_map(|document| policy::read(document, &surroundings, &mut found))
+        .filter_map(|document| policy::read(document, &context, &mut found))
         .collect();
     found.extend(cross_check::policies::compare(&written));
     found.extend(cross_check::address_lists::compare(&draft.listeners, &written));
@@ -132,7 +132,7 @@ fn assemble(
     // A listener or a section or a policy that has a mistake would be said to be missing.
     if !found.iter().any(is_error) {
         found.extend(cross_check::certificates::compare(&draft.listeners, &written));
-        found.extend(cross_check::access_logs::doubt_peers(&draft.access_logs, &written));
+        found.extend(cross_check::access_logs::warn_of_peers(&draft.access_logs, &written));
     }
     // The main file comes first, and what was found by comparing files stands where it belongs.
     found.sort_by(|a, b| {

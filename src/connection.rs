@@ -3,7 +3,7 @@
 //! Imports `config`, `gateway`, `http1`, `limits`, `net`, `refusal`, `response`,
 //! `supervision`, `tls`, `worker`. Begin with [`begin`].
 
-pub mod http1;
+pub mod http1_stream;
 pub mod http2;
 pub mod proxy_header;
 pub mod transport;
@@ -18,60 +18,60 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::Limits;
-use crate::connection::http1::{Client, Reading};
+use crate::connection::http1_stream::{Client, Reading};
 use crate::connection::transport::Transport;
 use crate::gateway;
 use crate::gateway::connection_facts::{Arrival, ConnectionFacts, Unannounced};
-use crate::gateway::outlet::{After, Persistence};
-use crate::limits::Guest;
+use crate::gateway::response_sink::{Disposition, Persistence};
+use crate::limits::CallerClass;
 use crate::supervision::ends_for_test;
 use crate::tls::{self, Opened};
-use crate::worker::{Counted, LAST_WORDS};
+use crate::worker::{ConnectionGuard, DRAIN_FIRST_REQUEST_TIMEOUT};
 
 /// Begins to serve `stream` in a task of its own.
-pub fn begin(counted: Counted, stream: TcpStream, arrival: Arrival) {
+pub fn begin(guard: ConnectionGuard, stream: TcpStream, arrival: Arrival) {
     match arrival {
-        Arrival::Known(facts) => open(counted, stream, facts),
+        Arrival::Known(facts) => open(guard, stream, facts),
         Arrival::Unannounced(unannounced) => {
-            drop(spawn_local(wait_for_name(counted, stream, unannounced)));
+            drop(spawn_local(wait_for_name(guard, stream, unannounced)));
         }
     }
 }
 
 /// Waits until the sender has said for whom the connection is.
-async fn wait_for_name(mut counted: Counted, stream: TcpStream, unannounced: Unannounced) {
-    if let Some(facts) = proxy_header::announce(&mut counted, &stream, unannounced).await {
-        open(counted, stream, facts);
+async fn wait_for_name(mut guard: ConnectionGuard, stream: TcpStream, unannounced: Unannounced) {
+    if let Some(facts) = proxy_header::announce(&mut guard, &stream, unannounced).await {
+        open(guard, stream, facts);
     }
 }
 
 /// Goes on with HTTP, in TLS where the listener has it, in a task of its own.
-fn open(counted: Counted, stream: TcpStream, facts: ConnectionFacts) {
-    let snapshot = counted.worker().shared.snapshot();
+fn open(guard: ConnectionGuard, stream: TcpStream, facts: ConnectionFacts) {
+    let snapshot = guard.worker().shared.snapshot();
     match snapshot.tls.get(facts.listener).and_then(Option::as_ref) {
-        None => drop(spawn_local(serve(counted, Transport::Plain(stream), facts))),
+        None => drop(spawn_local(serve(guard, Transport::Plain(stream), facts))),
         Some(tls) => {
             let deadline = Instant::now() + snapshot.config.limits.head_timeout;
             let config = Arc::clone(&tls.config);
-            counted.wait(Instant::now().into_std(), true);
-            drop(spawn_local(shake_hands(counted, stream, facts, (config, deadline))));
+            guard.wait(Instant::now().into_std(), true);
+            drop(spawn_local(handshake(guard, stream, facts, (config, deadline))));
         }
     }
 }
 
 /// Shakes hands and serves what comes of it.
-async fn shake_hands(
-    mut counted: Counted,
+async fn handshake(
+    mut guard: ConnectionGuard,
     stream: TcpStream,
     mut facts: ConnectionFacts,
     (config, deadline): (Arc<ServerConfig>, Instant),
 ) {
-    // In a box, as what follows: only one of the two is held at a time, and both are large.
+    // Boxed, as what follows: only one of the two is held at a time, and both are large.
     let shaken = tokio::select! {
         biased;
         shaken = Box::pin(tls::handshake(stream, &config, deadline)) => shaken,
-        () = proxy_header::last_words(counted.worker()) => return,
-        () = counted.left() => return,
+        () = proxy_header::drain_grace_over(guard.worker()) => return,
+        () = guard.left() => return,
     };
     let transport = match shaken {
         Ok(Opened::Tls(stream, shown)) => {
@@ -84,38 +84,41 @@ async fn shake_hands(
         }
         Err(fault) => {
             let client = facts.shown_address();
-            return counted.worker().diagnostics.handshake_failed(client.ip(), &fault);
+            return guard.worker().diagnostics.handshake_failed(client.ip(), &fault);
         }
     };
     drop(config);
     // Whom a certificate names is known only now.
-    let Some(facts) = shaken_hands(&mut counted, facts) else { return };
+    let Some(facts) = after_handshake(&mut guard, facts) else { return };
     if transport.speaks_http2() {
-        Box::pin(http2::serve(counted, transport, facts)).await
+        Box::pin(http2::serve(guard, transport, facts)).await
     } else {
-        Box::pin(serve(counted, transport, facts)).await
+        Box::pin(serve(guard, transport, facts)).await
     }
 }
 
 /// Counts a connection as what its handshake has shown it to be; `None` ends it.
-fn shaken_hands(counted: &mut Counted, mut facts: ConnectionFacts) -> Option<ConnectionFacts> {
-    let shared = Arc::clone(&counted.worker().shared);
-    let Some(guest) = facts.shaken(&shared.snapshot()) else {
+fn after_handshake(
+    guard: &mut ConnectionGuard,
+    mut facts: ConnectionFacts,
+) -> Option<ConnectionFacts> {
+    let shared = Arc::clone(&guard.worker().shared);
+    let Some(class) = facts.class_after_handshake(&shared.snapshot()) else {
         return Some(facts);
     };
-    if facts.stranger && matches!(guest, Guest::Peer { .. }) {
-        facts.stranger = false;
-        shared.limits.was_a_peers_handshake(facts.shown_address());
+    if facts.unknown && matches!(class, CallerClass::Peer { .. }) {
+        facts.unknown = false;
+        shared.limits.credit_handshake(facts.shown_address());
     }
-    proxy_header::reseat(counted, facts, guest)
+    proxy_header::reseat(guard, facts, class)
 }
 
 /// Serves `stream` to its end.
-async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
-    if ends_for_test(|| format!("connection-{}", facts.noted.number)) {
+async fn serve(guard: ConnectionGuard, stream: Transport, facts: ConnectionFacts) {
+    if ends_for_test(|| format!("connection-{}", facts.log_facts.number)) {
         return;
     }
-    let worker = Rc::clone(counted.worker());
+    let worker = Rc::clone(guard.worker());
     let config = Arc::clone(&worker.shared.snapshot().config);
     let limits = &config.limits;
     let mut client = Client::new(stream, limits.write_timeout);
@@ -123,7 +126,7 @@ async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
     let mut served: u32 = 0;
     let mut refused: u32 = 0;
     let mut pending: Option<Vec<u8>> = None;
-    let after = loop {
+    let disposition = loop {
         let pipelined = pending.is_some();
         let buffer = match pending.take() {
             Some(buffer) => {
@@ -132,66 +135,67 @@ async fn serve(counted: Counted, stream: Transport, facts: ConnectionFacts) {
                 Some(buffer)
             }
             None => {
-                first_bytes(&counted, &mut client, limits, patience(limits, &facts, served)).await
+                first_bytes(&guard, &mut client, limits, silence_limit(limits, &facts, served))
+                    .await
             }
         };
         let Some(mut buffer) = buffer else {
-            break After::Close;
+            break Disposition::Close;
         };
-        let stays = counted.resume();
+        let stays = guard.resume();
         let mut request = match client.read_head(&mut buffer, limits).await {
             Reading::Request(request) => request,
-            Reading::Nothing => break After::Close,
+            Reading::Nothing => break Disposition::Close,
         };
         served = served.saturating_add(1);
-        request.turn.number = served;
-        request.turn.pipelined = pipelined;
-        request.turn.refused = refused;
+        request.position.number = served;
+        request.position.pipelined = pipelined;
+        request.position.refused = refused;
         let length = request.head.as_ref().map_or(buffer.len(), |head| head.len());
         let has_body = request.head.as_ref().is_ok_and(|head| head.has_body());
         let ends = facts.over_ceiling
             || !stays
             || served >= limits.max_requests_per_connection
-            || request.turn.began.duration_since(opened) >= limits.max_connection_age;
+            || request.position.began.duration_since(opened) >= limits.max_connection_age;
         let persistence = Persistence::ends_if(ends);
-        // In a box, so that a connection is small while it waits for its next request.
+        // Boxed, so that a connection is small while it waits for its next request.
         let serving = gateway::serve(&worker, &facts, &mut client, (request, &buffer), persistence);
         let outcome = Box::pin(serving).await;
         refused = if outcome.refused { refused.saturating_add(1) } else { 0 };
         let unread = has_body || buffer.len() > length;
-        match outcome.after {
-            After::KeepAlive if unread => {
+        match outcome.disposition {
+            Disposition::KeepAlive if unread => {
                 buffer.drain(..length);
                 pending = Some(buffer);
             }
-            After::KeepAlive => worker.buffers.put(buffer),
+            Disposition::KeepAlive => worker.buffers.put(buffer),
             // Who did not ask for the end may have its next request on the way.
-            After::Close if unread || ends || worker.is_draining() || client.has_unread() => {
-                break After::Linger;
+            Disposition::Close if unread || ends || worker.is_draining() || client.has_unread() => {
+                break Disposition::Linger;
             }
-            after => break after,
+            disposition => break disposition,
         }
     };
     // Nothing is asked on it any longer.
-    counted.wait(Instant::now().into_std(), false);
+    guard.wait(Instant::now().into_std(), false);
     tokio::select! {
         biased;
-        () = client.end(after) => {}
-        () = counted.left() => {}
+        () = client.end(disposition) => {}
+        () = guard.left() => {}
     }
 }
 
 /// How long a connection may be silent before a request. One that has said nothing yet is of less
-/// use than one that has, and a stranger's of none.
-fn patience(limits: &Limits, facts: &ConnectionFacts, served: u32) -> Patience {
+/// use than one that has, and an unknown caller's of none.
+fn silence_limit(limits: &Limits, facts: &ConnectionFacts, served: u32) -> SilenceLimit {
     let fresh = served == 0;
-    let silence = if fresh || facts.stranger { limits.head_timeout } else { limits.idle_timeout };
-    Patience { fresh, silence }
+    let silence = if fresh || facts.unknown { limits.head_timeout } else { limits.idle_timeout };
+    SilenceLimit { fresh, silence }
 }
 
 /// How long a connection is waited for.
 #[derive(Clone, Copy, Debug)]
-struct Patience {
+struct SilenceLimit {
     /// Nothing has come on it yet.
     fresh: bool,
     silence: Duration,
@@ -200,14 +204,14 @@ struct Patience {
 /// Waits for the first bytes of a request, holding no memory meanwhile. `None` ends the connection:
 /// the client ended it, it was silent for too long, or the worker drains.
 async fn first_bytes(
-    counted: &Counted,
+    guard: &ConnectionGuard,
     client: &mut Client,
     limits: &Limits,
-    Patience { fresh, silence }: Patience,
+    SilenceLimit { fresh, silence }: SilenceLimit,
 ) -> Option<Vec<u8>> {
-    let worker = counted.worker();
+    let worker = guard.worker();
     let since = Instant::now();
-    counted.wait(since.into_std(), fresh);
+    guard.wait(since.into_std(), fresh);
     let mut until = since + silence;
     let mut left = false;
     if !fresh {
@@ -224,14 +228,14 @@ async fn first_bytes(
                 return None;
             }
             // It was accepted, so its client counts on an answer; most send their request at once.
-            until = until.min(Instant::now() + LAST_WORDS);
+            until = until.min(Instant::now() + DRAIN_FIRST_REQUEST_TIMEOUT);
         }
         tokio::select! {
             biased;
             readable = timeout_at(until, client.readable()) => readable.ok()?.ok()?,
             () = worker.drain.notified(), if !worker.is_draining() => continue,
-            // What has come until now is still heard.
-            () = counted.left() => left = true,
+            // What has come until now is still read.
+            () = guard.left() => left = true,
         }
         let mut buffer = worker.buffers.take();
         let read = client.read_now(&mut buffer, limits).await;
@@ -251,7 +255,9 @@ pub(crate) mod tests {
     use super::*;
 
     /// What a connection costs that is served by the function.
-    pub(crate) fn future_size<F>(_: impl Fn(Counted, Transport, ConnectionFacts) -> F) -> usize {
+    pub(crate) fn future_size<F>(
+        _: impl Fn(ConnectionGuard, Transport, ConnectionFacts) -> F,
+    ) -> usize {
         size_of::<F>()
     }
 

@@ -1,17 +1,17 @@
 //! Where the program's own lines go: to standard error, or to the journal with their fields.
 //!
-//! What is said anywhere is traced; [`Outlet`] takes it from there and hands it to a thread of its own through a
+//! What is said anywhere is traced; [`DiagnosticsQueue`] takes it from there and hands it to a thread of its own through a
 //! bounded queue, so that nobody waits for a disk or a pipe. Lines that are lost are counted, and told of
 //! when it works again (`losses.rs`).
 //!
-//! Imports `supervision`. Begin with `outlet.rs`.
+//! Imports `supervision`. Begin with `queue.rs`.
 
 mod journal;
 mod line;
 pub(crate) mod losses;
-mod outlet;
+mod queue;
 mod thread;
 
 pub use journal::is_standard_error as journal_is_standard_error;
 pub use line::Form;
-pub use outlet::{FarEnd, JournalLayer, OneLine, Outlet};
+pub use queue::{DiagnosticsQueue, JournalLayer, OneLine, QueueReader};

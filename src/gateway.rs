@@ -8,17 +8,17 @@
 //! `judge.rs` and `forward.rs`.
 
 mod admission;
+pub mod annotations;
 pub mod connection_facts;
 pub mod explain;
 pub mod forward;
-pub mod identify;
 pub mod judge;
-pub mod notes;
-pub mod outlet;
 pub mod record;
 pub mod relay;
 pub mod reply;
 pub mod request;
+pub mod request_source;
+pub mod response_sink;
 pub mod whoami;
 
 use jiff::Timestamp;
@@ -26,19 +26,19 @@ use tokio::time::Instant;
 
 use crate::http1::request::RequestHead;
 use crate::refusal::Refusal;
-use crate::response::Manner;
+use crate::response::ResponseOptions;
 use crate::response::request_id::RequestId;
 use crate::worker::Worker;
 use crate::worker::snapshot::Snapshot;
 
+use annotations::RequestAnnotations;
 use connection_facts::ConnectionFacts;
-use identify::Origin;
 use judge::{Case, Judged, judge};
-use notes::Notes;
-use outlet::{After, Gone, Outcome, Outlet, Persistence};
-use record::{Opening, Record};
-use reply::manner;
+use record::{Record, RecordContext};
+use reply::options;
 use request::Request;
+use request_source::RequestSource;
+use response_sink::{Disconnected, Disposition, Outcome, Persistence, ResponseSink};
 
 /// One request on its way through the gateway.
 #[derive(Debug)]
@@ -46,11 +46,11 @@ struct Exchange<'a> {
     worker: &'a Worker,
     snapshot: &'a Snapshot,
     facts: &'a ConnectionFacts,
-    origin: Origin<'a>,
+    source: RequestSource<'a>,
     began: Instant,
     request_id: RequestId,
     /// What the steps leave for the log.
-    notes: &'a Notes,
+    annotations: &'a RequestAnnotations,
     /// What the head was read from.
     bytes: &'a [u8],
 }
@@ -59,66 +59,74 @@ struct Exchange<'a> {
 pub async fn serve(
     worker: &Worker,
     facts: &ConnectionFacts,
-    client: &mut impl Outlet,
+    client: &mut impl ResponseSink,
     (request, bytes): (Request, &[u8]),
     persistence: Persistence,
 ) -> Outcome {
     let snapshot = worker.shared.snapshot();
-    let Request { head, seen, answerable, turn } = request;
-    let head = facts.heard(head);
+    let Request { head, seen, answerable, position } = request;
+    let head = facts.require_tls(head);
     let values = |name| head.iter().flat_map(move |head| head.values(bytes, name));
-    let origin = Origin::of(&snapshot, facts, values, Timestamp::now());
+    let source = RequestSource::of(&snapshot, facts, values, Timestamp::now());
     let request_id = worker.request_id();
-    let notes = &Notes::default();
-    let opening = Opening {
+    let annotations = &RequestAnnotations::default();
+    let context = RecordContext {
         snapshot: &snapshot,
         facts,
-        caller: origin.caller,
+        caller: source.caller,
         seen,
         bytes,
-        turn,
+        position,
         id: request_id,
-        notes,
+        annotations,
     };
-    let mut record = Record::open(&worker.log, opening);
-    if let Some(peer) = origin.found.peer() {
+    let mut record = Record::open(&worker.log, context);
+    if let Some(peer) = source.found.peer() {
         record.set_peer(peer.policy.name.as_str());
     }
-    worker.pulse.want();
+    worker.timer_keep_alive.request();
     let began = Instant::now();
-    let exchange =
-        Exchange { worker, snapshot: &snapshot, facts, origin, began, request_id, notes, bytes };
+    let exchange = Exchange {
+        worker,
+        snapshot: &snapshot,
+        facts,
+        source,
+        began,
+        request_id,
+        annotations,
+        bytes,
+    };
     let persistence = if worker.is_draining() { Persistence::Ends } else { persistence };
-    let mut manner = manner(head.as_ref().ok(), bytes, persistence, request_id);
-    let refusal = match exchange.proxy(head, manner, client, &mut record).await {
-        Ok(after) => return Outcome::well(after),
+    let mut options = options(head.as_ref().ok(), bytes, persistence, request_id);
+    let refusal = match exchange.proxy(head, options, client, &mut record).await {
+        Ok(disposition) => return Outcome::well(disposition),
         Err(refusal) => refusal,
     };
     let refused = refusal.is_the_callers();
-    // Who does nothing but what is refused is not heard for ever on one connection.
-    let once_more = !refused || turn.refused.saturating_add(1) < MAX_REFUSED;
-    manner.keep_alive &= !refusal.closes() && !worker.is_draining() && once_more;
+    // Who does nothing but what is refused does not keep a connection for ever.
+    let once_more = !refused || position.refused.saturating_add(1) < MAX_REFUSED;
+    options.keep_alive &= !refusal.closes() && !worker.is_draining() && once_more;
     record.set_refusal(&refusal);
     if worker.log.needs().rule
-        && let Some(rule) = explain::rule(&refusal, &snapshot, &origin)
+        && let Some(rule) = explain::rule(&refusal, &snapshot, &source)
     {
-        notes.rule.replace(Some(rule.clone()));
+        annotations.rule.replace(Some(rule.clone()));
     }
-    worker.diagnostics.refused(&refusal, &snapshot, &origin, request_id.as_str());
+    worker.diagnostics.refused(&refusal, &snapshot, &source, request_id.as_str());
     if !answerable {
-        return Outcome { after: After::Close, refused };
+        return Outcome { disposition: Disposition::Close, refused };
     }
     if refusal == Refusal::ClientClosed {
         // A part of an answer may have been sent, and must not look like all of it.
-        return Outcome { after: After::Reset, refused };
+        return Outcome { disposition: Disposition::Reset, refused };
     }
-    let after = match exchange.refuse(&refusal, &manner, client, &mut record).await {
-        Err(Gone) => After::Reset,
-        Ok(()) if manner.keep_alive => After::KeepAlive,
-        Ok(()) if refusal.closes() => After::Linger,
-        Ok(()) => After::Close,
+    let disposition = match exchange.refuse(&refusal, &options, client, &mut record).await {
+        Err(Disconnected) => Disposition::Reset,
+        Ok(()) if options.keep_alive => Disposition::KeepAlive,
+        Ok(()) if refusal.closes() => Disposition::Linger,
+        Ok(()) => Disposition::Close,
     };
-    Outcome { after, refused }
+    Outcome { disposition, refused }
 }
 
 /// How many requests of a connection may be refused one after the other; with that one it ends.
@@ -129,15 +137,15 @@ impl<'a> Exchange<'a> {
     async fn proxy(
         &self,
         head: Result<RequestHead, Refusal>,
-        manner: Manner,
-        client: &mut impl Outlet,
+        options: ResponseOptions,
+        client: &mut impl ResponseSink,
         record: &mut Record<'a>,
-    ) -> Result<After, Refusal> {
+    ) -> Result<Disposition, Refusal> {
         let Self { snapshot, facts, bytes, .. } = *self;
-        let case = Case { snapshot, facts, found: self.origin.found, bytes };
+        let case = Case { snapshot, facts, found: self.source.found, bytes };
         match judge(self, case, head)? {
-            Judged::Lookup(granted) => self.forward(granted, manner, client, record).await,
-            Judged::WhoAmI => self.introduce(&manner, client, record).await,
+            Judged::Lookup(granted) => self.forward(granted, options, client, record).await,
+            Judged::WhoAmI => self.introduce(&options, client, record).await,
         }
     }
 

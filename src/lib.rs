@@ -11,8 +11,8 @@
 //! | step | yields | where |
 //! |---|---|---|
 //! | accept | what is known of a connection | [`net::listen`], [`server`], [`connection`], [`gateway::connection_facts`] |
-//! | read | a head that is strictly HTTP/1, or came over HTTP/2 and reads the same | [`connection::http1`], [`http1`], [`connection::http2`] |
-//! | identify | whom it comes from, and the peer with the longest prefix | [`gateway::identify`], [`identity`] |
+//! | read | a head that is strictly HTTP/1, or came over HTTP/2 and reads the same | [`connection::http1_stream`], [`http1`], [`connection::http2`] |
+//! | identify | whom it comes from, and the peer with the longest prefix | [`gateway::request_source`], [`identity`] |
 //! | admit | a token of the peer and one of the gateway | [`limits`] |
 //! | parse | a [`lookup::Lookup`], which cannot say `private` | [`lookup`] |
 //! | decide | a [`policy::decide::Permit`], and the line that granted it | [`policy::decide`], [`policy`] |
@@ -22,7 +22,7 @@
 //!
 //! # What is trusted
 //! The configuration, the kernel's word on whom a connection comes from, the word of the proxies that
-//! the configuration lists, and nothing that a client says. XiVO is believed to be XiVO, but its answers
+//! the configuration lists, and nothing that a client says. XiVO is trusted to be XiVO, but its answers
 //! are read as strictly as requests are.
 //!
 //! # What is not done here

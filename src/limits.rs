@@ -1,10 +1,10 @@
-//! How much a caller may ask: rates of peers, gateway and strangers, and lookups in flight.
+//! How much a caller may ask: rates of peers, gateway and unknown callers, and lookups in flight.
 //!
 //! Guarantees:
 //! - All limits are shared by all workers and exact over them: there is no share per worker.
 //! - A peer's request spends a token of the peer and one of the gateway, or none.
 //! - Callers that are in no policy have small buckets of their own and spend nothing of the gateway's:
-//!   strangers cannot use up what belongs to the peers.
+//!   unknown callers cannot use up what belongs to the peers.
 //! - A refusal says after how many whole seconds, at least one, the limit that refused has a token again
 //!   (`Retry-After`, RFC 9110, section 10.2.3), and costs the caller nothing.
 //! - No clock is read here: the moment comes with the request.
@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use bucket::{Bucket, Moment, Token, TooSoon};
-pub use seats::{Ceilings, Guest, House, NoSeat, PeerId, Taken};
+pub use seats::{CallerClass, Ceilings, NoSeat, PeerId, SeatGuard, SeatTable};
 
 use crate::net::client_address::ClientAddress;
 use crate::policy::Rate;
@@ -47,7 +47,7 @@ pub struct PeerLimits {
 }
 
 impl PeerLimits {
-    /// A full bucket, and nothing in flight; as many client connections as the house gives a peer.
+    /// A full bucket, and nothing in flight; as many client connections as the gateway gives a peer.
     pub fn new(rate: &Rate, concurrent: u32) -> Self {
         Self {
             bucket: Bucket::new(rate),
@@ -65,8 +65,8 @@ impl PeerLimits {
     }
 
     /// The peer, as its client connections are counted.
-    pub fn guest(&self) -> Guest {
-        Guest::Peer { id: self.id, share: self.connections }
+    pub fn class(&self) -> CallerClass {
+        CallerClass::Peer { id: self.id, share: self.connections }
     }
 
     /// Takes one of the peer's places for lookups in flight. It is free again when the slot is
@@ -96,7 +96,7 @@ impl Drop for Slot {
     }
 }
 
-/// What all peers together may ask, and what strangers may.
+/// What all peers together may ask, and what unknown callers may.
 #[derive(Debug)]
 pub struct GatewayLimits {
     gateway: Bucket,
@@ -152,7 +152,7 @@ impl GatewayLimits {
     }
 
     /// Takes back that one was counted: a certificate has shown that it was a peer's.
-    pub fn was_a_peers_handshake(&self, caller: ClientAddress) {
+    pub fn credit_handshake(&self, caller: ClientAddress) {
         self.handshakes.give_back(caller);
     }
 
@@ -218,7 +218,7 @@ impl RateLimited {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{concurrent} lookups are in flight, which is all that `concurrent` allows")]
 pub struct TooMany {
-    /// The ceiling.
+    /// The policy's `concurrent`.
     pub concurrent: u32,
 }
 

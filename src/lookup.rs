@@ -34,7 +34,7 @@ pub const PATH: &str = "/service/ipbx/json.php/restricted/pbx_services/phonebook
 pub enum Lookup {
     /// The contacts that contain a term.
     Search {
-        /// The term.
+        /// The text that a contact has to contain.
         term: Term,
         /// `sum`, if given.
         known: Option<Checksum>,
@@ -44,7 +44,7 @@ pub enum Lookup {
         /// `sum`, if given.
         known: Option<Checksum>,
     },
-    /// One contact.
+    /// One contact by its number (`act=view`).
     View {
         /// Its number in XiVO's database: up to ten digits.
         id: u64,
@@ -59,7 +59,7 @@ pub struct Checksum([u8; 16]);
 
 /// The parts of a request that decide what is asked. All but `method` are as the client spelt them.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct LookupParts<'a> {
     /// The request method.
     pub method: &'a [u8],
     /// The path, undecoded.
@@ -77,19 +77,19 @@ impl Lookup {
     /// In this order: [`LookupError::PrivatePath`], [`LookupError::UnknownPath`],
     /// [`LookupError::MethodNotAllowed`], [`LookupError::BodyNotAllowed`], [`LookupError::BadArgument`], and
     /// [`LookupError::Writing`].
-    pub fn parse(asked: Asked<'_>) -> Result<Self, LookupError> {
-        match path::read(asked.path) {
+    pub fn parse(parts: LookupParts<'_>) -> Result<Self, LookupError> {
+        match path::read(parts.path) {
             Endpoint::Phonebook => {}
             Endpoint::Private => return Err(LookupError::PrivatePath),
             Endpoint::Other => return Err(LookupError::UnknownPath),
         }
-        if !matches!(asked.method, b"GET" | b"HEAD") {
+        if !matches!(parts.method, b"GET" | b"HEAD") {
             return Err(LookupError::MethodNotAllowed);
         }
-        if asked.has_body {
+        if parts.has_body {
             return Err(LookupError::BodyNotAllowed);
         }
-        let arguments = query::Arguments::read(asked.query.unwrap_or_default())
+        let arguments = query::Arguments::read(parts.query.unwrap_or_default())
             .map_err(LookupError::BadArgument)?;
         match arguments.act.as_deref() {
             None | Some(b"list" | b"search" | b"view") => {

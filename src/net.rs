@@ -6,5 +6,5 @@
 pub mod client_address;
 pub mod deadline;
 pub mod listen;
-pub mod peek;
 pub mod proxy_protocol;
+pub mod socket_probe;

@@ -40,7 +40,7 @@ pub enum For {
 pub enum ServerName {
     /// A host name, in lower case.
     Dns(String),
-    /// An address.
+    /// An IP address (`iPAddress`).
     Ip(IpAddr),
 }
 
@@ -99,9 +99,9 @@ pub enum CertsError {
     /// A file or directory cannot be written.
     #[error("{} cannot be written: {error}; nothing was made", file.display())]
     Write {
-        /// The file.
+        /// The file that was read or written.
         file: PathBuf,
-        /// Why.
+        /// What the system said.
         error: std::io::Error,
     },
 }

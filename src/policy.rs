@@ -13,7 +13,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use crate::location::{Place, Placed};
+use crate::location::{Located, Location};
 
 /// A policy file's contents, valid by construction of the configuration reader.
 #[derive(Clone, Debug)]
@@ -21,27 +21,27 @@ pub struct Policy {
     /// The peer's name: the file's name without `.toml`.
     pub name: PeerName,
     /// The file; its line is 1.
-    pub place: Place,
+    pub location: Location,
     /// Free text for people.
     pub description: String,
     /// The hosts that are this peer, in the order written.
-    pub hosts: Vec<Placed<Host>>,
+    pub hosts: Vec<Located<Host>>,
     /// What it may ask for. May be empty: then nothing.
-    pub actions: Placed<Actions>,
+    pub actions: Located<Actions>,
     /// How often it may ask.
-    pub rate: Placed<Rate>,
+    pub rate: Located<Rate>,
     /// How many of its lookups may be on their way to XiVO at once; from 1.
-    pub concurrent: Placed<u32>,
+    pub concurrent: Located<u32>,
     /// How many client connections it may have at once; from 1. `None`: what the gateway gives a peer.
-    pub connections: Option<Placed<usize>>,
+    pub connections: Option<Located<usize>>,
     /// The shortest search term, in characters; 0 to 64. 0 lets the empty term through.
-    pub min_search_length: Placed<u8>,
+    pub min_search_length: Located<u8>,
     /// `false` refuses the peer, and keeps its file.
-    pub enabled: Placed<bool>,
+    pub enabled: Located<bool>,
     /// Before this the peer is refused.
-    pub valid_from: Option<Placed<Timestamp>>,
+    pub valid_from: Option<Located<Timestamp>>,
     /// From this on the peer is refused.
-    pub valid_until: Option<Placed<Timestamp>>,
+    pub valid_until: Option<Located<Timestamp>>,
     /// Which certificates are this peer's.
     pub certificate: Option<CertificateRule>,
 }
@@ -50,31 +50,31 @@ impl Policy {
     /// What the gateway itself may ask XiVO when it tries whether it can: to search. It has no hosts, so it
     /// lets nobody in.
     pub(crate) fn own() -> Self {
-        let place = Place::new(Arc::new(PathBuf::from("(the gateway itself)")), 1);
+        let location = Location::new(Arc::new(PathBuf::from("(the gateway itself)")), 1);
         let mut actions = Actions::default();
         actions.insert(Action::Search);
         Self {
             name: PeerName("phonebook-gateway".to_owned()),
             description: "The gateway's own questions.".to_owned(),
             hosts: Vec::new(),
-            actions: Placed { value: actions, place: place.clone(), written: false },
-            rate: Placed {
+            actions: Located { value: actions, location: location.clone(), written: false },
+            rate: Located {
                 value: Rate {
                     requests: NonZeroU32::MIN,
                     period: Duration::from_secs(1),
                     burst: NonZeroU32::MIN,
                 },
-                place: place.clone(),
+                location: location.clone(),
                 written: false,
             },
-            concurrent: Placed { value: 1, place: place.clone(), written: false },
+            concurrent: Located { value: 1, location: location.clone(), written: false },
             connections: None,
-            min_search_length: Placed { value: 0, place: place.clone(), written: false },
-            enabled: Placed { value: true, place: place.clone(), written: false },
+            min_search_length: Located { value: 0, location: location.clone(), written: false },
+            enabled: Located { value: true, location: location.clone(), written: false },
             valid_from: None,
             valid_until: None,
             certificate: None,
-            place,
+            location,
         }
     }
 }
@@ -92,8 +92,8 @@ pub struct CertificateRule {
     pub common_name: Vec<String>,
     /// What the certificate is worth beside the address.
     pub require: Require,
-    /// The section.
-    pub place: Place,
+    /// Where the `[certificate]` section begins.
+    pub location: Location,
 }
 
 /// What has to be right for a caller to be the peer.
@@ -209,7 +209,7 @@ impl Actions {
     }
 }
 
-/// So many requests in a period, and so many at once.
+/// A number of requests in a period, and a number at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// Requests in a `period`.
@@ -233,25 +233,25 @@ pub(crate) mod tests {
     /// The same with hosts, on lines from 2 on.
     pub(crate) fn policy_with_hosts(name: &str, hosts: &[&str]) -> Policy {
         let file = Arc::new(PathBuf::from(format!("policies/{name}.toml")));
-        let place = |line| Place::new(Arc::clone(&file), line);
+        let location = |line| Location::new(Arc::clone(&file), line);
         let mut actions = Actions::default();
         actions.insert(Action::Search);
-        let host = |(line, text): (u32, &&str)| Placed {
+        let host = |(line, text): (u32, &&str)| Located {
             value: Host::Prefix(text.parse().unwrap()),
-            place: place(line),
+            location: location(line),
             written: true,
         };
         Policy {
             name: PeerName::new(name).unwrap(),
-            place: place(1),
+            location: location(1),
             description: String::new(),
             hosts: (2..).zip(hosts).map(host).collect(),
-            actions: Placed { value: actions, place: place(1), written: false },
-            rate: Placed { value: rate(10, 20), place: place(1), written: false },
-            concurrent: Placed { value: 8, place: place(1), written: false },
+            actions: Located { value: actions, location: location(1), written: false },
+            rate: Located { value: rate(10, 20), location: location(1), written: false },
+            concurrent: Located { value: 8, location: location(1), written: false },
             connections: None,
-            min_search_length: Placed { value: 2, place: place(1), written: false },
-            enabled: Placed { value: true, place: place(1), written: false },
+            min_search_length: Located { value: 2, location: location(1), written: false },
+            enabled: Located { value: true, location: location(1), written: false },
             valid_from: None,
             valid_until: None,
             certificate: None,

@@ -17,7 +17,7 @@ use crate::http1::request::TooLarge;
 use crate::identity::certificate::CertificateFault;
 use crate::identity::peers::IdentityError;
 use crate::limits::{Limit, RateLimited, TooMany};
-use crate::location::Place;
+use crate::location::Location;
 use crate::lookup::{BadArgument, LookupError};
 use crate::policy::decide::NotGranted;
 use crate::upstream::UpstreamFault;
@@ -46,25 +46,25 @@ pub enum Refusal {
     UnknownPeerLimited(RateLimited),
     /// The policy has `enabled = false`.
     PeerDisabled {
-        /// Where.
-        place: Place,
+        /// Where the policy says so.
+        location: Location,
     },
     /// Now is outside of the policy's `valid_from` and `valid_until`.
     PeerExpired {
         /// The date that decided.
-        place: Place,
+        location: Location,
     },
     /// The policy wants a certificate, and the caller showed none.
     CertificateRequired {
         /// The policy's `[certificate]`.
-        place: Place,
+        location: Location,
     },
     /// The caller's certificate is not one that the policy wants.
     CertificateMismatch {
-        /// Why not.
+        /// What is wrong with the certificate.
         fault: CertificateFault,
         /// The policy's `[certificate]`.
-        place: Place,
+        location: Location,
     },
     /// The peer's or the gateway's rate is used up.
     RateLimited(RateLimited),
@@ -95,7 +95,7 @@ enum Detail<'r> {
     Limited(&'r RateLimited),
     TooMany(&'r TooMany),
     Overloaded,
-    Place(&'r Place),
+    Location(&'r Location),
     Nothing,
 }
 
@@ -178,7 +178,7 @@ impl Refusal {
             | Reason::RequestTimeout
             | Reason::BodyNotAllowed
             | Reason::Overloaded => true,
-            // A stranger is told who may come as long as its rate lasts, and then it has to leave.
+            // An unknown caller is told who may come as long as its rate lasts, and then it has to leave.
             Reason::UnknownPeer => matches!(self, Self::UnknownPeerLimited(_)),
             Reason::Misdirected
             | Reason::PeerDisabled
@@ -215,7 +215,7 @@ impl Refusal {
             Detail::Limited(limited) => Some(limited.retry_after_seconds),
             Detail::TooMany(too_many) => Some(too_many.retry_after_seconds()),
             Detail::Overloaded => Some(NonZeroU32::MIN),
-            Detail::Place(_) | Detail::Nothing => None,
+            Detail::Location(_) | Detail::Nothing => None,
         }
     }
 
@@ -223,14 +223,14 @@ impl Refusal {
     pub fn limit(&self) -> Option<Limit> {
         match self.detail() {
             Detail::Limited(limited) => Some(limited.limit),
-            Detail::TooMany(_) | Detail::Overloaded | Detail::Place(_) | Detail::Nothing => None,
+            Detail::TooMany(_) | Detail::Overloaded | Detail::Location(_) | Detail::Nothing => None,
         }
     }
 
     /// The place in the configuration that decided, where one did.
-    pub fn place(&self) -> Option<&Place> {
+    pub fn location(&self) -> Option<&Location> {
         match self.detail() {
-            Detail::Place(place) => Some(place),
+            Detail::Location(location) => Some(location),
             Detail::Limited(_) | Detail::TooMany(_) | Detail::Overloaded | Detail::Nothing => None,
         }
     }
@@ -243,13 +243,13 @@ impl Refusal {
             }
             Self::TooManyConcurrent(too_many) => Detail::TooMany(too_many),
             Self::Overloaded => Detail::Overloaded,
-            Self::PeerDisabled { place }
-            | Self::PeerExpired { place }
-            | Self::CertificateRequired { place }
-            | Self::CertificateMismatch { place, .. }
+            Self::PeerDisabled { location }
+            | Self::PeerExpired { location }
+            | Self::CertificateRequired { location }
+            | Self::CertificateMismatch { location, .. }
             | Self::ActionNotGranted(
-                NotGranted::Action { place, .. } | NotGranted::TermTooShort { place, .. },
-            ) => Detail::Place(place),
+                NotGranted::Action { location, .. } | NotGranted::TermTooShort { location, .. },
+            ) => Detail::Location(location),
             Self::MalformedRequest(_)
             | Self::PlainOnTls
             | Self::UriTooLong
@@ -304,12 +304,14 @@ impl From<IdentityError> for Refusal {
     fn from(error: IdentityError) -> Self {
         match error {
             IdentityError::Unknown => Self::UnknownPeer,
-            IdentityError::CertificateRequired { place } => Self::CertificateRequired { place },
-            IdentityError::CertificateMismatch { fault, place } => {
-                Self::CertificateMismatch { fault, place }
+            IdentityError::CertificateRequired { location } => {
+                Self::CertificateRequired { location }
             }
-            IdentityError::Disabled { place } => Self::PeerDisabled { place },
-            IdentityError::Expired { place } => Self::PeerExpired { place },
+            IdentityError::CertificateMismatch { fault, location } => {
+                Self::CertificateMismatch { fault, location }
+            }
+            IdentityError::Disabled { location } => Self::PeerDisabled { location },
+            IdentityError::Expired { location } => Self::PeerExpired { location },
         }
     }
 }

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::location::Place;
+use crate::location::Location;
 use crate::policy::PeerName;
 
 pub use event::Event;
@@ -57,7 +57,7 @@ pub struct Settings {
 /// What came of asking for a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Its addresses.
+    /// The name has these addresses.
     Addresses {
         /// All of them, at least one.
         addresses: Vec<IpAddr>,
@@ -66,16 +66,16 @@ pub enum Outcome {
         /// The family that could not be asked for; what was known of it stays.
         missing: Option<Family>,
     },
-    /// None.
+    /// No answer, or none with an address.
     Failed(Failure),
 }
 
 /// IPv4 or IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// A records.
+    /// A records (IPv4).
     V4,
-    /// AAAA records.
+    /// AAAA records (IPv6).
     V6,
 }
 
@@ -112,11 +112,11 @@ impl fmt::Display for Failure {
 pub struct Lost {
     /// Whose it was.
     pub peer: PeerName,
-    /// The name.
+    /// The host name.
     pub name: String,
     /// Where the policy has it.
-    pub place: Place,
-    /// The address.
+    pub location: Location,
+    /// The address that it no longer has.
     pub address: IpAddr,
     /// When the name had it last.
     pub at: Timestamp,
@@ -135,7 +135,7 @@ pub enum LostBecause {
     Unusable(Unusable),
 }
 
-/// Why an address that a name has is not believed.
+/// Why an address that a name has is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unusable {
     /// It is this host's own, and `danger_loopback_names` is not set.
@@ -143,9 +143,9 @@ pub enum Unusable {
     /// No caller can have it: unspecified, multicast, broadcast or link-local.
     NoCallers,
     /// It lies in a prefix that another policy writes there.
-    Written(PeerName, Place),
+    Written(PeerName, Location),
     /// Another peer's name there has it already.
-    Taken(PeerName, Place),
+    Taken(PeerName, Location),
 }
 
 impl fmt::Display for Unusable {
@@ -155,11 +155,11 @@ impl fmt::Display for Unusable {
                 f.write_str("it is this host itself, and names.danger_loopback_names is not set")
             }
             Self::NoCallers => f.write_str("no caller can have such an address"),
-            Self::Written(peer, place) => {
-                write!(f, "it lies in what `{peer}` has at {place}, and what is written wins")
+            Self::Written(peer, location) => {
+                write!(f, "it lies in what `{peer}` has at {location}, and what is written wins")
             }
-            Self::Taken(peer, place) => {
-                write!(f, "the name of `{peer}` at {place} has it already")
+            Self::Taken(peer, location) => {
+                write!(f, "the name of `{peer}` at {location} has it already")
             }
         }
     }
@@ -167,14 +167,14 @@ impl fmt::Display for Unusable {
 
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { peer, name, place, at, why, .. } = self;
-        write!(f, "{name} of `{peer}` at {place} was this address at {at}")?;
+        let Self { peer, name, location, at, why, .. } = self;
+        write!(f, "{name} of `{peer}` at {location} was this address at {at}")?;
         match why {
             LostBecause::Failing(since, failure) => {
                 write!(f, ", and has not resolved since {since}: {failure}")
             }
             LostBecause::Moved => f.write_str(", and has others now"),
-            LostBecause::Unusable(why) => write!(f, ", and is not believed: {why}"),
+            LostBecause::Unusable(why) => write!(f, ", and is not trusted: {why}"),
         }
     }
 }

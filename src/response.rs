@@ -11,7 +11,7 @@ use request_id::RequestId;
 
 /// What an answer's head depends on besides what it says.
 #[derive(Clone, Copy, Debug)]
-pub struct Manner {
+pub struct ResponseOptions {
     /// The client's version.
     pub version: Version,
     /// Whether the client asked for the head alone.
@@ -26,7 +26,7 @@ pub struct Manner {
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
     status: u16,
-    manner: Manner,
+    options: ResponseOptions,
     fields: [Option<Field<'a>>; MAX_FIELDS],
 }
 
@@ -38,14 +38,14 @@ pub type Field<'a> = (&'static str, Value<'a>);
 pub enum Value<'a> {
     /// As it is.
     Text(&'a [u8]),
-    /// In decimal.
+    /// A number, written in decimal.
     Number(u64),
 }
 
 impl<'a> Head<'a> {
     /// A head without fields of its own.
-    pub fn new(status: u16, manner: &Manner) -> Self {
-        Self { status, manner: *manner, fields: [None; MAX_FIELDS] }
+    pub fn new(status: u16, options: &ResponseOptions) -> Self {
+        Self { status, options: *options, fields: [None; MAX_FIELDS] }
     }
 
     /// Adds a field behind the others. There is room for [`MAX_FIELDS`].
@@ -58,14 +58,14 @@ impl<'a> Head<'a> {
         self
     }
 
-    /// The status.
+    /// The status code.
     pub fn status(&self) -> u16 {
         self.status
     }
 
     /// How the request is answered.
-    pub fn manner(&self) -> &Manner {
-        &self.manner
+    pub fn options(&self) -> &ResponseOptions {
+        &self.options
     }
 
     /// Its fields but for those that every answer has: `Date`, `X-Request-Id`, and HTTP/1's `Connection`.
@@ -90,8 +90,8 @@ impl<'a> Head<'a> {
         out.extend_from_slice(b"Date: ");
         date(out);
         out.extend_from_slice(b"\r\nX-Request-Id: ");
-        out.extend_from_slice(self.manner.request_id.as_str().as_bytes());
-        out.extend_from_slice(match (self.manner.keep_alive, self.manner.version) {
+        out.extend_from_slice(self.options.request_id.as_str().as_bytes());
+        out.extend_from_slice(match (self.options.keep_alive, self.options.version) {
             (false, _) => b"\r\nConnection: close\r\n\r\n",
             // HTTP/1.0 has to be told; HTTP/1.1 goes on unless told otherwise (RFC 9112, section 9.3).
             (true, Version::Http10) => b"\r\nConnection: keep-alive\r\n\r\n",

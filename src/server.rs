@@ -28,11 +28,11 @@ use crate::supervision::{Ending, Supervisor};
 use crate::worker::Shared;
 
 pub use background::certificates::load_certificates;
-pub use background::peer_names::{NameKeeper, NamesFrom, resolve_names};
+pub use background::peer_names::{NameRefresher, NamesSource, resolve_names};
 pub use background::upstream_addresses::resolve;
 pub use loopback_source::{LoopbackSource, check_source, other_addresses};
 
-use accept::work;
+use accept::run_worker;
 use background::certificates::watch_certificates;
 use background::peer_names::start_name_keeper;
 use background::upstream_addresses::{resolve_at_start, start_resolver};
@@ -63,7 +63,7 @@ enum Phase {
     Serving,
     /// No further connections; those that are open may finish what they began until then.
     Draining(Instant),
-    /// Now.
+    /// Connections are dropped at once.
     Ended,
 }
 
@@ -91,9 +91,9 @@ pub enum StartError {
     /// A thread could not be started.
     #[error("cannot start the thread `{name}`: {error}. Raise the limit of threads (TasksMax=)")]
     Thread {
-        /// Which.
+        /// The thread's name.
         name: String,
-        /// Why.
+        /// What the system said.
         error: io::Error,
     },
 }
@@ -191,7 +191,7 @@ impl Server {
             // Who waits for the workers waits until the last of these is gone.
             drop(ready.send(Ok(())));
             drop(ready);
-            runtime.block_on(work(shared, WorkerLog::new(buffers, host), sockets, phase))
+            runtime.block_on(run_worker(shared, WorkerLog::new(buffers, host), sockets, phase))
         };
         self.supervisor.spawn(&name, body).map_err(StartError::thread(&name))
     }
@@ -212,7 +212,7 @@ impl Server {
         &self.supervisor
     }
 
-    /// Opens the access logs anew, as after a rotation.
+    /// Reopens the access logs, as after a rotation.
     pub fn reopen_logs(&self) {
         self.logs.reopen();
     }

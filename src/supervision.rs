@@ -33,7 +33,7 @@ pub struct Failed {
 pub enum How {
     /// It returned; the text says why.
     Returned(String),
-    /// It panicked.
+    /// The thread panicked.
     Panicked,
 }
 

@@ -20,7 +20,7 @@ mod load;
 pub use authority::ClientAuthority;
 pub use facts::TlsFacts;
 pub use handshake::{HandshakeFault, Opened, handshake};
-pub use listener::{ListenerTls, Manners, Sessions};
+pub use listener::{HandshakeOptions, ListenerTls, Sessions};
 pub use load::{
     EXPIRY_NOTICE, KeyPair, LoadError, Loaded, Material, Stamp, TlsSettings, read_certificates,
 };

@@ -40,7 +40,7 @@ pub use pool::{Connection, Pool};
 pub use tls::{Tls, TlsError, Trust, check_authority};
 pub use transport::TlsFacts;
 
-use crate::http1::answer::AnswerHead;
+use crate::http1::response::ResponseHead;
 use crate::net::client_address::ClientAddress;
 use crate::policy::decide::Permit;
 use crate::text::write_address;
@@ -57,7 +57,7 @@ const MAX_USER_AGENT: usize = 512;
 
 /// What a question to XiVO is written from.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
+pub struct RequestParts<'a> {
     /// What may be asked.
     pub permit: &'a Permit,
     /// `upstream.host`.
@@ -72,7 +72,7 @@ pub struct Question<'a> {
     pub request_id: &'a str,
 }
 
-impl Question<'_> {
+impl RequestParts<'_> {
     /// The request that is sent to XiVO, in the memory of `buffer`. It is a GET whatever the client's method:
     /// XiVO answers HEAD with an error, having read no arguments.
     pub fn write(&self, mut buffer: Vec<u8>) -> Request {
@@ -98,24 +98,24 @@ impl Question<'_> {
     }
 }
 
-/// A request as it is sent to XiVO. Only [`Question::write`] makes one, for a [`Permit`], and nothing else is
+/// A request as it is sent to XiVO. Only [`RequestParts::write`] makes one, for a [`Permit`], and nothing else is
 /// ever sent:
 ///
 /// ```no_run
-/// use phonebook_gateway::upstream::{Connection, Question};
+/// use phonebook_gateway::upstream::{Connection, RequestParts};
 ///
-/// async fn ask(connection: Connection, question: Question<'_>) {
-///     let _ = connection.ask(&question.write(Vec::new()), Vec::new(), None).await;
+/// async fn send(connection: Connection, parts: RequestParts<'_>) {
+///     let _ = connection.send(&parts.write(Vec::new()), Vec::new(), None).await;
 /// }
 /// ```
 ///
 /// What was written without a permit does not compile:
 ///
 /// ```compile_fail,E0308
-/// use phonebook_gateway::upstream::{Connection, Question};
+/// use phonebook_gateway::upstream::{Connection, RequestParts};
 ///
-/// async fn ask(connection: Connection, question: Question<'_>) {
-///     let _ = connection.ask(b"GET / HTTP/1.1\r\n\r\n", Vec::new(), None).await;
+/// async fn send(connection: Connection, parts: RequestParts<'_>) {
+///     let _ = connection.send(b"GET / HTTP/1.1\r\n\r\n", Vec::new(), None).await;
 /// }
 /// ```
 ///
@@ -128,7 +128,7 @@ impl Question<'_> {
 pub struct Request(Vec<u8>);
 
 impl Request {
-    /// Its bytes.
+    /// The bytes that are sent.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -147,9 +147,9 @@ fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 
 /// The head of an answer, and the connection on which its body follows.
 #[derive(Debug)]
-pub struct Answer {
-    /// Its head.
-    pub head: AnswerHead,
+pub struct UpstreamResponse {
+    /// The response's head.
+    pub head: ResponseHead,
     /// The head's bytes and as much of the body as came with it.
     pub buffer: Vec<u8>,
     /// Where the rest comes from.
@@ -161,24 +161,24 @@ impl Pool {
     ///
     /// # Errors
     /// [`UpstreamFault`]; the connection is then gone.
-    pub async fn ask(
+    pub async fn send(
         &self,
         route: &Route<'_>,
         request: &Request,
         buffer: Vec<u8>,
         deadline: Instant,
-    ) -> Result<Answer, UpstreamFault> {
+    ) -> Result<UpstreamResponse, UpstreamFault> {
         // Pinned where it stands: a timeout that owned it would be given a copy.
-        let asked = std::pin::pin!(self.ask_without_deadline(route, request, buffer));
+        let asked = std::pin::pin!(self.send_without_deadline(route, request, buffer));
         timeout_at(deadline, asked).await.unwrap_or(Err(UpstreamFault::Timeout))
     }
 
-    async fn ask_without_deadline(
+    async fn send_without_deadline(
         &self,
         route: &Route<'_>,
         request: &Request,
         mut buffer: Vec<u8>,
-    ) -> Result<Answer, UpstreamFault> {
+    ) -> Result<UpstreamResponse, UpstreamFault> {
         // Another client's connection is in no pool, and this one's would not be looked for.
         if route.relayed.is_none()
             && let Some(mut connection) = self.take()
@@ -188,14 +188,14 @@ impl Pool {
                 trace.connected();
             }
             match exchange(&mut connection, request, &mut buffer, route.trace).await {
-                Ok(head) => return Ok(Answer { head, buffer, connection }),
+                Ok(head) => return Ok(UpstreamResponse { head, buffer, connection }),
                 Err(Failed::BeforeFirstByte(_)) => buffer.clear(),
                 Err(Failed::Fault(fault)) => return Err(fault),
             }
         }
-        // In a box: most lookups find a connection, and would carry what the others need.
+        // Boxed: most lookups find a connection, and would carry what the others need.
         let connection = Box::pin(connect(route)).await?;
-        connection.ask(request, buffer, route.trace).await
+        connection.send(request, buffer, route.trace).await
     }
 }
 
@@ -210,7 +210,7 @@ async fn exchange(
     request: &Request,
     buffer: &mut Vec<u8>,
     trace: Option<&Trace>,
-) -> Result<AnswerHead, Failed> {
+) -> Result<ResponseHead, Failed> {
     connection.count();
     // TLS may hold the last record back until it is flushed.
     let stream = connection.stream();
@@ -237,7 +237,7 @@ async fn exchange(
             }
         }
         loop {
-            match AnswerHead::read(buffer) {
+            match ResponseHead::read(buffer) {
                 Err(why) => return invalid(why.into()),
                 Ok(None) => break,
                 Ok(Some(head)) if head.status() >= 200 => return Ok(head),
@@ -256,7 +256,7 @@ async fn exchange(
     }
 }
 
-/// What it means that the connection ended, orderly or with an error, after so many bytes of an answer.
+/// What it means that the connection ended, orderly or with an error, after `received` bytes of a response.
 fn ended(received: usize, error: Option<io::Error>) -> Failed {
     match (received, error.map(Cause::from)) {
         (0, None) => Failed::BeforeFirstByte(HeadFault::Closed.into()),
@@ -281,14 +281,14 @@ impl Connection {
     ///
     /// # Errors
     /// [`UpstreamFault`]; the connection is then gone.
-    pub async fn ask(
+    pub async fn send(
         mut self,
         request: &Request,
         mut buffer: Vec<u8>,
         trace: Option<&Trace>,
-    ) -> Result<Answer, UpstreamFault> {
+    ) -> Result<UpstreamResponse, UpstreamFault> {
         match exchange(&mut self, request, &mut buffer, trace).await {
-            Ok(head) => Ok(Answer { head, buffer, connection: self }),
+            Ok(head) => Ok(UpstreamResponse { head, buffer, connection: self }),
             Err(Failed::BeforeFirstByte(fault) | Failed::Fault(fault)) => Err(fault),
         }
     }

@@ -8,11 +8,11 @@
 //! `resolver`, `response`, `tls`, `upstream`. Begin with [`Worker`], then [`shared`].
 
 pub mod buffers;
-pub mod connections;
+pub mod connection_guard;
 pub mod diagnostics;
-pub mod pulse;
 pub mod shared;
 pub mod snapshot;
+pub mod timer_keep_alive;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -25,14 +25,14 @@ use crate::limits::Moment;
 use crate::response::request_id::RequestId;
 use crate::upstream::Pool;
 
-pub use connections::Counted;
+pub use connection_guard::ConnectionGuard;
 pub use shared::Shared;
 
 use buffers::Buffers;
 use diagnostics::Diagnostics;
-use pulse::Pulse;
+use timer_keep_alive::TimerKeepAlive;
 
-/// One worker.
+/// What one worker thread owns; nothing of it is shared.
 #[derive(Debug)]
 pub struct Worker {
     /// What it shares with the others.
@@ -50,7 +50,7 @@ pub struct Worker {
     /// Told when a connection has ended while the worker drains.
     pub closed: Notify,
     /// Beats while requests come.
-    pub pulse: Pulse,
+    pub timer_keep_alive: TimerKeepAlive,
     draining: Cell<bool>,
     open: Cell<usize>,
     random: RefCell<fastrand::Rng>,
@@ -67,7 +67,7 @@ impl Worker {
             diagnostics: Diagnostics::default(),
             drain: Notify::new(),
             closed: Notify::new(),
-            pulse: Pulse::default(),
+            timer_keep_alive: TimerKeepAlive::default(),
             draining: Cell::new(false),
             open: Cell::new(0),
             random: RefCell::new(fastrand::Rng::new()),
@@ -102,4 +102,4 @@ impl Worker {
 }
 
 /// How long a worker that drains still waits for the first request of a connection.
-pub(crate) const LAST_WORDS: Duration = Duration::from_millis(200);
+pub(crate) const DRAIN_FIRST_REQUEST_TIMEOUT: Duration = Duration::from_millis(200);

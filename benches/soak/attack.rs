@@ -77,7 +77,7 @@ pub(crate) enum Attack {
         /// How many at once.
         connections: usize,
     },
-    /// Strangers who speak HTTP/2.
+    /// Unknown callers who speak HTTP/2.
     Http2 {
         /// Connections at once.
         connections: usize,
@@ -188,7 +188,7 @@ pub(crate) mod peer {
 }
 
 /// One of so many unknown addresses of a block.
-fn stranger(block: u8, number: usize, addresses: usize) -> Ipv4Addr {
+fn unknown_caller(block: u8, number: usize, addresses: usize) -> Ipv4Addr {
     let number = number % addresses.clamp(1, 60_000);
     let byte = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
     Ipv4Addr::new(127, block, byte(number / 250), byte(number % 250 + 1))

@@ -60,7 +60,7 @@ pub(crate) fn server_name() -> io::Result<ServerName<'static>> {
     ServerName::try_from(SERVER_NAME).map_err(io::Error::other)
 }
 
-/// A client that believes any server, as xivo-dird does, and shakes hands anew each time.
+/// A client that trusts any server, as xivo-dird does, and shakes hands anew each time.
 pub(crate) fn client_config(
     identity: Option<&Issued>,
     protocols: &[&str],

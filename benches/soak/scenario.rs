@@ -104,13 +104,13 @@ pub(crate) const ALL: &[Scenario] = &[
         ..PLAIN
     },
     Scenario {
-        name: "stranger-tls-one",
+        name: "unknown-tls-one",
         what: "one unknown address holds 3,000 TLS handshakes, silent and slow ones",
         attacks: &[Attack::Handshakes { connections: 3000, addresses: 1, slow: 2 }],
         ..PLAIN
     },
     Scenario {
-        name: "stranger-tls-many",
+        name: "unknown-tls-many",
         what: "100 unknown addresses hold 3,000 TLS handshakes, silent and slow ones",
         attacks: &[Attack::Handshakes { connections: 3000, addresses: 100, slow: 2 }],
         ..PLAIN

@@ -21,7 +21,7 @@ fuzz_target!(|input: (bool, &[u8])| {
     }
     // The head's reader refuses a `#` and control bytes; the sample XiVO takes the first for an end.
     if !target.contains(&b'#')
-        && routing::read_url(&target).is_ok_and(|reading| reading.place() == Some(Place::Private))
+        && routing::read_url(&target).is_ok_and(|reading| reading.location() == Some(Place::Private))
     {
         assert_eq!(parsed, Err(Refusal::PrivatePath));
     }
@@ -53,6 +53,6 @@ fn check_written(lookup: &Lookup) {
     assert!(before_sum.iter().all(plain), "{}", written.escape_ascii());
 
     let reading = routing::read_url(&written).expect("nginx takes it");
-    assert!(reading.place() == Some(Place::Restricted) && reading.is_phonebook());
+    assert!(reading.location() == Some(Place::Restricted) && reading.is_phonebook());
     assert_eq!(Act::of(&reading.arguments()), wanted.1);
 }

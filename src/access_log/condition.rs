@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 /// What has to be true of a request. What is not given is always true.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
-    /// The statuses.
+    /// The statuses that are logged; `None` for all.
     pub status: Option<Statuses>,
     /// The peers' names.
     pub peer: Option<Words<Box<str>>>,

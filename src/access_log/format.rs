@@ -25,7 +25,7 @@ mod variable;
 use std::sync::Arc;
 
 pub use escape_json::Escape;
-pub use facts::{Asked, Checked, Facts, TlsLine};
+pub use facts::{Checked, Facts, RequestFacts, TlsLine};
 pub(crate) use kind::{
     Each, Kind, MOST_DIGITS, address_length, ipv4_length, is_host_name, is_no_name, quote,
 };
@@ -133,7 +133,7 @@ impl Format {
         Ok((escape, parse::pieces(&text)?))
     }
 
-    /// Its pieces.
+    /// The variables and literal texts that it consists of.
     pub(crate) fn pieces(&self) -> Vec<Piece> {
         let piece = |op: &Op| match op {
             Op::Literal(text) => Piece::Literal(String::from_utf8_lossy(text).into_owned()),
@@ -158,7 +158,7 @@ pub enum LogFormat {
     /// nginx's predefined one, which has a writer of its own.
     #[default]
     Combined,
-    /// Any other.
+    /// Any format but `combined`.
     Compiled(Arc<Format>),
 }
 

@@ -10,9 +10,9 @@ use tokio::sync::Notify;
 
 use crate::access_log::format::clock::{LocalClock, UnixSeconds};
 use crate::access_log::format::combined::{Entry, write_combined};
-use crate::access_log::format::prefix::Lead;
+use crate::access_log::format::prefix::LinePrefix;
 use crate::access_log::format::{
-    Asked, Facts, LogFormat, Masked, Needs, SearchTerms, TermKey, Writer, plain_field,
+    Facts, LogFormat, Masked, Needs, RequestFacts, SearchTerms, TermKey, Writer, plain_field,
     shown_method, url,
 };
 use crate::access_log::{Condition, LineBuffer, LogSettings, load_key};
@@ -48,7 +48,7 @@ pub struct Ended<'a> {
 pub struct LogHost {
     /// The host's name, in lower case as nginx has it.
     pub hostname: String,
-    /// The process.
+    /// The process id (`$pid`).
     pub pid: u32,
     /// The key of hashed search terms.
     pub key: TermKey,
@@ -85,7 +85,7 @@ struct State {
 struct Log {
     buffer: LineBuffer,
     condition: Option<Condition>,
-    lead: Lead,
+    prefix: LinePrefix,
     format: LogFormat,
     terms: SearchTerms,
 }
@@ -98,9 +98,9 @@ impl WorkerLog {
             .map(|buffer| {
                 let settings = buffer.settings();
                 let condition = settings.condition.clone();
-                let lead = Lead::of(&settings.target, &host);
+                let prefix = LinePrefix::of(&settings.target, &host);
                 let (format, terms) = (settings.format.clone(), settings.search_terms);
-                Log { buffer, condition, lead, format, terms }
+                Log { buffer, condition, prefix, format, terms }
             })
             .collect();
         let needs = logs.iter().fold(Needs::default(), |needs, log| needs.or(log.format.needs()));
@@ -150,12 +150,12 @@ impl WorkerLog {
         let Ended { entry, facts, target, reason } = ended;
         let State { logs, clock, scratch, masked } = &mut *self.state.borrow_mut();
         let mut first = false;
-        for Log { buffer, condition, lead, format, terms } in logs {
+        for Log { buffer, condition, prefix, format, terms } in logs {
             let takes = |it: &Condition| it.takes(entry.status, entry.remote_user, reason);
             if !condition.as_ref().is_none_or(takes) {
                 continue;
             }
-            let frame = lead.frame(entry.remote_user);
+            let frame = prefix.frame(entry.remote_user);
             first |= buffer.is_empty();
             let max_field = buffer.max_field();
             let hidden = Masked::of(*terms, &self.host.key);
@@ -169,25 +169,25 @@ impl WorkerLog {
                     let mut writer = Writer { clock, scratch, max_field, masked };
                     if !masked {
                         buffer.push_in(frame, |out| {
-                            lead.write(out, writer.clock, now);
+                            prefix.write(out, writer.clock, now);
                             writer.write(out, format, facts);
                         });
                         continue;
                     }
-                    let asked = &facts.asked;
-                    let method = asked.method.map(|method| shown_method(Some(method)));
+                    let request = &facts.request;
+                    let method = request.method.map(|method| shown_method(Some(method)));
                     // The target's own host is a part of it.
-                    let host = asked.host.filter(|_| !is_absolute);
-                    let asked = Asked { method, target, host, ..asked.clone() };
-                    let facts = Facts { entry, asked, ..facts.clone() };
+                    let host = request.host.filter(|_| !is_absolute);
+                    let request = RequestFacts { method, target, host, ..request.clone() };
+                    let facts = Facts { entry, request, ..facts.clone() };
                     buffer.push_in(frame, |out| {
-                        lead.write(out, writer.clock, now);
+                        prefix.write(out, writer.clock, now);
                         writer.write(out, format, &facts);
                     });
                 }
                 (LogFormat::Compiled(_) | LogFormat::Combined, _) => {
                     buffer.push_in(frame, |out| {
-                        lead.write(out, clock, now);
+                        prefix.write(out, clock, now);
                         write_combined(out, &entry, clock, max_field);
                     });
                 }

@@ -92,7 +92,7 @@ pub(super) struct ProbeOptions {
 pub(super) struct DemoOptions {
     /// A loopback address.
     pub(super) listen: SocketAddr,
-    /// Without colours.
+    /// No colours and no cursor movements.
     pub(super) plain: bool,
 }
 

@@ -62,7 +62,7 @@ fn init(place: &Place<'_>, name: Option<&str>, days: u32) -> Result<String, Cert
     let (certificate, key) = (written.certificate.display(), written.private_key.display());
     let mut text = format!(
         "{certificate} is the new authority, {}, valid until {}.\n\
-         {key} is its key. Whoever has it can make certificates that you believe: keep it from\n\
+         {key} is its key. Whoever has it can make certificates that you trust: keep it from\n\
          everybody, the gateway too, and keep a copy where you keep passwords.\n",
         pair.certificate.subject, pair.certificate.not_after
     );
@@ -114,7 +114,7 @@ fn for_listener(place: &Place<'_>, written: &Written, authority: &Written) -> St
         "\nIn the [[listen]] section of {}:\n\n\
          tls = {{ certificate = {}, private_key = {}, client_ca = {} }}\n\n\
          client_ca lets policies name peers' certificates; leave it out where they name none.\n\
-         Callers believe this certificate once they have {}.\n",
+         Callers trust this certificate once they have {}.\n",
         place.config.display(),
         place.named(&written.certificate),
         place.named(&written.private_key),

@@ -80,8 +80,8 @@ impl Findings {
             json!({
                 "severity": Severity::Error,
                 "message": loopback.message(),
-                "file": loopback.place().file().to_string_lossy(),
-                "line": loopback.place().line(),
+                "file": loopback.location().file().to_string_lossy(),
+                "line": loopback.location().line(),
                 "column": 1,
                 "label": "",
                 "source": null,
@@ -162,9 +162,9 @@ pub(super) fn loopback_source(upstream: &Upstream) -> Option<LoopbackSource> {
 
 fn render_loopback(loopback: &LoopbackSource, renderer: &Renderer) -> String {
     let (message, help) = (loopback.message(), loopback.help());
-    let place = loopback.place();
-    let line = usize::try_from(place.line()).unwrap_or(usize::MAX);
-    let origin = Origin::path(place.file().to_string_lossy()).line(line).char_column(1);
+    let location = loopback.location();
+    let line = usize::try_from(location.line()).unwrap_or(usize::MAX);
+    let origin = Origin::path(location.file().to_string_lossy()).line(line).char_column(1);
     let group = Level::ERROR.primary_title(message.as_str()).element(origin);
     renderer.render(&[group.element(Level::HELP.message(help.as_str()))])
 }

@@ -21,27 +21,27 @@ use serde_json::Value;
 use super::args::ExplainOptions;
 use super::{Exit, check, complain, say, serve};
 use crate::config::{Config, Listener};
-use crate::connection::http1::read_whole;
+use crate::connection::http1_stream::read_whole;
 use crate::gateway::connection_facts::{Arrival, ConnectionFacts};
 use crate::gateway::explain::{self, source_address};
 use crate::gateway::forward::{self, ClientSide};
-use crate::gateway::identify::Origin;
 use crate::gateway::judge::{Case, Granted, Judged, judge};
-use crate::gateway::outlet::Persistence;
 use crate::gateway::reply;
+use crate::gateway::request_source::RequestSource;
+use crate::gateway::response_sink::Persistence;
 use crate::gateway::whoami::WhoAmI;
 use crate::identity::caller::{Caller, ClientSource};
 use crate::net::client_address::ClientAddress;
 use crate::refusal::Refusal;
 use crate::response::request_id::RequestId;
-use crate::response::{Manner, problem};
+use crate::response::{ResponseOptions, problem};
 use crate::server;
 use crate::tls::{TlsFacts, read_certificates};
 use crate::upstream::{NotAllowed, Request, check_relayed};
 use crate::worker::Shared;
 use crate::worker::snapshot::Snapshot;
 use narrator::{LimitShown, Narrator, StepShown};
-use request::{Asked, Spoken};
+use request::{ExplainedRequest, Spoken};
 
 /// Runs the command.
 pub(super) fn run(options: &ExplainOptions) -> Exit {
@@ -57,7 +57,7 @@ pub(super) fn run(options: &ExplainOptions) -> Exit {
     if let Some(loopback) = check::loopback_source(&config.upstream) {
         complain(&format!("`serve` does not start with this configuration. {loopback}"));
     }
-    let asked = Asked::of(&config, options).and_then(|asked| {
+    let asked = ExplainedRequest::of(&config, options).and_then(|asked| {
         let chain = options.certificate.as_deref().map(read_certificates).transpose();
         Ok((asked, chain.map_err(|error| format!("--certificate: {error}"))?.unwrap_or_default()))
     });
@@ -102,13 +102,13 @@ fn vain_header(options: &ExplainOptions, listener: Option<&Listener>) -> Option<
     (!listener.proxy_protocol_from.contain(from)).then(|| {
         format!(
             "--proxied-for: {from} is not in proxy_protocol_from of the [[listen]] at {}, so a PROXY header of it is no request and ends the connection",
-            listener.place
+            listener.location
         )
     })
 }
 
 /// Why `--certificate` cannot be: without TLS nobody shows one.
-fn vain_certificate(asked: &Asked, chain: &[CertificateDer<'_>]) -> Option<String> {
+fn vain_certificate(asked: &ExplainedRequest, chain: &[CertificateDer<'_>]) -> Option<String> {
     let shows = matches!(asked.spoken, Spoken::Tls { .. }) || chain.is_empty();
     (!shows).then(|| {
         "--certificate: the request comes without TLS; write https:// in the URL".to_owned()
@@ -146,7 +146,7 @@ struct Asking {
 }
 
 impl Explained {
-    fn of(config: Config, sender: &Sender, asked: Asked) -> Result<Self, String> {
+    fn of(config: Config, sender: &Sender, asked: ExplainedRequest) -> Result<Self, String> {
         let config = Arc::new(config);
         let shared = Shared::new(Arc::clone(&config), Vec::new(), usize::MAX);
         server::load_certificates(&config, &shared).map_err(|error| error.to_string())?;
@@ -155,13 +155,13 @@ impl Explained {
         let snapshot = shared.snapshot();
         let facts = sender.facts(&snapshot, &asked)?;
         let bytes = asked.head;
-        let head = facts.heard(read_whole(&bytes, &snapshot.config.limits));
+        let head = facts.require_tls(read_whole(&bytes, &snapshot.config.limits));
         let sent = bytes.as_slice();
         let values = |name| head.iter().flat_map(move |head| head.values(sent, name));
-        let origin = Origin::of(&snapshot, &facts, values, Timestamp::now());
-        let manner = reply::manner(head.as_ref().ok(), &bytes, Persistence::Offered, EXAMPLE_ID);
+        let origin = RequestSource::of(&snapshot, &facts, values, Timestamp::now());
+        let options = reply::options(head.as_ref().ok(), &bytes, Persistence::Offered, EXAMPLE_ID);
         let addressed = facts.addressed(&snapshot);
-        let mut via = via::notes(&snapshot, &facts, &origin);
+        let mut via = via::annotations(&snapshot, &facts, &origin);
         via.extend(via::names(names.as_ref(), &origin));
         let mut narrator = Narrator::new(&snapshot, origin, via, (addressed, &bytes));
         let found = origin.found;
@@ -184,9 +184,9 @@ impl Explained {
         };
         let (answer, why) = match &outcome {
             Ok(Some(_)) => Default::default(),
-            Ok(None) => (introduction(&origin, &manner), String::new()),
+            Ok(None) => (introduction(&origin, &options), String::new()),
             Err(refusal) => {
-                (answer(refusal, &manner, &origin), explain::explain(refusal, &snapshot, &origin))
+                (answer(refusal, &options, &origin), explain::explain(refusal, &snapshot, &origin))
             }
         };
         let peer = origin.found.peer().map(|peer| peer.policy.name.to_string());
@@ -213,17 +213,17 @@ impl Asking {
         let client = ClientSide { caller, scheme: facts.scheme(), user_agent };
         let upstream = &snapshot.config.upstream;
         let route = snapshot.route(forward::relayed(snapshot, caller, facts.listener));
-        let question = forward::question(upstream, &granted.permit, client, &EXAMPLE_ID);
+        let request_parts = forward::request_parts(upstream, &granted.permit, client, &EXAMPLE_ID);
         Self {
             address: snapshot.upstream.first().copied(),
             source: source_address(snapshot),
             relayed: route.relayed.map(|relayed| (relayed.client.ip(), check_relayed(&route))),
-            request: question.write(Vec::new()),
+            request: request_parts.write(Vec::new()),
         }
     }
 }
 
-/// Who connects.
+/// Who sends the explained request.
 #[derive(Clone, Debug)]
 struct Sender {
     from: ClientAddress,
@@ -235,7 +235,11 @@ struct Sender {
 
 impl Sender {
     /// What would be known of the connection.
-    fn facts(&self, snapshot: &Snapshot, asked: &Asked) -> Result<ConnectionFacts, String> {
+    fn facts(
+        &self,
+        snapshot: &Snapshot,
+        asked: &ExplainedRequest,
+    ) -> Result<ConnectionFacts, String> {
         let socket = SocketAddr::new(self.from.ip(), 0);
         let mut facts = match Arrival::at_accept(snapshot, socket, asked.listener).0 {
             Arrival::Known(facts) => facts,
@@ -258,15 +262,15 @@ impl Sender {
 }
 
 /// The body that a caller reads who asks who it is.
-fn introduction(origin: &Origin<'_>, manner: &Manner) -> Vec<u8> {
+fn introduction(origin: &RequestSource<'_>, options: &ResponseOptions) -> Vec<u8> {
     let known = origin.found.peer().is_some();
     let whoami = WhoAmI::new(&origin.caller, known, Timestamp::now(), EXAMPLE_ID.as_str());
-    whoami.answer(manner).1
+    whoami.answer(options).1
 }
 
 /// The body that a refused client reads.
-fn answer(refusal: &Refusal, manner: &Manner, origin: &Origin<'_>) -> Vec<u8> {
-    problem::answer(refusal, reply::audience(&origin.found, refusal), manner, |_| true).1
+fn answer(refusal: &Refusal, options: &ResponseOptions, origin: &RequestSource<'_>) -> Vec<u8> {
+    problem::answer(refusal, reply::audience(&origin.found, refusal), options, |_| true).1
 }
 
 /// How long names are waited for, where no running gateway has left what they have.

@@ -62,7 +62,7 @@ fn load(path: &Path) -> Result<Config, Exit> {
 
 async fn probe(config: Config, from: Option<IpAddr>) -> Result<(), Exit> {
     let upstream = &config.upstream;
-    tell("upstream", format!("{} [{}]", upstream.url_text, upstream.place))?;
+    tell("upstream", format!("{} [{}]", upstream.url_text, upstream.location))?;
     let addresses = addresses(&upstream.host, resolve(upstream))?;
     if let Err(loopback) = check_source(upstream, &addresses) {
         return failed("source", format!("{}\n{}", loopback.message(), loopback.help()));
@@ -123,7 +123,7 @@ fn tell_connection(connection: &Connection, snapshot: &Snapshot) -> Result<(), E
         let (version, cipher) = (facts.version, facts.cipher);
         tell("tls", format!("{version}, {cipher}, server name {}", tls.server_name()))?;
         if let Some(certificate) = facts.certificate {
-            tell("", format!("certificate {}:", tls.belief()))?;
+            tell("", format!("certificate {}:", tls.trusted_as()))?;
             described(&certificate).into_iter().try_for_each(|line| tell("", line))?;
         }
     }
@@ -146,10 +146,10 @@ async fn ask(
     let id = RequestId::new(fastrand::u128(..));
     let caller = Caller::direct((client.ip(), 0).into());
     let client = ClientSide { caller: &caller, scheme: "http", user_agent: Some(AGENT) };
-    let request = forward::question(upstream, &permit, client, &id).write(Vec::new());
+    let request = forward::request_parts(upstream, &permit, client, &id).write(Vec::new());
     let line = request.as_bytes().split(|&byte| byte == b'\r').next().unwrap_or_default();
     tell("ask", format!("{}, as host `{}`", String::from_utf8_lossy(line), upstream.host_header))?;
-    let asked = timeout(upstream.timeout, connection.ask(&request, Vec::new(), None)).await;
+    let asked = timeout(upstream.timeout, connection.send(&request, Vec::new(), None)).await;
     let answer = match asked.unwrap_or(Err(UpstreamFault::Timeout)) {
         Ok(answer) => answer,
         Err(fault) => return failed("answer", explain_fault(&fault, snapshot)),

@@ -20,13 +20,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use super::{Exit, complain};
-use crate::diagnostics::{Form, JournalLayer, Outlet, journal_is_standard_error};
+use crate::diagnostics::{DiagnosticsQueue, Form, JournalLayer, journal_is_standard_error};
 use crate::supervision::{Failed, How, Supervisor};
 
 /// What `serve` and `demo` have in common.
 #[derive(Clone, Debug)]
 pub(super) struct Process {
-    outlet: Outlet,
+    diagnostics: DiagnosticsQueue,
     /// Told of each part that fails.
     pub(super) supervisor: Supervisor,
 }
@@ -44,22 +44,22 @@ impl Process {
             (false, false) => Form::Text,
         };
         let supervisor = Supervisor::default();
-        let (outlet, far_end) = Outlet::new(form);
-        let process = Self { outlet, supervisor };
+        let (diagnostics, far_end) = DiagnosticsQueue::new(form);
+        let process = Self { diagnostics, supervisor };
         // Before there is a thread that could panic.
         let hooked = process.clone();
         panic::set_hook(Box::new(move |panic| hooked.panicked(panic)));
-        process.outlet.start(far_end, &process.supervisor).map_err(|error| {
+        process.diagnostics.start(far_end, &process.supervisor).map_err(|error| {
             complain(&format!("cannot start the thread that writes diagnostics: {error}"));
             Exit::Failed
         })?;
-        subscribe(&process.outlet, level);
+        subscribe(&process.diagnostics, level);
         Ok(process)
     }
 
     /// Tells whoever started the program why it does not run.
     pub(super) fn complain(&self, text: &str) {
-        self.outlet.tell(&format!("phonebook-gateway: {text}\n"));
+        self.diagnostics.tell(&format!("phonebook-gateway: {text}\n"));
     }
 
     /// Says that a part has failed; what is still open is to be ended now.
@@ -67,13 +67,13 @@ impl Process {
         self.end_in_time();
         // A panic was told of where it happened.
         if matches!(failed.how, How::Returned(_)) {
-            self.outlet.last_words(&format!("{failed}; {CONSEQUENCE}"));
+            self.diagnostics.fatal(&format!("{failed}; {CONSEQUENCE}"));
         }
     }
 
     /// Writes what was said, if that goes, and yields how the process ends.
     pub(super) fn end(self, exit: Exit) -> Exit {
-        self.outlet.flush();
+        self.diagnostics.flush();
         match self.supervisor.failure() {
             Some(_) => Exit::Failed,
             None => exit,
@@ -84,19 +84,20 @@ impl Process {
     fn panicked(&self, info: &PanicHookInfo<'_>) {
         let thread = thread::current();
         let name = thread.name().unwrap_or("without a name");
-        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let location = info.location().map(ToString::to_string).unwrap_or_default();
         let message = message(info.payload());
-        let mut text = format!("the thread `{name}` panicked at {place}: {message}; {CONSEQUENCE}");
+        let mut text =
+            format!("the thread `{name}` panicked at {location}: {message}; {CONSEQUENCE}");
         // As Rust's own hook does where RUST_BACKTRACE asks for it.
         let backtrace = Backtrace::capture();
         if backtrace.status() == BacktraceStatus::Captured {
             text.push_str(&format!("\n{backtrace}"));
         }
-        self.outlet.last_words(&text);
+        self.diagnostics.fatal(&text);
         let first = self.supervisor.report(Failed { part: name.to_owned(), how: How::Panicked });
         if name == "main" {
             // Nobody is left who would end the others.
-            self.outlet.flush();
+            self.diagnostics.flush();
             process::exit(Exit::Failed.code().into());
         }
         if first {
@@ -111,14 +112,14 @@ impl Process {
             process::exit(Exit::Failed.code().into());
         };
         if thread::Builder::new().name("end".to_owned()).spawn(end).is_err() {
-            self.outlet.flush();
+            self.diagnostics.flush();
             process::exit(Exit::Failed.code().into());
         }
     }
 }
 
 /// Makes all that is traced go to the outlet.
-fn subscribe(outlet: &Outlet, level: &str) {
+fn subscribe(diagnostics: &DiagnosticsQueue, level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let filter = match format!("{READY}=info").parse() {
         Ok(ready) => filter.add_directive(ready),
@@ -127,16 +128,16 @@ fn subscribe(outlet: &Outlet, level: &str) {
     let subscriber = tracing_subscriber::registry().with(filter).with(filter_fn(is_ours));
     let lines = || {
         fmt::layer()
-            .with_writer(outlet.clone())
+            .with_writer(diagnostics.clone())
             .with_ansi(io::stderr().is_terminal())
             .with_target(false)
             // It would print them, and panic where that fails.
             .log_internal_errors(false)
     };
-    let _already_started = match outlet.form() {
+    let _already_started = match diagnostics.form() {
         Form::Json => subscriber.with(lines().json()).try_init(),
         Form::Text => subscriber.with(lines()).try_init(),
-        Form::Journal => subscriber.with(JournalLayer(outlet.clone())).try_init(),
+        Form::Journal => subscriber.with(JournalLayer(diagnostics.clone())).try_init(),
     };
 }
 

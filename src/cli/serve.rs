@@ -92,7 +92,7 @@ fn ready_line(server: &Server) -> String {
     )
 }
 
-/// nginx's signals: USR1 opens the logs anew, QUIT and TERM drain, a second TERM ends at once.
+/// nginx's signals: USR1 reopens the logs, QUIT and TERM drain, a second TERM ends at once.
 ///
 /// They are listened for before anything is started, so that one which comes early is obeyed and
 /// does not do what signals do by default.

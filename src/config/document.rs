@@ -4,7 +4,7 @@
 //! configuration that comes out is thrown away when any error was reported. Each key that a section
 //! is asked for becomes known to it; [`Section::finish`] reports the others.
 
-pub(crate) mod complaint;
+pub(crate) mod diagnostic;
 pub(crate) mod environment;
 mod field;
 pub(crate) mod files;
@@ -19,10 +19,10 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::document::complaint::{Complaint, nearest, shown};
+use crate::config::document::diagnostic::{Diagnostic, nearest, shown};
 use crate::config::document::environment::Variables;
 use crate::config::document::problem::{Document, Mark, Problem};
-use crate::location::{Place, Placed};
+use crate::location::{Located, Location};
 
 pub(super) use field::Field;
 
@@ -57,7 +57,7 @@ pub(super) fn read<T>(
             (line, Problem::error(format!("not valid TOML: {what}"), mark))
         })
         .collect();
-    // One mistake makes several complaints on its line; the first names it.
+    // One mistake makes several diagnostics on its line; the first names it.
     syntax.sort_by_key(|(_, problem)| problem.offset());
     syntax.dedup_by_key(|(line, _)| *line);
     let (broken_lines, syntax) = syntax.into_iter().unzip();
@@ -144,14 +144,14 @@ impl<'a> Section<'a> {
         key: &'static str,
         default: T,
         read: impl FnOnce(&Field<'a>) -> Option<T>,
-    ) -> Placed<T> {
+    ) -> Located<T> {
         match self.take(key) {
-            Some(field) => Placed {
+            Some(field) => Located {
                 value: read(&field).unwrap_or(default),
-                place: field.place(),
+                location: field.location(),
                 written: true,
             },
-            None => Placed { value: default, place: self.place(), written: false },
+            None => Located { value: default, location: self.location(), written: false },
         }
     }
 
@@ -179,8 +179,8 @@ impl<'a> Section<'a> {
                 items.iter().map(|item| field.with_value(item).section(&help)).collect()
             }
             _ => {
-                let complaint = field.unlike("a list of sections").help(help);
-                field.refuse(complaint);
+                let diagnostic = field.unlike("a list of sections").help(help);
+                field.error(diagnostic);
                 Vec::new()
             }
         }
@@ -197,8 +197,8 @@ impl<'a> Section<'a> {
     }
 
     /// Where the section begins; of an absent one, the document's first line.
-    pub(super) fn place(&self) -> Place {
-        self.reading.document.place(self.span.as_ref().map_or(0, |span| span.start))
+    pub(super) fn location(&self) -> Location {
+        self.reading.document.location(self.span.as_ref().map_or(0, |span| span.start))
     }
 
     /// The section as a mark of a problem that is found later.
@@ -223,9 +223,9 @@ impl<'a> Section<'a> {
     }
 
     /// Warns of the section as a whole.
-    pub(super) fn doubt(&self, complaint: Complaint) {
-        let mark = self.reading.mark(self.span.as_ref(), &complaint.label);
-        let problem = Problem::warning(complaint.message, mark).with_help(complaint.help);
+    pub(super) fn warn(&self, diagnostic: Diagnostic) {
+        let mark = self.reading.mark(self.span.as_ref(), &diagnostic.label);
+        let problem = Problem::warning(diagnostic.message, mark).with_help(diagnostic.help);
         self.reading.push(problem, self.span.as_ref());
     }
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::config::document::complaint::{Complaint, nearest, shown};
+use crate::config::document::diagnostic::{Diagnostic, nearest, shown};
 use crate::config::document::environment::Variables;
 use crate::config::document::problem::{Document, Mark, Problem};
 use crate::config::document::{self, Field, Section};
 use crate::config::value::rate;
-use crate::location::{Place, Placed};
+use crate::location::{Located, Location};
 use crate::policy::{Action, Actions, PeerName, Policy, Rate, Require};
 
 const RATE: Rate = rate::per_second(10, 20);
@@ -25,7 +25,7 @@ const MIN_SEARCH_LENGTH: u8 = 2;
 const WRITING_ACTS: [&str; 6] = ["add", "create", "delete", "deleteall", "edit", "import"];
 
 /// What a policy's reading depends on besides its file.
-pub(super) struct Surroundings<'a> {
+pub(super) struct PolicyContext<'a> {
     pub(super) variables: Variables<'a>,
     pub(super) now: Timestamp,
     pub(super) gateway_rate: Rate,
@@ -33,7 +33,7 @@ pub(super) struct Surroundings<'a> {
 }
 
 /// A policy with what is needed to point into its file.
-pub(super) struct Written {
+pub(super) struct WrittenPolicy {
     pub(super) policy: Policy,
     pub(super) document: Arc<Document>,
     /// The span of each of the policy's hosts.
@@ -46,16 +46,16 @@ pub(super) struct Written {
 /// compared with the others all the same.
 pub(super) fn read(
     document: &Arc<Document>,
-    surroundings: &Surroundings<'_>,
+    context: &PolicyContext<'_>,
     found: &mut Vec<Problem>,
-) -> Option<Written> {
+) -> Option<WrittenPolicy> {
     let name = peer_name(document, found);
-    let place = document.place(0);
-    let (written, problems) = document::read(document, surroundings.variables, |root| {
+    let location = document.location(0);
+    let (written, problems) = document::read(document, context.variables, |root| {
         // A policy without a name is read all the same, for its other problems.
         let stand_in = name.clone().or_else(|| PeerName::new("unnamed"))?;
-        let (policy, spans, certificate_span) = policy(root, stand_in, place, surroundings);
-        Some(Written { policy, document: Arc::clone(document), spans, certificate_span })
+        let (policy, spans, certificate_span) = policy(root, stand_in, location, context);
+        Some(WrittenPolicy { policy, document: Arc::clone(document), spans, certificate_span })
     });
     found.extend(problems);
     written
@@ -80,8 +80,8 @@ fn peer_name(document: &Arc<Document>, found: &mut Vec<Problem>) -> Option<PeerN
 fn policy(
     mut root: Section<'_>,
     name: PeerName,
-    place: Place,
-    surroundings: &Surroundings<'_>,
+    location: Location,
+    context: &PolicyContext<'_>,
 ) -> (Policy, Vec<Range<usize>>, Option<Range<usize>>) {
     let description = root.value("description", String::new(), Field::text);
     let section = root.take("certificate");
@@ -93,26 +93,26 @@ fn policy(
     if let Some(field) = section.filter(|_| by_certificate_alone && !hosts.is_empty()) {
         let message = "with require = \"certificate\" the hosts have no say";
         let help = "remove `hosts`, or write require = \"both\" or \"either\"";
-        field.doubt(Complaint::new(message, "wherever the caller comes from").help(help));
+        field.warn(Diagnostic::new(message, "wherever the caller comes from").help(help));
     }
     let mut granted = Actions::default();
     granted.insert(Action::Search);
     let actions = root.placed("actions", granted, actions);
-    let rate = rate_within(&mut root, surroundings.gateway_rate);
+    let rate = rate_within(&mut root, context.gateway_rate);
     let concurrent = root.placed("concurrent", CONCURRENT, |f| f.whole(1, MOST_CONCURRENT));
-    let connections = connections(&mut root, surroundings.max_connections, &concurrent);
+    let connections = connections(&mut root, context.max_connections, &concurrent);
     let min_search_length = root.placed("min_search_length", MIN_SEARCH_LENGTH, min_search_length);
     let enabled = root.placed("enabled", true, enabled);
     let valid_from = root.take("valid_from").and_then(|field| Some((timestamp(&field)?, field)));
     let valid_until = root.take("valid_until").and_then(|field| Some((timestamp(&field)?, field)));
     if let Some((until, field)) = &valid_until {
         let from = valid_from.as_ref().map(|(from, _)| from.value);
-        doubt_end(field, until.value, from, surroundings.now);
+        warn_of_end(field, until.value, from, context.now);
     }
     root.finish();
     let policy = Policy {
         name,
-        place,
+        location,
         description,
         hosts,
         actions,
@@ -132,19 +132,19 @@ fn actions(field: &Field<'_>) -> Option<Actions> {
     let entries = field.list()?;
     if entries.is_empty() {
         let message = "empty: this peer may ask for nothing";
-        field.doubt(Complaint::new(message, "every lookup is refused"));
+        field.warn(Diagnostic::new(message, "every lookup is refused"));
     }
     let mut granted = Actions::default();
     for entry in entries {
         let Some(action) = entry.text().and_then(|text| action(&entry, &text)) else { continue };
         if granted.contains(action) {
             let message = format!("\"{}\" is repeated", action.as_str());
-            entry.doubt(Complaint::new(message, "once is enough"));
+            entry.warn(Diagnostic::new(message, "once is enough"));
         }
         if action == Action::List && !granted.contains(Action::List) {
             let message = "list gives away the whole phonebook in one request";
             let help = "XiVO's own lookups need search only";
-            entry.doubt(Complaint::new(message, "granted here").help(help));
+            entry.warn(Diagnostic::new(message, "granted here").help(help));
         }
         granted.insert(action);
     }
@@ -155,22 +155,22 @@ fn action(entry: &Field<'_>, text: &str) -> Option<Action> {
     let found = Action::ALL.into_iter().find(|action| action.as_str() == text);
     if found.is_none() {
         let label = "allowed: \"search\", \"list\" and \"view\"";
-        let complaint = if WRITING_ACTS.contains(&text.to_lowercase().as_str()) {
-            Complaint::new(format!("{} is never granted by this gateway", shown(text)), label)
+        let diagnostic = if WRITING_ACTS.contains(&text.to_lowercase().as_str()) {
+            Diagnostic::new(format!("{} is never granted by this gateway", shown(text)), label)
                 .help("it changes the phonebook; the gateway lets peers read only")
         } else {
-            let complaint = Complaint::new(format!("{} is unknown", shown(text)), label);
+            let diagnostic = Diagnostic::new(format!("{} is unknown", shown(text)), label);
             match nearest(text, Action::ALL.map(Action::as_str)) {
-                Some(near) => complaint.help(format!("did you mean \"{near}\"?")),
-                None => complaint,
+                Some(near) => diagnostic.help(format!("did you mean \"{near}\"?")),
+                None => diagnostic,
             }
         };
-        entry.refuse(complaint);
+        entry.error(diagnostic);
     }
     found
 }
 
-fn rate_within(root: &mut Section<'_>, gateway: Rate) -> Placed<Rate> {
+fn rate_within(root: &mut Section<'_>, gateway: Rate) -> Located<Rate> {
     let mut field = None;
     let placed = root.placed("rate", RATE, |written| {
         field = Some(written.clone());
@@ -182,11 +182,11 @@ fn rate_within(root: &mut Section<'_>, gateway: Rate) -> Placed<Rate> {
             rate::show(placed.value),
             rate::show(gateway)
         );
-        let complaint = Complaint::new(message, "more than the whole gateway gets")
+        let diagnostic = Diagnostic::new(message, "more than the whole gateway gets")
             .help("lower it, or raise rate in [limits]");
         match field {
-            Some(field) => field.doubt(complaint),
-            None => root.doubt(complaint),
+            Some(field) => field.warn(diagnostic),
+            None => root.warn(diagnostic),
         }
     }
     placed
@@ -196,24 +196,24 @@ fn rate_within(root: &mut Section<'_>, gateway: Rate) -> Placed<Rate> {
 fn connections(
     root: &mut Section<'_>,
     max_connections: usize,
-    concurrent: &Placed<u32>,
-) -> Option<Placed<usize>> {
+    concurrent: &Located<u32>,
+) -> Option<Located<usize>> {
     let field = root.take("connections")?;
     let number = usize::try_from(field.whole(1, 1_000_000)?).ok()?;
     if number > max_connections {
         let message = format!("{number} connections do not fit into the gateway's");
         let label =
             format!("allowed: 1 to {max_connections}, which is max_connections in [limits]");
-        field.refuse(Complaint::new(message, label).help("lower this, or raise that"));
+        field.error(Diagnostic::new(message, label).help("lower this, or raise that"));
     } else if number < usize::try_from(concurrent.value).unwrap_or(usize::MAX) {
         let message = format!(
             "{} lookups at once never come over {number} connections: XiVO opens one for each",
             concurrent.value
         );
         let help = "raise `connections`, or lower `concurrent`";
-        field.doubt(Complaint::new(message, "fewer than `concurrent`").help(help));
+        field.warn(Diagnostic::new(message, "fewer than `concurrent`").help(help));
     }
-    Some(Placed { value: number, place: field.place(), written: true })
+    Some(Located { value: number, location: field.location(), written: true })
 }
 
 fn min_search_length(field: &Field<'_>) -> Option<u8> {
@@ -221,7 +221,7 @@ fn min_search_length(field: &Field<'_>) -> Option<u8> {
     if length < 2 {
         let message = format!("a term of {length} finds nearly the whole phonebook");
         let help = "2 is the default, and enough for XiVO's users";
-        field.doubt(Complaint::new(message, "hardly a limit").help(help));
+        field.warn(Diagnostic::new(message, "hardly a limit").help(help));
     }
     u8::try_from(length).ok()
 }
@@ -229,46 +229,46 @@ fn min_search_length(field: &Field<'_>) -> Option<u8> {
 fn enabled(field: &Field<'_>) -> Option<bool> {
     let enabled = field.boolean()?;
     if !enabled {
-        field.doubt(Complaint::new("this peer is refused", "the policy is switched off"));
+        field.warn(Diagnostic::new("this peer is refused", "the policy is switched off"));
     }
     Some(enabled)
 }
 
-fn timestamp(field: &Field<'_>) -> Option<Placed<Timestamp>> {
+fn timestamp(field: &Field<'_>) -> Option<Located<Timestamp>> {
     let datetime = field.datetime()?;
     let label = "allowed: a date, a time and an offset, such as 2026-11-01T00:00:00Z";
     let text = datetime.to_string();
     if datetime.date.is_none() || datetime.time.is_none() || datetime.offset.is_none() {
-        let complaint = Complaint::new(format!("{text} needs an offset such as Z"), label);
+        let diagnostic = Diagnostic::new(format!("{text} needs an offset such as Z"), label);
         let complete = match (datetime.date, datetime.time) {
             (Some(_), Some(_)) => Some(format!("{text}Z")),
             (Some(_), None) => Some(format!("{text}T00:00:00Z")),
             _ => None,
         };
-        field.refuse(match complete {
-            Some(complete) => complaint.help(format!("for UTC write {complete}")),
-            None => complaint,
+        field.error(match complete {
+            Some(complete) => diagnostic.help(format!("for UTC write {complete}")),
+            None => diagnostic,
         });
         return None;
     }
     match text.parse::<Timestamp>() {
-        Ok(value) => Some(Placed { value, place: field.place(), written: true }),
+        Ok(value) => Some(Located { value, location: field.location(), written: true }),
         Err(error) => {
-            field.refuse(Complaint::new(format!("{text} is no date: {error}"), label));
+            field.error(Diagnostic::new(format!("{text} is no date: {error}"), label));
             None
         }
     }
 }
 
-fn doubt_end(field: &Field<'_>, until: Timestamp, from: Option<Timestamp>, now: Timestamp) {
+fn warn_of_end(field: &Field<'_>, until: Timestamp, from: Option<Timestamp>, now: Timestamp) {
     if let Some(from) = from
         && until <= from
     {
         let message =
             format!("{until} is not after `valid_from`, {from}: the peer is never let in");
-        field.refuse(Complaint::new(message, "allowed: a later time than valid_from"));
+        field.error(Diagnostic::new(message, "allowed: a later time than valid_from"));
     } else if until <= now {
         let message = format!("expired at {until}: this peer is refused");
-        field.doubt(Complaint::new(message, "in the past"));
+        field.warn(Diagnostic::new(message, "in the past"));
     }
 }

@@ -39,17 +39,17 @@ fn lines(outcome: Outcome) -> Vec<String> {
 
 /// Asserts that exactly one problem is found: it begins with `place` and contains `part`, and its
 /// label and help together contain `advice`.
-fn assert_one(outcome: Outcome, place: &str, part: &str, advice: &str) {
+fn assert_one(outcome: Outcome, location: &str, part: &str, advice: &str) {
     // That a section has no effect yet is said beside whatever is wrong in it.
     let mut problems = problems(outcome);
     problems.retain(|problem| problem.message() != "this section has no effect yet");
     let [problem] = problems.as_slice() else {
         let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        panic!("{place}: {part}: found {all:#?}");
+        panic!("{location}: {part}: found {all:#?}");
     };
     let line = problem.to_string();
-    assert!(line.starts_with(place), "{place}: {part}: found {line}");
-    assert!(line.contains(part), "{place}: {part}: found {line}");
+    assert!(line.starts_with(location), "{location}: {part}: found {line}");
+    assert!(line.contains(part), "{location}: {part}: found {line}");
     let given = format!("{} / {}", problem.label(), problem.help().unwrap_or_default());
     assert!(given.contains(advice), "{line}: {advice}: found {given}");
 }
@@ -97,7 +97,7 @@ fn what_a_policy_leaves_out_has_the_default_of_the_contract() {
     let config = config(MAIN, &[("policies/lyon.toml", HOSTS)]);
     let [policy] = config.policies.as_slice() else { panic!("{:?}", config.policies) };
     assert_eq!(policy.name.as_str(), "lyon");
-    assert_eq!(policy.place.to_string(), "policies/lyon.toml:1");
+    assert_eq!(policy.location.to_string(), "policies/lyon.toml:1");
     assert_eq!(policy.description, "");
     let granted = Action::ALL.map(|action| policy.actions.value.contains(action));
     assert_eq!(granted, [true, false, false]);
@@ -117,19 +117,19 @@ fn every_value_that_is_written_arrives_with_its_place() {
     assert!(warnings.is_empty(), "{warnings:?}");
     let policy = &config.policies[0];
     assert_eq!(policy.description, "Lyon 192.168.1.125");
-    let places: Vec<_> = policy.hosts.iter().map(|host| host.place.to_string()).collect();
+    let places: Vec<_> = policy.hosts.iter().map(|host| host.location.to_string()).collect();
     assert_eq!(places, ["policies/lyon.toml:3", "policies/lyon.toml:4"]);
     assert_eq!(policy.hosts[1].value, Host::Prefix("2001:db8::/64".parse().unwrap()));
     let granted = Action::ALL.map(|action| policy.actions.value.contains(action));
     assert_eq!(granted, [true, false, true]);
     let rate = policy.rate.value;
     assert_eq!((rate.requests.get(), rate.period.as_secs(), rate.burst.get()), (3, 60, 4));
-    assert_eq!(policy.rate.place.line(), 7);
-    assert_eq!((policy.concurrent.value, policy.concurrent.place.line()), (5, 8));
+    assert_eq!(policy.rate.location.line(), 7);
+    assert_eq!((policy.concurrent.value, policy.concurrent.location.line()), (5, 8));
     assert_eq!(policy.min_search_length.value, 6);
     let from = policy.valid_from.as_ref().unwrap();
     assert_eq!(from.value, "2019-12-31T23:00:00Z".parse().unwrap());
-    assert_eq!(policy.valid_until.as_ref().unwrap().place.line(), 12);
+    assert_eq!(policy.valid_until.as_ref().unwrap().location.line(), 12);
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn every_written_value_of_the_main_file_arrives() {
     let config = config(text, &[("policies/lyon.toml", HOSTS)]);
     assert_eq!((config.state_directory.as_path(), config.workers), (Path::new("state"), 3));
     assert_eq!(config.listeners[0].server_names, ["xivo.example.org", "[2001:db8::1]"]);
-    assert_eq!(config.listeners[1].place.to_string(), "gateway.toml:6");
+    assert_eq!(config.listeners[1].location.to_string(), "gateway.toml:6");
     let upstream = &config.upstream;
     assert_eq!(upstream.host, UpstreamHost::Name("xivo.example.org".to_owned()));
     assert_eq!((upstream.port, upstream.host_header.as_str()), (8080, "xivo.example.org:8080"));
@@ -280,10 +280,10 @@ fn a_format_that_lets_clients_write_lines_is_doubtful() {
 
 #[test]
 fn each_mistake_in_the_main_file_is_one_error_at_its_place() {
-    for (added, place, part, advice) in BAD_MAIN {
+    for (added, location, part, advice) in BAD_MAIN {
         let outcome = texts(&format!("{MAIN}{added}\n"), &[("policies/lyon.toml", HOSTS)]);
         assert!(outcome.is_err(), "{added}");
-        assert_one(outcome, &format!("gateway.toml:{place}"), part, advice);
+        assert_one(outcome, &format!("gateway.toml:{location}"), part, advice);
     }
 }
 
@@ -399,17 +399,17 @@ const BAD_POLICIES: &[(&str, &str, &str, &str)] = &[
 
 #[test]
 fn each_mistake_in_a_policy_is_one_problem_at_its_place() {
-    for (text, place, part, advice) in BAD_POLICIES {
+    for (text, location, part, advice) in BAD_POLICIES {
         let complete = text.is_empty() || text.contains("hosts") || text.contains("[certificate]");
         let text = if complete { (*text).to_owned() } else { format!("{text}\n{HOSTS}") };
         let outcome = texts(MAIN, &[("policies/lyon.toml", &text)]);
-        assert_eq!(outcome.is_err(), !place.ends_with("warning"), "{text}");
-        assert_one(outcome, &format!("policies/lyon.toml:{place}"), part, advice);
+        assert_eq!(outcome.is_err(), !location.ends_with("warning"), "{text}");
+        assert_one(outcome, &format!("policies/lyon.toml:{location}"), part, advice);
     }
 }
 
 #[test]
-fn a_certificate_that_nobody_can_show_or_believe_is_doubtful() {
+fn a_certificate_that_nobody_can_show_or_trust_is_doubtful() {
     let directory = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["gateway".to_owned()]).unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
@@ -457,7 +457,7 @@ fn a_rate_may_be_a_section() {
     let text = format!("{HOSTS}[rate]\nper_minute = 6\nburst = 7\n");
     let rate = &config(MAIN, &[("policies/lyon.toml", &text)]).policies[0].rate;
     assert_eq!((rate.value.requests.get(), rate.value.burst.get()), (6, 7));
-    assert_eq!(rate.place.line(), 2);
+    assert_eq!(rate.location.line(), 2);
 }
 
 #[test]
@@ -498,9 +498,9 @@ fn several_syntax_errors_hide_neither_each_other_nor_the_mistakes_between_them()
     let text = "hosts = [\"192.0.2.1\"]\nconcurrent = 0\nenabled = tru\nrate = { burst = 1 \n\
                 min_search_length = 99\n[oops\n";
     let found = lines(texts(MAIN, &[("policies/lyon.toml", text)]));
-    for place in ["2:14", "3:11", "6:"] {
-        let place = format!("policies/lyon.toml:{place}");
-        assert!(found.iter().any(|line| line.starts_with(&place)), "{place}: {found:#?}");
+    for location in ["2:14", "3:11", "6:"] {
+        let location = format!("policies/lyon.toml:{location}");
+        assert!(found.iter().any(|line| line.starts_with(&location)), "{location}: {found:#?}");
     }
 }
 
@@ -585,10 +585,10 @@ fn doubtful_settings_of_the_main_file_are_warnings() {
         ("[limits]\nmax_head = \"2k\"", "6:12", "a head of 2k never holds"),
         ("[limits]\nmax_uri = \"16k\"", "5:1", "a head of 16k never holds"),
     ];
-    for (added, place, part) in cases {
+    for (added, location, part) in cases {
         let outcome = texts(&format!("{MAIN}{added}\n"), &[("policies/lyon.toml", HOSTS)]);
         assert!(outcome.is_ok(), "{added}");
-        assert_one(outcome, &format!("gateway.toml:{place}: warning"), part, "");
+        assert_one(outcome, &format!("gateway.toml:{location}: warning"), part, "");
     }
 }
 
@@ -819,13 +819,13 @@ fn name_servers_have_port_53_unless_another_is_written() {
 #[test]
 #[rustfmt::skip]
 fn times_that_cannot_be_meant_are_warned_of() {
-    for (line, place, part, advice) in [
+    for (line, location, part, advice) in [
         ("timeout = \"1s\"", "gateway.toml:5:11", "warning: `upstream.timeout`: the far XiVO gives up after one second", "900ms"),
         ("connect_timeout = \"2s\"", "gateway.toml:5:19", "warning: `upstream.connect_timeout`: longer than `timeout`", "ends first"),
         ("list_timeout = \"100ms\"", "gateway.toml:5:16", "warning: `upstream.list_timeout`: shorter than `timeout`", "whole list"),
     ] {
         let text = format!("{MAIN}{line}\n");
-        assert_one(Config::from_texts(("gateway.toml", &text), &[("policies/lyon.toml", HOSTS)]), place, part, advice);
+        assert_one(Config::from_texts(("gateway.toml", &text), &[("policies/lyon.toml", HOSTS)]), location, part, advice);
     }
 }
 

@@ -48,11 +48,11 @@ use crate::connection::proxy_header;
 use crate::connection::transport::Transport;
 use crate::gateway;
 use crate::gateway::connection_facts::ConnectionFacts;
-use crate::gateway::outlet::{After, Outcome, Persistence};
-use crate::gateway::request::{Request, Turn};
+use crate::gateway::request::{Request, RequestPosition};
+use crate::gateway::response_sink::{Disposition, Outcome, Persistence};
 use crate::http1::request::Seen;
 use crate::refusal::{Flood, Http2Fault, Refusal};
-use crate::worker::{Counted, Worker};
+use crate::worker::{ConnectionGuard, Worker};
 
 use crate::limits::budget::Share;
 use engine::{Caps, Engine, Opened, Step};
@@ -61,47 +61,47 @@ use stream::{Nobody, Stream};
 use wire::Wire;
 
 /// Serves `stream`, whose far side speaks HTTP/2 from its first byte on, to its end.
-pub async fn serve(counted: Counted, mut stream: Transport, facts: ConnectionFacts) {
-    let worker = Rc::clone(counted.worker());
+pub async fn serve(guard: ConnectionGuard, mut stream: Transport, facts: ConnectionFacts) {
+    let worker = Rc::clone(guard.worker());
     let config = Arc::clone(&worker.shared.snapshot().config);
-    let caps = caps(&config.limits, facts.stranger);
+    let caps = caps(&config.limits, facts.unknown);
     stream.limit_unsent(caps.unsent);
     let wire = Rc::new(Wire::new(caps.room));
-    // In a box: it is moved about.
+    // Boxed: it is moved about.
     let mut engine = Box::new(Engine::new(stream, Rc::clone(&wire), caps));
     let preface = poll_fn(|context| engine.poll_preface(context));
     let began = tokio::select! {
         biased;
         began = timeout(config.limits.head_timeout, preface) => began.ok(),
-        () = proxy_header::last_words(&worker) => None,
-        () = counted.left() => return,
+        () = proxy_header::drain_grace_over(&worker) => None,
+        () = guard.left() => return,
     };
-    let share = Share::new(Arc::clone(&worker.shared.http2), facts.stranger);
+    let share = Share::new(Arc::clone(&worker.shared.http2), facts.unknown);
     let caller = Rc::new(Served { worker, config, facts, refused: Cell::new(0) });
     match began {
-        Some(Ok(())) => Connection::new(caller, (engine, wire), share).run(&counted).await,
+        Some(Ok(())) => Connection::new(caller, (engine, wire), share).run(&guard).await,
         // Nothing came: no request was begun.
-        _ if !engine.heard() => {}
-        Some(Err(_)) => caller.unheard(malformed(Http2Fault::NoPreface)).await,
-        None => caller.unheard(Refusal::RequestTimeout).await,
+        _ if !engine.received_any() => {}
+        Some(Err(_)) => caller.reject(malformed(Http2Fault::NoPreface)).await,
+        None => caller.reject(Refusal::RequestTimeout).await,
     }
 }
 
 /// What a connection can make this side hold.
-fn caps(limits: &Limits, stranger: bool) -> Caps {
+fn caps(limits: &Limits, unknown: bool) -> Caps {
     // What is written as HTTP/1 in so many bytes is not much longer in any other way.
     let block = limits.max_head.saturating_add(BLOCK_OVERHEAD);
     // RFC 9113 counts 32 bytes for each field besides its name and value.
     let fields = limits.max_header_fields.saturating_add(8);
     let list = limits.max_head.saturating_add(fields.saturating_mul(32));
-    if stranger {
+    if unknown {
         Caps {
-            streams: STRANGERS_STREAMS,
-            block: block.min(STRANGERS_BLOCK),
+            streams: UNKNOWN_STREAMS,
+            block: block.min(UNKNOWN_BLOCK),
             head: limits.max_head,
-            list: list.min(STRANGERS_BLOCK),
-            room: STRANGERS_ROOM,
-            unsent: STRANGERS_UNSENT,
+            list: list.min(UNKNOWN_BLOCK),
+            room: UNKNOWN_ROOM,
+            unsent: UNKNOWN_UNSENT,
         }
     } else {
         Caps { streams: MAX_STREAMS, block, head: limits.max_head, list, room: ROOM, unsent: ROOM }
@@ -119,14 +119,14 @@ struct Served {
 
 impl Served {
     /// Records a request that never became one, and counts it as all others.
-    async fn unheard(&self, why: Refusal) {
+    async fn reject(&self, why: Refusal) {
         let request = Request {
             head: Err(why),
             seen: Seen::default(),
             answerable: false,
-            turn: Turn::first(),
+            position: RequestPosition::first(),
         };
-        // In a box: few connections come to it, and all of them would carry its room.
+        // Boxed: few connections come to it, and all of them would carry its room.
         let nobody = &mut Nobody;
         Box::pin(gateway::serve(
             &self.worker,
@@ -139,19 +139,24 @@ impl Served {
     }
 
     /// Answers one request on its stream.
-    async fn answer(self: Rc<Self>, opened: Opened, mut stream: Stream, number: u32) -> After {
+    async fn answer(
+        self: Rc<Self>,
+        opened: Opened,
+        mut stream: Stream,
+        number: u32,
+    ) -> Disposition {
         let limits = &self.config.limits;
         let (mut request, bytes) = head::read(&opened.message, self.facts.scheme(), limits);
         drop(opened);
-        request.turn.number = number;
-        request.turn.refused = self.refused.get();
+        request.position.number = number;
+        request.position.refused = self.refused.get();
         let persistence = Persistence::ends_if(self.facts.over_ceiling);
         let serving =
             gateway::serve(&self.worker, &self.facts, &mut stream, (request, &bytes), persistence);
-        let Outcome { after, refused } = serving.await;
+        let Outcome { disposition, refused } = serving.await;
         self.refused.set(if refused { self.refused.get().saturating_add(1) } else { 0 });
-        stream.end(after);
-        after
+        stream.end(disposition);
+        disposition
     }
 }
 
@@ -161,7 +166,7 @@ struct Connection {
     engine: Box<Engine<Transport>>,
     wire: Rc<Wire>,
     share: Share,
-    streams: JoinSet<After>,
+    streams: JoinSet<Disposition>,
     opened: Instant,
     /// When something was last asked or answered.
     since: Instant,
@@ -177,7 +182,7 @@ fn malformed(fault: Http2Fault) -> Refusal {
 /// What happens to a connection.
 enum Event {
     Request(Box<Opened>),
-    Answered(After),
+    Answered(Disposition),
     /// The client asks nothing, and too much of it.
     Flood(Flood),
     /// Connections hold more than all of them may.
@@ -210,7 +215,7 @@ impl Connection {
         }
     }
 
-    async fn run(mut self, counted: &Counted) {
+    async fn run(mut self, guard: &ConnectionGuard) {
         let worker = Rc::clone(&self.caller.worker);
         let mut draining = pin!(worker.drain.notified());
         let mut sleep = pin!(sleep_until(self.deadline()));
@@ -219,29 +224,29 @@ impl Connection {
                 self.close();
             }
             if self.streams.is_empty() {
-                counted.wait(self.since.into_std(), self.accepted == 0);
+                guard.wait(self.since.into_std(), self.accepted == 0);
             }
             let may_stay = self.closing.is_none();
             let event = tokio::select! {
                 biased;
                 () = &mut draining, if !worker.is_draining() => continue,
                 event = poll_fn(|context| self.poll(context, sleep.as_mut())) => event,
-                () = counted.left(), if may_stay => {
+                () = guard.left(), if may_stay => {
                     self.close();
                     continue;
                 }
             };
             match event {
                 Event::Request(request) => {
-                    let stays = counted.resume();
+                    let stays = guard.resume();
                     self.accept(*request);
                     if !stays {
                         self.close();
                     }
                 }
-                Event::Answered(after) => {
+                Event::Answered(disposition) => {
                     self.since = Instant::now();
-                    if matches!(after, After::Close | After::Linger) {
+                    if matches!(disposition, Disposition::Close | Disposition::Linger) {
                         self.close();
                     }
                 }
@@ -249,11 +254,11 @@ impl Connection {
                 Event::Overfull => break self.cut_off(Refusal::Overloaded).await,
                 Event::Ended { broken } => {
                     if self.engine.is_deaf() {
-                        self.take_leave().await;
+                        self.flush_goaway().await;
                     }
                     break broken.then(|| malformed(Http2Fault::Connection));
                 }
-                Event::Late => match self.late() {
+                Event::Late => match self.on_deadline() {
                     Ok(()) => self.close(),
                     Err(why) => break why,
                 },
@@ -265,7 +270,7 @@ impl Connection {
     /// Hears nothing more of the client, and tells it so.
     async fn cut_off(&mut self, why: Refusal) -> Option<Refusal> {
         self.engine.give_up(Reason::EnhanceYourCalm);
-        self.take_leave().await;
+        self.flush_goaway().await;
         Some(why)
     }
 
@@ -275,17 +280,17 @@ impl Connection {
         drop(self.engine);
         while self.streams.join_next().await.is_some() {}
         if let Some(why) = why {
-            self.caller.unheard(why).await;
+            self.caller.reject(why).await;
         }
         // Opened, and left with the connection before anybody looked at them.
         for _ in 0..left.min(MAX_STREAMS as usize) {
-            self.caller.unheard(Refusal::ClientClosed).await;
+            self.caller.reject(Refusal::ClientClosed).await;
         }
     }
 
     fn poll(&mut self, context: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<Event> {
         if let Poll::Ready(Some(answered)) = self.streams.poll_join_next(context) {
-            return Poll::Ready(Event::Answered(answered.unwrap_or(After::Reset)));
+            return Poll::Ready(Event::Answered(answered.unwrap_or(Disposition::Reset)));
         }
         let step = self.engine.poll(context);
         if !self.share.set(self.engine.held()) {
@@ -332,8 +337,8 @@ impl Connection {
     }
 
     /// Gives the last frames a moment to go out.
-    async fn take_leave(&mut self) {
-        let _ = timeout(FAREWELL, Box::pin(self.engine.take_leave())).await;
+    async fn flush_goaway(&mut self) {
+        let _ = timeout(GOAWAY_TIMEOUT, Box::pin(self.engine.flush_goaway())).await;
     }
 
     /// When the connection has to be looked at if nothing comes.
@@ -345,8 +350,8 @@ impl Connection {
         };
         if self.streams.is_empty() {
             deadline = deadline.min(match self.closing {
-                None => self.since + self.patience(),
-                Some(closing) => closing.max(self.since) + FAREWELL,
+                None => self.since + self.silence_limit(),
+                Some(closing) => closing.max(self.since) + GOAWAY_TIMEOUT,
             });
         }
         for (began, most) in [
@@ -359,9 +364,9 @@ impl Connection {
     }
 
     /// How long the connection may ask nothing, as over HTTP/1.
-    fn patience(&self) -> Duration {
+    fn silence_limit(&self) -> Duration {
         let limits = &self.caller.config.limits;
-        if self.accepted == 0 || self.caller.facts.stranger {
+        if self.accepted == 0 || self.caller.facts.unknown {
             limits.head_timeout
         } else {
             limits.idle_timeout
@@ -370,7 +375,7 @@ impl Connection {
 
     /// What to do at the deadline: the connection may be taken leave of, or it ends for a reason, or
     /// without one.
-    fn late(&self) -> Result<(), Option<Refusal>> {
+    fn on_deadline(&self) -> Result<(), Option<Refusal>> {
         let now = Instant::now();
         let limits = &self.caller.config.limits;
         let past = |began: Option<Instant>, most| began.is_some_and(|began| began + most <= now);
@@ -392,26 +397,26 @@ impl Connection {
 const MAX_STREAMS: u32 = 32;
 
 /// Streams that a caller in no policy may have open: each is refused at once.
-const STRANGERS_STREAMS: u32 = 2;
+const UNKNOWN_STREAMS: u32 = 2;
 
 /// What a head may be longer in frames than in HTTP/1, in bytes: three lengths for each of a few
 /// hundred fields, of which few are taken.
 const BLOCK_OVERHEAD: usize = 1024;
 
 /// A head of a caller in no policy, which is refused whatever it says, in bytes.
-const STRANGERS_BLOCK: usize = 4096;
+const UNKNOWN_BLOCK: usize = 4096;
 
 /// What is held of answers for a client that reads slowly, in bytes for each connection: one frame.
 const ROOM: usize = 16 * 1024;
 
 /// The same for a caller in no policy, who is told its address at the most.
-const STRANGERS_ROOM: usize = 1024;
+const UNKNOWN_ROOM: usize = 1024;
 
 /// What TLS holds of answers to a caller in no policy that does not read them, in bytes.
-const STRANGERS_UNSENT: usize = 4096;
+const UNKNOWN_UNSENT: usize = 4096;
 
 /// How long a client that was told to ask no more, and waits for no answer, may keep the connection.
-const FAREWELL: Duration = Duration::from_secs(1);
+const GOAWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Later than anything that is waited for.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -421,7 +426,7 @@ mod tests {
     use super::*;
     use crate::connection::tests::future_size;
 
-    /// A stranger's connection may cost 10 KB while it is idle, and TLS takes most of that.
+    /// An unknown caller's connection may cost 10 KB while it is idle, and TLS takes most of that.
     #[test]
     fn a_waiting_connection_is_small() {
         let size = future_size(serve);

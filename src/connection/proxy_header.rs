@@ -5,9 +5,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::gateway::connection_facts::{ConnectionFacts, Unannounced};
-use crate::limits::Guest;
+use crate::limits::CallerClass;
 use crate::net::proxy_protocol::read::{Header, read};
-use crate::worker::{Counted, LAST_WORDS, Worker};
+use crate::worker::{ConnectionGuard, DRAIN_FIRST_REQUEST_TIMEOUT, Worker};
 
 /// Why there is no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,17 +53,17 @@ pub async fn take(stream: &TcpStream, deadline: Instant) -> Result<Header, Missi
 
 /// Waits for what the sender of a connection has to say of its client; `None` ends the connection.
 pub async fn announce(
-    counted: &mut Counted,
+    guard: &mut ConnectionGuard,
     stream: &TcpStream,
     unannounced: Unannounced,
 ) -> Option<ConnectionFacts> {
-    let snapshot = counted.worker().shared.snapshot();
+    let snapshot = guard.worker().shared.snapshot();
     let deadline = Instant::now() + snapshot.config.limits.head_timeout;
     let header = tokio::select! {
         biased;
         header = take(stream, deadline) => header,
-        () = last_words(counted.worker()) => return None,
-        () = counted.left() => return None,
+        () = drain_grace_over(guard.worker()) => return None,
+        () = guard.left() => return None,
     };
     let header = match header {
         Ok(header) => header,
@@ -72,35 +72,35 @@ pub async fn announce(
             let sender = unannounced.sender();
             let listener = snapshot.config.listeners.get(unannounced.listener());
             let entry = listener.and_then(|found| found.proxy_protocol_from.find(sender));
-            counted.worker().diagnostics.unannounced(sender, why, entry.map(|entry| &entry.place));
+            guard.worker().diagnostics.unannounced(sender, why, entry.map(|entry| &entry.location));
             return None;
         }
     };
-    let (facts, guest) = unannounced.announced(&snapshot, header.client);
-    reseat(counted, facts, guest)
+    let (facts, class) = unannounced.announced(&snapshot, header.client);
+    reseat(guard, facts, class)
 }
 
 /// Counts a connection as `guest`'s, or ends it (`None`) where there is no room even to say so.
 pub fn reseat(
-    counted: &mut Counted,
+    guard: &mut ConnectionGuard,
     mut facts: ConnectionFacts,
-    guest: Guest,
+    class: CallerClass,
 ) -> Option<ConnectionFacts> {
-    if let Err(why) = counted.turns_out(guest) {
-        counted.worker().diagnostics.unheard(facts.shown_address(), why);
+    if let Err(why) = guard.reclassify(class) {
+        guard.worker().diagnostics.connection_rejected(facts.shown_address(), why);
         return None;
     }
-    facts.over_ceiling = counted.is_over();
+    facts.over_ceiling = guard.is_over();
     Some(facts)
 }
 
 /// Ends a little after the worker has begun to drain: who has said nothing of use by then holds up
 /// nobody's restart.
-pub async fn last_words(worker: &Worker) {
+pub async fn drain_grace_over(worker: &Worker) {
     while !worker.is_draining() {
         worker.drain.notified().await;
     }
-    sleep(LAST_WORDS).await;
+    sleep(DRAIN_FIRST_REQUEST_TIMEOUT).await;
 }
 
 /// So much is looked at a time: a header without additions fits in.

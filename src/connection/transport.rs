@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::net::peek::{Waiting, waiting};
+use crate::net::socket_probe::{SocketState, socket_state};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -47,7 +47,7 @@ impl Transport {
 
     /// Whether bytes have come, or the end, that nobody has read.
     pub fn has_unread(&self) -> bool {
-        self.holds_bytes() || waiting(self.tcp()) == Waiting::Bytes
+        self.holds_bytes() || socket_state(self.tcp()) == SocketState::Bytes
     }
 
     /// Whether TLS has taken bytes off the socket, or the end of its session, and nobody has read
@@ -71,7 +71,7 @@ impl Transport {
     /// Whether the far side was told, or is to be told, more than that the connection ends: the end
     /// of a TLS session is a message of its own (RFC 8446, section 6.1), without which the far side
     /// cannot tell it from an attacker's cut.
-    pub fn has_farewell(&self) -> bool {
+    pub fn has_close_notify(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 }

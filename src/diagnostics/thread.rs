@@ -12,7 +12,7 @@ use tracing::Level;
 
 use super::journal::Journal;
 use super::line::{Form, Line};
-use super::outlet::{Message, Shared};
+use super::queue::{Message, Shared};
 use crate::diagnostics::losses::{Losses, Report};
 use crate::supervision::Ending;
 

@@ -16,42 +16,42 @@ impl Gate for &Exchange<'_> {
 
     fn passed(&mut self, step: Step<'_>) {
         match step {
-            Step::Parsed(lookup) => self.notes.action.set(Some(action(lookup))),
+            Step::Parsed(lookup) => self.annotations.action.set(Some(action(lookup))),
             Step::Decided(verdict) if self.worker.log.needs().rule => {
-                self.notes.rule.replace(Some(verdict.rule.clone()));
+                self.annotations.rule.replace(Some(verdict.rule.clone()));
             }
             Step::Read(_) | Step::Identified(_) | Step::Decided(_) => {}
         }
     }
 
-    fn count_unheard(&mut self, found: Found<'_>) {
+    fn charge_rejected(&mut self, found: Found<'_>) {
         let _ = match found.peer() {
             Some(peer) => self.spend(&peer.state).map(drop),
             None => self.spend_unknown(),
         };
     }
 
-    /// A stranger is heard as long as its rate lasts.
+    /// An unknown caller gets an answer as long as its rate lasts.
     fn count_refused(&mut self, found: Found<'_>, refusal: Refusal) -> Refusal {
         if found.peer().is_some() {
-            self.count_unheard(found);
+            self.charge_rejected(found);
             return refusal;
         }
-        match self.notes.rated(self.spend_unknown()) {
+        match self.annotations.rated(self.spend_unknown()) {
             Ok(()) => refusal,
             Err(limited) => Refusal::UnknownPeerLimited(limited),
         }
     }
 
     fn introduce(&mut self, found: Found<'_>) -> Result<(), Refusal> {
-        self.notes.rated(self.spend_unknown()).map_err(|limited| match found.peer() {
+        self.annotations.rated(self.spend_unknown()).map_err(|limited| match found.peer() {
             Some(_) => Refusal::RateLimited(limited),
             None => Refusal::UnknownPeerLimited(limited),
         })
     }
 
     fn admit(&mut self, peer: &Peer<Arc<PeerLimits>>) -> Result<Admitted, Refusal> {
-        self.notes.rated(self.spend(&peer.state)).map_err(Refusal::RateLimited)
+        self.annotations.rated(self.spend(&peer.state)).map_err(Refusal::RateLimited)
     }
 }
 
@@ -63,7 +63,7 @@ impl Exchange<'_> {
 
     /// Spends a token that a caller in no policy has.
     fn spend_unknown(&self) -> Result<(), RateLimited> {
-        self.worker.shared.limits.unknown(self.origin.caller.shown_address(), self.moment())
+        self.worker.shared.limits.unknown(self.source.caller.shown_address(), self.moment())
     }
 
     /// When the request's head was read, as the limits count it.

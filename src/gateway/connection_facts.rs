@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::config::Listener;
-use crate::gateway::identify::Origin;
+use crate::gateway::request_source::RequestSource;
 use crate::http1::request::RequestHead;
 use crate::identity::caller::{Caller, ClientSource};
-use crate::identity::certificate::Shown;
+use crate::identity::certificate::PresentedCertificate;
 use crate::identity::peers::Found;
-use crate::limits::Guest;
+use crate::limits::CallerClass;
 use crate::net::client_address::ClientAddress;
 use crate::refusal::Refusal;
 use crate::tls::TlsFacts;
@@ -35,17 +35,17 @@ pub struct ConnectionFacts {
     /// Whether its listener has TLS and the client did not begin with it.
     pub plain_on_tls: bool,
     /// Whether nobody whom a policy names can be behind it.
-    pub stranger: bool,
+    pub unknown: bool,
     /// Whether it is one more than `limits.max_connections`.
     pub over_ceiling: bool,
     /// What only the log asks of it; apart, so that a waiting connection is small.
-    pub noted: Rc<Noted>,
+    pub log_facts: Rc<ConnectionLogFacts>,
 }
 
 /// What only the log asks of a connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Noted {
-    /// Its number.
+pub struct ConnectionLogFacts {
+    /// Its number in this process (`$connection`), counted from 1.
     pub number: u64,
     /// When it was accepted.
     pub opened: Instant,
@@ -55,7 +55,7 @@ pub struct Noted {
     pub announced: Option<SocketAddr>,
 }
 
-impl Noted {
+impl ConnectionLogFacts {
     /// Of a connection that was accepted now.
     pub fn now() -> Self {
         Self { number: 0, opened: Instant::now(), local: None, announced: None }
@@ -77,9 +77,13 @@ pub struct Unannounced(ConnectionFacts);
 
 impl Arrival {
     /// What the socket says, and whose the connection seems to be by it. A sender that has to name its
-    /// client has named none yet, and neither it nor a trusted proxy is taken for a stranger: many
+    /// client has named none yet, and neither it nor a trusted proxy is taken for an unknown caller: many
     /// callers share its connections.
-    pub fn at_accept(snapshot: &Snapshot, socket: SocketAddr, listener: usize) -> (Self, Guest) {
+    pub fn at_accept(
+        snapshot: &Snapshot,
+        socket: SocketAddr,
+        listener: usize,
+    ) -> (Self, CallerClass) {
         let caller = Caller::direct(socket);
         let mut facts = ConnectionFacts {
             client: caller.address,
@@ -88,21 +92,21 @@ impl Arrival {
             listener,
             tls: None,
             plain_on_tls: false,
-            stranger: false,
+            unknown: false,
             over_ceiling: false,
-            noted: Noted::now().into(),
+            log_facts: ConnectionLogFacts::now().into(),
         };
         let senders =
             snapshot.config.listeners.get(listener).map(|found| &found.proxy_protocol_from);
         if senders.is_some_and(|senders| senders.contain(caller.shown_address())) {
             facts.client = None;
             facts.source = ClientSource::ProxyProtocol;
-            let guest = facts.guest(snapshot);
-            return (Self::Unannounced(Unannounced(facts)), guest);
+            let class = facts.class(snapshot);
+            return (Self::Unannounced(Unannounced(facts)), class);
         }
-        let guest = facts.guest(snapshot);
-        facts.stranger = is_unknown(guest);
-        (Self::Known(facts), guest)
+        let class = facts.class(snapshot);
+        facts.unknown = is_unknown(class);
+        (Self::Known(facts), class)
     }
 
     /// What is known of it already.
@@ -132,57 +136,57 @@ impl Unannounced {
     }
 
     /// What is known once the sender has named its client. One that it does not name is nobody, and yet no
-    /// stranger: balancers look after the gateway's health that way, and strangers who use up what
+    /// unknown caller: balancers look after the gateway's health that way, and unknown callers who use up what
     /// they may have are not to make it look dead.
     #[must_use]
     pub fn announced(
         self,
         snapshot: &Snapshot,
         client: Option<SocketAddr>,
-    ) -> (ConnectionFacts, Guest) {
+    ) -> (ConnectionFacts, CallerClass) {
         let mut facts = self.0;
         let announced = client
             .map(|client| SocketAddr::new(ClientAddress::new(client.ip()).ip(), client.port()));
-        facts.noted = Noted { announced, ..*facts.noted }.into();
+        facts.log_facts = ConnectionLogFacts { announced, ..*facts.log_facts }.into();
         facts.client = client.map(|client| ClientAddress::new(client.ip()));
-        let guest = facts.guest(snapshot);
-        facts.stranger = is_unknown(guest);
-        (facts, guest)
+        let class = facts.class(snapshot);
+        facts.unknown = is_unknown(class);
+        (facts, class)
     }
 }
 
 impl ConnectionFacts {
     /// Whose the connection is by its client's address. Of a peer that has to show a certificate, too, the
     /// address is known.
-    fn guest(&self, snapshot: &Snapshot) -> Guest {
-        let Some(client) = self.client else { return Guest::Proxy };
+    fn class(&self, snapshot: &Snapshot) -> CallerClass {
+        let Some(client) = self.client else { return CallerClass::Proxy };
         if self.trusting(snapshot).is_some() {
-            return Guest::Proxy;
+            return CallerClass::Proxy;
         }
         let caller = Caller { address: self.client, ..Caller::direct(self.socket) };
         match snapshot.peers.find(&caller) {
-            Found::Peer(found) => found.peer.state.guest(),
-            Found::Unproven { peer, .. } => peer.state.guest(),
-            Found::Stranger => {
+            Found::Peer(found) => found.peer.state.class(),
+            Found::CertificateMissing { peer, .. } => peer.state.class(),
+            Found::Unknown => {
                 let key = client.unknown_caller_key();
                 match snapshot.tls.get(self.listener) {
-                    Some(Some(_)) => Guest::Handshake(key),
-                    Some(None) | None => Guest::Unknown(key),
+                    Some(Some(_)) => CallerClass::Handshake(key),
+                    Some(None) | None => CallerClass::Unknown(key),
                 }
             }
         }
     }
 
     /// Whose it is once its TLS handshake is over, where that says more than its address did.
-    pub fn shaken(&self, snapshot: &Snapshot) -> Option<Guest> {
+    pub fn class_after_handshake(&self, snapshot: &Snapshot) -> Option<CallerClass> {
         if self.trusting(snapshot).is_some() {
             return None;
         }
-        let origin = Origin::of(snapshot, self, |_| std::iter::empty(), Timestamp::now());
-        match (origin.found.peer(), self.stranger) {
-            (Some(peer), _) => Some(peer.state.guest()),
+        let source = RequestSource::of(snapshot, self, |_| std::iter::empty(), Timestamp::now());
+        match (source.found.peer(), self.unknown) {
+            (Some(peer), _) => Some(peer.state.class()),
             (None, true) => {
-                Some(Guest::Unknown(origin.caller.shown_address().unknown_caller_key()))
+                Some(CallerClass::Unknown(source.caller.shown_address().unknown_caller_key()))
             }
             (None, false) => None,
         }
@@ -219,11 +223,11 @@ impl ConnectionFacts {
         listener.trusted_proxies.contain(self.client?).then_some(listener)
     }
 
-    pub(crate) fn shown_certificate(
+    pub(crate) fn presented_certificate(
         &self,
         snapshot: &Snapshot,
         now: Timestamp,
-    ) -> Option<Shown<'_>> {
+    ) -> Option<PresentedCertificate<'_>> {
         let authority = &snapshot.tls.get(self.listener)?.as_ref()?.authority;
         self.tls.as_ref()?.shown(authority, now)
     }
@@ -232,7 +236,7 @@ impl ConnectionFacts {
     ///
     /// # Errors
     /// [`Refusal::PlainOnTls`], or that of `head`.
-    pub fn heard(&self, head: Result<RequestHead, Refusal>) -> Result<RequestHead, Refusal> {
+    pub fn require_tls(&self, head: Result<RequestHead, Refusal>) -> Result<RequestHead, Refusal> {
         if self.plain_on_tls { Err(Refusal::PlainOnTls) } else { head }
     }
 
@@ -243,6 +247,6 @@ impl ConnectionFacts {
 }
 
 /// Whether nobody whom a policy names can be behind the connection, as far as is known.
-fn is_unknown(guest: Guest) -> bool {
-    matches!(guest, Guest::Unknown(_) | Guest::Handshake(_))
+fn is_unknown(class: CallerClass) -> bool {
+    matches!(class, CallerClass::Unknown(_) | CallerClass::Handshake(_))
 }

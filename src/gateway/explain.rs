@@ -3,10 +3,10 @@
 
 use std::net::IpAddr;
 
-use crate::gateway::identify::Origin;
+use crate::gateway::request_source::RequestSource;
 use crate::identity::certificate::CertificateFault;
 use crate::limits::Limit;
-use crate::location::Place;
+use crate::location::Location;
 use crate::refusal::{Reason, Refusal};
 use crate::upstream::UpstreamFault;
 use crate::worker::diagnostics::{Diagnostics, FAULTS, REFUSALS};
@@ -19,7 +19,7 @@ impl Diagnostics {
         &self,
         refusal: &Refusal,
         snapshot: &Snapshot,
-        origin: &Origin<'_>,
+        source: &RequestSource<'_>,
         request_id: &str,
     ) {
         if let Refusal::Upstream(fault) = refusal {
@@ -28,37 +28,37 @@ impl Diagnostics {
         if *refusal == Refusal::ClientClosed {
             return;
         }
-        // Strangers may not keep back what is said of peers.
-        let peer = origin.found.peer().map(|peer| peer.policy.name.as_str());
-        let throttle = match origin.found {
+        // Unknown callers may not keep back what is said of peers.
+        let peer = source.found.peer().map(|peer| peer.policy.name.as_str());
+        let throttle = match source.found {
             Found::Peer(_) => &self.peers,
-            Found::Unproven { .. } => &self.unproven,
-            Found::Stranger => &self.strangers,
+            Found::CertificateMissing { .. } => &self.certificate_missing,
+            Found::Unknown => &self.unknown,
         };
-        let Some(kept_back) = throttle.pass(REFUSALS) else {
+        let Some(suppressed) = throttle.pass(REFUSALS) else {
             return;
         };
         tracing::info!(
-            client = %origin.caller.shown_address(),
+            client = %source.caller.shown_address(),
             peer = peer.unwrap_or("-"),
             reason = refusal.word(),
             status = refusal.status(),
             limit = refusal.limit().map(Limit::as_str),
             request_id,
-            kept_back,
+            suppressed,
             "{}",
-            explain(refusal, snapshot, origin)
+            explain(refusal, snapshot, source)
         );
     }
 
     fn fault(&self, fault: &UpstreamFault, snapshot: &Snapshot, request_id: &str) {
-        let Some(kept_back) = self.faults.pass(FAULTS) else {
+        let Some(suppressed) = self.faults.pass(FAULTS) else {
             return;
         };
         let reason = Reason::from(fault).as_str();
         let upstream = &snapshot.config.upstream.url_text;
         let why = explain_fault(fault, snapshot);
-        tracing::warn!(reason, upstream, request_id, kept_back, "{why}");
+        tracing::warn!(reason, upstream, request_id, suppressed, "{why}");
     }
 }
 
@@ -73,9 +73,9 @@ pub fn explain_fault(fault: &UpstreamFault, snapshot: &Snapshot) -> String {
 
 /// Why a request was refused, with the file and line that decided and, for an unknown caller, the
 /// entry that it missed by least.
-pub fn explain(refusal: &Refusal, snapshot: &Snapshot, origin: &Origin<'_>) -> String {
-    match reason(refusal, snapshot, origin) {
-        (text, Some(place)) => format!("{text} [{place}]"),
+pub fn explain(refusal: &Refusal, snapshot: &Snapshot, source: &RequestSource<'_>) -> String {
+    match reason(refusal, snapshot, source) {
+        (text, Some(location)) => format!("{text} [{location}]"),
         (text, None) => text,
     }
 }
@@ -84,14 +84,14 @@ pub fn explain(refusal: &Refusal, snapshot: &Snapshot, origin: &Origin<'_>) -> S
 pub fn reason<'r>(
     refusal: &'r Refusal,
     snapshot: &Snapshot,
-    origin: &Origin<'_>,
-) -> (String, Option<&'r Place>) {
+    source: &RequestSource<'_>,
+) -> (String, Option<&'r Location>) {
     match refusal {
         Refusal::UnknownPeer | Refusal::UnknownPeerLimited(_) => {
-            let Some(address) = origin.caller.address else {
+            let Some(address) = source.caller.address else {
                 let text = format!(
                     "the proxy at {} says nothing of a client, and a caller without an address is no peer",
-                    origin.caller.socket.ip()
+                    source.caller.socket.ip()
                 );
                 return (text, None);
             };
@@ -104,15 +104,16 @@ pub fn reason<'r>(
                     None => "no policy has a host of its kind".to_owned(),
                     Some((closest, prefix)) => format!(
                         "the closest is `{}` at {}, {}",
-                        closest.peer.policy.name, closest.place, prefix
+                        closest.peer.policy.name, closest.location, prefix
                     ),
                 };
             (format!("no peer has {address}; {closest}"), None)
         }
-        Refusal::CertificateRequired { place } | Refusal::CertificateMismatch { place, .. } => {
-            (certificate_reason(refusal, origin), Some(place))
+        Refusal::CertificateRequired { location }
+        | Refusal::CertificateMismatch { location, .. } => {
+            (certificate_reason(refusal, source), Some(location))
         }
-        refusal => (refusal.advice().into_owned(), refusal.place()),
+        refusal => (refusal.advice().into_owned(), refusal.location()),
     }
 }
 
@@ -120,28 +121,28 @@ pub fn reason<'r>(
 pub fn rule<'a>(
     refusal: &'a Refusal,
     snapshot: &'a Snapshot,
-    origin: &Origin<'a>,
-) -> Option<&'a Place> {
+    source: &RequestSource<'a>,
+) -> Option<&'a Location> {
     let limits = &snapshot.config.limits;
-    let policy = origin.found.peer().map(|peer| &peer.policy);
+    let policy = source.found.peer().map(|peer| &peer.policy);
     match (refusal.limit(), refusal) {
-        (Some(Limit::Peer), _) => policy.map(|policy| &policy.rate.place),
-        (Some(Limit::Gateway), _) => Some(&limits.rate.place),
-        (Some(Limit::Unknown), _) => Some(&limits.unknown_rate.place),
-        (None, Refusal::TooManyConcurrent(_)) => policy.map(|policy| &policy.concurrent.place),
-        (None, refusal) => refusal.place(),
+        (Some(Limit::Peer), _) => policy.map(|policy| &policy.rate.location),
+        (Some(Limit::Gateway), _) => Some(&limits.rate.location),
+        (Some(Limit::Unknown), _) => Some(&limits.unknown_rate.location),
+        (None, Refusal::TooManyConcurrent(_)) => policy.map(|policy| &policy.concurrent.location),
+        (None, refusal) => refusal.location(),
     }
 }
 
 /// What is wrong with a caller's certificate, with whose it is.
-fn certificate_reason(refusal: &Refusal, origin: &Origin<'_>) -> String {
-    let peer = match &origin.found {
-        Found::Unproven { peer, .. } => peer.policy.name.as_str(),
-        Found::Peer(_) | Found::Stranger => "-",
+fn certificate_reason(refusal: &Refusal, source: &RequestSource<'_>) -> String {
+    let peer = match &source.found {
+        Found::CertificateMissing { peer, .. } => peer.policy.name.as_str(),
+        Found::Peer(_) | Found::Unknown => "-",
     };
-    let address = origin.caller.shown_address();
+    let address = source.caller.shown_address();
     let (Some(shown), Refusal::CertificateMismatch { fault, .. }) =
-        (origin.caller.certificate, refusal)
+        (source.caller.certificate, refusal)
     else {
         return format!("{address} would be `{peer}`, and showed no certificate");
     };

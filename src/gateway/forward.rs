@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::Exchange;
 use super::judge::Granted;
-use super::outlet::{After, Outlet};
 use super::record::Record;
 use super::relay::Relay;
+use super::response_sink::{Disposition, ResponseSink};
 use crate::config::Upstream;
 use crate::http1::request::RequestHead;
 use crate::identity::caller::{Caller, ClientSource};
@@ -17,10 +17,10 @@ use crate::lookup::Lookup;
 use crate::net::proxy_protocol::write::Relayed;
 use crate::policy::decide::Permit;
 use crate::refusal::Refusal;
-use crate::response::Manner;
+use crate::response::ResponseOptions;
 use crate::response::request_id::RequestId;
 use crate::upstream::trace::Trace;
-use crate::upstream::{Answer, Question, Route};
+use crate::upstream::{RequestParts, Route, UpstreamResponse};
 use crate::worker::snapshot::Snapshot;
 
 impl Exchange<'_> {
@@ -28,29 +28,29 @@ impl Exchange<'_> {
     pub(super) async fn forward(
         &self,
         granted: Granted<'_, Admitted>,
-        manner: Manner,
-        client: &mut impl Outlet,
+        options: ResponseOptions,
+        client: &mut impl ResponseSink,
         record: &mut Record<'_>,
-    ) -> Result<After, Refusal> {
+    ) -> Result<Disposition, Refusal> {
         let Granted { head, peer, admitted, permit } = granted;
         let slot = self.slot(&peer.state, admitted).await?;
-        self.notes.counted(self.below_ceiling())?;
+        self.annotations.counted(self.below_ceiling())?;
         tokio::select! {
             biased;
             // For a request that was taken back as it came, XiVO is not asked.
-            () = client.gone() => return Err(Refusal::ClientClosed),
+            () = client.disconnected() => return Err(Refusal::ClientClosed),
             () = std::future::ready(()) => {}
         }
         let answer = tokio::select! {
             biased;
             answer = self.ask(&permit, &head, record.upstream()) => answer?,
-            () = client.gone() => return Err(Refusal::ClientClosed),
+            () = client.disconnected() => return Err(Refusal::ClientClosed),
         };
         let upstream = &self.snapshot.config.upstream;
-        let relay = Relay { worker: self.worker, upstream, manner, record };
-        let after = relay.pass(permit.lookup(), answer, client).await;
+        let relay = Relay { worker: self.worker, upstream, options, record };
+        let disposition = relay.pass(permit.lookup(), answer, client).await;
         drop(slot);
-        after
+        disposition
     }
 
     /// One of the peer's places for lookups in flight. Where all are taken, a lookup may be over whose
@@ -63,7 +63,7 @@ impl Exchange<'_> {
                 limits.slot()
             }
         };
-        self.notes.counted(slot).map_err(Refusal::TooManyConcurrent)
+        self.annotations.counted(slot).map_err(Refusal::TooManyConcurrent)
     }
 
     /// Asks XiVO what was permitted.
@@ -72,30 +72,30 @@ impl Exchange<'_> {
         permit: &Permit,
         head: &RequestHead,
         trace: Option<&Trace>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<UpstreamResponse, Refusal> {
         let upstream = &self.snapshot.config.upstream;
         let agent = head.user_agent().map(|span| span.of(self.bytes));
         let client = ClientSide {
-            caller: &self.origin.caller,
+            caller: &self.source.caller,
             scheme: self.facts.scheme(),
             user_agent: agent,
         };
-        let question = question(upstream, permit, client, &self.request_id);
+        let request_parts = request_parts(upstream, permit, client, &self.request_id);
         let buffers = &self.worker.buffers;
-        let request = question.write(buffers.take());
+        let request = request_parts.write(buffers.take());
         let deadline = self.began + time_allowed(upstream, permit.lookup());
         let route =
-            self.snapshot.route(relayed(self.snapshot, &self.origin.caller, self.facts.listener));
+            self.snapshot.route(relayed(self.snapshot, &self.source.caller, self.facts.listener));
         let route = Route { trace, ..route };
         if let Some(trace) = trace {
-            trace.question(request.as_bytes().len());
+            trace.will_send(request.as_bytes().len());
         }
-        let answer = self.worker.pool.ask(&route, &request, buffers.take(), deadline).await;
+        let answer = self.worker.pool.send(&route, &request, buffers.take(), deadline).await;
         buffers.put(request.into_buffer());
         let answer = answer.map_err(Refusal::Upstream);
         if let Some(trace) = trace {
             match &answer {
-                Ok(Answer { head, buffer, .. }) => {
+                Ok(UpstreamResponse { head, buffer, .. }) => {
                     let body = buffer.len().saturating_sub(head.len());
                     trace.answered(head.status(), body);
                 }
@@ -137,13 +137,13 @@ pub struct ClientSide<'a> {
 }
 
 /// What XiVO is asked for a client that was given `permit`.
-pub fn question<'q>(
+pub fn request_parts<'q>(
     upstream: &'q Upstream,
     permit: &'q Permit,
     client: ClientSide<'q>,
     request_id: &'q RequestId,
-) -> Question<'q> {
-    Question {
+) -> RequestParts<'q> {
+    RequestParts {
         permit,
         host: &upstream.host_header,
         client: client.caller.shown_address(),

@@ -11,7 +11,7 @@ use crate::http1::host::Host;
 use crate::http1::request::RequestHead;
 use crate::identity::peers::Peer;
 use crate::limits::PeerLimits;
-use crate::lookup::{Asked, Lookup};
+use crate::lookup::{Lookup, LookupParts};
 use crate::policy::decide::{Permit, Verdict, decide};
 use crate::refusal::Refusal;
 use crate::worker::snapshot::{Found, Snapshot};
@@ -24,7 +24,7 @@ pub trait Gate {
 
     /// Counts a request that is refused before anybody asked whose it is, so that such requests
     /// are not free. The refusal stays what it is.
-    fn count_unheard(&mut self, found: Found<'_>);
+    fn charge_rejected(&mut self, found: Found<'_>);
 
     /// Counts a caller that is refused for who it is; yields what it is told.
     fn count_refused(&mut self, found: Found<'_>, refusal: Refusal) -> Refusal;
@@ -70,7 +70,7 @@ pub enum Judged<'s, A> {
 /// A request that may be asked of XiVO.
 #[derive(Debug)]
 pub struct Granted<'s, A> {
-    /// Its head.
+    /// The request's head.
     pub head: RequestHead,
     /// Whose it is.
     pub peer: &'s Peer<Arc<PeerLimits>>,
@@ -85,7 +85,7 @@ pub struct Granted<'s, A> {
 pub struct Case<'s, 'b> {
     /// The configuration in force.
     pub snapshot: &'s Snapshot,
-    /// Its connection.
+    /// What is known of its connection.
     pub facts: &'s ConnectionFacts,
     /// Whose it is by the policies.
     pub found: Found<'s>,
@@ -115,12 +115,12 @@ fn grant<'s, G: Gate>(
     head: Result<RequestHead, Refusal>,
 ) -> Result<Granted<'s, G::Admitted>, Refusal> {
     let Case { found, bytes, .. } = case;
-    let head = heard(&mut gate, case, head)?;
+    let head = validate_head(&mut gate, case, head)?;
     let peer =
         found.identify(Timestamp::now()).map_err(|why| gate.count_refused(found, why.into()))?;
     gate.passed(Step::Identified(peer));
     let admitted = gate.admit(peer)?;
-    let lookup = Lookup::parse(asked(&head, bytes))?;
+    let lookup = Lookup::parse(lookup_parts(&head, bytes))?;
     gate.passed(Step::Parsed(&lookup));
     let verdict = decide(&peer.policy, lookup);
     gate.passed(Step::Decided(&verdict));
@@ -134,7 +134,7 @@ fn introduce<G: Gate>(
     case: Case<'_, '_>,
     head: Result<RequestHead, Refusal>,
 ) -> Result<(), Refusal> {
-    let head = heard(gate, case, head)?;
+    let head = validate_head(gate, case, head)?;
     gate.introduce(case.found)?;
     match head.method().of(case.bytes) {
         b"GET" | b"HEAD" if head.has_body() => Err(Refusal::BodyNotAllowed),
@@ -144,7 +144,7 @@ fn introduce<G: Gate>(
 }
 
 /// The first step: a head that is HTTP, and meant for this gateway.
-fn heard<G: Gate>(
+fn validate_head<G: Gate>(
     gate: &mut G,
     case: Case<'_, '_>,
     head: Result<RequestHead, Refusal>,
@@ -153,10 +153,10 @@ fn heard<G: Gate>(
     let head =
         direct(head, bytes, case.facts.addressed(case.snapshot)).map_err(
             |refusal| match refusal {
-                // The connection would go on, so a stranger's rate has to end it.
+                // The connection would go on, so an unknown caller's rate has to end it.
                 Refusal::Misdirected => gate.count_refused(found, refusal),
                 refusal => {
-                    gate.count_unheard(found);
+                    gate.charge_rejected(found);
                     refusal
                 }
             },
@@ -192,8 +192,8 @@ pub fn is_served(listener: &Listener, host: Option<Host<'_>>) -> bool {
 }
 
 /// The parts of a head that say what is asked.
-pub fn asked<'b>(head: &RequestHead, bytes: &'b [u8]) -> Asked<'b> {
-    Asked {
+pub fn lookup_parts<'b>(head: &RequestHead, bytes: &'b [u8]) -> LookupParts<'b> {
+    LookupParts {
         method: head.method().of(bytes),
         path: head.path().of(bytes),
         query: head.query().map(|query| query.of(bytes)),

@@ -4,19 +4,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use super::notes::Notes;
+use super::annotations::RequestAnnotations;
 use crate::access_log::format::clock::UnixSeconds;
 use crate::access_log::format::combined::Entry;
-use crate::access_log::format::{Asked, Facts, TlsLine};
+use crate::access_log::format::{Facts, RequestFacts, TlsLine};
 use crate::access_log::{Ended, WorkerLog};
 use crate::config::UpstreamHost;
 use crate::gateway::connection_facts::ConnectionFacts;
-use crate::gateway::request::Turn;
+use crate::gateway::request::RequestPosition;
 use crate::http1::host::Host;
 use crate::http1::request::Seen;
 use crate::identity::caller::{Caller, ClientSource};
 use crate::limits::Limit;
-use crate::location::Place;
+use crate::location::Location;
 use crate::refusal::Refusal;
 use crate::response::Head;
 use crate::response::request_id::RequestId;
@@ -25,10 +25,10 @@ use crate::worker::snapshot::Snapshot;
 
 /// What is known of a request when its record is opened.
 #[derive(Clone, Copy, Debug)]
-pub struct Opening<'a> {
+pub struct RecordContext<'a> {
     /// What it was judged by.
     pub snapshot: &'a Snapshot,
-    /// Its connection.
+    /// What is known of its connection.
     pub facts: &'a ConnectionFacts,
     /// Whom it comes from.
     pub caller: Caller<'a>,
@@ -37,22 +37,22 @@ pub struct Opening<'a> {
     /// What it was read from.
     pub bytes: &'a [u8],
     /// Its place in its connection.
-    pub turn: Turn,
-    /// Its id.
+    pub position: RequestPosition,
+    /// The id that the answer carries too (`$request_id`).
     pub id: RequestId,
     /// What its steps leave.
-    pub notes: &'a Notes,
+    pub annotations: &'a RequestAnnotations,
 }
 
-impl<'a> Opening<'a> {
+impl<'a> RecordContext<'a> {
     /// Where in the request line the target stands.
     fn target(&self) -> Option<std::ops::Range<usize>> {
         self.seen.parts.map(|parts| parts.target.within(self.seen.line))
     }
 
-    fn asked(&self) -> Asked<'a> {
+    fn request(&self) -> RequestFacts<'a> {
         let Self { seen, bytes, .. } = self;
-        Asked {
+        RequestFacts {
             method: seen.parts.map(|parts| parts.method.of(bytes)),
             target: self.target(),
             protocol: seen.parts.map(|parts| parts.version.of(bytes)),
@@ -79,7 +79,7 @@ impl<'a> Opening<'a> {
 #[derive(Debug)]
 pub struct Record<'a> {
     log: &'a WorkerLog,
-    opening: Opening<'a>,
+    context: RecordContext<'a>,
     peer: Option<&'a str>,
     status: u16,
     body_bytes: u64,
@@ -94,10 +94,10 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// Opens the record of a request.
-    pub fn open(log: &'a WorkerLog, opening: Opening<'a>) -> Self {
+    pub fn open(log: &'a WorkerLog, context: RecordContext<'a>) -> Self {
         Self {
             log,
-            opening,
+            context,
             peer: None,
             status: Refusal::ClientClosed.status(),
             body_bytes: 0,
@@ -130,14 +130,14 @@ impl<'a> Record<'a> {
     /// An answer with this head begins to be sent.
     pub fn begin(&mut self, head: &Head<'_>) {
         self.status = head.status();
-        self.keep_alive = head.manner().keep_alive;
+        self.keep_alive = head.options().keep_alive;
         if self.log.needs().answer_head {
             self.head = self.log.spare_head();
             head.write(&mut self.head, |out| self.log.write_http_date(out));
         }
     }
 
-    /// So many further bytes behind the answer's head were sent.
+    /// `count` more bytes of the body were sent.
     pub fn add_body_bytes(&mut self, count: usize) {
         self.head_sent = true;
         self.body_bytes += count as u64;
@@ -150,12 +150,12 @@ impl<'a> Record<'a> {
 
     /// How XiVO was asked, where a format needs it.
     pub fn upstream(&self) -> Option<&'a Trace> {
-        let notes = self.opening.notes;
-        self.log.needs().upstream.then_some(&notes.upstream)
+        let annotations = self.context.annotations;
+        self.log.needs().upstream.then_some(&annotations.upstream)
     }
 
     fn entry(&self, time: UnixSeconds) -> Entry<'a> {
-        let Opening { seen, bytes, caller, .. } = self.opening;
+        let RecordContext { seen, bytes, caller, .. } = self.context;
         Entry {
             remote_addr: caller.ip(),
             remote_user: self.peer,
@@ -173,13 +173,13 @@ impl<'a> Record<'a> {
         &'f self,
         (entry, now): (Entry<'f>, SystemTime),
         attempts: &'f [Attempt],
-        rule: Option<&'f Place>,
+        rule: Option<&'f Location>,
     ) -> Facts<'f> {
         let host = self.log.host();
         let millis = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_millis());
-        let opening = &self.opening;
-        let Opening { snapshot, facts, caller, turn, notes, .. } = opening;
-        let noted = *facts.noted;
+        let context = &self.context;
+        let RecordContext { snapshot, facts, caller, position, annotations, .. } = context;
+        let log_facts = *facts.log_facts;
         let since =
             |then: Instant| if self.log.needs().times { then.elapsed() } else { Duration::ZERO };
         let listener = snapshot.config.listeners.get(facts.listener);
@@ -188,27 +188,27 @@ impl<'a> Record<'a> {
         Facts {
             entry,
             millis: u16::try_from(millis).unwrap_or_default(),
-            asked: opening.asked(),
+            request: context.request(),
             remote_port: match caller.source {
                 ClientSource::Socket => Some(facts.socket.port()),
-                ClientSource::ProxyProtocol => noted.announced.map(|client| client.port()),
+                ClientSource::ProxyProtocol => log_facts.announced.map(|client| client.port()),
                 ClientSource::XForwardedFor | ClientSource::Forwarded => None,
             },
             socket: facts.socket,
-            announced: noted.announced,
-            local: noted.local,
+            announced: log_facts.announced,
+            local: log_facts.local,
             server_name: server_name.map(String::as_str).unwrap_or_default(),
-            tls: opening.tls(),
-            connection: (noted.number, turn.number),
-            connection_time: since(noted.opened),
-            pipelined: turn.pipelined,
-            request_length: opening.seen.length as u64,
-            request_time: since(turn.began),
+            tls: context.tls(),
+            connection: (log_facts.number, position.number),
+            connection_time: since(log_facts.opened),
+            pipelined: position.pipelined,
+            request_length: context.seen.length as u64,
+            request_time: since(position.began),
             bytes_sent: head_length + self.body_bytes,
             completed: self.completed,
             keep_alive: self.keep_alive,
             answer_head: &self.head,
-            request_id: opening.id.as_str(),
+            request_id: context.id.as_str(),
             hostname: &host.hostname,
             pid: host.pid,
             attempts,
@@ -216,9 +216,9 @@ impl<'a> Record<'a> {
                 UpstreamHost::Socket(path) => path.to_str(),
                 UpstreamHost::Ip(_) | UpstreamHost::Name(_) => None,
             },
-            rate: notes.rate.get(),
-            concurrent: notes.concurrent.get(),
-            action: notes.action.get().map(|action| action.as_str()),
+            rate: annotations.rate.get(),
+            concurrent: annotations.concurrent.get(),
+            action: annotations.action.get().map(|action| action.as_str()),
             reason: self.reason,
             limit: self.limit,
             rule,
@@ -233,15 +233,15 @@ impl Drop for Record<'_> {
         if !self.completed {
             self.reason.get_or_insert_with(|| Refusal::ClientClosed.word());
         }
-        self.opening.notes.upstream.ended();
+        self.context.annotations.upstream.ended();
         let now = SystemTime::now();
         let entry = self.entry(now.into());
         {
-            let attempts = self.opening.notes.upstream.attempts();
-            let rule = self.opening.notes.rule.borrow();
+            let attempts = self.context.annotations.upstream.attempts();
+            let rule = self.context.annotations.rule.borrow();
             let facts = || self.facts((entry, now), &attempts, rule.as_ref());
             let facts = self.log.wants_facts().then(facts);
-            let (target, reason) = (self.opening.target(), self.reason);
+            let (target, reason) = (self.context.target(), self.reason);
             self.log.push(now, Ended { entry, facts, target, reason });
         }
         self.log.keep_head(std::mem::take(&mut self.head));

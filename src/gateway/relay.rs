@@ -2,7 +2,7 @@
 //!
 //! # Guarantees
 //! * Only a phonebook's answers pass: 200 with JSON of known end, 204, 304, and 404 for a contact.
-//! * Status and header fields come from an allow list; the head is written anew.
+//! * Status and header fields come from an allow list; the head is written by the gateway.
 //! * An answer that ends short, goes on after its end, grows too large or stalls is never passed as
 //!   complete: as long as nothing was sent it is a refusal, afterwards the client's connection is
 //!   reset, on HTTP/1.0 as well.
@@ -14,17 +14,19 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::Upstream;
-use crate::gateway::outlet::{After, Gone, Outlet, Part};
 use crate::gateway::record::Record;
 use crate::gateway::reply::send_whole;
+use crate::gateway::response_sink::{Disconnected, Disposition, Part, ResponseSink};
 use crate::http1::Version;
-use crate::http1::answer::{AnswerHead, Framing};
 use crate::http1::chunked::{ChunkedReader, Piece};
+use crate::http1::response::{Framing, ResponseHead};
 use crate::lookup::Lookup;
 use crate::net::deadline;
 use crate::refusal::Refusal;
-use crate::response::{Head, Manner, Value, problem};
-use crate::upstream::{Answer, BodyFault, Connection, InvalidBody, InvalidHead, UpstreamFault};
+use crate::response::{Head, ResponseOptions, Value, problem};
+use crate::upstream::{
+    BodyFault, Connection, InvalidBody, InvalidHead, UpstreamFault, UpstreamResponse,
+};
 use crate::worker::Worker;
 
 /// What is passed on of an answer.
@@ -39,7 +41,11 @@ enum Pass {
 }
 
 /// What is passed on of an answer, if it is one that a phonebook gives to `lookup`.
-fn judge(lookup: &Lookup, answer: &Answer, upstream: &Upstream) -> Result<Pass, UpstreamFault> {
+fn judge(
+    lookup: &Lookup,
+    answer: &UpstreamResponse,
+    upstream: &Upstream,
+) -> Result<Pass, UpstreamFault> {
     let head = &answer.head;
     if head.framing() == Framing::Empty && answer.buffer.len() > head.len() {
         return Err(InvalidBody::AfterTheEnd.into());
@@ -65,7 +71,11 @@ fn judge(lookup: &Lookup, answer: &Answer, upstream: &Upstream) -> Result<Pass, 
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check(lookup: &Lookup, answer: &Answer, upstream: &Upstream) -> Result<(), UpstreamFault> {
+pub fn check(
+    lookup: &Lookup,
+    answer: &UpstreamResponse,
+    upstream: &Upstream,
+) -> Result<(), UpstreamFault> {
     judge(lookup, answer, upstream).map(drop)
 }
 
@@ -77,7 +87,7 @@ pub struct Relay<'a, 'r> {
     /// The `[upstream]` section.
     pub upstream: &'a Upstream,
     /// How the client is answered.
-    pub manner: Manner,
+    pub options: ResponseOptions,
     /// What the log is told.
     pub record: &'a mut Record<'r>,
 }
@@ -90,9 +100,9 @@ impl Relay<'_, '_> {
     pub async fn pass(
         mut self,
         lookup: &Lookup,
-        answer: Answer,
-        client: &mut impl Outlet,
-    ) -> Result<After, Refusal> {
+        answer: UpstreamResponse,
+        client: &mut impl ResponseSink,
+    ) -> Result<Disposition, Refusal> {
         let pass = match judge(lookup, &answer, self.upstream) {
             Ok(pass) => pass,
             // Whoever answers like that is not trusted with the next question.
@@ -100,18 +110,18 @@ impl Relay<'_, '_> {
                 return Err(Refusal::Upstream(fault));
             }
             Err(fault) => {
-                let Answer { head, buffer, connection } = answer;
+                let UpstreamResponse { head, buffer, connection } = answer;
                 self.discard_body(&head, &buffer, connection);
                 self.worker.buffers.put(buffer);
                 return Err(Refusal::Upstream(fault));
             }
         };
         // The gateway may have been told to end since the question was asked.
-        self.manner.keep_alive &= !self.worker.is_draining();
+        self.options.keep_alive &= !self.worker.is_draining();
         match pass {
-            Pass::Body if !self.manner.head_only => self.pass_body(lookup, answer, client).await,
+            Pass::Body if !self.options.head_only => self.pass_body(lookup, answer, client).await,
             Pass::Body | Pass::Head => {
-                let Answer { head, buffer, connection } = answer;
+                let UpstreamResponse { head, buffer, connection } = answer;
                 self.discard_body(&head, &buffer, connection);
                 let out = self.head(&head, &buffer);
                 let passed = self.send_whole(client, &out, b"").await;
@@ -119,21 +129,21 @@ impl Relay<'_, '_> {
                 passed
             }
             Pass::NoContact => {
-                let Answer { head, buffer, connection } = answer;
+                let UpstreamResponse { head, buffer, connection } = answer;
                 self.discard_body(&head, &buffer, connection);
                 self.worker.buffers.put(buffer);
-                let (head, body) = problem::no_contact(&self.manner);
+                let (head, body) = problem::no_contact(&self.options);
                 self.send_whole(client, &head, &body).await
             }
         }
     }
 
     /// The head for the client, of an answer whose head was read from `buffer`.
-    fn head<'b>(&self, answer: &AnswerHead, buffer: &'b [u8]) -> Head<'b> {
-        let mut head = Head::new(answer.status(), &self.manner);
+    fn head<'b>(&self, answer: &ResponseHead, buffer: &'b [u8]) -> Head<'b> {
+        let mut head = Head::new(answer.status(), &self.options);
         match answer.framing() {
             Framing::Length(length) => head = head.with("Content-Length", Value::Number(length)),
-            Framing::Chunked if has_chunks(self.manner.version) => {
+            Framing::Chunked if has_chunks(self.options.version) => {
                 head = head.with("Transfer-Encoding", Value::Text(b"chunked"));
             }
             Framing::Chunked | Framing::Empty | Framing::UntilClose => {}
@@ -150,36 +160,36 @@ impl Relay<'_, '_> {
     /// Sends a whole answer.
     async fn send_whole(
         &mut self,
-        client: &mut impl Outlet,
+        client: &mut impl ResponseSink,
         head: &Head<'_>,
         body: &[u8],
-    ) -> Result<After, Refusal> {
+    ) -> Result<Disposition, Refusal> {
         if let Some(trace) = self.record.upstream() {
             trace.ended();
         }
         let sent = send_whole(self.worker, client, (head, body), self.record).await;
-        sent.map_err(|Gone| Refusal::ClientClosed)?;
-        Ok(self.after())
+        sent.map_err(|Disconnected| Refusal::ClientClosed)?;
+        Ok(self.disposition())
     }
 
-    fn after(&self) -> After {
-        if self.manner.keep_alive { After::KeepAlive } else { After::Close }
+    fn disposition(&self) -> Disposition {
+        if self.options.keep_alive { Disposition::KeepAlive } else { Disposition::Close }
     }
 
     /// Passes head and body on, in one write where the body has come already.
     async fn pass_body(
         &mut self,
         lookup: &Lookup,
-        answer: Answer,
-        client: &mut impl Outlet,
-    ) -> Result<After, Refusal> {
-        if self.manner.version == Version::Http10 && answer.head.framing() == Framing::Chunked {
+        answer: UpstreamResponse,
+        client: &mut impl ResponseSink,
+    ) -> Result<Disposition, Refusal> {
+        if self.options.version == Version::Http10 && answer.head.framing() == Framing::Chunked {
             // HTTP/1.0 knows no chunks: the end of the connection ends the answer.
-            self.manner.keep_alive = false;
+            self.options.keep_alive = false;
         }
         let whole = Instant::now() + whole_time(self.upstream, lookup);
-        let mut body = Body::new(&answer.head, self.manner.version, self.upstream);
-        let Answer { head, mut buffer, mut connection } = answer;
+        let mut body = Body::new(&answer.head, self.options.version, self.upstream);
+        let UpstreamResponse { head, mut buffer, mut connection } = answer;
         let out = self.head(&head, &buffer);
         let mut framed = self.worker.buffers.take();
         let trace = self.record.upstream();
@@ -187,7 +197,7 @@ impl Relay<'_, '_> {
         let (mut part, piece) = body.frame(first, &mut framed).map_err(Refusal::Upstream)?;
         self.record.begin(&out);
         let begun = deadline::by(|| whole, client.begin(self.worker, &out, piece, part)).await;
-        begun.unwrap_or(Err(Gone)).map_err(|_| Refusal::ClientClosed)?;
+        begun.unwrap_or(Err(Disconnected)).map_err(|_| Refusal::ClientClosed)?;
         self.record.add_body_bytes(piece.len());
         buffer.reserve_exact(body.room().saturating_sub(buffer.len()));
         while part == Part::More {
@@ -197,7 +207,7 @@ impl Relay<'_, '_> {
             let read = tokio::select! {
                 biased;
                 read = body.read(&mut connection, &mut buffer, stall.min(whole)) => read,
-                () = client.gone() => return Ok(After::Reset),
+                () = client.disconnected() => return Ok(Disposition::Reset),
             };
             if let Some(trace) = trace {
                 trace.received_body(buffer.len());
@@ -214,7 +224,7 @@ impl Relay<'_, '_> {
                 trace.ended();
             }
             if !matches!(deadline::by(|| whole, client.send(piece, part)).await, Ok(Ok(()))) {
-                return Ok(After::Reset);
+                return Ok(Disposition::Reset);
             }
             self.record.add_body_bytes(piece.len());
         }
@@ -224,18 +234,18 @@ impl Relay<'_, '_> {
         if head.persists() {
             self.worker.pool.put(connection);
         }
-        Ok(self.after())
+        Ok(self.disposition())
     }
 
     /// An answer that was begun cannot be completed.
-    fn cut(&mut self, fault: UpstreamFault) -> After {
-        self.worker.diagnostics.cut(&fault, self.manner.request_id.as_str());
+    fn cut(&mut self, fault: UpstreamFault) -> Disposition {
+        self.worker.diagnostics.cut(&fault, self.options.request_id.as_str());
         self.record.set_cut(&Refusal::Upstream(fault));
-        After::Reset
+        Disposition::Reset
     }
 
     /// Gives a connection back whose answer's body, which nobody needs, has come with its head.
-    fn discard_body(&self, head: &AnswerHead, buffer: &[u8], connection: Connection) {
+    fn discard_body(&self, head: &ResponseHead, buffer: &[u8], connection: Connection) {
         let came = buffer.get(head.len()..).unwrap_or_default();
         let ended = match head.framing() {
             Framing::Empty => came.is_empty(),
@@ -269,7 +279,7 @@ enum Body {
 }
 
 impl Body {
-    fn new(head: &AnswerHead, version: Version, upstream: &Upstream) -> Self {
+    fn new(head: &ResponseHead, version: Version, upstream: &Upstream) -> Self {
         match head.framing() {
             Framing::Length(left) => Self::Length { left },
             Framing::Empty => Self::Length { left: 0 },
@@ -280,7 +290,7 @@ impl Body {
     }
 
     /// How many bytes are read at once: more of a long body of known length, which is passed on from
-    /// where it was read, than of one whose chunks are framed anew.
+    /// where it was read, than of one whose chunks are reframed.
     fn room(&self) -> usize {
         match self {
             Self::Length { left } => usize::try_from(left.saturating_add(1))
@@ -304,7 +314,7 @@ impl Body {
         }
     }
 
-    /// What `input` brings, as the client is to read it: `input` itself, or its chunks framed anew in
+    /// What `input` brings, as the client is to read it: `input` itself, or its chunks reframed in
     /// `framed`, and whether that is the last of it.
     fn frame<'b>(
         &mut self,

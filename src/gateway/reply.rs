@@ -3,16 +3,16 @@
 use jiff::Timestamp;
 
 use super::Exchange;
-use super::identify::Origin;
-use super::outlet::{After, Gone, Outlet, Part, Persistence};
 use super::record::Record;
+use super::request_source::RequestSource;
+use super::response_sink::{Disconnected, Disposition, Part, Persistence, ResponseSink};
 use super::whoami::WhoAmI;
 use crate::http1::Version;
 use crate::http1::request::RequestHead;
 use crate::refusal::Refusal;
 use crate::response::problem::{self, Audience};
 use crate::response::request_id::RequestId;
-use crate::response::{Head, Manner};
+use crate::response::{Head, ResponseOptions};
 use crate::worker::Worker;
 use crate::worker::snapshot::Found;
 
@@ -20,31 +20,31 @@ impl Exchange<'_> {
     /// Tells a caller who it is.
     pub(super) async fn introduce(
         &self,
-        manner: &Manner,
-        client: &mut impl Outlet,
+        options: &ResponseOptions,
+        client: &mut impl ResponseSink,
         record: &mut Record<'_>,
-    ) -> Result<After, Refusal> {
-        self.notes.counted(self.below_ceiling())?;
-        let Origin { caller, found } = &self.origin;
+    ) -> Result<Disposition, Refusal> {
+        self.annotations.counted(self.below_ceiling())?;
+        let RequestSource { caller, found } = &self.source;
         let known = found.peer().is_some();
         let whoami = WhoAmI::new(caller, known, Timestamp::now(), self.request_id.as_str());
-        let (head, body) = whoami.answer(manner);
+        let (head, body) = whoami.answer(options);
         let sent = send_whole(self.worker, client, (&head, &body), record).await;
-        sent.map_err(|Gone| Refusal::ClientClosed)?;
-        Ok(if manner.keep_alive { After::KeepAlive } else { After::Close })
+        sent.map_err(|Disconnected| Refusal::ClientClosed)?;
+        Ok(if options.keep_alive { Disposition::KeepAlive } else { Disposition::Close })
     }
 
     /// Sends a refusal.
     pub(super) async fn refuse(
         &self,
         refusal: &Refusal,
-        manner: &Manner,
-        client: &mut impl Outlet,
+        options: &ResponseOptions,
+        client: &mut impl ResponseSink,
         record: &mut Record<'_>,
-    ) -> Result<(), Gone> {
-        let audience = audience(&self.origin.found, refusal);
+    ) -> Result<(), Disconnected> {
+        let audience = audience(&self.source.found, refusal);
         let takes = |length| client.takes_now(length);
-        let (head, body) = problem::answer(refusal, audience, manner, takes);
+        let (head, body) = problem::answer(refusal, audience, options, takes);
         send_whole(self.worker, client, (&head, &body), record).await
     }
 }
@@ -52,10 +52,10 @@ impl Exchange<'_> {
 /// Sends a whole answer, and records that.
 pub(super) async fn send_whole(
     worker: &Worker,
-    client: &mut impl Outlet,
+    client: &mut impl ResponseSink,
     (head, body): (&Head<'_>, &[u8]),
     record: &mut Record<'_>,
-) -> Result<(), Gone> {
+) -> Result<(), Disconnected> {
     record.begin(head);
     client.begin(worker, head, body, Part::Last).await?;
     record.add_body_bytes(body.len());
@@ -64,13 +64,13 @@ pub(super) async fn send_whole(
 }
 
 /// How the request whose head is in `bytes` is answered.
-pub fn manner(
+pub fn options(
     head: Option<&RequestHead>,
     bytes: &[u8],
     persistence: Persistence,
     request_id: RequestId,
-) -> Manner {
-    Manner {
+) -> ResponseOptions {
+    ResponseOptions {
         version: head.map_or(Version::Http11, RequestHead::version),
         head_only: head.is_some_and(|head| head.method().of(bytes) == b"HEAD"),
         keep_alive: head.is_some_and(|head| head.persists() && !head.has_body())
@@ -85,7 +85,7 @@ pub fn audience(found: &Found<'_>, refusal: &Refusal) -> Audience {
     match found {
         // Whoever mistook the scheme may know it: it tells nothing of anybody.
         _ if *refusal == Refusal::PlainOnTls => Audience::Peer,
-        Found::Peer(_) | Found::Unproven { .. } => Audience::Peer,
-        Found::Stranger => Audience::Stranger,
+        Found::Peer(_) | Found::CertificateMissing { .. } => Audience::Peer,
+        Found::Unknown => Audience::Unknown,
     }
 }

@@ -16,12 +16,12 @@ pub struct Request {
     /// this gateway, but there is nothing to answer.
     pub answerable: bool,
     /// When, and as which of its connection.
-    pub turn: Turn,
+    pub position: RequestPosition,
 }
 
 /// A request's place in its connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Turn {
+pub struct RequestPosition {
     /// When its first byte was read.
     pub began: Instant,
     /// How many requests the connection has had with this one.
@@ -32,7 +32,7 @@ pub struct Turn {
     pub refused: u32,
 }
 
-impl Turn {
+impl RequestPosition {
     /// The first of a connection, and now.
     pub fn first() -> Self {
         Self { began: Instant::now(), number: 1, pipelined: false, refused: 0 }

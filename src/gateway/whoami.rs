@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::http1::request::RequestHead;
 use crate::identity::caller::Caller;
 use crate::refusal::Refusal;
-use crate::response::{Head, Manner, Value};
+use crate::response::{Head, ResponseOptions, Value};
 
 /// Where it is asked for.
 pub const PATH: &[u8] = b"/.well-known/phonebook-gateway/whoami";
@@ -52,21 +52,21 @@ impl<'a> WhoAmI<'a> {
         let certificate = caller.certificate.map(|shown| CertificateShown {
             subject: &shown.certificate.subject,
             days_left: whole_days(now, shown.certificate.not_after),
-            fault: shown.standing.err().map(|fault| format!("the certificate {}", fault.as_str())),
+            fault: shown.trust.err().map(|fault| format!("the certificate {}", fault.as_str())),
         });
         let address = caller.address.map(|address| address.ip());
         Self { address, source: caller.source.as_str(), certificate, peer, request_id }
     }
 
     /// The head of the answer, and its body.
-    pub fn answer(&self, manner: &Manner) -> (Head<'static>, Vec<u8>) {
+    pub fn answer(&self, options: &ResponseOptions) -> (Head<'static>, Vec<u8>) {
         let mut body = serde_json::to_vec(self).unwrap_or_default();
         body.push(b'\n');
-        let head = Head::new(200, manner)
+        let head = Head::new(200, options)
             .with("Content-Type", Value::Text(b"application/json"))
             .with("Content-Length", Value::Number(body.len() as u64))
             .with("Cache-Control", Value::Text(b"no-store"));
-        if manner.head_only {
+        if options.head_only {
             body.clear();
         }
         (head, body)

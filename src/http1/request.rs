@@ -94,10 +94,10 @@ pub enum Malformed {
 /// By which of the two limits a head is too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TooLarge {
-    /// Its bytes.
+    /// It has more bytes than `limits.max_head`.
     #[error("the head is too long")]
     Bytes,
-    /// Its fields.
+    /// It has more fields than `limits.max_header_fields`.
     #[error("the head has too many header fields")]
     Fields,
 }
@@ -161,11 +161,11 @@ impl Seen {
 /// The parts of a request line.
 #[derive(Clone, Copy, Debug)]
 pub struct SeenLine {
-    /// The method.
+    /// The request method.
     pub method: Span,
     /// The target's path with its query; empty, or beginning with `/` or `?`.
     pub target: Span,
-    /// The version.
+    /// The protocol version as it came, `HTTP/1.1` say.
     pub version: Span,
 }
 

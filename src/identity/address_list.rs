@@ -2,21 +2,21 @@
 
 use ipnet::IpNet;
 
-use crate::location::Placed;
+use crate::location::Located;
 use crate::net::client_address::ClientAddress;
 
-/// Addresses and prefixes of the configuration. None of them is so wide that it names strangers.
+/// Addresses and prefixes of the configuration. None of them is so wide that it names unknown callers.
 #[derive(Clone, Debug, Default)]
-pub struct Senders(Vec<Placed<IpNet>>);
+pub struct Senders(Vec<Located<IpNet>>);
 
 impl Senders {
-    /// These.
-    pub fn new(senders: Vec<Placed<IpNet>>) -> Self {
+    /// A list of `senders`.
+    pub fn new(senders: Vec<Located<IpNet>>) -> Self {
         Self(senders)
     }
 
     /// The first entry that `address` is in.
-    pub fn find(&self, address: ClientAddress) -> Option<&Placed<IpNet>> {
+    pub fn find(&self, address: ClientAddress) -> Option<&Located<IpNet>> {
         self.0.iter().find(|sender| sender.value.contains(&address.ip()))
     }
 
@@ -26,7 +26,7 @@ impl Senders {
     }
 
     /// The entry that all of `prefix` is in.
-    pub fn around(&self, prefix: &IpNet) -> Option<&Placed<IpNet>> {
+    pub fn around(&self, prefix: &IpNet) -> Option<&Located<IpNet>> {
         self.0.iter().find(|sender| sender.value.contains(prefix))
     }
 
@@ -39,13 +39,13 @@ impl Senders {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::location::Place;
+    use crate::location::Location;
 
     /// These, each on a line of its own from 1 on.
     fn senders(prefixes: &[&str]) -> Senders {
-        let entry = |(line, text): (u32, &&str)| Placed {
+        let entry = |(line, text): (u32, &&str)| Located {
             value: text.parse().unwrap(),
-            place: Place::new(Default::default(), line),
+            location: Location::new(Default::default(), line),
             written: true,
         };
         Senders::new((1..).zip(prefixes).map(entry).collect())
@@ -63,7 +63,7 @@ mod tests {
             ("2001:db9::1", None),
         ] {
             let address = ClientAddress::new(address.parse().unwrap());
-            assert_eq!(senders.find(address).map(|found| found.place.line()), line, "{address}");
+            assert_eq!(senders.find(address).map(|found| found.location.line()), line, "{address}");
             assert_eq!(senders.contain(address), line.is_some(), "{address}");
         }
     }
@@ -71,8 +71,9 @@ mod tests {
     #[test]
     fn a_prefix_is_in_an_entry_only_with_all_of_it() {
         let senders = senders(&["10.0.0.0/24", "10.0.0.0/16"]);
-        let around =
-            |prefix: &str| senders.around(&prefix.parse().unwrap()).map(|found| found.place.line());
+        let around = |prefix: &str| {
+            senders.around(&prefix.parse().unwrap()).map(|found| found.location.line())
+        };
         assert_eq!(around("10.0.0.128/25"), Some(1));
         assert_eq!(around("10.0.0.0/24"), Some(1));
         assert_eq!(around("10.0.0.0/23"), Some(2));

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::identity::certificate::Shown;
+use crate::identity::certificate::PresentedCertificate;
 use crate::identity::forwarded::ForwardedHeader;
 use crate::net::client_address::ClientAddress;
 
@@ -18,7 +18,7 @@ pub struct Caller<'c> {
     /// The other end of the connection, which is a proxy's where one stands in front; not IPv4-mapped.
     pub socket: SocketAddr,
     /// The certificate whose key it proved to hold, judged as of now.
-    pub certificate: Option<Shown<'c>>,
+    pub certificate: Option<PresentedCertificate<'c>>,
 }
 
 /// How a client's address was found.

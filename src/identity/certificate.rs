@@ -6,17 +6,17 @@ use crate::x509::Certificate;
 /// A client's certificate. That the client holds its key was proven in the TLS handshake; whether it
 /// is worth anything is judged for each request, since connections and sessions outlive certificates.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown<'c> {
+pub struct PresentedCertificate<'c> {
     /// What it says.
     pub certificate: &'c Certificate,
-    /// Whether its names can be believed.
-    pub standing: Result<(), CertificateFault>,
+    /// Whether its names can be trusted.
+    pub trust: Result<(), CertificateFault>,
 }
 
-/// Why a certificate is not believed.
+/// Why a certificate is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateFault {
-    /// The listener has no `client_ca`, so nobody vouches for it.
+    /// The listener has no `client_ca`, so no authority is trusted.
     NoAuthority,
     /// Its issuer is not among `client_ca`, or did not sign it.
     UnknownIssuer,
@@ -29,11 +29,11 @@ pub enum CertificateFault {
     IssuerNotValid,
     /// It stands in the `crl`, whatever else is wrong with it or with the `crl`.
     Revoked,
-    /// The `crl` says nothing of its issuer, or is too old to be believed.
+    /// The `crl` says nothing of its issuer, or is too old to be trusted.
     RevocationUnknown,
     /// It is not for TLS clients.
     NotForClients,
-    /// It is believed, and none of the names or keys that the policy wants.
+    /// It is trusted, and none of the names or keys that the policy wants.
     NotOfPeer,
     /// It is one for an authority, as self-signed ones often are.
     AuthoritysOwn,
@@ -45,8 +45,8 @@ impl CertificateFault {
     /// What the caller reads, as the end of "The certificate …".
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::NoAuthority => "is vouched for by nobody that this gateway believes",
-            Self::UnknownIssuer => "is not signed by an authority that this gateway believes",
+            Self::NoAuthority => "is issued by no authority that this gateway trusts",
+            Self::UnknownIssuer => "is not issued by an authority that this gateway trusts",
             Self::Expired => "has expired",
             Self::NotYetValid => "is not valid yet",
             Self::IssuerNotValid => {
@@ -61,15 +61,15 @@ impl CertificateFault {
         }
     }
 
-    /// Whether it counts for a key that a policy names itself: that needs nobody to vouch for it, and
+    /// Whether it counts for a key that a policy names itself: that needs no authority, and
     /// whoever makes a certificate for it alone, as `openssl req -x509` does, may make it in any way.
     fn concerns_key(self) -> bool {
         matches!(self, Self::Expired | Self::NotYetValid | Self::Revoked)
     }
 }
 
-impl Shown<'_> {
-    /// Whether this certificate is one that `rule` names. A key that the rule names is believed
+impl PresentedCertificate<'_> {
+    /// Whether this certificate is one that `rule` names. A key that the rule names is trusted
     /// without an authority, yet not with a certificate that is out of date, or that a loaded
     /// revocation list names, however old that list.
     ///
@@ -82,14 +82,14 @@ impl Shown<'_> {
     pub fn satisfies(&self, rule: &CertificateRule) -> Result<(), CertificateFault> {
         if self.has_key_of(rule) {
             return self
-                .standing
+                .trust
                 .or_else(|fault| if fault.concerns_key() { Err(fault) } else { Ok(()) });
         }
-        self.standing?;
+        self.trust?;
         if self.has_name_of(rule) { Ok(()) } else { Err(CertificateFault::NotOfPeer) }
     }
 
-    /// Whether this certificate claims to be one that `rule` names, believed or not.
+    /// Whether this certificate claims to be one that `rule` names, trusted or not.
     pub fn claims(&self, rule: &CertificateRule) -> bool {
         self.has_key_of(rule) || self.has_name_of(rule)
     }

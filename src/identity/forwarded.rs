@@ -4,7 +4,7 @@
 //! what it was told. So the list is read from its right end, beginning at a proxy that is trusted:
 //!
 //! - an address that is not trusted is the client, and nothing to the left of it is looked at;
-//! - a trusted one is a further proxy, and believed in turn; if all are trusted, the leftmost is the
+//! - a trusted one is a further proxy, and trusted in turn; if all are trusted, the leftmost is the
 //!   client;
 //! - an entry that cannot be read ends the walk. The proxy that wrote it says nothing of a client then,
 //!   and there is *no* address: whatever else stands there, somebody unverified may have written it.
@@ -218,7 +218,7 @@ fn value(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// So many entries are looked at, from the right.
+/// The number of entries that are read, from the right.
 pub const MOST_ENTRIES: usize = 64;
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ use jiff::Timestamp;
 use prefix_trie::PrefixMap;
 
 use crate::identity::caller::Caller;
-use crate::identity::certificate::{CertificateFault, Shown};
+use crate::identity::certificate::{CertificateFault, PresentedCertificate};
 use crate::identity::resolved::Resolved;
-use crate::location::Place;
+use crate::location::Location;
 use crate::net::client_address::ClientAddress;
 use crate::policy::{self, CertificateRule, Policy, Require};
 
@@ -50,7 +50,7 @@ struct Entry {
 
 #[derive(Clone, Copy, Debug)]
 enum Host {
-    Written(u32),
+    Literal(u32),
     Resolved(u32),
 }
 
@@ -102,7 +102,7 @@ impl Certificates {
     }
 
     /// The peer that `shown` names: by its key, else by the most telling of its names.
-    fn find(&self, shown: &Shown<'_>) -> Option<u32> {
+    fn find(&self, shown: &PresentedCertificate<'_>) -> Option<u32> {
         let certificate = shown.certificate;
         let key = self.keys.get(&certificate.spki_sha256);
         let uri = || certificate.uris.iter().find_map(|uri| self.uris.get(uri));
@@ -115,10 +115,10 @@ impl Certificates {
 /// Who a caller is.
 #[derive(Debug)]
 pub enum Found<'a, T> {
-    /// A peer.
+    /// A policy names the caller.
     Peer(Match<'a, T>),
     /// A caller that would be this peer, had it shown the certificate that the policy wants.
-    Unproven {
+    CertificateMissing {
         /// Whose address, or whose certificate's name, it has.
         peer: &'a Peer<T>,
         /// The policy's `[certificate]`.
@@ -127,30 +127,30 @@ pub enum Found<'a, T> {
         fault: Option<CertificateFault>,
     },
     /// Somebody whom no policy names.
-    Stranger,
+    Unknown,
 }
 
 /// A caller that is a peer, and what says so.
 #[derive(Debug)]
 pub struct Match<'a, T> {
-    /// The peer.
+    /// The peer whose policy names the caller.
     pub peer: &'a Peer<T>,
     /// Where that stands which says so: a host entry, or the `[certificate]` section.
-    pub place: &'a Place,
+    pub location: &'a Location,
     /// What says so.
-    pub by: By,
+    pub by: MatchedBy,
     /// The name that has the address, where the policy does not write the address itself.
     pub name: Option<&'a Resolved>,
 }
 
 /// What says who a caller is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum MatchedBy {
     /// Its address is in this prefix.
     Address(IpNet),
     /// The same, and its certificate is one that the policy names.
     AddressAndCertificate(IpNet),
-    /// Its certificate.
+    /// The certificate that it presented.
     Certificate,
 }
 
@@ -175,7 +175,7 @@ impl<'a, T> Found<'a, T> {
     pub fn peer(&self) -> Option<&'a Peer<T>> {
         match self {
             Self::Peer(found) => Some(found.peer),
-            Self::Unproven { .. } | Self::Stranger => None,
+            Self::CertificateMissing { .. } | Self::Unknown => None,
         }
     }
 
@@ -190,14 +190,14 @@ impl<'a, T> Found<'a, T> {
                 check_in_force(&found.peer.policy, now)?;
                 Ok(found.peer)
             }
-            Self::Unproven { rule, fault, .. } => {
-                let place = rule.place.clone();
+            Self::CertificateMissing { rule, fault, .. } => {
+                let location = rule.location.clone();
                 Err(match fault {
-                    Some(fault) => IdentityError::CertificateMismatch { fault, place },
-                    None => IdentityError::CertificateRequired { place },
+                    Some(fault) => IdentityError::CertificateMismatch { fault, location },
+                    None => IdentityError::CertificateRequired { location },
                 })
             }
-            Self::Stranger => Err(IdentityError::Unknown),
+            Self::Unknown => Err(IdentityError::Unknown),
         }
     }
 }
@@ -226,7 +226,7 @@ impl<T> Peers<T> {
             indexes.insert(policy.name.clone(), peer);
             for (host, entry) in (0..).zip(&policy.hosts) {
                 if let policy::Host::Prefix(prefix) = entry.value {
-                    hold(prefix, Entry { peer, host: Host::Written(host) });
+                    hold(prefix, Entry { peer, host: Host::Literal(host) });
                 }
             }
         }
@@ -247,10 +247,10 @@ impl<T> Peers<T> {
     pub fn written(
         &self,
         address: ClientAddress,
-    ) -> impl Iterator<Item = (&Policy, IpNet, &Place)> {
+    ) -> impl Iterator<Item = (&Policy, IpNet, &Location)> {
         let written = |held: &HostOf<'_, T>| held.name.is_none();
         let holders = self.holders(address).filter(written);
-        holders.map(|held| (&held.peer.policy, held.prefix, held.place))
+        holders.map(|held| (&held.peer.policy, held.prefix, held.location))
     }
 
     /// All peers, in the order of their files.
@@ -270,28 +270,32 @@ impl<T> Peers<T> {
 
     /// Who `caller` is. One without an address is nobody, whatever it shows.
     pub fn find(&self, caller: &Caller<'_>) -> Found<'_, T> {
-        let Some(address) = caller.address else { return Found::Stranger };
+        let Some(address) = caller.address else { return Found::Unknown };
         let mut by_address = None;
         let mut unproven = None;
-        for HostOf { peer, place, prefix, name } in self.holders(address) {
+        for HostOf { peer, location, prefix, name } in self.holders(address) {
             let rule = peer.policy.certificate.as_ref();
             match rule.filter(|rule| rule.require == Require::Both) {
                 None => {
-                    by_address =
-                        by_address.or(Some(Match { peer, place, by: By::Address(prefix), name }))
+                    by_address = by_address.or(Some(Match {
+                        peer,
+                        location,
+                        by: MatchedBy::Address(prefix),
+                        name,
+                    }))
                 }
                 Some(rule) => match caller.certificate.map(|shown| shown.satisfies(rule)) {
                     Some(Ok(())) => {
                         return Found::Peer(Match {
                             peer,
-                            place,
-                            by: By::AddressAndCertificate(prefix),
+                            location,
+                            by: MatchedBy::AddressAndCertificate(prefix),
                             name,
                         });
                     }
                     failed => {
                         let fault = failed.and_then(Result::err);
-                        let failed = Some(Found::Unproven { peer, rule, fault });
+                        let failed = Some(Found::CertificateMissing { peer, rule, fault });
                         // Of several, the one whose certificate it claims to be says most.
                         let claimed = caller.certificate.is_some_and(|shown| shown.claims(rule));
                         unproven = if claimed { failed } else { unproven.or(failed) };
@@ -303,7 +307,7 @@ impl<T> Peers<T> {
             Some(Found::Peer(found)) => Found::Peer(found),
             named => match by_address {
                 Some(found) => Found::Peer(found),
-                None => unproven.or(named).unwrap_or(Found::Stranger),
+                None => unproven.or(named).unwrap_or(Found::Unknown),
             },
         }
     }
@@ -314,10 +318,13 @@ impl<T> Peers<T> {
         let peer = self.peers.get(self.certificates.find(&shown)? as usize)?;
         let rule = peer.policy.certificate.as_ref()?;
         Some(match shown.satisfies(rule) {
-            Ok(()) => {
-                Found::Peer(Match { peer, place: &rule.place, by: By::Certificate, name: None })
-            }
-            Err(fault) => Found::Unproven { peer, rule, fault: Some(fault) },
+            Ok(()) => Found::Peer(Match {
+                peer,
+                location: &rule.location,
+                by: MatchedBy::Certificate,
+                name: None,
+            }),
+            Err(fault) => Found::CertificateMissing { peer, rule, fault: Some(fault) },
         })
     }
 
@@ -336,15 +343,15 @@ impl<T> Peers<T> {
     fn host(&self, entry: Entry) -> Option<HostOf<'_, T>> {
         let peer = self.peers.get(entry.peer as usize)?;
         match entry.host {
-            Host::Written(index) => {
+            Host::Literal(index) => {
                 let host = peer.policy.hosts.get(index as usize)?;
                 let policy::Host::Prefix(prefix) = host.value else { return None };
-                Some(HostOf { peer, place: &host.place, prefix, name: None })
+                Some(HostOf { peer, location: &host.location, prefix, name: None })
             }
             Host::Resolved(index) => {
                 let name = self.resolved.get(index as usize)?;
                 let prefix = name.address.into();
-                Some(HostOf { peer, place: &name.place, prefix, name: Some(name) })
+                Some(HostOf { peer, location: &name.location, prefix, name: Some(name) })
             }
         }
     }
@@ -361,12 +368,12 @@ impl<T> Peers<T> {
             .chain(named)
             .filter_map(|(net, entry)| Some((common_bits(address.ip(), net.addr())?, entry?)))
             .max_by_key(|(bits, _)| *bits)?;
-        let HostOf { peer, place, prefix, name } = self.host(entry)?;
-        Some(Match { peer, place, by: By::Address(prefix), name })
+        let HostOf { peer, location, prefix, name } = self.host(entry)?;
+        Some(Match { peer, location, by: MatchedBy::Address(prefix), name })
     }
 }
 
-impl By {
+impl MatchedBy {
     /// The prefix that the caller's address is in, where that counted.
     pub fn prefix(self) -> Option<IpNet> {
         match self {
@@ -379,7 +386,7 @@ impl By {
 /// A host, and whose it is.
 struct HostOf<'a, T> {
     peer: &'a Peer<T>,
-    place: &'a Place,
+    location: &'a Location,
     prefix: IpNet,
     name: Option<&'a Resolved>,
 }
@@ -406,24 +413,24 @@ pub enum IdentityError {
     /// The policy wants a certificate, and it showed none.
     CertificateRequired {
         /// The policy's `[certificate]`.
-        place: Place,
+        location: Location,
     },
     /// Its certificate is not one that the policy wants.
     CertificateMismatch {
-        /// Why not.
+        /// What is wrong with the certificate.
         fault: CertificateFault,
         /// The policy's `[certificate]`.
-        place: Place,
+        location: Location,
     },
     /// The policy has `enabled = false`.
     Disabled {
-        /// Where.
-        place: Place,
+        /// Where the policy says so.
+        location: Location,
     },
     /// Now is outside of the policy's `valid_from` and `valid_until`.
     Expired {
         /// The date that decided.
-        place: Place,
+        location: Location,
     },
 }
 
@@ -433,12 +440,12 @@ pub enum IdentityError {
 /// [`IdentityError::Disabled`] and [`IdentityError::Expired`], with the line that decides.
 pub fn check_in_force(policy: &Policy, now: Timestamp) -> Result<(), IdentityError> {
     if !policy.enabled.value {
-        return Err(IdentityError::Disabled { place: policy.enabled.place.clone() });
+        return Err(IdentityError::Disabled { location: policy.enabled.location.clone() });
     }
     let too_early = policy.valid_from.as_ref().filter(|from| now < from.value);
     let too_late = policy.valid_until.as_ref().filter(|until| now >= until.value);
     match too_early.or(too_late) {
-        Some(date) => Err(IdentityError::Expired { place: date.place.clone() }),
+        Some(date) => Err(IdentityError::Expired { location: date.location.clone() }),
         None => Ok(()),
     }
 }
@@ -449,7 +456,7 @@ mod tests {
 
     use super::Require::Certificate as Certified;
     use super::*;
-    use crate::location::Placed;
+    use crate::location::Located;
     use crate::policy::tests::{policy, policy_with_hosts};
     use crate::x509::Certificate;
 
@@ -545,12 +552,12 @@ mod tests {
             _ => policy(name),
         });
         let peers = Peers::new(policies.to_vec(), &[named], |_| ());
-        let by = By::Address("10.0.0.7/32".parse().unwrap());
+        let by = MatchedBy::Address("10.0.0.7/32".parse().unwrap());
         let caller = caller("10.0.0.7".parse().unwrap());
         let Found::Peer(found) = peers.find(&caller) else { panic!() };
         for found in [found, peers.closest(client("10.0.0.6")).unwrap()] {
             assert_eq!(found.peer.policy.name.as_str(), "named");
-            assert_eq!((found.by, found.place.line()), (by, 9));
+            assert_eq!((found.by, found.location.line()), (by, 9));
             assert_eq!(found.name.map(|name| name.name.as_str()), Some("named.example"));
         }
         assert_eq!(peers.written(client("10.0.0.7")).count(), 0);
@@ -565,7 +572,9 @@ mod tests {
         assert_eq!((names.as_slice(), peers.len(), peers.is_empty()), (&["b", "a"][..], 2, false));
         let written: Vec<(&str, String, u32)> = peers
             .written(client("10.1.2.3"))
-            .map(|(policy, prefix, place)| (policy.name.as_str(), prefix.to_string(), place.line()))
+            .map(|(policy, prefix, location)| {
+                (policy.name.as_str(), prefix.to_string(), location.line())
+            })
             .collect();
         assert_eq!(written, [("a", "10.1.0.0/16".to_owned(), 3)]);
         assert_eq!(peers.written(client("11.0.0.1")).count(), 0);
@@ -590,7 +599,7 @@ mod tests {
             san_uri: Vec::new(),
             common_name: Vec::new(),
             require,
-            place: Place::new(std::sync::Arc::new(name.into()), 7),
+            location: Location::new(std::sync::Arc::new(name.into()), 7),
         }
     }
 
@@ -603,7 +612,7 @@ mod tests {
         Resolved {
             peer: policy(name).name,
             name: format!("{name}.example"),
-            place: Place::new(Default::default(), 9),
+            location: Location::new(Default::default(), 9),
             address: address.parse().unwrap(),
             at: Timestamp::UNIX_EPOCH,
             next: Timestamp::UNIX_EPOCH,
@@ -614,9 +623,9 @@ mod tests {
     fn showing<'c>(
         address: &str,
         certificate: &'c Certificate,
-        standing: Result<(), CertificateFault>,
+        trust: Result<(), CertificateFault>,
     ) -> Caller<'c> {
-        let certificate = Some(Shown { certificate, standing });
+        let certificate = Some(PresentedCertificate { certificate, trust });
         Caller { certificate, ..caller(address.parse().unwrap()) }
     }
 
@@ -648,7 +657,7 @@ mod tests {
             let name = found.peer().map(|peer| peer.policy.name.as_str());
             assert_eq!(name, peer);
             if let Found::Peer(found) = found {
-                assert_eq!((found.by, found.place.line()), (By::Certificate, 7));
+                assert_eq!((found.by, found.location.line()), (MatchedBy::Certificate, 7));
             }
         }
     }
@@ -662,10 +671,20 @@ mod tests {
                 Require::Both,
                 Err("certificate-required"),
                 Err("unknown-peer"),
-                Ok(By::AddressAndCertificate(prefix)),
+                Ok(MatchedBy::AddressAndCertificate(prefix)),
             ),
-            (Certified, Err("unknown-peer"), Ok(By::Certificate), Ok(By::Certificate)),
-            (Require::Either, Ok(By::Address(prefix)), Ok(By::Certificate), Ok(By::Certificate)),
+            (
+                Certified,
+                Err("unknown-peer"),
+                Ok(MatchedBy::Certificate),
+                Ok(MatchedBy::Certificate),
+            ),
+            (
+                Require::Either,
+                Ok(MatchedBy::Address(prefix)),
+                Ok(MatchedBy::Certificate),
+                Ok(MatchedBy::Certificate),
+            ),
         ] {
             let rule = Some(by_dns("lyon", require));
             let policy =
@@ -681,29 +700,29 @@ mod tests {
             let unknown = Caller { address: None, ..showing("10.0.0.7", &lyon, Ok(())) };
             assert_eq!(outcome(&unknown), Err("unknown-peer"), "{require:?}");
         }
-        assert_eq!(By::Certificate.prefix(), None);
-        assert_eq!(By::AddressAndCertificate(prefix).prefix(), Some(prefix));
+        assert_eq!(MatchedBy::Certificate.prefix(), None);
+        assert_eq!(MatchedBy::AddressAndCertificate(prefix).prefix(), Some(prefix));
     }
 
     #[test]
-    fn a_certificate_that_is_not_believed_is_refused_for_the_peer_that_it_claims_to_be() {
+    fn a_certificate_that_is_not_trusted_is_refused_for_the_peer_that_it_claims_to_be() {
         let policies = ["lyon", "paris"].map(|name| Policy {
             certificate: Some(by_dns(name, Require::Both)),
             ..policy_with_hosts(name, &["10.0.0.0/24"])
         });
         let peers = Peers::new(policies.to_vec(), &[], |_| ());
         let expired = Err(CertificateFault::Expired);
-        for (who, standing, blamed, fault) in [
+        for (who, trust, blamed, fault) in [
             ("lyon", expired, "lyon", CertificateFault::Expired),
             ("paris", expired, "paris", CertificateFault::Expired),
             ("nice", expired, "lyon", CertificateFault::Expired),
             ("nice", Ok(()), "lyon", CertificateFault::NotOfPeer),
         ] {
             let certificate = certificate(0, "", &format!("{who}.example"), None);
-            let found = peers.find(&showing("10.0.0.7", &certificate, standing));
+            let found = peers.find(&showing("10.0.0.7", &certificate, trust));
             let refusal = found.identify(Timestamp::UNIX_EPOCH).unwrap_err();
-            let place = no_rule(blamed, Require::Both).place;
-            assert_eq!(refusal, IdentityError::CertificateMismatch { fault, place }, "{who}");
+            let location = no_rule(blamed, Require::Both).location;
+            assert_eq!(refusal, IdentityError::CertificateMismatch { fault, location }, "{who}");
         }
     }
 
@@ -731,7 +750,7 @@ mod tests {
             san_uri: Vec::new(),
             common_name: Vec::new(),
             require: Require::Both,
-            place: Place::new(Default::default(), 1),
+            location: Location::new(Default::default(), 1),
         };
         let with = |name: &str, hosts: &[&str]| Policy {
             certificate: Some(rule(name)),
@@ -741,7 +760,7 @@ mod tests {
         let resolved = Resolved {
             peer: named.name.clone(),
             name: "named.example".to_owned(),
-            place: Place::new(Default::default(), 1),
+            location: Location::new(Default::default(), 1),
             address: "10.0.0.7".parse().unwrap(),
             at: Timestamp::UNIX_EPOCH,
             next: Timestamp::UNIX_EPOCH,
@@ -752,7 +771,7 @@ mod tests {
                 dns_names: vec![format!("{who}.example")],
                 ..crate::x509::tests::some()
             };
-            let shown = Shown { certificate: &certificate, standing: Ok(()) };
+            let shown = PresentedCertificate { certificate: &certificate, trust: Ok(()) };
             let address = "10.0.0.7".parse().unwrap();
             let caller = Caller { certificate: Some(shown), ..caller(address) };
             let found = peers.find(&caller).peer().map(|peer| peer.policy.name.to_string());
@@ -792,16 +811,16 @@ mod tests {
     fn a_policy_is_in_force_between_its_dates() {
         let mut policy = policy("a");
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        let date = |text: &str, line| Placed {
+        let date = |text: &str, line| Located {
             value: at(text),
-            place: Place::new(Default::default(), line),
+            location: Location::new(Default::default(), line),
             written: true,
         };
         policy.valid_from = Some(date("2026-11-01T00:00:00Z", 5));
         policy.valid_until = Some(date("2026-12-01T00:00:00Z", 6));
         let line = |text| match check_in_force(&policy, at(text)) {
             Ok(()) => None,
-            Err(IdentityError::Expired { place }) => Some(place.line()),
+            Err(IdentityError::Expired { location }) => Some(location.line()),
             Err(other) => panic!("{other:?}"),
         };
         assert_eq!(line("2026-10-31T23:59:59Z"), Some(5));

@@ -4,18 +4,18 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use crate::location::Place;
+use crate::location::Location;
 use crate::policy::PeerName;
 
 /// An address that a name has, as peers are found by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
-    /// Whose.
+    /// The peer whose policy has the name.
     pub peer: PeerName,
-    /// The name.
+    /// The host name that resolved to it.
     pub name: String,
     /// Where the policy has it.
-    pub place: Place,
+    pub location: Location,
     /// One of its addresses.
     pub address: IpAddr,
     /// When the name was resolved last.

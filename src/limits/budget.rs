@@ -11,30 +11,30 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug, Default)]
 pub struct Budget {
     all: AtomicUsize,
-    strangers: AtomicUsize,
+    unknown: AtomicUsize,
 }
 
 /// What all connections may hold together, in bytes.
 const ALL: usize = 64 << 20;
 
 /// What those of callers in no policy may hold together, in bytes.
-const STRANGERS: usize = ALL / 4;
+const UNKNOWN: usize = ALL / 4;
 
 /// One connection's part of it, given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     budget: Arc<Budget>,
-    stranger: bool,
+    unknown: bool,
     held: usize,
 }
 
 impl Share {
     /// A part of nothing yet, of a caller that may be in no policy.
-    pub(crate) fn new(budget: Arc<Budget>, stranger: bool) -> Self {
-        Self { budget, stranger, held: 0 }
+    pub(crate) fn new(budget: Arc<Budget>, unknown: bool) -> Self {
+        Self { budget, unknown, held: 0 }
     }
 
-    /// The connection holds so many bytes now. Says whether it may.
+    /// Sets how many bytes the connection holds. Returns whether it may hold them.
     pub(crate) fn set(&mut self, held: usize) -> bool {
         let before = std::mem::replace(&mut self.held, held);
         if held == before {
@@ -45,8 +45,8 @@ impl Share {
             None => sum.fetch_sub(before - held, Ordering::Relaxed) - (before - held),
         };
         let all = change(&self.budget.all);
-        let strangers = if self.stranger { change(&self.budget.strangers) } else { 0 };
-        held < before || all <= ALL && strangers <= STRANGERS
+        let unknown = if self.unknown { change(&self.budget.unknown) } else { 0 };
+        held < before || all <= ALL && unknown <= UNKNOWN
     }
 }
 
@@ -61,13 +61,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_use_up_their_part_and_peers_theirs() {
+    fn unknown_callers_use_up_their_part_and_peers_theirs() {
         let budget = Arc::new(Budget::default());
-        let share = |stranger| Share::new(Arc::clone(&budget), stranger);
+        let share = |unknown| Share::new(Arc::clone(&budget), unknown);
         let (mut first, mut second, mut peer) = (share(true), share(true), share(false));
-        assert!(first.set(STRANGERS - 1));
+        assert!(first.set(UNKNOWN - 1));
         assert!(!second.set(2));
-        assert!(peer.set(ALL - STRANGERS - 1));
+        assert!(peer.set(ALL - UNKNOWN - 1));
         // Less is always well.
         assert!(second.set(1));
         drop(first);
@@ -75,6 +75,6 @@ mod tests {
         assert!(!peer.set(ALL));
         drop((second, peer));
         assert_eq!(budget.all.load(Ordering::Relaxed), 0);
-        assert_eq!(budget.strangers.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.unknown.load(Ordering::Relaxed), 0);
     }
 }

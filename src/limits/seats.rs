@@ -5,7 +5,7 @@
 //!
 //! # Guarantees
 //! * A peer has at most its share, an unknown IPv4 address or IPv6 /64 at most `unknown_connections`, all
-//!   unknown ones together a quarter of the house, and all their handshakes an eighth: nobody takes what
+//!   unknown ones together a quarter of the gateway, and all their handshakes an eighth: nobody takes what
 //!   others need.
 //! * A newcomer finds room as long as somebody with a lesser right waits for nothing in particular: the
 //!   connection that has been idle for longest is closed for it, of its own holder first, then of
@@ -45,7 +45,7 @@ pub struct Ceilings {
 }
 
 impl Ceilings {
-    /// The ceilings of a house for `all` connections, where one unknown caller may have `unknown_each`.
+    /// The ceilings of a gateway for `all` connections, where one unknown caller may have `unknown_each`.
     pub fn new(all: usize, unknown_each: usize) -> Self {
         let handshakes = (all / 8).max(LEAST_HANDSHAKES.min(all / 2)).max(1);
         Self { all, unknown: unknown_of(all), handshakes, unknown_each }
@@ -57,12 +57,12 @@ impl Ceilings {
     }
 }
 
-/// The share of all unknown callers in a house for `all` connections: a quarter.
+/// The share of all unknown callers in a gateway for `all` connections: a quarter.
 pub fn unknown_of(all: usize) -> usize {
     all.div_ceil(4)
 }
 
-/// The default share of a peer in a house for `all` connections.
+/// The default share of a peer in a gateway for `all` connections.
 pub fn peer_share(all: usize) -> usize {
     (all / 8).max(LEAST_SHARE).min(all)
 }
@@ -81,10 +81,10 @@ impl PeerId {
 
 /// Whose a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guest {
+pub enum CallerClass {
     /// A peer's.
     Peer {
-        /// Which.
+        /// The peer.
         id: PeerId,
         /// `connections` of its policy; `None` for the default share.
         share: Option<usize>,
@@ -106,12 +106,12 @@ pub enum NoSeat {
     UnknownCaller(usize),
     /// All unknown callers together have theirs.
     Unknown(usize),
-    /// So many handshakes of unknown callers are under way.
+    /// This many handshakes of unknown callers are under way.
     Handshakes(usize),
     /// The unknown caller begins TLS handshakes more often than `limits.handshake_rate`.
     HandshakeRate,
     /// All seats are taken, by nobody with a lesser right.
-    House(usize),
+    Gateway(usize),
 }
 
 impl fmt::Display for NoSeat {
@@ -135,26 +135,26 @@ impl fmt::Display for NoSeat {
             Self::HandshakeRate => f.write_str(
                 "this address is in no policy and begins TLS handshakes more often than limits.handshake_rate",
             ),
-            Self::House(all) => {
+            Self::Gateway(all) => {
                 write!(f, "{all} are open, which is limits.max_connections, and none is idle")
             }
         }
     }
 }
 
-/// All seats.
+/// All seats for client connections of the process.
 #[derive(Debug)]
-pub struct House {
+pub struct SeatTable {
     book: Mutex<Book>,
 }
 
-impl House {
+impl SeatTable {
     /// A house in which nobody is yet.
     pub fn new(ceilings: Ceilings) -> Self {
         Self { book: Mutex::new(Book::new(ceilings)) }
     }
 
-    /// Its ceilings.
+    /// The ceilings that it was created with.
     pub fn ceilings(&self) -> Ceilings {
         self.book().ceilings()
     }
@@ -168,18 +168,18 @@ impl House {
     ///
     /// # Errors
     /// There is none: [`NoSeat`].
-    pub fn enter(self: &Arc<Self>, guest: Guest, now: Moment) -> Result<Taken, NoSeat> {
-        let seat = Arc::new(Seat::new(Place::Seated(Holder::of(guest))));
-        self.book().enter(guest, &seat, now)?;
-        Ok(Taken { house: Arc::clone(self), seat })
+    pub fn enter(self: &Arc<Self>, class: CallerClass, now: Moment) -> Result<SeatGuard, NoSeat> {
+        let seat = Arc::new(Seat::new(SeatState::Seated(Holder::of(class))));
+        self.book().enter(class, &seat, now)?;
+        Ok(SeatGuard { table: Arc::clone(self), seat })
     }
 
     /// Room to be told that there is no seat, for a few; never for unknown callers.
-    pub fn stand(self: &Arc<Self>, guest: Guest) -> Option<Taken> {
-        let holder = Holder::of(guest);
-        self.book().stand(holder).then(|| Taken {
-            house: Arc::clone(self),
-            seat: Arc::new(Seat::new(Place::Standing(holder))),
+    pub fn admit_over_limit(self: &Arc<Self>, class: CallerClass) -> Option<SeatGuard> {
+        let holder = Holder::of(class);
+        self.book().admit_over_limit(holder).then(|| SeatGuard {
+            table: Arc::clone(self),
+            seat: Arc::new(Seat::new(SeatState::OverLimit(holder))),
         })
     }
 
@@ -191,11 +191,11 @@ impl House {
 
 /// What a connection has.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum SeatState {
     /// A seat of this holder's.
     Seated(Holder),
     /// Room to be told that there is none.
-    Standing(Holder),
+    OverLimit(Holder),
 }
 
 /// One connection's seat, as the book and the connection see it.
@@ -208,21 +208,21 @@ struct Seat {
     /// Woken when the connection is to leave.
     waker: Mutex<Option<Waker>>,
     /// Only its connection changes it.
-    place: Mutex<Place>,
+    kind: Mutex<SeatState>,
 }
 
 impl Seat {
-    fn new(place: Place) -> Self {
+    fn new(kind: SeatState) -> Self {
         Self {
             state: AtomicU64::new(BUSY),
             index: AtomicUsize::new(0),
             waker: Mutex::new(None),
-            place: Mutex::new(place),
+            kind: Mutex::new(kind),
         }
     }
 
-    fn place(&self) -> MutexGuard<'_, Place> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kind(&self) -> MutexGuard<'_, SeatState> {
+        self.kind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
@@ -260,15 +260,15 @@ impl Waiting {
 
 /// A seat, until it is dropped.
 #[derive(Debug)]
-pub struct Taken {
-    house: Arc<House>,
+pub struct SeatGuard {
+    table: Arc<SeatTable>,
     seat: Arc<Seat>,
 }
 
-impl Taken {
+impl SeatGuard {
     /// Whether this is no seat, but room to be told that there is none.
-    pub fn is_standing(&self) -> bool {
-        matches!(*self.seat.place(), Place::Standing(_))
+    pub fn is_over_limit(&self) -> bool {
+        matches!(*self.seat.kind(), SeatState::OverLimit(_))
     }
 
     /// The connection waits from `now` on for a request, `fresh` for its first: its seat may be given to
@@ -305,39 +305,39 @@ impl Taken {
         Poll::Pending
     }
 
-    /// The connection turned out to be `guest`'s: it is counted as such from now on.
+    /// The connection turned out to be `class`'s: it is counted as such from now on.
     ///
     /// # Errors
     /// There is no seat for it there; it keeps the one that it has.
-    pub fn reseat(&mut self, guest: Guest, now: Moment) -> Result<(), NoSeat> {
-        let mut place = self.seat.place();
-        if let Place::Seated(holder) = &mut *place {
-            *holder = self.house.book().reseat(*holder, guest, &self.seat, now)?;
+    pub fn reseat(&mut self, class: CallerClass, now: Moment) -> Result<(), NoSeat> {
+        let mut kind = self.seat.kind();
+        if let SeatState::Seated(holder) = &mut *kind {
+            *holder = self.table.book().reseat(*holder, class, &self.seat, now)?;
         }
         Ok(())
     }
 
     /// Gives the seat back, and stays to be told so. `false`: too many are told so already.
-    pub fn stand(&mut self, guest: Guest) -> bool {
-        let mut place = self.seat.place();
-        let Place::Seated(seated) = *place else { return true };
-        let holder = Holder::of(guest);
-        let mut book = self.house.book();
-        let stands = book.stand(holder);
+    pub fn admit_over_limit(&mut self, class: CallerClass) -> bool {
+        let mut kind = self.seat.kind();
+        let SeatState::Seated(seated) = *kind else { return true };
+        let holder = Holder::of(class);
+        let mut book = self.table.book();
+        let stands = book.admit_over_limit(holder);
         if stands {
             book.leave(seated, &self.seat);
-            *place = Place::Standing(holder);
+            *kind = SeatState::OverLimit(holder);
         }
         stands
     }
 }
 
-impl Drop for Taken {
+impl Drop for SeatGuard {
     fn drop(&mut self) {
-        let mut book = self.house.book();
-        match *self.seat.place() {
-            Place::Seated(holder) => book.leave(holder, &self.seat),
-            Place::Standing(holder) => book.stand_no_more(holder),
+        let mut book = self.table.book();
+        match *self.seat.kind() {
+            SeatState::Seated(holder) => book.leave(holder, &self.seat),
+            SeatState::OverLimit(holder) => book.release_over_limit(holder),
         }
     }
 }
@@ -345,7 +345,7 @@ impl Drop for Taken {
 /// The least default share of a peer.
 const LEAST_SHARE: usize = 64;
 
-/// So many handshakes of unknown callers may be under way in any house that is twice as large: more than
+/// So many handshakes of unknown callers may be under way in any gateway that is twice as large: more than
 /// a hundred addresses, so that one of them always has two when a newcomer comes.
 const LEAST_HANDSHAKES: usize = 128;
 

@@ -451,7 +451,7 @@ fn unknown_callers_have_a_bucket_per_address_or_per_64() {
 }
 
 #[test]
-fn strangers_spend_nothing_of_the_gateways() {
+fn unknown_callers_spend_nothing_of_the_gateways() {
     let limits =
         GatewayLimits::new(&rate(1, SECOND, 3), &rate(1, SECOND, 1), &rate(1, SECOND, 1), 100);
     for host in 0..200 {
@@ -463,7 +463,7 @@ fn strangers_spend_nothing_of_the_gateways() {
 }
 
 #[test]
-fn all_threads_together_get_exactly_the_burst_of_a_new_stranger() {
+fn all_threads_together_get_exactly_the_burst_of_a_new_unknown_caller() {
     let limits = GatewayLimits::new(
         &rate(1, SECOND, 1),
         &rate(1, SECOND, 5),
@@ -471,29 +471,29 @@ fn all_threads_together_get_exactly_the_burst_of_a_new_stranger() {
         UNKNOWN_CALLERS,
     );
     for host in 0..100 {
-        let stranger = client(&format!("198.51.100.{host}"));
+        let unknown = client(&format!("198.51.100.{host}"));
         let passed =
-            on_threads(|| (0..5).filter(|_| limits.unknown(stranger, at_ms(0)).is_ok()).count());
+            on_threads(|| (0..5).filter(|_| limits.unknown(unknown, at_ms(0)).is_ok()).count());
         assert_eq!(passed.iter().sum::<usize>(), 5);
     }
 }
 
 #[test]
-fn the_table_of_strangers_is_bounded_and_the_evicted_start_anew() {
+fn the_table_of_unknown_callers_is_bounded_and_the_evicted_start_anew() {
     let capacity = 256;
     let limits =
         GatewayLimits::new(&rate(1, SECOND, 1), &rate(1, MINUTE, 1), &rate(1, MINUTE, 1), capacity);
-    let strangers: Vec<ClientAddress> =
+    let unknown_callers: Vec<ClientAddress> =
         (0..20_000_u32).map(|n| ClientAddress::new(IpAddr::V4(n.into()))).collect();
     let mut most = 0;
-    for stranger in &strangers {
-        assert!(limits.unknown(*stranger, at_ms(0)).is_ok(), "newcomers are always let in");
+    for unknown in &unknown_callers {
+        assert!(limits.unknown(*unknown, at_ms(0)).is_ok(), "newcomers are always let in");
         most = most.max(limits.unknown_callers());
     }
     // The table is shared out evenly over shards of at least 32; each may round up by one.
     assert!((capacity / 2..=capacity + capacity / 32).contains(&most), "{most}");
 
-    let refused = strangers.iter().filter(|s| limits.unknown(**s, at_ms(0)).is_err()).count();
+    let refused = unknown_callers.iter().filter(|s| limits.unknown(**s, at_ms(0)).is_err()).count();
     assert!(refused <= most, "{refused} are remembered where {most} have a place");
 }
 
@@ -505,10 +505,10 @@ fn a_peers_handshake_is_given_back_and_counts_for_no_request() {
     let begins = || limits.handshake(caller, at_ms(0));
     assert!(begins().is_ok() && begins().is_ok());
     assert_eq!(begins().unwrap_err().limit, Limit::Unknown);
-    limits.was_a_peers_handshake(caller);
+    limits.credit_handshake(caller);
     assert!(begins().is_ok() && begins().is_err());
     // Of another caller there is nothing to give back, and nobody has one more for it.
-    limits.was_a_peers_handshake(client("192.0.2.2"));
+    limits.credit_handshake(client("192.0.2.2"));
     assert!(begins().is_err());
     assert_eq!(limits.unknown_callers(), 0);
     assert!(limits.unknown(caller, at_ms(0)).is_ok());
@@ -519,13 +519,15 @@ fn a_peers_handshake_is_given_back_and_counts_for_no_request() {
 fn a_peer_is_counted_as_itself_and_with_its_own_share() {
     let peer = || PeerLimits::new(&rate(1, SECOND, 1), 1);
     let (one, other) = (peer(), peer().with_connections(Some(7)));
-    let (Guest::Peer { id: first, share: None }, Guest::Peer { id: second, share: Some(7) }) =
-        (one.guest(), other.guest())
+    let (
+        CallerClass::Peer { id: first, share: None },
+        CallerClass::Peer { id: second, share: Some(7) },
+    ) = (one.class(), other.class())
     else {
-        panic!("{:?} {:?}", one.guest(), other.guest());
+        panic!("{:?} {:?}", one.class(), other.class());
     };
     assert_ne!(first, second);
-    assert_eq!(one.guest(), one.guest());
+    assert_eq!(one.class(), one.class());
 }
 
 #[test]

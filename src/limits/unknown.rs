@@ -16,13 +16,13 @@ use crate::policy::Rate;
 ///
 /// When the table is full, a new caller takes the place of one that is not asking much. Whoever lost
 /// its place starts with a full bucket when it comes again. That is acceptable because nothing is
-/// guarded by these buckets but the kind of refusal: a stranger gets 403 or 429 and never a lookup. An
+/// guarded by these buckets but the kind of refusal: an unknown caller gets 403 or 429 and never a lookup. An
 /// attacker who spends tens of thousands of addresses on it wins a few 403 more, and can neither make
 /// the table grow nor lock anybody else out, which a table that turns newcomers away would do.
 #[derive(Debug)]
 pub(super) struct UnknownCallers {
     rate: Rate,
-    // std's keyed hash: strangers choose the keys, so they must not be able to choose collisions.
+    // std's keyed hash: unknown callers choose the keys, so they must not be able to choose collisions.
     buckets: Cache<IpAddr, Arc<Bucket>, UnitWeighter, RandomState>,
 }
 

@@ -11,7 +11,7 @@ pub enum Endpoint {
     Phonebook,
     /// Anything that XiVO would read as its `private` realm.
     Private,
-    /// Anything else.
+    /// Any other path, which is refused as `unknown-path`.
     Other,
 }
 

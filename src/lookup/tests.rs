@@ -3,13 +3,13 @@ use proptest::prelude::*;
 use super::*;
 
 fn query(query: &str) -> Result<Lookup, LookupError> {
-    let asked = Asked {
+    let parts = LookupParts {
         method: b"GET",
         path: PATH.as_bytes(),
         query: Some(query.as_bytes()),
         has_body: false,
     };
-    Lookup::parse(asked)
+    Lookup::parse(parts)
 }
 
 fn bad(text: &str) -> BadArgument {
@@ -138,9 +138,13 @@ fn values_are_in_range() {
 #[test]
 fn path_method_and_body_come_before_arguments() {
     let refused = |method: &str, path: &str, has_body| {
-        let asked =
-            Asked { method: method.as_bytes(), path: path.as_bytes(), query: Some(b"x"), has_body };
-        Lookup::parse(asked).unwrap_err()
+        let parts = LookupParts {
+            method: method.as_bytes(),
+            path: path.as_bytes(),
+            query: Some(b"x"),
+            has_body,
+        };
+        Lookup::parse(parts).unwrap_err()
     };
     assert_eq!(refused("POST", "/a.php/private", true), LookupError::PrivatePath);
     assert_eq!(refused("POST", "/", true), LookupError::UnknownPath);
@@ -168,13 +172,13 @@ proptest! {
     fn what_is_written_is_read_as_the_same_lookup(lookup in lookups()) {
         let target = target(&lookup);
         let (path, query) = target.split_once('?').unwrap();
-        let asked = Asked {
+        let parts = LookupParts {
             method: b"GET",
             path: path.as_bytes(),
             query: Some(query.as_bytes()),
             has_body: false,
         };
-        prop_assert_eq!(Lookup::parse(asked), Ok(lookup));
+        prop_assert_eq!(Lookup::parse(parts), Ok(lookup));
     }
 
     #[test]
@@ -184,8 +188,8 @@ proptest! {
 
     #[test]
     fn no_bytes_make_the_parser_panic(path in any::<Vec<u8>>(), query in any::<Vec<u8>>()) {
-        let asked = |path, query| Asked { method: b"GET", path, query: Some(query), has_body: false };
-        let _ = Lookup::parse(asked(&path, &query));
-        let _ = Lookup::parse(asked(PATH.as_bytes(), &query));
+        let parts = |path, query| LookupParts { method: b"GET", path, query: Some(query), has_body: false };
+        let _ = Lookup::parse(parts(&path, &query));
+        let _ = Lookup::parse(parts(PATH.as_bytes(), &query));
     }
 }

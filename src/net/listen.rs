@@ -26,7 +26,7 @@ pub enum ListenError {
         "{address}: another phonebook-gateway is listening there; stop it, or choose another address in [[listen]]"
     )]
     Locked {
-        /// The address.
+        /// The address to listen on.
         address: SocketAddr,
     },
     /// The address is taken.
@@ -34,20 +34,20 @@ pub enum ListenError {
         "{address}: another program is listening there (`ss -ltnp` names it); stop it, or choose another address in [[listen]]"
     )]
     InUse {
-        /// The address.
+        /// The address to listen on.
         address: SocketAddr,
     },
     /// The kernel refused.
     #[error("{address}: {source}{}", remedy(source))]
     Refused {
-        /// The address.
+        /// The address to listen on.
         address: SocketAddr,
-        /// Why.
+        /// What the system said.
         source: io::Error,
     },
 }
 
-/// Binds `address` for so many workers.
+/// Binds `address` once for each of `workers` workers.
 ///
 /// The workers' sockets share the address (`SO_REUSEPORT`), and so could a second gateway's of the
 /// same user: it would take a part of the connections, in silence. Therefore the address is tried

@@ -13,8 +13,8 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::config::Config;
 use crate::files::{self, Most};
-use crate::identity::certificate::Shown;
-use crate::location::Place;
+use crate::identity::certificate::PresentedCertificate;
+use crate::location::Location;
 use crate::policy::{CertificateRule, Policy};
 use crate::tls::{self, EXPIRY_NOTICE, Material, TlsSettings};
 use crate::x509::{Certificate, RevocationList};
@@ -22,7 +22,7 @@ use crate::x509::{Certificate, RevocationList};
 /// A certificate or revocation list in a file, or what is wrong with the file.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// The file.
+    /// The file that it was read from.
     pub file: PathBuf,
     /// What the configuration uses it for, or whose it is. Empty: nothing names it.
     pub purposes: Vec<String>,
@@ -35,7 +35,7 @@ pub struct Row {
 /// What a file holds at a place.
 #[derive(Clone, Debug)]
 pub enum Holding {
-    /// A certificate.
+    /// A certificate, of whatever purpose.
     Certificate {
         /// What it says.
         certificate: Box<Certificate>,
@@ -60,7 +60,7 @@ pub enum Holding {
 /// A private key's file.
 #[derive(Clone, Debug)]
 pub struct Key {
-    /// The file.
+    /// The file that it was read from.
     pub file: PathBuf,
     /// Whether it is the certificate's.
     pub state: KeyState,
@@ -69,7 +69,7 @@ pub struct Key {
 /// Whether a key is the certificate's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyState {
-    /// It is.
+    /// The key belongs to the certificate.
     Belongs,
     /// It is, and everybody on this host may read it: the file's mode.
     Exposed(u32),
@@ -82,7 +82,7 @@ pub enum KeyState {
 /// What there is to say of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Nothing.
+    /// Nothing is wrong with it.
     Valid,
     /// It ends within 14 days.
     ExpiresSoon,
@@ -126,7 +126,7 @@ impl Row {
                 false if now < certificate.not_before => State::NotYetValid,
                 false => State::Expired,
             },
-            // Lists are made anew far more often than every 14 days.
+            // Lists are reissued far more often than every 14 days.
             Holding::Revocations(list) => match list.next_update {
                 Some(end) if end < now => State::Expired,
                 _ if now < list.this_update => State::NotYetValid,
@@ -183,7 +183,7 @@ pub fn of_config(config: &Config, directory: &Path) -> Vec<Row> {
     let mut used: BTreeMap<&Path, Used<'_>> = BTreeMap::new();
     for listener in &config.listeners {
         let Some(tls) = &listener.tls else { continue };
-        let on = format!("{} ({})", listener.address, listener.place);
+        let on = format!("{} ({})", listener.address, listener.location);
         for pair in &tls.certificates {
             let used = used.entry(&pair.certificate).or_default();
             used.key = Some(&pair.private_key);
@@ -196,7 +196,7 @@ pub fn of_config(config: &Config, directory: &Path) -> Vec<Row> {
         }
     }
     let upstream = &config.upstream;
-    let xivo = format!("of XiVO ({})", upstream.place);
+    let xivo = format!("of XiVO ({})", upstream.location);
     if let Some(file) = &upstream.ca {
         used.entry(file).or_default().purposes.push(format!("authority {xivo}"));
     }
@@ -219,12 +219,12 @@ pub fn of_config(config: &Config, directory: &Path) -> Vec<Row> {
         }
     }
     for pin in &upstream.pins {
-        add_pin(&mut all, &upstream.place, false, pin.bytes(), format!("certificate {xivo}"));
+        add_pin(&mut all, &upstream.location, false, pin.bytes(), format!("certificate {xivo}"));
     }
     for policy in &config.policies {
         let Some(rule) = &policy.certificate else { continue };
         for &pin in &rule.public_key_sha256 {
-            add_pin(&mut all, &rule.place, true, pin, peer(policy, rule));
+            add_pin(&mut all, &rule.location, true, pin, peer(policy, rule));
         }
     }
     // What is in use comes first.
@@ -234,7 +234,13 @@ pub fn of_config(config: &Config, directory: &Path) -> Vec<Row> {
 
 /// Adds a row for a pin whose certificate is in none of the files, and its purpose to that of one
 /// which is.
-fn add_pin(all: &mut Vec<Row>, place: &Place, of_key: bool, sha256: [u8; 32], purpose: String) {
+fn add_pin(
+    all: &mut Vec<Row>,
+    location: &Location,
+    of_key: bool,
+    sha256: [u8; 32],
+    purpose: String,
+) {
     let is_it = |row: &Row| {
         row.certificate().is_some_and(|certificate| {
             if of_key { certificate.spki_sha256 == sha256 } else { certificate.sha256 == sha256 }
@@ -244,7 +250,7 @@ fn add_pin(all: &mut Vec<Row>, place: &Place, of_key: bool, sha256: [u8; 32], pu
         Some(row) if row.purposes.contains(&purpose) => {}
         Some(row) => row.purposes.push(purpose),
         None => all.push(Row {
-            file: place.file().to_owned(),
+            file: location.file().to_owned(),
             purposes: vec![purpose],
             holding: Holding::Pin { of_key, sha256 },
             key: None,
@@ -254,7 +260,7 @@ fn add_pin(all: &mut Vec<Row>, place: &Place, of_key: bool, sha256: [u8; 32], pu
 
 /// How a peer is named whose policy names a certificate.
 fn peer(policy: &Policy, rule: &CertificateRule) -> String {
-    format!("peer {} ({})", policy.name, rule.place)
+    format!("peer {} ({})", policy.name, rule.location)
 }
 
 /// What the configuration says of a file.
@@ -264,10 +270,10 @@ struct Used<'c> {
     purposes: Vec<String>,
 }
 
-/// The peers whose policies name the certificate, if an authority vouches for it where they need one.
+/// The peers whose policies name the certificate, if a trusted authority issued it where they need one.
 fn peers(config: &Config, row: &Row) -> Vec<String> {
     let Some(certificate) = row.certificate() else { return Vec::new() };
-    let shown = Shown { certificate, standing: Ok(()) };
+    let shown = PresentedCertificate { certificate, trust: Ok(()) };
     let policies = config.policies.iter();
     policies
         .filter_map(|policy| Some((policy, policy.certificate.as_ref()?)))
@@ -344,6 +350,6 @@ pub(super) fn pair(certificate: &Path, private_key: &Path) -> TlsSettings {
         }],
         client_ca: None,
         crl: None,
-        place: Place::new(Arc::new(certificate.to_owned()), 1),
+        location: Location::new(Arc::new(certificate.to_owned()), 1),
     }
 }

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use crate::location::Place;
-use crate::lookup::{Asked, Lookup, PATH};
+use crate::location::Location;
+use crate::lookup::{Lookup, LookupParts, PATH};
 use crate::policy::{Action, Policy};
 
 /// What was decided, and by which line.
@@ -13,7 +13,7 @@ pub struct Verdict {
     /// The permit, or why there is none.
     pub outcome: Result<Permit, NotGranted>,
     /// The line of the policy that decided.
-    pub rule: Place,
+    pub rule: Location,
 }
 
 /// A lookup that a policy grants. Only [`decide`] makes one, and only for a permit is anything sent to XiVO.
@@ -34,13 +34,13 @@ impl Permit {
     reason = "question and policy are constants, and a test has them both"
 )]
 pub fn trial() -> Permit {
-    let asked = Asked {
+    let parts = LookupParts {
         method: b"GET",
         path: PATH.as_bytes(),
         query: Some(b"act=search&search=phonebook-gateway-probe"),
         has_body: false,
     };
-    let lookup = Lookup::parse(asked).expect("the question is a lookup");
+    let lookup = Lookup::parse(parts).expect("the question is a lookup");
     decide(&Policy::own(), lookup).outcome.expect("the gateway's own policy grants a search")
 }
 
@@ -54,7 +54,7 @@ pub enum NotGranted {
         /// The action's word.
         action: &'static str,
         /// The policy's `actions`.
-        place: Place,
+        location: Location,
     },
     /// The term is shorter than the policy's `min_search_length`.
     TermTooShort {
@@ -63,7 +63,7 @@ pub enum NotGranted {
         /// Characters that it must have.
         min: u8,
         /// The policy's `min_search_length`.
-        place: Place,
+        location: Location,
     },
 }
 
@@ -98,19 +98,19 @@ impl fmt::Display for NotGranted {
 pub fn decide(policy: &Policy, lookup: Lookup) -> Verdict {
     let action = action(&lookup);
     if !policy.actions.value.contains(action) {
-        let place = policy.actions.place.clone();
-        let refused = NotGranted::Action { action: action.as_str(), place: place.clone() };
-        return Verdict { outcome: Err(refused), rule: place };
+        let location = policy.actions.location.clone();
+        let refused = NotGranted::Action { action: action.as_str(), location: location.clone() };
+        return Verdict { outcome: Err(refused), rule: location };
     }
     if let Lookup::Search { term, .. } = &lookup {
         let (length, min) = (term.length(), policy.min_search_length.value);
         if length < usize::from(min) {
-            let place = policy.min_search_length.place.clone();
-            let refused = NotGranted::TermTooShort { length, min, place: place.clone() };
-            return Verdict { outcome: Err(refused), rule: place };
+            let location = policy.min_search_length.location.clone();
+            let refused = NotGranted::TermTooShort { length, min, location: location.clone() };
+            return Verdict { outcome: Err(refused), rule: location };
         }
     }
-    Verdict { outcome: Ok(Permit(lookup)), rule: policy.actions.place.clone() }
+    Verdict { outcome: Ok(Permit(lookup)), rule: policy.actions.location.clone() }
 }
 
 /// The action that a lookup needs.
@@ -129,13 +129,13 @@ mod tests {
     use crate::policy::tests::policy;
 
     fn lookup(query: &str) -> Lookup {
-        let asked = Asked {
+        let parts = LookupParts {
             method: b"GET",
             path: PATH.as_bytes(),
             query: Some(query.as_bytes()),
             has_body: false,
         };
-        Lookup::parse(asked).unwrap()
+        Lookup::parse(parts).unwrap()
     }
 
     fn refusal(policy: &Policy, query: &str) -> Option<NotGranted> {

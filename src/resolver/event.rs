@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::location::Place;
+use crate::location::Location;
 use crate::policy::PeerName;
 use crate::resolver::{Failure, Unusable};
 
@@ -15,55 +15,55 @@ use crate::resolver::{Failure, Unusable};
 pub enum Event {
     /// A name has other addresses.
     Moved {
-        /// Whose.
+        /// The peer whose policy has the name.
         peer: PeerName,
-        /// Which.
+        /// The host name.
         name: String,
-        /// Before.
+        /// Its addresses until now.
         from: Vec<IpAddr>,
-        /// Now.
+        /// Its addresses from now on.
         to: Vec<IpAddr>,
     },
     /// A name begins to fail.
     Failing {
-        /// Whose.
+        /// The peer whose policy has the name.
         peer: PeerName,
-        /// Which.
+        /// The host name.
         name: String,
-        /// Where.
-        place: Place,
-        /// Why.
+        /// Where the policy has the name.
+        location: Location,
+        /// How resolving it failed.
         why: Failure,
         /// How long its addresses are used all the same; none where it has none.
         held: Option<Duration>,
     },
     /// A name that failed resolves again.
     Recovered {
-        /// Whose.
+        /// The peer whose policy has the name.
         peer: PeerName,
-        /// Which.
+        /// The host name.
         name: String,
     },
     /// A name's hold is over: it has no address any longer.
     Dropped {
-        /// Whose.
+        /// The peer whose policy has the name.
         peer: PeerName,
-        /// Which.
+        /// The host name.
         name: String,
         /// Since when it fails.
         since: Timestamp,
     },
-    /// An address of a name is not believed.
+    /// An address of a name is not trusted.
     Refused {
-        /// Whose.
+        /// The peer whose policy has the name.
         peer: PeerName,
-        /// Which.
+        /// The host name.
         name: String,
-        /// Where.
-        place: Place,
-        /// The address.
+        /// Where the policy has the name.
+        location: Location,
+        /// The address that is not used.
         address: IpAddr,
-        /// Why.
+        /// Why the address is not used.
         why: Unusable,
     },
 }
@@ -77,8 +77,8 @@ impl fmt::Display for Event {
             Self::Moved { peer, name, from, to } => {
                 write!(f, "{peer} moved: {name} {} → {}", Listed(from), Listed(to))
             }
-            Self::Failing { peer, name, place, why, held } => {
-                write!(f, "{name} of `{peer}` at {place} does not resolve: {why}; ")?;
+            Self::Failing { peer, name, location, why, held } => {
+                write!(f, "{name} of `{peer}` at {location} does not resolve: {why}; ")?;
                 match held {
                     Some(held) => {
                         write!(f, "its last addresses are used for {} s more", held.as_secs())
@@ -91,10 +91,10 @@ impl fmt::Display for Event {
                 f,
                 "{name} of `{peer}` has not resolved since {since}, and its hold is over: the peer is not let in by it"
             ),
-            Self::Refused { peer, name, place, address, why } => {
+            Self::Refused { peer, name, location, address, why } => {
                 write!(
                     f,
-                    "{address}, which {name} of `{peer}` at {place} has, is not believed: {why}"
+                    "{address}, which {name} of `{peer}` at {location} has, is not trusted: {why}"
                 )
             }
         }

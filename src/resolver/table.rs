@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::identity::peers::Peers;
 use crate::identity::resolved::Resolved;
-use crate::location::Place;
+use crate::location::Location;
 use crate::net::client_address::ClientAddress;
 use crate::policy::{Host, PeerName, Policy, Require};
 use crate::resolver::{Event, Failure, Lost, LostBecause, Outcome, Settings, Unusable};
@@ -44,7 +44,7 @@ pub struct Table {
 struct Name {
     name: String,
     peer: PeerName,
-    place: Place,
+    location: Location,
     /// Whether the peer is told from others by its certificate too.
     with_certificate: bool,
     /// What it has, and what it had a while ago.
@@ -68,7 +68,7 @@ struct Name {
 /// What is to outlive a restart of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered<'a> {
-    /// The name.
+    /// The host name.
     pub name: &'a str,
     /// What it has.
     pub addresses: Vec<IpAddr>,
@@ -107,7 +107,7 @@ impl Table {
                 names.push(Name {
                     name: name.clone(),
                     peer: policy.name.clone(),
-                    place: host.place.clone(),
+                    location: host.location.clone(),
                     with_certificate: require == Some(Require::Both),
                     addresses: Vec::new(),
                     good: None,
@@ -153,9 +153,9 @@ impl Table {
     pub fn remembered(&self) -> impl Iterator<Item = Remembered<'_>> {
         self.names.iter().filter_map(|known| {
             // What is refused stays so: after a restart the first name would have it, whose it never was.
-            let believed =
+            let trusted =
                 |held: &&Held| held.left.is_none() && !known.reported.contains(&held.address);
-            let current = known.addresses.iter().filter(believed);
+            let current = known.addresses.iter().filter(trusted);
             Some(Remembered {
                 name: &known.name,
                 addresses: current.map(|held| held.address).collect(),
@@ -270,7 +270,7 @@ impl Table {
             return Some(Unusable::NoCallers);
         }
         let mut written = None;
-        for (policy, prefix, place) in self.written.written(ClientAddress::new(address)) {
+        for (policy, prefix, location) in self.written.written(ClientAddress::new(address)) {
             // Beside a shorter prefix the address would be the longer one, and its holder gone there.
             let told_apart = known.with_certificate
                 && policy.certificate.as_ref().is_some_and(|rule| rule.require == Require::Both)
@@ -280,7 +280,7 @@ impl Table {
                 break;
             }
             if !told_apart {
-                written = Some(Unusable::Written(policy.name.clone(), place.clone()));
+                written = Some(Unusable::Written(policy.name.clone(), location.clone()));
             }
         }
         if written.is_some() {
@@ -289,7 +289,7 @@ impl Table {
         let owner = self.names.get(*owners.get(&address)?)?;
         let told_apart = known.with_certificate && owner.with_certificate;
         (owner.peer != known.peer && !told_apart)
-            .then(|| Unusable::Taken(owner.peer.clone(), owner.place.clone()))
+            .then(|| Unusable::Taken(owner.peer.clone(), owner.location.clone()))
     }
 }
 
@@ -402,7 +402,7 @@ impl Name {
     fn fail(&mut self, why: Failure, settings: &Settings, now: Timestamp) -> Option<Event> {
         let wait = RETRY.saturating_mul(1 << self.failures.min(10)).min(settings.refresh);
         self.next = after(now, wait);
-        // After a restart it is told anew.
+        // After a restart it is reported again.
         let first = self.failures == 0;
         self.failures = self.failures.saturating_add(1);
         let since = self.failing.as_ref().map_or(now, |(since, _)| *since);
@@ -417,8 +417,9 @@ impl Name {
                 let over = after(from, hold(settings, &why));
                 Duration::try_from(over.duration_since(now)).ok().filter(|left| !left.is_zero())
             });
-            let (peer, name, place) = (self.peer.clone(), self.name.clone(), self.place.clone());
-            Event::Failing { peer, name, place, why, held }
+            let (peer, name, location) =
+                (self.peer.clone(), self.name.clone(), self.location.clone());
+            Event::Failing { peer, name, location, why, held }
         })
     }
 
@@ -477,7 +478,7 @@ impl Name {
         Resolved {
             peer: self.peer.clone(),
             name: self.name.clone(),
-            place: self.place.clone(),
+            location: self.location.clone(),
             address,
             at,
             next: self.shown_next(),
@@ -492,7 +493,7 @@ impl Name {
         Lost {
             peer: self.peer.clone(),
             name: self.name.clone(),
-            place: self.place.clone(),
+            location: self.location.clone(),
             address,
             at,
             why,
@@ -503,7 +504,7 @@ impl Name {
         Event::Refused {
             peer: self.peer.clone(),
             name: self.name.clone(),
-            place: self.place.clone(),
+            location: self.location.clone(),
             address,
             why,
         }

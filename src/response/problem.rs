@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::refusal::Refusal;
-use crate::response::{Head, Manner, Value, reason_phrase};
+use crate::response::{Head, ResponseOptions, Value, reason_phrase};
 
 /// What went wrong, in RFC 9457's words and two of our own.
 #[derive(Debug, Serialize)]
@@ -18,13 +18,13 @@ pub struct Problem<'a> {
     request_id: &'a str,
 }
 
-/// Who is told: a peer reads what it can change, a stranger the status and its word.
+/// Who is told: a peer reads what it can change, an unknown caller the status and its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// A caller that a policy names.
     Peer,
-    /// Anyone else.
-    Stranger,
+    /// A caller in no policy.
+    Unknown,
 }
 
 /// The head of the answer to a refused request, and its body, which is left out where `takes` says that
@@ -32,7 +32,7 @@ pub enum Audience {
 pub fn answer(
     refusal: &Refusal,
     audience: Audience,
-    manner: &Manner,
+    options: &ResponseOptions,
     takes: impl Fn(usize) -> bool,
 ) -> (Head<'static>, Vec<u8>) {
     let body = body(&Problem {
@@ -40,16 +40,16 @@ pub fn answer(
         status: refusal.status(),
         detail: (audience == Audience::Peer).then(|| refusal.advice()),
         reason: refusal.word(),
-        request_id: manner.request_id.as_str(),
+        request_id: options.request_id.as_str(),
     });
-    let mut head = Head::new(refusal.status(), manner);
+    let mut head = Head::new(refusal.status(), options);
     if let Some(seconds) = refusal.retry_after() {
         head = head.with("Retry-After", Value::Number(u64::from(seconds.get())));
     }
     if matches!(refusal, Refusal::MethodNotAllowed) {
         head = head.with("Allow", Value::Text(b"GET, HEAD"));
     }
-    if manner.head_only || takes(body.len()) {
+    if options.head_only || takes(body.len()) {
         with_body(head, body)
     } else {
         (head.with("Content-Length", Value::Number(0)), Vec::new())
@@ -57,15 +57,15 @@ pub fn answer(
 }
 
 /// XiVO's answer to a view of a contact that is not there, with a body of ours.
-pub fn no_contact(manner: &Manner) -> (Head<'static>, Vec<u8>) {
+pub fn no_contact(options: &ResponseOptions) -> (Head<'static>, Vec<u8>) {
     let body = body(&Problem {
         title: reason_phrase(404),
         status: 404,
         detail: Some("The phonebook has no contact with this id.".into()),
         reason: "no-contact",
-        request_id: manner.request_id.as_str(),
+        request_id: options.request_id.as_str(),
     });
-    with_body(Head::new(404, manner), body)
+    with_body(Head::new(404, options), body)
 }
 
 fn body(problem: &Problem<'_>) -> Vec<u8> {
@@ -79,7 +79,7 @@ fn with_body(head: Head<'static>, mut body: Vec<u8>) -> (Head<'static>, Vec<u8>)
     let head = head
         .with("Content-Type", Value::Text(b"application/problem+json"))
         .with("Content-Length", Value::Number(body.len() as u64));
-    if head.manner().head_only {
+    if head.options().head_only {
         body.clear();
     }
     (head, body)

@@ -15,12 +15,12 @@ use tokio::time::{Instant, interval, sleep, timeout_at};
 use super::Phase;
 use crate::access_log::WorkerLog;
 use crate::connection;
-use crate::gateway::connection_facts::{Arrival, Noted};
+use crate::gateway::connection_facts::{Arrival, ConnectionLogFacts};
 use crate::supervision::{Ending, ends_for_test};
-use crate::worker::{Counted, Shared, Worker};
+use crate::worker::{ConnectionGuard, Shared, Worker};
 
 /// A worker's life.
-pub(super) async fn work(
+pub(super) async fn run_worker(
     shared: Arc<Shared>,
     log: WorkerLog,
     sockets: Vec<TcpListener>,
@@ -37,7 +37,7 @@ pub(super) async fn work(
         Some(_) = acceptors.join_next() => {
             return Ending::Untold("a task of it that accepts connections has ended".to_owned());
         }
-        () = keep_house(&worker) => {
+        () = run_maintenance(&worker) => {
             return Ending::Untold("it does no longer flush its log, nor keep time".to_owned());
         }
     }
@@ -55,26 +55,26 @@ pub(super) async fn work(
     tokio::select! {
         _ = phase.wait_for(|phase| *phase == Phase::Ended) => {}
         _ = timeout_at(until, ended) => {}
-        () = keep_house(&worker) => {}
+        () = run_maintenance(&worker) => {}
     }
     // What is still open is dropped with the runtime, and leaves its record as it goes.
     Ending::Told
 }
 
 /// What a worker does beside its connections; never returns.
-async fn keep_house(worker: &Worker) {
+async fn run_maintenance(worker: &Worker) {
     tokio::join!(
         worker.log.flush_in_time(),
-        worker.pulse.beat(|| worker.buffers.tidy()),
-        sweep(worker)
+        worker.timer_keep_alive.run(|| worker.buffers.tidy()),
+        evict_idle(worker)
     );
 }
 
-async fn sweep(worker: &Worker) {
-    let mut ticks = interval(SWEEP);
+async fn evict_idle(worker: &Worker) {
+    let mut ticks = interval(EVICTION_INTERVAL);
     loop {
         ticks.tick().await;
-        worker.pool.sweep();
+        worker.pool.evict_idle();
     }
 }
 
@@ -87,19 +87,23 @@ async fn accept(worker: Rc<Worker>, socket: TcpListener, listener: usize) {
     while !worker.is_draining() {
         tokio::select! {
             biased;
-            accepted = socket.accept() => take(&worker, accepted, listener).await,
+            accepted = socket.accept() => on_accept(&worker, accepted, listener).await,
             () = worker.drain.notified() => {}
         }
     }
     let now = |context: &mut Context<'_>| Poll::Ready(socket.poll_accept(context));
     while let Poll::Ready(Ok((stream, address))) = std::future::poll_fn(now).await {
-        greet(&worker, stream, address, listener);
+        spawn_connection(&worker, stream, address, listener);
     }
 }
 
-async fn take(worker: &Rc<Worker>, accepted: io::Result<(TcpStream, SocketAddr)>, listener: usize) {
+async fn on_accept(
+    worker: &Rc<Worker>,
+    accepted: io::Result<(TcpStream, SocketAddr)>,
+    listener: usize,
+) {
     match accepted {
-        Ok((stream, address)) => greet(worker, stream, address, listener),
+        Ok((stream, address)) => spawn_connection(worker, stream, address, listener),
         // The client left before it was accepted; the next one is waiting already.
         Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
         Err(error) => {
@@ -109,25 +113,25 @@ async fn take(worker: &Rc<Worker>, accepted: io::Result<(TcpStream, SocketAddr)>
     }
 }
 
-fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: usize) {
-    let (mut arrival, guest) = Arrival::at_accept(&worker.shared.snapshot(), address, listener);
+fn spawn_connection(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: usize) {
+    let (mut arrival, class) = Arrival::at_accept(&worker.shared.snapshot(), address, listener);
     let facts = arrival.facts_mut();
-    match Counted::new(worker, guest, facts.noted.opened.into_std()) {
-        Err(why) => worker.diagnostics.unheard(facts.shown_address(), why),
-        Ok(counted) => {
+    match ConnectionGuard::new(worker, class, facts.log_facts.opened.into_std()) {
+        Err(why) => worker.diagnostics.connection_rejected(facts.shown_address(), why),
+        Ok(guard) => {
             let local =
                 if worker.log.needs().local_address { stream.local_addr().ok() } else { None };
             let local = local.map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
             let number = worker.shared.next_connection();
-            facts.noted = Noted { number, local, ..*facts.noted }.into();
-            facts.over_ceiling = counted.is_over();
-            connection::begin(counted, stream, arrival);
+            facts.log_facts = ConnectionLogFacts { number, local, ..*facts.log_facts }.into();
+            facts.over_ceiling = guard.is_over();
+            connection::begin(guard, stream, arrival);
         }
     }
 }
 
 /// How often idle connections to XiVO are looked through.
-const SWEEP: Duration = Duration::from_secs(5);
+const EVICTION_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long no connection is accepted after the system refused one, for want of descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -4,14 +4,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::Upstream;
-use crate::location::Place;
+use crate::location::Location;
 use crate::upstream::routed_source;
 
 /// Connections to XiVO would come from a loopback address.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {}.\n{}", self.place, self.message(), self.help())]
+#[error("{}: {}.\n{}", self.location, self.message(), self.help())]
 pub struct LoopbackSource {
-    place: Place,
+    location: Location,
     upstream: SocketAddr,
     source_address: IpAddr,
     advice: String,
@@ -19,8 +19,8 @@ pub struct LoopbackSource {
 
 impl LoopbackSource {
     /// The `[upstream]` section.
-    pub fn place(&self) -> &Place {
-        &self.place
+    pub fn location(&self) -> &Location {
+        &self.location
     }
 
     /// What is wrong, without a full stop.
@@ -58,7 +58,7 @@ pub fn check_source(upstream: &Upstream, addresses: &[SocketAddr]) -> Result<(),
         let source = configured.or_else(|| routed_source(address));
         if let Some(source_address) = source.filter(|source| source.to_canonical().is_loopback()) {
             return Err(LoopbackSource {
-                place: upstream.place.clone(),
+                location: upstream.location.clone(),
                 upstream: address,
                 source_address,
                 advice: advise_source(address, &other_addresses()),

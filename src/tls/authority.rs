@@ -1,4 +1,4 @@
-//! Who vouches for clients' certificates.
+//! The authorities that issue clients' certificates.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,12 +30,12 @@ pub struct ClientAuthority {
 }
 
 impl ClientAuthority {
-    /// An authority that believes the certificates of `client_ca`, and what `crls` revoke. Without the
-    /// former it believes none.
+    /// An authority that trusts the certificates of `client_ca`, and what `crls` revoke. Without the
+    /// former it trusts none.
     ///
     /// Revocation fails closed. A certificate that one of the lists names is revoked, whatever else is
     /// wrong with certificate or list; an intermediate one too. Beyond that, with a list, a client's
-    /// certificate is not believed whose issuer the lists are silent about, or when the next update of
+    /// certificate is not trusted whose issuer the lists are silent about, or when the next update of
     /// its list is overdue (OpenSSL, and so nginx's `ssl_crl`, refuses these too).
     ///
     /// # Errors
@@ -74,7 +74,7 @@ impl ClientAuthority {
         self.revision
     }
 
-    /// Whether the names in the first of `chain` can be believed at `now`; the others are the
+    /// Whether the names in the first of `chain` can be trusted at `now`; the others are the
     /// intermediate certificates that came with it.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, HandshakeKind, ProtocolVersion, ServerConnection};
 
 use super::ClientAuthority;
-use crate::identity::certificate::{CertificateFault, Shown};
+use crate::identity::certificate::{CertificateFault, PresentedCertificate};
 use crate::x509::{Certificate, UnreadableCertificate};
 
 /// What the handshake of a connection brought.
@@ -38,7 +38,7 @@ struct Presented {
 struct Judged {
     revision: u64,
     second: i64,
-    standing: Result<(), CertificateFault>,
+    trust: Result<(), CertificateFault>,
 }
 
 impl TlsFacts {
@@ -72,10 +72,17 @@ impl TlsFacts {
         Ok(Self { version: "TLSv1.3", cipher: "", server_name, resumed: false, presented })
     }
 
-    /// The client's certificate as it stands at `now` by what `authority` believes.
-    pub fn shown(&self, authority: &ClientAuthority, now: Timestamp) -> Option<Shown<'_>> {
+    /// The client's certificate as it stands at `now` by what `authority` trusts.
+    pub fn shown(
+        &self,
+        authority: &ClientAuthority,
+        now: Timestamp,
+    ) -> Option<PresentedCertificate<'_>> {
         let presented = self.presented.as_ref()?;
-        Some(Shown { certificate: &presented.leaf, standing: presented.standing(authority, now) })
+        Some(PresentedCertificate {
+            certificate: &presented.leaf,
+            trust: presented.trust(authority, now),
+        })
     }
 }
 
@@ -91,11 +98,7 @@ impl Presented {
 
     /// The dates of the certificate itself are looked at first and to the moment; the signatures
     /// and dates behind it once in a second, which costs a busy connection nothing.
-    fn standing(
-        &self,
-        authority: &ClientAuthority,
-        now: Timestamp,
-    ) -> Result<(), CertificateFault> {
+    fn trust(&self, authority: &ClientAuthority, now: Timestamp) -> Result<(), CertificateFault> {
         if now < self.leaf.not_before {
             return Err(CertificateFault::NotYetValid);
         }
@@ -105,9 +108,9 @@ impl Presented {
         let (revision, second) = (authority.revision(), now.as_second());
         let known = self.judged.get();
         if let Some(judged) = known.filter(|j| j.revision == revision && j.second == second) {
-            return judged.standing;
+            return judged.trust;
         }
-        let standing = authority.judge(&self.chain, now).map_err(|fault| match fault {
+        let trust = authority.judge(&self.chain, now).map_err(|fault| match fault {
             // Its own dates are right.
             CertificateFault::Expired | CertificateFault::NotYetValid => {
                 CertificateFault::IssuerNotValid
@@ -115,8 +118,8 @@ impl Presented {
             CertificateFault::Broken if self.leaf.is_authority => CertificateFault::AuthoritysOwn,
             fault => fault,
         });
-        self.judged.set(Some(Judged { revision, second, standing }));
-        standing
+        self.judged.set(Some(Judged { revision, second, trust }));
+        trust
     }
 }
 
@@ -132,7 +135,7 @@ fn intermediates<'c, 'd>(chain: &'c [CertificateDer<'d>]) -> Vec<&'c Certificate
     chain.iter().take(MOST_INTERMEDIATES).filter(is_first).collect()
 }
 
-/// So many certificates between a client's and its authority are looked at.
+/// The number of certificates between a client's and its authority that are looked at.
 const MOST_INTERMEDIATES: usize = 6;
 
 fn version_name(version: ProtocolVersion) -> &'static str {
@@ -166,7 +169,7 @@ mod tests {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
     use super::*;
-    use crate::location::Place;
+    use crate::location::Location;
     use crate::policy::{CertificateRule, Require};
 
     fn self_signed(name: &str, is_ca: IsCa) -> CertificateDer<'static> {
@@ -180,7 +183,7 @@ mod tests {
         self_signed("authority", IsCa::Ca(BasicConstraints::Unconstrained))
     }
 
-    fn believing(root: CertificateDer<'static>) -> ClientAuthority {
+    fn trusting(root: CertificateDer<'static>) -> ClientAuthority {
         ClientAuthority::new(&[root], Vec::new()).unwrap()
     }
 
@@ -191,13 +194,13 @@ mod tests {
             san_uri: Vec::new(),
             common_name: Vec::new(),
             require: Require::Certificate,
-            place: Place::new(std::sync::Arc::default(), 1),
+            location: Location::new(std::sync::Arc::default(), 1),
         }
     }
 
     #[test]
     fn a_pinned_key_needs_no_authority_where_there_is_one_for_others() {
-        let others = believing(authority());
+        let others = trusting(authority());
         // As `openssl req -x509` makes them: an authority's own.
         for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
             let own = self_signed("lyon", is_ca);
@@ -207,7 +210,7 @@ mod tests {
                 IsCa::Ca(_) => CertificateFault::AuthoritysOwn,
                 _ => CertificateFault::UnknownIssuer,
             };
-            assert_eq!(shown.standing, Err(expected));
+            assert_eq!(shown.trust, Err(expected));
             assert_eq!(shown.satisfies(&pinned(&own)), Ok(()), "{is_ca:?}");
             assert_eq!(shown.satisfies(&pinned(&authority())), Err(expected));
         }

@@ -77,7 +77,7 @@ fn fault(error: io::Error) -> HandshakeFault {
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-            ": it may not believe this gateway's certificate"
+            ": it may not trust this gateway's certificate"
         }
         _ => "",
     }
@@ -90,7 +90,7 @@ fn why(error: &rustls::Error) -> String {
         Error::AlertReceived(
             Alert::UnknownCA | Alert::BadCertificate | Alert::CertificateUnknown,
         ) => {
-            "the client does not believe this gateway's certificate: give it the authority's, or a certificate that it believes"
+            "the client does not trust this gateway's certificate: give it the authority's, or a certificate that it trusts"
         }
         Error::AlertReceived(Alert::CertificateExpired) => {
             "the client says that this gateway's certificate has expired"

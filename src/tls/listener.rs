@@ -1,4 +1,4 @@
-//! A TLS listener as it stands: what it shows, and what it believes.
+//! A TLS listener as it stands: what it shows, and what it trusts.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use rustls::{ServerConfig, version};
 use super::authority::KeyHolder;
 use super::{ClientAuthority, Loaded, Material};
 
-/// A TLS listener's certificates, and what it believes of clients'. Replaced as a whole.
+/// A TLS listener's certificates, and what it trusts of clients'. Replaced as a whole.
 #[derive(Debug)]
 pub struct ListenerTls {
     /// What handshakes go by.
@@ -31,7 +31,7 @@ pub struct ListenerTls {
 pub struct Sessions(Arc<dyn ProducesTickets>);
 
 impl Sessions {
-    /// Fresh keys.
+    /// A session store with new ticket keys.
     ///
     /// # Errors
     /// The system has no random numbers.
@@ -42,7 +42,7 @@ impl Sessions {
 
 /// What a listener does in its handshakes, beside its files.
 #[derive(Clone, Copy, Debug)]
-pub struct Manners {
+pub struct HandshakeOptions {
     /// Whether clients are asked for a certificate.
     pub ask_certificate: bool,
     /// Whether HTTP/2 is offered.
@@ -56,11 +56,11 @@ impl ListenerTls {
     /// rustls refuses it; nothing that an administrator writes leads here.
     pub fn new(
         material: Material,
-        manners: Manners,
+        options: HandshakeOptions,
         sessions: &Sessions,
     ) -> Result<Self, rustls::Error> {
         let Material { keys, authority, client_ca } = material;
-        let verifier: Arc<dyn ClientCertVerifier> = if manners.ask_certificate {
+        let verifier: Arc<dyn ClientCertVerifier> = if options.ask_certificate {
             Arc::new(KeyHolder::new())
         } else {
             Arc::new(NoClientAuth)
@@ -73,7 +73,7 @@ impl ListenerTls {
         config.ticketer = Arc::clone(&sessions.0);
         // xivo-dird opens a connection per lookup: one ticket is one resumption, and it gets a new one.
         config.send_tls13_tickets = 1;
-        let protocols = if manners.http2 {
+        let protocols = if options.http2 {
             &["h2", "http/1.1", "http/1.0"][..]
         } else {
             &["http/1.1", "http/1.0"]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::certificate::CertificateFacts;
-use crate::http1::answer::InvalidAnswer;
+use crate::http1::response::InvalidResponse;
 
 /// What went wrong between the gateway and XiVO. Its text is for the gateway's own administrator: what was
 /// seen, and what to do.
@@ -81,7 +81,7 @@ pub enum Unreachable {
     /// While XiVO's name is resolved.
     #[error(transparent)]
     Resolve(#[from] ResolveFault),
-    /// While connecting.
+    /// The connection could not be established.
     #[error(transparent)]
     Connect(#[from] ConnectFault),
     /// In the TLS handshake.
@@ -133,7 +133,7 @@ pub enum ConnectFault {
     /// `upstream.connect_timeout` is over.
     #[error("no connection within upstream.connect_timeout")]
     TooSlow,
-    /// Nobody listens.
+    /// Nobody listens at the address (`ECONNREFUSED`).
     #[error("the connection was refused; is XiVO's nginx running?")]
     Refused(#[source] Cause),
     /// It was reset at once.
@@ -157,7 +157,7 @@ pub enum ConnectFault {
     /// Where it comes from cannot be told.
     #[error("the connection has no local address")]
     NoLocalAddress(#[source] Cause),
-    /// Any other.
+    /// Any other error of the system.
     #[error("the connection failed")]
     Failed(#[source] Cause),
 }
@@ -165,10 +165,10 @@ pub enum ConnectFault {
 /// What went wrong in the TLS handshake.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TlsFault {
-    /// XiVO's certificate is not believed.
+    /// XiVO's certificate is not trusted.
     #[error("{why}")]
     Certificate {
-        /// Why not.
+        /// What is wrong with it.
         why: CertificateFault,
         /// The certificate that was shown in this handshake.
         seen: Option<Arc<CertificateFacts>>,
@@ -206,7 +206,7 @@ pub enum TlsFault {
     Ended(#[source] Cause),
 }
 
-/// Why XiVO's certificate is not believed.
+/// Why XiVO's certificate is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum CertificateFault {
     /// Its last day is over.
@@ -215,9 +215,9 @@ pub enum CertificateFault {
     /// Its first day has not come.
     #[error("its certificate is not valid yet; compare the clocks of this host and of XiVO")]
     NotValidYet,
-    /// No authority that is believed has signed it.
+    /// No authority that is trusted has signed it.
     #[error(
-        "its certificate is signed by nobody whom this gateway believes; set upstream.ca, or upstream.pin_sha256 (`phonebook-gateway probe --pin` prints it)"
+        "its certificate is issued by no authority that this gateway trusts; set upstream.ca, or upstream.pin_sha256 (`phonebook-gateway probe --pin` prints it)"
     )]
     UnknownIssuer,
     /// It has another name.
@@ -278,10 +278,10 @@ pub enum BodyFault {
 /// What is wrong with an answer, by the part of it that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Invalid {
-    /// Its head.
+    /// The head is not one of a phonebook's answer.
     #[error(transparent)]
     Head(#[from] InvalidHead),
-    /// Its body.
+    /// The body breaks its framing.
     #[error(transparent)]
     Body(#[from] InvalidBody),
 }
@@ -291,7 +291,7 @@ pub enum Invalid {
 pub enum InvalidHead {
     /// It is not HTTP/1 as read here.
     #[error(transparent)]
-    Http(#[from] InvalidAnswer),
+    Http(#[from] InvalidResponse),
     /// It is longer than [`super::MAX_ANSWER_HEAD`].
     #[error("its head is longer than 16 KiB")]
     TooLong,

@@ -82,7 +82,7 @@ impl Pool {
 
     /// Closes what has been idle for too long, or was closed by XiVO. To be called now and then:
     /// the lowest connections may never be taken again.
-    pub fn sweep(&self) {
+    pub fn evict_idle(&self) {
         let mut idle = self.idle.borrow_mut();
         idle.retain_mut(|connection| {
             connection.idle_since.elapsed() < MAX_IDLE && connection.transport.is_quiet()
@@ -157,7 +157,7 @@ mod tests {
             let (connection, far) = used().await;
             drop(far);
             pool.put(connection);
-            pool.sweep();
+            pool.evict_idle();
             assert!(pool.is_empty());
         });
     }

@@ -1,8 +1,8 @@
-//! TLS towards XiVO: whose certificate is believed, and what is said where it is not.
+//! TLS towards XiVO: whose certificate is trusted, and what is said where it is not.
 //!
 //! TLS 1.2 and 1.3 by rustls with ring; HTTP/1.1 by ALPN. The settings are made once, when the
 //! configuration is read, and all workers share them, and with them the sessions that are resumed.
-//! A handshake's signature is verified whatever is believed of the certificate, so the far side
+//! A handshake's signature is verified whatever is trusted of the certificate, so the far side
 //! always holds its key. With a pinned certificate neither its dates nor its names matter: it is the
 //! one that was compared by hand, or it is not.
 
@@ -30,10 +30,10 @@ use super::fault::{Cause, CertificateFault, TlsFault};
 use super::records::Records;
 use crate::x509::Fingerprint;
 
-/// Whose certificate is believed.
+/// Whose certificate is trusted.
 #[derive(Clone, Debug)]
 pub enum Trust {
-    /// One signed by an authority that this host believes.
+    /// One signed by an authority that this host trusts.
     System,
     /// One signed by one of these authorities (`upstream.ca`).
     Authorities(Vec<CertificateDer<'static>>),
@@ -46,7 +46,7 @@ pub enum Trust {
 /// Why TLS cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// This host believes no authority.
+    /// This host trusts no authority.
     #[error("this host has no certificate authorities{}", behind_colon(.0.as_ref()))]
     NoAuthorities(#[source] Option<rustls_native_certs::Error>),
     /// A certificate of `upstream.ca` is none of an authority.
@@ -54,7 +54,7 @@ pub enum TlsError {
     BadAuthority {
         /// Which of them, counted from 1.
         number: usize,
-        /// Why not.
+        /// What is wrong with it.
         source: Error,
     },
     /// The authorities cannot be verified by.
@@ -66,9 +66,9 @@ pub enum TlsError {
     /// No server can be asked for by this name.
     #[error("TLS cannot be set up: no server name: {name}")]
     ServerName {
-        /// The name.
+        /// The name as it was written.
         name: String,
-        /// Why not.
+        /// What is wrong with it.
         source: InvalidDnsNameError,
     },
 }
@@ -83,7 +83,7 @@ fn behind_colon(error: Option<&rustls_native_certs::Error>) -> String {
 pub struct Tls {
     config: Arc<ClientConfig>,
     server_name: ServerName<'static>,
-    belief: &'static str,
+    trusted_as: &'static str,
 }
 
 tokio::task_local! {
@@ -100,9 +100,9 @@ impl Tls {
     /// [`TlsError`].
     pub fn new(trust: Trust, server_name: ServerName<'static>) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let belief = match &trust {
-            Trust::System => "vouched for by an authority that this host believes",
-            Trust::Authorities(_) => "vouched for by upstream.ca",
+        let trusted_as = match &trust {
+            Trust::System => "issued by an authority that this host trusts",
+            Trust::Authorities(_) => "issued by upstream.ca",
             Trust::Pins(_) => "pinned by upstream.pin_sha256",
             Trust::Anyone => "NOT verified",
         };
@@ -117,7 +117,7 @@ impl Tls {
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), server_name, belief })
+        Ok(Self { config: Arc::new(config), server_name, trusted_as })
     }
 
     /// Makes a handshake over `stream`.
@@ -140,7 +140,7 @@ impl Tls {
         self.server_name.to_str().into_owned()
     }
 
-    /// Asks for this name and believes anyone: to see who is there, and not to ask anything.
+    /// Asks for this name and trusts anyone: to see who is there, and not to ask anything.
     ///
     /// # Errors
     /// [`TlsError`].
@@ -151,9 +151,9 @@ impl Tls {
         Self::new(Trust::Anyone, name)
     }
 
-    /// Why a certificate that is believed is.
-    pub fn belief(&self) -> &'static str {
-        self.belief
+    /// Why a certificate that is trusted is.
+    pub fn trusted_as(&self) -> &'static str {
+        self.trusted_as
     }
 }
 

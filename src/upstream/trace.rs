@@ -11,13 +11,13 @@ pub struct Trace {
     attempts: RefCell<Vec<Attempt>>,
     began: Cell<Option<Instant>>,
     /// The bytes that are sent once there is a connection.
-    question: Cell<u64>,
+    request_length: Cell<u64>,
 }
 
 impl Trace {
-    /// What is asked has so many bytes.
-    pub fn question(&self, length: usize) {
-        self.question.set(length as u64);
+    /// Sets the length of the request that will be sent, in bytes.
+    pub fn will_send(&self, length: usize) {
+        self.request_length.set(length as u64);
     }
 
     /// A try begins, at this address; the former has failed.
@@ -32,18 +32,18 @@ impl Trace {
     pub fn connected(&self) {
         self.change(|attempt, now| {
             attempt.connect = Some(now);
-            attempt.sent = self.question.get();
+            attempt.sent = self.request_length.get();
         });
     }
 
-    /// So many bytes have come that may be of an answer's head.
+    /// `count` bytes have come that may belong to the response's head.
     pub fn received(&self, count: usize) {
         if let Some(attempt) = self.attempts.borrow_mut().last_mut() {
             attempt.received += count as u64;
         }
     }
 
-    /// That was the answer's head, and so many bytes behind it.
+    /// The response's head is complete, and `body` bytes of its body have come with it.
     pub fn answered(&self, status: u16, body: usize) {
         self.change(|attempt, now| {
             attempt.status = status;
@@ -104,9 +104,9 @@ pub struct Attempt {
     pub header: Option<u32>,
     /// Until the answer's end.
     pub response: Option<u32>,
-    /// Bytes sent.
+    /// Bytes sent to XiVO, TLS not counted.
     pub sent: u64,
-    /// Bytes received.
+    /// Bytes received from XiVO, TLS not counted.
     pub received: u64,
     /// Those behind the answer's head.
     pub body: u64,
@@ -125,7 +125,7 @@ mod tests {
         trace.received_body(3);
         trace.ended();
         assert!(trace.attempts().is_empty());
-        trace.question(7);
+        trace.will_send(7);
         trace.begin("[::ffff:192.0.2.1]:80".parse().ok());
         trace.begin("192.0.2.2:80".parse().ok());
         trace.connected();

@@ -12,7 +12,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::certificate::CertificateFacts;
 use super::records::Records;
-use crate::net::peek::{Waiting, waiting};
+use crate::net::socket_probe::{SocketState, socket_state};
 
 /// A way to XiVO that is open.
 #[derive(Debug)]
@@ -68,10 +68,10 @@ impl Session {
                 Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
                 _ => return false,
             }
-            match waiting(records.stream()) {
-                Waiting::Nothing => return records.are_whole(),
-                Waiting::End => return false,
-                Waiting::Bytes => {
+            match socket_state(records.stream()) {
+                SocketState::Nothing => return records.are_whole(),
+                SocketState::End => return false,
+                SocketState::Bytes => {
                     if !matches!(session.read_tls(records), Ok(1..)) {
                         return false;
                     }
@@ -112,8 +112,8 @@ impl Transport {
     /// the next question. What is still on its way then cannot be told from an answer by anybody.
     pub(super) fn is_quiet(&mut self) -> bool {
         match self {
-            Self::Plain(stream) => waiting(stream) == Waiting::Nothing,
-            Self::Unix(stream) => waiting(stream) == Waiting::Nothing,
+            Self::Plain(stream) => socket_state(stream) == SocketState::Nothing,
+            Self::Unix(stream) => socket_state(stream) == SocketState::Nothing,
             Self::Tls(session) => session.is_quiet(),
         }
     }

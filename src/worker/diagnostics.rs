@@ -1,7 +1,7 @@
 //! What a worker tells its own administrator, and how often.
 //!
 //! Every refusal and every fault of XiVO is worth a line with its reason, but nobody's flood may fill
-//! the journal: each kind may say so much in ten seconds, and then says how much it kept back. The
+//! the journal: each kind has a limit for ten seconds, and then says how many it suppressed. The
 //! search term, personal data, is in none of these lines.
 
 use std::cell::Cell;
@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::limits::NoSeat;
-use crate::location::Place;
+use crate::location::Location;
 use crate::net::client_address::ClientAddress;
 use crate::refusal::Reason;
 use crate::tls::HandshakeFault;
@@ -19,10 +19,10 @@ use crate::upstream::UpstreamFault;
 #[derive(Debug, Default)]
 pub struct Diagnostics {
     pub(crate) peers: Throttle,
-    pub(crate) unproven: Throttle,
-    pub(crate) strangers: Throttle,
-    unheard: Throttle,
-    unheard_strangers: Throttle,
+    pub(crate) certificate_missing: Throttle,
+    pub(crate) unknown: Throttle,
+    rejected: Throttle,
+    rejected_unknown: Throttle,
     unannounced: Throttle,
     pub(crate) faults: Throttle,
     handshakes: Throttle,
@@ -32,41 +32,41 @@ pub struct Diagnostics {
 impl Diagnostics {
     /// Tells of an answer that was begun and could not be completed.
     pub fn cut(&self, fault: &UpstreamFault, request_id: &str) {
-        if let Some(kept_back) = self.faults.pass(FAULTS) {
+        if let Some(suppressed) = self.faults.pass(FAULTS) {
             let reason = Reason::from(fault).as_str();
             tracing::warn!(
                 reason,
                 request_id,
-                kept_back,
+                suppressed,
                 "an answer was cut off, and the client's connection reset: {fault}"
             );
         }
     }
 
-    /// Tells of a connection that was closed unheard, since there is no seat for it.
-    pub fn unheard(&self, client: ClientAddress, why: NoSeat) {
-        // Strangers may not keep back what is said of peers.
+    /// Tells of a connection that was rejected, since there is no seat for it.
+    pub fn connection_rejected(&self, client: ClientAddress, why: NoSeat) {
+        // Unknown callers may not keep back what is said of peers.
         let throttle = match why {
-            NoSeat::Peer(_) | NoSeat::House(_) => &self.unheard,
+            NoSeat::Peer(_) | NoSeat::Gateway(_) => &self.rejected,
             NoSeat::UnknownCaller(_)
             | NoSeat::Unknown(_)
             | NoSeat::Handshakes(_)
-            | NoSeat::HandshakeRate => &self.unheard_strangers,
+            | NoSeat::HandshakeRate => &self.rejected_unknown,
         };
-        if let Some(kept_back) = throttle.pass(1) {
-            tracing::warn!(%client, kept_back, "a connection was closed unheard: {why}");
+        if let Some(suppressed) = throttle.pass(1) {
+            tracing::warn!(%client, suppressed, "a connection was rejected: {why}");
         }
     }
 
     /// Tells of a connection that was closed since its sender named no client.
-    pub fn unannounced(&self, sender: ClientAddress, why: &str, place: Option<&Place>) {
-        if let Some(kept_back) = self.unannounced.pass(1) {
-            let place = place.map(|place| format!(" [{place}]")).unwrap_or_default();
+    pub fn unannounced(&self, sender: ClientAddress, why: &str, location: Option<&Location>) {
+        if let Some(suppressed) = self.unannounced.pass(1) {
+            let location = location.map(|location| format!(" [{location}]")).unwrap_or_default();
             tracing::warn!(
                 %sender,
-                kept_back,
+                suppressed,
                 "a connection was closed: {why}; its sender is in proxy_protocol_from, so it has to \
-                 begin with one{place}"
+                 begin with one{location}"
             );
         }
     }
@@ -76,28 +76,28 @@ impl Diagnostics {
         if matches!(fault, HandshakeFault::Nothing) {
             return;
         }
-        if let Some(kept_back) = self.handshakes.pass(HANDSHAKES) {
-            tracing::info!(%client, kept_back, "a TLS handshake failed: {fault}");
+        if let Some(suppressed) = self.handshakes.pass(HANDSHAKES) {
+            tracing::info!(%client, suppressed, "a TLS handshake failed: {fault}");
         }
     }
 
     /// Tells that a connection could not be accepted.
     pub fn accept_failed(&self, error: &std::io::Error) {
-        if let Some(kept_back) = self.accept.pass(1) {
+        if let Some(suppressed) = self.accept.pass(1) {
             tracing::error!(
-                kept_back,
+                suppressed,
                 "a connection could not be accepted: {error}; if it says `too many open files`, raise LimitNOFILE"
             );
         }
     }
 }
 
-/// Lets so many through in ten seconds, and counts the rest.
+/// Lets a number of messages through in ten seconds, and counts the rest.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {
     since: Cell<Option<Instant>>,
     passed: Cell<u32>,
-    kept_back: Cell<u64>,
+    suppressed: Cell<u64>,
 }
 
 impl Throttle {
@@ -109,11 +109,11 @@ impl Throttle {
             self.passed.set(0);
         }
         if self.passed.get() >= most {
-            self.kept_back.set(self.kept_back.get() + 1);
+            self.suppressed.set(self.suppressed.get() + 1);
             return None;
         }
         self.passed.set(self.passed.get() + 1);
-        Some(self.kept_back.take())
+        Some(self.suppressed.take())
     }
 }
 

@@ -15,7 +15,7 @@ use crate::identity::peers::Peers;
 use crate::identity::resolved::Resolved;
 use crate::limits::budget::Budget;
 use crate::limits::{
-    Ceilings, GatewayLimits, Guest, House, Moment, NoSeat, PeerLimits, UNKNOWN_CALLERS,
+    CallerClass, Ceilings, GatewayLimits, Moment, NoSeat, PeerLimits, SeatTable, UNKNOWN_CALLERS,
 };
 use crate::net::client_address::ClientAddress;
 use crate::policy::Policy;
@@ -26,12 +26,12 @@ use crate::tls::ListenerTls;
 #[derive(Debug)]
 pub struct Shared {
     snapshot: ArcSwap<Snapshot>,
-    /// The gateway's rate, and strangers'.
+    /// The gateway's rate, and unknown callers'.
     pub limits: GatewayLimits,
     /// What HTTP/2 connections hold.
     pub http2: Arc<Budget>,
     /// Who has which of the client connections.
-    pub house: Arc<House>,
+    pub seats: Arc<SeatTable>,
     /// Client connections that were accepted since the start.
     accepted: AtomicU64,
     pub(super) started: Instant,
@@ -60,7 +60,7 @@ impl Shared {
                 upstream,
             }),
             http2: Arc::default(),
-            house: Arc::new(House::new(ceilings)),
+            seats: Arc::new(SeatTable::new(ceilings)),
             accepted: AtomicU64::new(0),
             started: Instant::now(),
         }
@@ -113,10 +113,10 @@ impl Shared {
     }
 
     /// Counts a TLS handshake that a caller in no policy begins.
-    pub(super) fn count_handshake(&self, guest: Guest, now: Moment) -> Result<(), NoSeat> {
-        let Guest::Handshake(caller) = guest else { return Ok(()) };
-        let counted = self.limits.handshake(ClientAddress::new(caller), now);
-        counted.map_err(|_| NoSeat::HandshakeRate)
+    pub(super) fn count_handshake(&self, class: CallerClass, now: Moment) -> Result<(), NoSeat> {
+        let CallerClass::Handshake(caller) = class else { return Ok(()) };
+        let guard = self.limits.handshake(ClientAddress::new(caller), now);
+        guard.map_err(|_| NoSeat::HandshakeRate)
     }
 
     /// A number for a connection that was accepted, which no other has.
@@ -126,7 +126,7 @@ impl Shared {
 
     /// Client connections that are open now.
     pub fn connections(&self) -> usize {
-        self.house.open()
+        self.seats.open()
     }
 }
 

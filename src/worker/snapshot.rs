@@ -15,7 +15,7 @@ use crate::upstream::Route;
 /// revision from end to end.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// The configuration.
+    /// The configuration as it was read.
     pub config: Arc<Config>,
     /// The peers, each with its limits.
     pub peers: Arc<Peers<Arc<PeerLimits>>>,

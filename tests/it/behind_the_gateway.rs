@@ -60,11 +60,11 @@ fn a_client_as_xivo_dird_is_refused_with_the_status_that_tells_why() {
     assert!(log.contains("status 429") && log.lines().count() == 1, "{log}");
     assert_eq!(xivo.records().len(), 2);
 
-    let stranger = serve(&xivo, "hosts = [\"192.0.2.1\"]\n");
-    let (found, log) = ask(&stranger.url(PHONEBOOK), &["doe"]).unwrap();
+    let unknown_caller = serve(&xivo, "hosts = [\"192.0.2.1\"]\n");
+    let (found, log) = ask(&unknown_caller.url(PHONEBOOK), &["doe"]).unwrap();
     assert_eq!(found, [json!({"term": "doe", "status": 403, "names": []})]);
     assert!(log.contains("status 403"), "{log}");
-    assert_eq!(xivo.records().len(), 2, "a stranger's lookup never reaches XiVO");
+    assert_eq!(xivo.records().len(), 2, "an unknown caller's lookup never reaches XiVO");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `certs` makes what other programs believe, prints lines that the configuration takes, and shows what is there.
+//! `certs` makes what other programs trust, prints lines that the configuration takes, and shows what is there.
 
 use std::{
     fs,
@@ -53,7 +53,7 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
-fn openssl_believes_what_was_made_and_for_its_purpose_alone() {
+fn openssl_trusts_what_was_made_and_for_its_purpose_alone() {
     let Some(openssl) = or_left_out(OpenSsl::find()) else { return };
     let (site, _) = whole();
     let (ca, server, peer) =
@@ -65,7 +65,7 @@ fn openssl_believes_what_was_made_and_for_its_purpose_alone() {
         let output = openssl.run(&words, b"");
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    for (purpose, more, certificate, believed) in [
+    for (purpose, more, certificate, trusted) in [
         ("sslserver", vec!["-verify_hostname", "gateway.example.org"], &server, true),
         ("sslserver", vec!["-verify_ip", "192.0.2.1"], &server, true),
         ("sslserver", vec!["-verify_ip", "2001:db8::1"], &server, true),
@@ -75,7 +75,7 @@ fn openssl_believes_what_was_made_and_for_its_purpose_alone() {
         ("sslserver", vec![], &peer, false),
     ] {
         let (well, stderr) = verify(purpose, &more, certificate);
-        assert_eq!(well, believed, "{purpose} {more:?} {certificate:?}: {stderr}");
+        assert_eq!(well, trusted, "{purpose} {more:?} {certificate:?}: {stderr}");
     }
     // What the authority signed cannot sign in its turn.
     let words = ["x509", "-noout", "-ext", "basicConstraints,keyUsage,extendedKeyUsage", "-in"];

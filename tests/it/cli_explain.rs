@@ -79,7 +79,7 @@ If XiVO answers 401 or 403: add a Web Services user for host 192.168.1.125 in Xi
 }
 
 #[test]
-fn a_stranger_is_told_apart_from_the_peer_that_was_meant() {
+fn a_unknown_caller_is_told_apart_from_the_peer_that_was_meant() {
     let run = explain(&["198.51.100.9", "/any"]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(1), ""));
     assert_eq!(
@@ -92,7 +92,7 @@ From 198.51.100.9 to [::]:9480:
 
 read      HTTP/1.1, host localhost, 43 bytes
 identify  REFUSED: no peer has 198.51.100.9; the closest is `lyon` at policies/lyon.toml:4, 198.51.100.0/29
-          rate of strangers: 1 per second, 5 at once (default)
+          rate of unknown callers: 1 per second, 5 at once (default)
 
 refused: unknown-peer (403)
 no peer has 198.51.100.9; the closest is `lyon` at policies/lyon.toml:4, 198.51.100.0/29

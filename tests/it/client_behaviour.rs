@@ -406,7 +406,7 @@ fn a_client_that_reads_slowly_gets_all_of_a_long_list() {
 }
 
 #[test]
-fn strangers_hold_a_quarter_of_the_connections_and_never_lock_a_peer_out() {
+fn unknown_callers_hold_a_quarter_of_the_connections_and_never_lock_a_peer_out() {
     let upstream = Scripted::well();
     let gateway = Setup::new(upstream.address()).limits("max_connections = 8").start();
     let open = || gateway.server().shared().connections();
@@ -441,7 +441,11 @@ fn beyond_max_connections_peers_are_told_and_far_beyond_they_are_closed() {
     assert_eq!(answer.header("connection"), Some("close"));
     assert_eq!(further.ended(), End::Orderly);
     drop(further);
-    assert_eq!(gateway.client_from("127.0.0.9").ended(), End::Orderly, "a stranger is not told");
+    assert_eq!(
+        gateway.client_from("127.0.0.9").ended(),
+        End::Orderly,
+        "an unknown caller is not told"
+    );
     assert!(becomes_true(|| open() == 3));
     // Three, and eight that are told why.
     let told: Vec<Client> = (0..8).map(|_| gateway.client()).collect();
@@ -462,24 +466,24 @@ fn beyond_max_connections_peers_are_told_and_far_beyond_they_are_closed() {
 }
 
 #[test]
-fn a_stranger_gets_its_burst_of_403_then_429_and_the_end() {
+fn a_unknown_caller_gets_its_burst_of_403_then_429_and_the_end() {
     let upstream = Scripted::well();
     let gateway = Setup::new(upstream.address())
         .limits("unknown_rate = { per_minute = 1, burst = 3 }")
         .start();
-    let mut stranger = gateway.client_from("127.0.0.9");
+    let mut unknown_caller = gateway.client_from("127.0.0.9");
     for _ in 0..3 {
-        let answer = stranger.lookup("one");
+        let answer = unknown_caller.lookup("one");
         assert_eq!((answer.status, reason(&answer).as_str()), (403, "unknown-peer"));
         assert_eq!(answer.header("connection"), None);
     }
-    let answer = stranger.lookup("one");
+    let answer = unknown_caller.lookup("one");
     assert_eq!((answer.status, reason(&answer).as_str()), (429, "unknown-peer"));
     assert_eq!(answer.header("connection"), Some("close"));
     let seconds: u32 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=60).contains(&seconds), "{seconds}");
-    assert_eq!(stranger.ended(), End::Orderly);
-    // Another stranger has a burst of its own, and the peer loses nothing.
+    assert_eq!(unknown_caller.ended(), End::Orderly);
+    // Another unknown caller has a burst of its own, and the peer loses nothing.
     assert_eq!(gateway.client_from("127.0.0.10").lookup("one").status, 403);
     assert_eq!(gateway.client().lookup("one").status, 200);
     assert_eq!(upstream.requests().len(), 1);
@@ -510,7 +514,7 @@ fn malformed_heads_count_against_their_address() {
 }
 
 #[test]
-fn a_peer_is_told_what_to_change_and_a_stranger_is_not() {
+fn a_peer_is_told_what_to_change_and_an_unknown_caller_is_not() {
     let upstream = Scripted::well();
     let gateway = Live::before(upstream.address());
     let request = "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -523,9 +527,9 @@ fn a_peer_is_told_what_to_change_and_a_stranger_is_not() {
     assert!(problem["detail"].as_str().unwrap().contains("phonebook"));
     assert_eq!(problem["request_id"].as_str(), answer.header("x-request-id"));
     for request in [request, "malformed\r\n\r\n"] {
-        let mut stranger = gateway.client_from("127.0.0.9");
-        stranger.send(request);
-        let answer = stranger.answer();
+        let mut unknown_caller = gateway.client_from("127.0.0.9");
+        unknown_caller.send(request);
+        let answer = unknown_caller.answer();
         assert!(answer.json().get("detail").is_none(), "{answer:?}");
         assert!(answer.header("x-request-id").is_some());
     }

@@ -154,17 +154,17 @@ fn refusals_are_those_of_http_1() {
         assert_eq!(field(&answer, "allow"), allow);
     }
     assert!(upstream.requests().is_empty());
-    let stranger = Sound::connect_from(live.address, Some("127.0.0.9"));
+    let unknown_caller = Sound::connect_from(live.address, Some("127.0.0.9"));
     for _ in 0..5 {
-        let answer = stranger.get(&list());
+        let answer = unknown_caller.get(&list());
         assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (403, "unknown-peer"));
         assert!(!answer.text().contains("detail"));
     }
-    let answer = stranger.get(&list());
+    let answer = unknown_caller.get(&list());
     assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (429, "unknown-peer"));
     assert!(field(&answer, "retry-after").is_some());
-    // A stranger whose rate is used up loses the connection.
-    stranger.until_left();
+    // An unknown caller whose rate is used up loses the connection.
+    unknown_caller.until_left();
 }
 
 #[test]

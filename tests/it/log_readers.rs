@@ -76,7 +76,7 @@ unknown_rate = { per_second = 1000, burst = 1000 }
 const PEER: &str = "hosts = [\"127.0.0.1\"]\nactions = [\"search\"]\n\
                     rate = { per_minute = 1, burst = 5 }\n";
 
-/// An agent that is a whole line of a stranger's refusal, and what could end the field that it stands in.
+/// An agent that is a whole line of an unknown caller's refusal, and what could end the field that it stands in.
 const FORGER: &str = "User-Agent: \" 403 1 \"-\" \"-\"\t192.0.2.66 - - [23/Nov/2026:04:00:00 +0000] \
                       \"GET / HTTP/1.1\" 403 1 \"-\" \"-\" \\\" caf\u{e9}\r\n";
 

@@ -19,7 +19,7 @@ use domain::base::iana::Rcode;
 use jiff::Timestamp;
 use phonebook_gateway::config::Config;
 use phonebook_gateway::identity::caller::Caller;
-use phonebook_gateway::server::{NameKeeper, Server};
+use phonebook_gateway::server::{NameRefresher, Server};
 use phonebook_gateway::worker::Shared;
 
 mod asking;
@@ -33,7 +33,7 @@ mod told;
 #[derive(Debug)]
 struct Kept {
     shared: Arc<Shared>,
-    keeper: NameKeeper,
+    keeper: NameRefresher,
     now: Timestamp,
 }
 
@@ -77,7 +77,7 @@ impl Kept {
     }
 
     fn of(shared: &Arc<Shared>) -> Self {
-        let keeper = NameKeeper::new(shared).unwrap();
+        let keeper = NameRefresher::new(shared).unwrap();
         let mut kept = Self { shared: Arc::clone(shared), keeper, now: Timestamp::now() };
         kept.turn(0);
         kept
@@ -95,7 +95,7 @@ impl Kept {
     fn turn(&mut self, seconds: u64) {
         self.now += Duration::from_secs(seconds);
         let come = || {
-            self.keeper.step(self.now, Duration::from_millis(5));
+            self.keeper.poll(self.now, Duration::from_millis(5));
             !self.keeper.is_asking()
         };
         assert!(becomes_true(come));
@@ -210,7 +210,7 @@ fn a_thousand_names_are_resolved_though_some_hang() {
 }
 
 #[test]
-fn a_name_that_was_gone_for_too_long_is_not_believed_again_after_a_restart() {
+fn a_name_that_was_gone_for_too_long_is_not_trusted_again_after_a_restart() {
     let server = NameServer::start();
     server.says("lyon.example.org", has(&["198.51.100.4"]));
     let state = tempfile::tempdir().unwrap();
@@ -224,7 +224,7 @@ fn a_name_that_was_gone_for_too_long_is_not_believed_again_after_a_restart() {
     // Nobody says anything to the next one: what was last said counts.
     server.says_of_all(Says::Silent);
     let shared = Arc::new(Shared::new(Arc::new(config()), Vec::new(), usize::MAX));
-    let _keeper = NameKeeper::new(&shared).unwrap();
+    let _keeper = NameRefresher::new(&shared).unwrap();
     assert_eq!(whose(&shared, "198.51.100.4"), None);
 }
 
@@ -314,7 +314,7 @@ fn no_start_and_no_request_waits_for_a_name_server_that_hangs() {
     for round in 0..20 {
         for (from, status) in [("127.0.0.4", 200), ("127.0.0.5", 200), ("127.0.0.6", 403)] {
             let answered = second.client(from).lookup(&format!("round{round}"));
-            // Strangers have a rate of their own.
+            // Unknown callers have a rate of their own.
             if round < 4 || status == 200 {
                 assert_eq!(answered.status, status, "{from}");
             }

@@ -12,7 +12,7 @@ use std::io::Write;
 use fastrand::Rng;
 use phonebook_gateway::demo::routing;
 use phonebook_gateway::demo::routing::{Act, Place};
-use phonebook_gateway::gateway::judge::asked;
+use phonebook_gateway::gateway::judge::lookup_parts;
 use phonebook_gateway::http1::request::{HeadLimits, RequestReader};
 use phonebook_gateway::lookup::{Lookup, PATH};
 use phonebook_gateway::refusal::Refusal;
@@ -103,7 +103,9 @@ fn whatever_is_forwarded_is_a_granted_read_of_the_phonebook_and_nothing_else() {
 /// What the gateway makes of a head: the way of a request up to the lookup.
 fn parse(head: &[u8]) -> Result<Lookup, Option<Refusal>> {
     match RequestReader::default().advance(head, &LIMITS) {
-        Ok(Some(read)) => Lookup::parse(asked(&read, head)).map_err(|error| Some(error.into())),
+        Ok(Some(read)) => {
+            Lookup::parse(lookup_parts(&read, head)).map_err(|error| Some(error.into()))
+        }
         Ok(None) | Err(_) => Err(None),
     }
 }

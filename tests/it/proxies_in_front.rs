@@ -1,5 +1,5 @@
 //! A load balancer or proxy in front changes who is known to call, for those that are listed and nobody else: seen
-//! through bytes as they come, through HAProxy and nginx, and through whatever peers and strangers say of themselves.
+//! through bytes as they come, through HAProxy and nginx, and through whatever peers and unknown callers say of themselves.
 
 use std::{
     io::{Read, Write},
@@ -33,17 +33,17 @@ use crate::{
 
 /// It has to send a PROXY header.
 const BALANCER: &str = "127.0.0.5";
-/// Its header is believed.
+/// Its header is trusted.
 const PROXY: &str = "127.0.0.6";
 /// `lyon`; the address of [`CLIENT`].
 const PEER: &str = "127.0.0.77";
-const STRANGER: &str = "127.0.0.12";
+const UNKNOWN_CALLER: &str = "127.0.0.12";
 /// `forged`: what callers say that they are.
 const FORGED: [&str; 4] = ["127.0.0.1", "10.0.0.1", "::1", "0.0.0.0"];
 
 const WHOAMI: &str = "/.well-known/phonebook-gateway/whoami";
 
-/// A gateway behind both, for which strangers may ask a lot.
+/// A gateway behind both, for which unknown callers may ask a lot.
 fn setup(recorder: &Recorder) -> Setup {
     let mut setup = Setup::new(recorder.address())
         .upstream("host = \"localhost\"\ntimeout = \"20s\"\nconnect_timeout = \"20s\"")
@@ -110,7 +110,7 @@ fn a_listed_sender_says_who_connects() {
         assert!(gateway.log(lines).iter().all(|line| who(line) == "127.0.0.77 - lyon"));
     }
     let mut client = gateway.client_from(BALANCER);
-    client.send(v1(STRANGER));
+    client.send(v1(UNKNOWN_CALLER));
     assert_eq!(reason(&client.lookup("doe")), "unknown-peer");
     assert_eq!(who(&gateway.log(lines + 1)[lines]), "127.0.0.12 - -");
     // A header is about the connection, and comes once.
@@ -160,7 +160,7 @@ fn a_listed_sender_without_a_header_is_closed_unanswered() {
 fn a_header_from_anyone_else_is_no_request() {
     let recorder = Recorder::start();
     let gateway = setup(&recorder).start();
-    for from in [PEER, STRANGER, PROXY] {
+    for from in [PEER, UNKNOWN_CALLER, PROXY] {
         for header in [v1(PEER), v2(PEER), v1(FORGED[0]), UNKNOWN.to_vec(), LOCAL.to_vec()] {
             let mut client = gateway.client_from(from);
             client.send([header.as_slice(), search("doe").as_bytes()].concat());
@@ -186,7 +186,7 @@ fn a_sender_that_says_nothing_of_a_client_is_never_a_peer() {
         client.send(bytes);
         let answer = client.answer();
         assert_eq!((answer.status, reason(&answer).as_str()), (403, "unknown-peer"));
-        assert!(answer.json().get("detail").is_none(), "a stranger is told nothing");
+        assert!(answer.json().get("detail").is_none(), "an unknown caller is told nothing");
         lines += 1;
         assert_eq!(who(&gateway.log(lines)[lines - 1]), format!("{from} - -"));
     };
@@ -249,7 +249,7 @@ fn a_trusted_proxy_says_of_each_request_whose_it_is() {
 }
 
 #[test]
-fn forwarded_is_believed_where_it_is_the_listeners_header() {
+fn forwarded_is_trusted_where_it_is_the_listeners_header() {
     let recorder = Recorder::start();
     let mut setup = setup(&recorder);
     setup.listen.push_str("\nforwarded_header = \"Forwarded\"");
@@ -282,13 +282,13 @@ fn a_trusted_proxy_may_stand_behind_a_load_balancer() {
         client.answer().status
     };
     assert_eq!(ask(PROXY), 200);
-    assert_eq!(ask(STRANGER), 403);
+    assert_eq!(ask(UNKNOWN_CALLER), 403);
     // The sender of PROXY headers is not trusted with the other one.
     assert_eq!(ask(BALANCER), 403);
 }
 
 #[test]
-fn strangers_behind_a_proxy_are_counted_each_by_their_own_address() {
+fn unknown_callers_behind_a_proxy_are_counted_each_by_their_own_address() {
     let recorder = Recorder::start();
     let mut setup = setup(&recorder);
     setup.limits = "unknown_rate = { per_minute = 1, burst = 2 }\n".to_owned();
@@ -318,14 +318,14 @@ fn strangers_behind_a_proxy_are_counted_each_by_their_own_address() {
 }
 
 #[test]
-fn connections_of_a_proxy_are_not_counted_as_a_strangers() {
+fn connections_of_a_proxy_are_not_counted_as_a_unknown_callers() {
     let recorder = Recorder::start();
-    // Strangers may have two of these.
+    // Unknown callers may have two of these.
     let gateway = setup(&recorder).limits("max_connections = 8").start();
     let mut trusted: Vec<Client> = (0..3).map(|_| gateway.client_from(PROXY)).collect();
     for client in &mut trusted {
         client.send(format!(
-            "GET {} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {STRANGER}\r\n\r\n",
+            "GET {} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {UNKNOWN_CALLER}\r\n\r\n",
             target("doe")
         ));
         assert_eq!(client.answer().status, 403);
@@ -337,12 +337,12 @@ fn connections_of_a_proxy_are_not_counted_as_a_strangers() {
         client.search("doe");
         client
     };
-    let mut first = announced(&v1(STRANGER));
+    let mut first = announced(&v1(UNKNOWN_CALLER));
     assert_eq!(first.answer().status, 403);
-    let mut second = gateway.client_from(STRANGER);
+    let mut second = gateway.client_from(UNKNOWN_CALLER);
     assert_eq!(second.lookup("doe").status, 403);
     // Both of them idle: the one that has been so for longest makes room for their next.
-    let mut third = announced(&v2(STRANGER));
+    let mut third = announced(&v2(UNKNOWN_CALLER));
     assert_eq!((third.answer().status, first.ended()), (403, End::Orderly));
     let mut health = announced(LOCAL);
     assert_eq!(health.answer().status, 403);
@@ -393,7 +393,7 @@ fn haproxy_says_who_connects_and_its_health_checks_are_nobody() {
             request(front.address(), Some(from.parse().unwrap()), "GET", target, "")
         };
         assert_eq!(through(PEER, &target("doe")).status, 200);
-        assert_eq!(reason(&through(STRANGER, &target("doe"))), "unknown-peer");
+        assert_eq!(reason(&through(UNKNOWN_CALLER, &target("doe"))), "unknown-peer");
         let head = String::from_utf8(recorder.take().heads.remove(0)).unwrap();
         assert!(head.contains("X-Forwarded-For: 127.0.0.77\r\n"), "{head}");
         let known = through(PEER, WHOAMI).json();
@@ -450,14 +450,14 @@ fn nginx_says_whose_each_request_is() {
         let forged = format!("{header}: for=127.0.0.1\r\n{header}: 127.0.0.1\r\n");
         assert_eq!(through(PEER, &target("doe"), &forged).status, 200);
         for lines in ["", &forged, "X-Real-IP: 127.0.0.77\r\n"] {
-            assert_eq!(reason(&through(STRANGER, &target("doe"), lines)), "unknown-peer");
+            assert_eq!(reason(&through(UNKNOWN_CALLER, &target("doe"), lines)), "unknown-peer");
         }
         for head in recorder.take().heads {
             let head = String::from_utf8(head).unwrap();
             assert!(head.contains("X-Forwarded-For: 127.0.0.77\r\nX-Forwarded-Proto"), "{head}");
         }
-        let known = through(STRANGER, WHOAMI, &forged).json();
-        assert_eq!(known["address"], STRANGER);
+        let known = through(UNKNOWN_CALLER, WHOAMI, &forged).json();
+        assert_eq!(known["address"], UNKNOWN_CALLER);
         assert_eq!((&known["source"], &known["peer"]), (&json!(source), &json!(false)));
     }
 }
@@ -469,7 +469,7 @@ fn what_callers_say_of_themselves_changes_nothing_behind_any_proxy() {
     assert!(cases.len() >= 40, "the corpus has lost cases: {}", cases.len());
     let recorder = Recorder::start();
     let gateway = setup(&recorder).start();
-    // The other header, which is believed where it is configured.
+    // The other header, which is trusted where it is configured.
     let mut formal = setup(&recorder);
     formal.listen.push_str("\nforwarded_header = \"Forwarded\"");
     let formal = formal.start();
@@ -491,7 +491,7 @@ fn what_callers_say_of_themselves_changes_nothing_behind_any_proxy() {
     }
 }
 
-/// A case from the peer and from a stranger: neither becomes anybody else, least of all `forged`.
+/// A case from the peer and from an unknown caller: neither becomes anybody else, least of all `forged`.
 fn spoof(front: &Front, case: &Case, recorder: &Recorder) {
     let run = front.run(case, CLIENT, recorder);
     if let Front::None(_) | Front::Transparent(_) = front {
@@ -505,8 +505,8 @@ fn spoof(front: &Front, case: &Case, recorder: &Recorder) {
         }
         assert!(!FORGED.iter().any(|forged| head.contains(&format!(" {forged}\r\n"))), "{head}");
     }
-    let run = front.run(case, STRANGER.parse().unwrap(), recorder);
-    assert!(run.upstream.heads.is_empty(), "{} as a stranger", case.id);
+    let run = front.run(case, UNKNOWN_CALLER.parse().unwrap(), recorder);
+    assert!(run.upstream.heads.is_empty(), "{} as an unknown caller", case.id);
     let answers = read_answers(&run.answers, case.raw.starts_with(b"HEAD ")).unwrap();
     assert!(answers.iter().all(|answer| answer.status >= 400), "{}: {answers:?}", case.id);
 }
@@ -606,12 +606,12 @@ fn a_header_may_stand_before_tls_and_a_proxys_certificate_is_not_its_clients() {
     let file = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
     let (certificate, key) = (file("lyon.pem"), file("lyon.key"));
     let shown = ["--cert", certificate.as_str(), "--key", key.as_str()];
-    let told = curl(&program, gateway.addr(), STRANGER, &shown);
-    assert_eq!((&told["peer"], &told["address"]), (&json!(true), &json!(STRANGER)));
+    let told = curl(&program, gateway.addr(), UNKNOWN_CALLER, &shown);
+    assert_eq!((&told["peer"], &told["address"]), (&json!(true), &json!(UNKNOWN_CALLER)));
     assert_eq!(told["certificate"]["subject"], "CN=lyon");
     assert!(told["certificate"]["days_left"].as_i64().unwrap() > 300, "{told}");
     assert_eq!(told["certificate"].get("fault"), None);
-    assert_eq!(curl(&program, gateway.addr(), STRANGER, &[])["certificate"], Value::Null);
+    assert_eq!(curl(&program, gateway.addr(), UNKNOWN_CALLER, &[])["certificate"], Value::Null);
 
     // Over both versions of HTTP, a proxy's own certificate says nothing of whom it speaks for.
     let forwarded = ["-H", "X-Forwarded-For: 127.0.0.77"];
@@ -641,12 +641,14 @@ fn a_header_may_stand_before_tls_and_a_proxys_certificate_is_not_its_clients() {
         }
     }
     // Anybody else's header is no handshake, and no header of a listed sender is none.
-    for (from, bytes) in [(STRANGER, v2(PEER)), (BALANCER, b"\x16\x03\x01\0\x05hello".to_vec())] {
+    for (from, bytes) in
+        [(UNKNOWN_CALLER, v2(PEER)), (BALANCER, b"\x16\x03\x01\0\x05hello".to_vec())]
+    {
         let mut client = Client::connect_from(gateway.addr(), Some(from.parse().unwrap()));
         client.send(&bytes);
         client.half_close();
         match client.try_answer(true) {
-            Ok(answer) => assert_eq!((from, answer.status), (STRANGER, 400)),
+            Ok(answer) => assert_eq!((from, answer.status), (UNKNOWN_CALLER, 400)),
             Err(cut) => assert!(!cut.came.starts_with(b"\x16"), "{:?}", cut.came),
         }
     }
@@ -672,9 +674,9 @@ fn anybody_may_ask_who_he_is() {
     assert!(answer.status == 200 && answer.body.is_empty());
     assert_ne!(answer.header("content-length"), Some("0"));
 
-    let answer = ask(STRANGER, "GET", WHOAMI);
+    let answer = ask(UNKNOWN_CALLER, "GET", WHOAMI);
     assert_eq!((answer.status, &answer.json()["peer"]), (200, &Value::Bool(false)));
-    assert_eq!(answer.json()["address"], STRANGER);
+    assert_eq!(answer.json()["address"], UNKNOWN_CALLER);
     // It is a path of its own, and as strict as the other one.
     let refused = ask(PEER, "POST", WHOAMI);
     assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")));
@@ -684,9 +686,9 @@ fn anybody_may_ask_who_he_is() {
     // Both are limited as unknown callers are, and a peer's lookups are not touched by it.
     assert_eq!(ask(PEER, "GET", WHOAMI).status, 429);
     assert_eq!(ask(PEER, "GET", &target("doe")).status, 200);
-    assert_eq!(ask(STRANGER, "GET", WHOAMI).status, 200);
-    assert_eq!(reason(&ask(STRANGER, "GET", &target("doe"))), "unknown-peer");
-    let limited = ask(STRANGER, "GET", WHOAMI);
+    assert_eq!(ask(UNKNOWN_CALLER, "GET", WHOAMI).status, 200);
+    assert_eq!(reason(&ask(UNKNOWN_CALLER, "GET", &target("doe"))), "unknown-peer");
+    let limited = ask(UNKNOWN_CALLER, "GET", WHOAMI);
     assert_eq!((limited.status, limited.header("connection")), (429, Some("close")));
     assert!(limited.header("retry-after").is_some());
     let log = gateway.log(11);
@@ -703,7 +705,7 @@ fn nobody_may_ask_who_he_is_where_that_is_switched_off() {
     let gateway = setup.start();
     let ask = |from: &str| request(gateway.address, Some(from.parse().unwrap()), "GET", WHOAMI, "");
     assert_eq!(reason(&ask(PEER)), "unknown-path");
-    assert_eq!(reason(&ask(STRANGER)), "unknown-peer");
+    assert_eq!(reason(&ask(UNKNOWN_CALLER)), "unknown-peer");
 }
 
 #[test]
@@ -752,7 +754,7 @@ fn explain_says_how_the_caller_was_found_and_which_line_let_it() {
             assert!(run.stdout.contains(part), "{part}: {}", run.stdout);
         }
     }
-    // Whoever is not listed is not believed, and cannot send that header at all.
+    // Whoever is not listed is not trusted, and cannot send that header at all.
     let run = explain(&["192.0.2.10", "-H", forwarded, &url]);
     assert!(run.code == Some(1) && !run.stdout.contains("found by"), "{}", run.stdout);
     let run = explain(&["192.0.2.10", "--proxied-for", "198.51.100.3", &url]);
@@ -784,13 +786,13 @@ fn explain_and_serve_find_the_same_caller() {
     for (from, announced, headers) in [
         (PEER, None, &[][..]),
         (PEER, None, &["X-Forwarded-For: 127.0.0.12"][..]),
-        (STRANGER, None, &["X-Forwarded-For: 127.0.0.77"]),
+        (UNKNOWN_CALLER, None, &["X-Forwarded-For: 127.0.0.77"]),
         (PROXY, None, &["X-Forwarded-For: 127.0.0.77"]),
         (PROXY, None, &["X-Forwarded-For: 127.0.0.77", "X-Forwarded-For: 127.0.0.12"]),
         (PROXY, None, &[]),
         (PROXY, None, &["X-Forwarded-For: nobody"]),
         (BALANCER, Some(PEER), &[]),
-        (BALANCER, Some(STRANGER), &["X-Forwarded-For: 127.0.0.77"]),
+        (BALANCER, Some(UNKNOWN_CALLER), &["X-Forwarded-For: 127.0.0.77"]),
         (BALANCER, Some(PROXY), &["X-Forwarded-For: 127.0.0.77"]),
         (BALANCER, None, &["X-Forwarded-For: 127.0.0.77"]),
     ] {

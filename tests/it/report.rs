@@ -76,8 +76,11 @@ fn a_week_is_told_as_it_was() {
     assert_eq!(report["limited"][0]["limit"], "peer");
     assert_eq!(report["upstream"]["outages"].as_array().unwrap().len(), 1);
     assert_eq!(report["upstream"]["outages"][0]["failed"], week.failed);
-    let stranger = &report["unknown"]["callers"][0];
-    assert_eq!((&stranger["address"], &stranger["lookups"]), (&"198.51.100.23".into(), &60.into()));
+    let unknown_caller = &report["unknown"]["callers"][0];
+    assert_eq!(
+        (&unknown_caller["address"], &unknown_caller["lookups"]),
+        (&"198.51.100.23".into(), &60.into())
+    );
     assert_eq!(report["answer_times"]["late"], week.late);
 }
 
@@ -217,7 +220,7 @@ fn advice_is_made_of_all_that_a_peer_sent_whatever_is_selected() {
     }
     let some = json(directory.path(), &["--peer", "bordeaux", "a.log"]);
     assert_eq!(some["silent"], serde_json::json!([]), "nobody else is called silent");
-    // A policy is made of all that a stranger asked for, or not at all.
+    // A policy is made of all that an unknown caller asked for, or not at all.
     assert!(all["unknown"]["callers"][0]["policy"].as_str().unwrap().contains("\"list\""));
     let some = json(directory.path(), &["--status", "403", "a.log"]);
     assert_eq!(some["unknown"]["callers"][0]["policy"], Value::Null);

@@ -87,7 +87,7 @@ fn line(seconds: u64, address: &str, peer: &str, query: &str, status: u16) -> St
     )
 }
 
-/// Some hundred lines of three peers and of strangers.
+/// Some hundred lines of three peers and of unknown callers.
 fn some_log() -> String {
     let mut log = String::new();
     for number in 0..600_u64 {

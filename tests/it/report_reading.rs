@@ -17,7 +17,7 @@ use crate::support::{
     xivo::PHONEBOOK,
 };
 
-/// Forty lines of a peer, of two strangers, and of what is no HTTP.
+/// Forty lines of a peer, of two unknown callers, and of what is no HTTP.
 fn forty() -> Vec<String> {
     let line = |at: usize, address: &str, user: &str, request: &str, status: u16| {
         let (minute, second) = (at * 37 / 60, at * 37 % 60);

@@ -198,7 +198,7 @@ fn is_true(told: &Value, week: &Week) {
     assert_eq!(found, reasons);
     times(told, &all);
     course(told, &all, &names);
-    strangers(told, &all);
+    unknown_callers(told, &all);
 }
 
 const FIGURES: [&str; 7] =
@@ -356,10 +356,10 @@ fn repeats(told: &Value, all: &[&Asked]) {
     assert!(least <= joined && joined <= most && least >= 40, "{least} {joined} {most}");
 }
 
-fn strangers(told: &Value, all: &[&Asked]) {
-    let strangers: Vec<&Asked> = all.iter().copied().filter(|it| it.peer == "-").collect();
+fn unknown_callers(told: &Value, all: &[&Asked]) {
+    let unknown_callers: Vec<&Asked> = all.iter().copied().filter(|it| it.peer == "-").collect();
     let unknown = &told["unknown"];
-    assert_eq!(unknown["requests"], strangers.len());
+    assert_eq!(unknown["requests"], unknown_callers.len());
     assert_eq!(unknown["addresses"], 196);
     assert_eq!(unknown["callers"].as_array().unwrap().len(), 196, "all of them are told");
     assert_eq!(unknown["callers_left_out"], 0);

@@ -141,12 +141,12 @@ fn a_full_house_makes_room_from_whoever_has_most() {
     honest.iter_mut().for_each(|client| assert_eq!(client.lookup("any").status, 200));
     assert!(becomes_true(|| open(&gateway) == 40));
     honest.iter_mut().for_each(|client| assert_eq!(client.lookup("again").status, 200));
-    // Strangers find no room there, and take none.
+    // Unknown callers find no room there, and take none.
     assert!(is_ended(&mut gateway.client_from("127.0.0.9")));
 }
 
 #[test]
-fn a_stranger_has_its_few_connections_and_the_next_one_still_comes_in() {
+fn a_unknown_caller_has_its_few_connections_and_the_next_one_still_comes_in() {
     let upstream = Scripted::well();
     let gateway = house(&upstream).limits("unknown_connections = 3\nhead_timeout = \"1h\"").start();
     let silent: Vec<Client> = (0..3).map(|_| gateway.client_from("127.0.0.9")).collect();
@@ -270,7 +270,7 @@ fn a_peer_known_by_its_certificate_comes_in_beside_one_attacker_and_beside_a_hun
 #[test]
 fn who_begins_handshakes_too_often_is_not_heard_and_a_known_peer_is() {
     let site = site("handshake_rate = { per_minute = 1, burst = 3 }");
-    // Three handshakes of a stranger that come to nothing, and no more.
+    // Three handshakes of an unknown caller that come to nothing, and no more.
     for _ in 0..3 {
         let mut client = site.silent("127.0.9.1");
         client.send("\x16\x03\x01\x00\x01\x00");
@@ -278,7 +278,7 @@ fn who_begins_handshakes_too_often_is_not_heard_and_a_known_peer_is() {
     }
     let mut unheard = site.silent("127.0.9.1");
     assert_eq!(unheard.ended(), End::Orderly);
-    // Those of a peer that its certificate names are not a stranger's, however many there are.
+    // Those of a peer that its certificate names are not an unknown caller's, however many there are.
     for _ in 0..10 {
         assert_eq!(site.lookup(), 200);
     }

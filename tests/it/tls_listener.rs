@@ -48,7 +48,7 @@ impl Site {
     }
 }
 
-/// The site's own authority, which clients are told to believe.
+/// The site's own authority, which clients are told to trust.
 fn authority() -> Authority {
     Authority::new("Site CA")
 }
@@ -141,7 +141,7 @@ fn older_versions_are_refused_and_the_journal_says_who_and_why() {
         let Some(said) = or_left_out(s_client(gateway.address(), &arguments, "")) else { return };
         assert!(said.contains("SSL alert number") && said.contains("Cipher is (NONE)"), "{said}");
     }
-    // A client that does not believe the certificate says so, and is named.
+    // A client that does not trust the certificate says so, and is named.
     let arguments = ["-verify_return_error", "-tls1_2"];
     let Some(said) = or_left_out(s_client(gateway.address(), &arguments, "")) else { return };
     assert!(said.contains("verify error"), "{said}");
@@ -152,7 +152,7 @@ fn older_versions_are_refused_and_the_journal_says_who_and_why() {
             journal.matches("a TLS handshake failed: the client speaks no TLS 1.2 or 1.3").count()
                 == 2
                 && journal.contains("client=127.0.0.1")
-                && journal.contains("the client does not believe this gateway's certificate")
+                && journal.contains("the client does not trust this gateway's certificate")
         }),
         "{}",
         journal()
@@ -296,7 +296,7 @@ fn a_failed_handshake_behind_a_balancer_names_the_client() {
 }
 
 #[test]
-fn strangers_do_not_keep_back_what_is_wrong_with_a_peer() {
+fn unknown_callers_do_not_keep_back_what_is_wrong_with_a_peer() {
     let upstream = Scripted::well();
     let setup = patient(Setup::new(upstream.address()))
         .workers(1)
@@ -321,7 +321,7 @@ fn http_without_tls_is_told_to_come_back_with_it() {
     let answer = client.answer();
     assert_eq!((answer.status, reason(&answer).as_str()), (400, "malformed-request"));
     assert!(answer.json()["detail"].as_str().unwrap().contains("https://"), "{:?}", answer.json());
-    // A stranger may know it too.
+    // An unknown caller may know it too.
     let mut client = Client::connect_from(site.address(), Some("127.0.0.9".parse().unwrap()));
     client.search("doe");
     assert!(client.answer().json()["detail"].as_str().unwrap().contains("https://"));
@@ -670,7 +670,7 @@ fn a_revocation_reaches_connections_that_are_open() {
         let answer = tls::get_and_stay(&mut tls, &target("doe"));
         answer.status == 403 && answer.json()["detail"].to_string().contains("revoked")
     }));
-    // A list that is overdue is believed no longer, nor is what it is silent about.
+    // A list that is overdue is trusted no longer, nor is what it is silent about.
     replace(&crl, &authority.revocations(&[], -Duration::HOUR));
     // A connection on which all is refused does not stay, so that each asks on its own.
     assert!(becomes_true(|| {

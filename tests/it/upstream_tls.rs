@@ -174,7 +174,7 @@ fn assert_refuses(gateway: &Serving, why: &str) {
 }
 
 #[test]
-fn a_certificate_is_believed_by_authority_name_and_dates_or_by_its_pin() {
+fn a_certificate_is_trusted_by_authority_name_and_dates_or_by_its_pin() {
     let certificates = Certificates::new();
     let other = Certificates::new();
     let (ca, name) = (certificates.ca(), "server_name = \"xivo.example\"");
@@ -198,8 +198,8 @@ fn a_certificate_is_believed_by_authority_name_and_dates_or_by_its_pin() {
         (&named, format!("{ca}\n{name}"), None),
         (&own, "danger_accept_any_certificate = true".to_owned(), None),
         (&own, good.pin(), Some("is none of upstream.pin_sha256")),
-        (&own, ca.clone(), Some("is signed by nobody whom this gateway believes")),
-        (&good, other.ca(), Some("is signed by nobody whom this gateway believes")),
+        (&own, ca.clone(), Some("is issued by no authority that this gateway trusts")),
+        (&good, other.ca(), Some("is issued by no authority that this gateway trusts")),
         (&named, ca.clone(), Some("is for another name than that of upstream.url")),
         (&good, format!("{ca}\n{name}"), Some("is for another name than that of upstream.url")),
         (&expired, ca.clone(), Some("its certificate has expired")),
@@ -337,10 +337,10 @@ fn both_versions_of_tls_are_spoken_connections_are_kept_and_sessions_resumed() {
         for _ in 0..4 {
             assert_eq!(search(&gateway, "doe").status, 200, "{}", gateway.said());
         }
-        let noted = nginx.lines_of("noted.log", 4);
+        let log_facts = nginx.lines_of("noted.log", 4);
         let resumed = format!("{version} r 1 xivo http/1.1 -");
-        assert_eq!(noted[0], of(1));
-        assert_eq!(noted[1..], [resumed.clone(), resumed.clone(), resumed]);
+        assert_eq!(log_facts[0], of(1));
+        assert_eq!(log_facts[1..], [resumed.clone(), resumed.clone(), resumed]);
     }
 }
 
@@ -582,8 +582,8 @@ fn a_loopback_client_is_not_named_to_xivo() {
         assert_eq!(asked("127.0.0.1".parse().unwrap()), 502);
         assert!(gateway.says("the client has a loopback address"), "{}", gateway.said());
         assert_eq!(asked(LAN), 200, "{}", gateway.said());
-        let noted = nginx.lines_of("noted.log", 1);
-        assert!(noted.len() == 1 && noted[0].ends_with(" 192.168.1.125"), "{noted:?}");
+        let log_facts = nginx.lines_of("noted.log", 1);
+        assert!(log_facts.len() == 1 && log_facts[0].ends_with(" 192.168.1.125"), "{log_facts:?}");
         for (from, part) in [
             ("192.168.1.125", "naming 192.168.1.125 by the PROXY protocol"),
             ("127.0.0.1", "answered 502: the client has a loopback address"),

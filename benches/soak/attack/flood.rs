@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::super::honest::request;
 use super::super::net::connect;
 use super::super::tally::Statuses;
-use super::{Field, Pace, peer, stranger};
+use super::{Field, Pace, peer, unknown_caller};
 
 const PACE: Pace = Pace::milliseconds(0, 100);
 
@@ -21,7 +21,7 @@ pub(super) async fn run(field: Rc<Field>, connections: usize, who: &'static str)
     let (from, request) = match who {
         "flood" => (peer::FLOOD, request("flood")),
         "lost" => (peer::LOST, unknown_path()),
-        _ => (stranger(8, 0, 1), request("stranger")),
+        _ => (unknown_caller(8, 0, 1), request("stranger")),
     };
     let batch: Rc<[u8]> = request.repeat(BATCH).into();
     field.keep(connections, PACE, move |field, _| one(field, from, Rc::clone(&batch)));

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::super::honest::request;
 use super::super::net::connect;
-use super::{Field, peer, stranger};
+use super::{Field, peer, unknown_caller};
 
 /// None waits longer for its refusal.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -21,7 +21,7 @@ pub(super) async fn run(field: Rc<Field>, per_second: u32) {
 
 async fn one(field: Rc<Field>, number: usize) -> io::Result<()> {
     let (plain, tls) = (field.target.plain, field.target.tls);
-    let unknown = stranger(11, number, 250);
+    let unknown = unknown_caller(11, number, 250);
     let (from, to, words) = match Field::turn(number) % 5 {
         0 => (unknown, plain, request("stranger")),
         1 => (unknown, tls, b"\x16\x03\x01\x00\x05garbage that is no TLS".to_vec()),

@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
 use super::super::net::{connect, server_name};
-use super::{Field, Pace, stranger};
+use super::{Field, Pace, unknown_caller};
 
 const PACE: Pace = Pace::milliseconds(0, 1000);
 
@@ -20,7 +20,7 @@ pub(super) async fn run(field: Rc<Field>, connections: usize, addresses: usize, 
     let hello: Rc<[u8]> = hello.into();
     field.keep(connections, PACE, move |field, number| {
         let hello = Field::turn(number).is_multiple_of(slow).then(|| Rc::clone(&hello));
-        one(field, stranger(9, number, addresses), hello)
+        one(field, unknown_caller(9, number, addresses), hello)
     });
 }
 

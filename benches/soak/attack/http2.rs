@@ -1,4 +1,4 @@
-//! Strangers who speak HTTP/2.
+//! Unknown callers who speak HTTP/2.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -11,9 +11,9 @@ use super::super::net::connect_tls;
 use super::frames::{
     ACK, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW, PREFACE, SETTINGS, frame, head, setting,
 };
-use super::{Field, Pace, stranger};
+use super::{Field, Pace, unknown_caller};
 
-/// A handshake costs both sides a millisecond or so: 400 per second are what a stranger gets done.
+/// A handshake costs both sides a millisecond or so: 400 per second are what an unknown caller gets done.
 const PACE: Pace = Pace::milliseconds(5, 1000);
 
 /// Requests on each connection.
@@ -27,7 +27,7 @@ pub(super) async fn run(
 ) {
     let words: Rc<[u8]> = words(kind).into();
     field.keep(connections, PACE, move |field, number| {
-        one(field, stranger(10, number, addresses), Rc::clone(&words))
+        one(field, unknown_caller(10, number, addresses), Rc::clone(&words))
     });
 }
 

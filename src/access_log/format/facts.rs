@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::access_log::format::combined::Entry;
 use crate::identity::caller::ClientSource;
-use crate::identity::certificate::Shown;
+use crate::identity::certificate::PresentedCertificate;
 use crate::limits::Limit;
-use crate::location::Place;
+use crate::location::Location;
 use crate::upstream::trace::Attempt;
 
 /// Everything that a line can say of a request.
@@ -19,7 +19,7 @@ pub struct Facts<'a> {
     /// The milliseconds of the entry's time.
     pub millis: u16,
     /// What was asked.
-    pub asked: Asked<'a>,
+    pub request: RequestFacts<'a>,
     /// The client's port, where the connection or the PROXY protocol says it.
     pub remote_port: Option<u16>,
     /// The connection's other end.
@@ -54,7 +54,7 @@ pub struct Facts<'a> {
     pub request_id: &'a str,
     /// The host's name, in lower case.
     pub hostname: &'a str,
-    /// The process.
+    /// The process id (`$pid`).
     pub pid: u32,
     /// How XiVO was asked, each try.
     pub attempts: &'a [Attempt],
@@ -71,7 +71,7 @@ pub struct Facts<'a> {
     /// The rate that was used up.
     pub limit: Option<Limit>,
     /// The line of the configuration that decided.
-    pub rule: Option<&'a Place>,
+    pub rule: Option<&'a Location>,
     /// Which configuration was in force.
     pub revision: &'a str,
     /// How the client's address was found.
@@ -80,8 +80,8 @@ pub struct Facts<'a> {
 
 /// The request as far as it was read.
 #[derive(Clone, Debug, Default)]
-pub struct Asked<'a> {
-    /// Its method.
+pub struct RequestFacts<'a> {
+    /// The request method as it came.
     pub method: Option<&'a [u8]>,
     /// Where in the entry's `request` the target's path and query stand.
     pub target: Option<Range<usize>>,
@@ -105,7 +105,7 @@ pub struct TlsLine<'a> {
     /// `$ssl_session_reused`.
     pub resumed: bool,
     /// The client's certificate.
-    pub certificate: Option<Shown<'a>>,
+    pub certificate: Option<PresentedCertificate<'a>>,
 }
 
 /// Whether a limit was looked at, and what came of it.

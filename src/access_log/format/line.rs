@@ -13,7 +13,7 @@ use crate::access_log::format::facts::{Checked, Facts, TlsLine};
 use crate::access_log::format::mask::{self, Masked};
 use crate::access_log::format::variable::{Named, Variable};
 use crate::access_log::format::{Escape, Format, Op};
-use crate::identity::certificate::{CertificateFault, Shown};
+use crate::identity::certificate::{CertificateFault, PresentedCertificate};
 use crate::limits::Limit;
 use crate::text::{LOWER_HEX, hex, write_address, write_number};
 use crate::upstream::trace::Attempt;
@@ -22,7 +22,7 @@ use crate::x509::Certificate;
 /// What lines are written with.
 #[derive(Debug)]
 pub struct Writer<'w> {
-    /// Spells times.
+    /// Writes times in this host's time zone.
     pub clock: &'w mut LocalClock,
     /// For values that have to be put together before they are escaped.
     pub scratch: &'w mut Vec<u8>,
@@ -79,7 +79,7 @@ impl Writer<'_> {
             b"user_agent" => return value.text(facts.entry.user_agent),
             _ => {}
         }
-        let mut values = request::values(facts.asked.fields, name);
+        let mut values = request::values(facts.request.fields, name);
         let Some(first) = values.next() else { return value.text(None) };
         let joint: &[u8] = match name {
             b"cookie" => b"; ",
@@ -113,12 +113,12 @@ impl Writer<'_> {
             Named::RequestMasked => {
                 self.scratch.clear();
                 let line = entry.request.unwrap_or_default();
-                Masked::OMITTED.line(line, facts.asked.target.clone(), self.scratch);
+                Masked::OMITTED.line(line, facts.request.target.clone(), self.scratch);
                 value.text(entry.request.map(|_| self.scratch.as_slice()));
             }
             Named::Host => {
                 self.scratch.clear();
-                let host = facts.asked.host.unwrap_or(facts.server_name.as_bytes());
+                let host = facts.request.host.unwrap_or(facts.server_name.as_bytes());
                 self.scratch.extend(host.iter().map(u8::to_ascii_lowercase));
                 value.text(Some(self.scratch));
             }
@@ -280,21 +280,21 @@ impl Value<'_> {
             },
             Named::PolicyRevision => self.word(Some(facts.revision)),
             Named::ClientSource => self.word(Some(facts.source.as_str())),
-            _ => self.asked(named, facts),
+            _ => self.request(named, facts),
         }
     }
 
-    fn asked(&mut self, named: Named, facts: &Facts<'_>) {
+    fn request(&mut self, named: Named, facts: &Facts<'_>) {
         let (_, query) = request::split(facts);
         match named {
             Named::Request => self.text(facts.entry.request),
-            Named::RequestMethod => self.text(facts.asked.method),
+            Named::RequestMethod => self.text(facts.request.method),
             Named::RequestUri => self.text(request::target(facts)),
             Named::Args => self.text(query.filter(|query| !query.is_empty())),
             Named::IsArgs => {
                 self.raw(if query.is_some_and(|query| !query.is_empty()) { b"?" } else { b"" })
             }
-            Named::ServerProtocol => self.text(facts.asked.protocol),
+            Named::ServerProtocol => self.text(facts.request.protocol),
             Named::Scheme => self.raw(if facts.tls.is_some() { b"https" } else { b"http" }),
             Named::Https => self.raw(if facts.tls.is_some() { b"on" } else { b"" }),
             _ => self.upstream(named, facts),
@@ -341,8 +341,8 @@ impl Value<'_> {
             Named::SslSessionReused => self.raw(if tls.resumed { b"r" } else { b"." }),
             Named::SslClientVerify => match tls.certificate {
                 None => self.raw(b"NONE"),
-                Some(Shown { standing: Ok(()), .. }) => self.raw(b"SUCCESS"),
-                Some(Shown { standing: Err(fault), certificate }) => {
+                Some(PresentedCertificate { trust: Ok(()), .. }) => self.raw(b"SUCCESS"),
+                Some(PresentedCertificate { trust: Err(fault), certificate }) => {
                     self.raw(b"FAILED:");
                     self.raw(verdict(fault, certificate).as_bytes());
                 }

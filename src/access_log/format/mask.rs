@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use ring::hmac;
 
-use crate::lookup::{Asked, Lookup};
+use crate::lookup::{Lookup, LookupParts};
 use crate::text::{LOWER_HEX, hex};
 
 /// How search terms are written.
@@ -108,7 +108,7 @@ impl<'k> Masked<'k> {
         let at = memchr::memchr(b'?', target);
         let lookup = at.and_then(|at| {
             let (path, query) = (&target[..at], &target[at + 1..]);
-            let asked = Asked { method: b"GET", path, query: Some(query), has_body: false };
+            let asked = LookupParts { method: b"GET", path, query: Some(query), has_body: false };
             Some((at, query, Lookup::parse(asked).ok()?))
         });
         let Some((at, query, lookup)) = lookup else { return path_and_query(target, false, out) };
@@ -178,20 +178,20 @@ fn shown_path(path: &[u8], strict: bool, out: &mut Vec<u8>) {
             out.extend_from_slice(HIDDEN)
         };
     };
-    let mut place = if strict { Place::Strict } else { Place::Open };
+    let mut place = if strict { PathPosition::Strict } else { PathPosition::Open };
     for segment in segments.split(|&byte| byte == b'/') {
         out.push(b'/');
         let dots = segment.iter().all(|&byte| byte == b'.');
         let word = known_word(segment);
         let is_shown = match place {
             _ if dots => true,
-            Place::Open => word.is_some() || (is_plain(segment) && !has_search(segment)),
-            Place::Strict => word.is_some() || (segment.len() == 1 && is_plain(segment)),
-            Place::Behind => false,
+            PathPosition::Open => word.is_some() || (is_plain(segment) && !has_search(segment)),
+            PathPosition::Strict => word.is_some() || (segment.len() == 1 && is_plain(segment)),
+            PathPosition::Behind => false,
         };
         if !is_shown {
             // Of what begins with a word the word: `phonebook;search=…` is nearly the phonebook.
-            let begins = |word: &&&[u8]| place != Place::Behind && segment.starts_with(word);
+            let begins = |word: &&&[u8]| place != PathPosition::Behind && segment.starts_with(word);
             if let Some(word) = WORDS.iter().filter(begins).max_by_key(|word| word.len()) {
                 out.extend_from_slice(word);
             }
@@ -199,8 +199,8 @@ fn shown_path(path: &[u8], strict: bool, out: &mut Vec<u8>) {
         }
         out.extend_from_slice(segment);
         place = match word {
-            Some(b"phonebook") => Place::Behind,
-            Some(_) => Place::Strict,
+            Some(b"phonebook") => PathPosition::Behind,
+            Some(_) => PathPosition::Strict,
             None => place,
         };
     }
@@ -208,7 +208,7 @@ fn shown_path(path: &[u8], strict: bool, out: &mut Vec<u8>) {
 
 /// What may be shown of a path at a segment of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum PathPosition {
     /// Nothing was XiVO's so far.
     Open,
     /// Words of XiVO's paths alone, and single characters.

@@ -9,8 +9,8 @@ use crate::text::write_number;
 
 /// What goes before each line of a log.
 #[derive(Debug)]
-pub(crate) enum Lead {
-    /// Nothing.
+pub(crate) enum LinePrefix {
+    /// Lines begin with the format's own text.
     None,
     /// The peer's name, for the thread that owns the files.
     Peer,
@@ -18,7 +18,7 @@ pub(crate) enum Lead {
     Syslog(Box<Header>),
 }
 
-impl Lead {
+impl LinePrefix {
     /// What `target` wants.
     pub(crate) fn of(target: &LogTarget, host: &LogHost) -> Self {
         match target {
@@ -116,7 +116,7 @@ mod tests {
         let mut clock = LocalClock::in_zone(TimeZone::posix("CET-1").unwrap());
         // 2026-11-03T02:50:01.007Z.
         let now = UNIX_EPOCH + Duration::from_millis(1_793_674_201_007);
-        Lead::of(&LogTarget::Syslog(syslog), &host).write(&mut out, &mut clock, now);
+        LinePrefix::of(&LogTarget::Syslog(syslog), &host).write(&mut out, &mut clock, now);
         String::from_utf8(out).unwrap()
     }
 

@@ -24,7 +24,7 @@ fn facts() -> Facts<'static> {
             user_agent: Some(b"a\"b"),
         },
         millis: 7,
-        asked: Asked {
+        request: RequestFacts {
             method: Some(b"GET"),
             target: Some(4..REQUEST.len() - 9),
             protocol: Some(b"HTTP/1.1"),
@@ -184,7 +184,7 @@ fn tries_are_listed_as_nginx_lists_them() {
 #[test]
 fn a_request_that_was_not_read_has_hyphens() {
     let entry = Entry { request: Some(b"\x16\x03"), ..facts().entry };
-    let facts = Facts { entry, asked: Asked::default(), ..facts() };
+    let facts = Facts { entry, request: RequestFacts::default(), ..facts() };
     assert_eq!(
         line(
             "$request $request_method $uri $request_uri $args $server_protocol $host $arg_a",

@@ -6,12 +6,12 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use crate::access_log::settings::LogSettings;
-use crate::access_log::writer::{Shared, frame};
+use crate::access_log::writer::{Shared, framing};
 
 /// What a log's thread is told.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// Write these.
+    /// Lines to write.
     Lines(Batch),
     /// Look at the flags.
     Wake,
@@ -73,7 +73,7 @@ impl LineBuffer {
         }
         let before = self.bytes.len();
         if let Some(name) = name {
-            frame::begin(&mut self.bytes, name);
+            framing::begin(&mut self.bytes, name);
         }
         let line = self.bytes.len();
         write(&mut self.bytes);
@@ -86,7 +86,7 @@ impl LineBuffer {
             self.bytes.push(b'\n');
         }
         if name.is_some() {
-            frame::end(&mut self.bytes, before, line);
+            framing::end(&mut self.bytes, before, line);
         }
         if self.bytes.len() > self.capacity && before > 0 {
             let mut next = self.fresh();
@@ -298,7 +298,7 @@ mod tests {
         buffer.flush();
         let batch = batch(&messages).unwrap();
         let expected: [(&[u8], &[u8]); 2] = [(b"lyon", b"one\n"), (b"-", b"two\n")];
-        assert!(frame::frames(&batch.bytes).eq(expected));
+        assert!(framing::frames(&batch.bytes).eq(expected));
         assert_eq!(batch.lines, 2);
     }
 

@@ -31,7 +31,7 @@ pub(in crate::cli) struct ReportOptions {
     pub(in crate::cli) exit_code: bool,
     /// Whether every row is shown.
     pub(in crate::cli) all: bool,
-    /// Without colours.
+    /// No colours and no cursor movements.
     pub(in crate::cli) plain: bool,
     /// 0: one for each core.
     pub(in crate::cli) threads: usize,

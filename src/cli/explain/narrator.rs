@@ -6,13 +6,13 @@ use super::Asking;
 use crate::config::UpstreamHost;
 use crate::gateway::connection_facts::Addressed;
 use crate::gateway::explain;
-use crate::gateway::identify::Origin;
 use crate::gateway::judge::{Gate, Step};
+use crate::gateway::request_source::RequestSource;
 use crate::http1::Version;
 use crate::http1::request::RequestHead;
-use crate::identity::peers::{By, Peer};
+use crate::identity::peers::{MatchedBy, Peer};
 use crate::limits::{Limit, PeerLimits};
-use crate::location::{Place, Placed};
+use crate::location::{Located, Location};
 use crate::lookup::Lookup;
 use crate::policy::decide::{Verdict, action};
 use crate::policy::{Policy, Rate};
@@ -25,14 +25,14 @@ pub(super) struct StepShown {
     pub(super) step: &'static str,
     pub(super) refused: bool,
     /// At least one.
-    pub(super) notes: Vec<Note>,
+    pub(super) annotations: Vec<Note>,
 }
 
 /// What decided, and where it stands.
 #[derive(Debug)]
 pub(super) struct Note {
     pub(super) text: String,
-    pub(super) place: Option<String>,
+    pub(super) location: Option<String>,
 }
 
 /// A limit that applies to the request.
@@ -44,7 +44,7 @@ pub(super) struct LimitShown {
 
 impl LimitShown {
     fn noted(&self) -> Note {
-        Note { text: self.note.text.clone(), place: self.note.place.clone() }
+        Note { text: self.note.text.clone(), location: self.note.location.clone() }
     }
 }
 
@@ -52,7 +52,7 @@ impl LimitShown {
 #[derive(Debug)]
 pub(super) struct Narrator<'s> {
     snapshot: &'s Snapshot,
-    origin: Origin<'s>,
+    origin: RequestSource<'s>,
     addressed: Addressed<'s>,
     bytes: &'s [u8],
     /// How the caller was found, where a proxy stands in front.
@@ -66,7 +66,7 @@ pub(super) struct Narrator<'s> {
 impl<'s> Narrator<'s> {
     pub(super) fn new(
         snapshot: &'s Snapshot,
-        origin: Origin<'s>,
+        origin: RequestSource<'s>,
         via: Vec<Note>,
         (addressed, bytes): (Addressed<'s>, &'s [u8]),
     ) -> Self {
@@ -76,15 +76,15 @@ impl<'s> Narrator<'s> {
 
     /// The request ends where it is.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
-        let (text, place) = explain::reason(refusal, self.snapshot, &self.origin);
+        let (text, location) = explain::reason(refusal, self.snapshot, &self.origin);
         let names = self.addressed.listener.filter(|_| *refusal == Refusal::Misdirected);
-        let place = place.or_else(|| names.map(|listener| &listener.place));
-        self.note(true, vec![Note { text, place: place.map(ToString::to_string) }]);
+        let location = location.or_else(|| names.map(|listener| &listener.location));
+        self.note(true, vec![Note { text, location: location.map(ToString::to_string) }]);
         // Those that are refused before a limit has been asked are counted all the same.
         if matches!(self.at, "read" | "identify") {
-            let mut notes = self.limit_notes();
+            let mut annotations = self.limit_notes();
             if let Some(step) = self.steps.last_mut() {
-                step.notes.append(&mut notes);
+                step.annotations.append(&mut annotations);
             }
         }
     }
@@ -109,7 +109,7 @@ impl<'s> Narrator<'s> {
             None => String::new(),
         };
         let text = format!("{to}{from}{tls}, as host `{}`{relayed}", upstream.host_header);
-        self.note(false, vec![noted(text, &upstream.place)]);
+        self.note(false, vec![noted(text, &upstream.location)]);
     }
 
     /// All that was noted.
@@ -117,8 +117,8 @@ impl<'s> Narrator<'s> {
         (self.steps, self.limits)
     }
 
-    fn note(&mut self, refused: bool, notes: Vec<Note>) {
-        self.steps.push(StepShown { step: self.at, refused, notes });
+    fn note(&mut self, refused: bool, annotations: Vec<Note>) {
+        self.steps.push(StepShown { step: self.at, refused, annotations });
     }
 
     fn read(&mut self, head: &RequestHead) {
@@ -132,35 +132,37 @@ impl<'s> Narrator<'s> {
             None => "no host".to_owned(),
         };
         let text = format!("{version}, {host}, {} bytes", head.len());
-        let mut notes = vec![Note { text, place: None }];
-        notes.append(&mut self.via);
-        self.note(false, notes);
+        let mut annotations = vec![Note { text, location: None }];
+        annotations.append(&mut self.via);
+        self.note(false, annotations);
         self.at = "identify";
     }
 
     fn identified(&mut self, policy: &Policy) {
-        let mut notes = Vec::new();
+        let mut annotations = Vec::new();
         if let Found::Peer(found) = self.origin.found {
             let address = self.origin.caller.shown_address();
             let text = match found.by {
-                By::Address(prefix) => format!("{address} is in {prefix}: peer `{}`", policy.name),
-                By::AddressAndCertificate(prefix) => format!(
+                MatchedBy::Address(prefix) => {
+                    format!("{address} is in {prefix}: peer `{}`", policy.name)
+                }
+                MatchedBy::AddressAndCertificate(prefix) => format!(
                     "{address} is in {prefix}, and the certificate is one of the policy's: peer `{}`",
                     policy.name
                 ),
-                By::Certificate => {
+                MatchedBy::Certificate => {
                     format!("the certificate is one of the policy's: peer `{}`", policy.name)
                 }
             };
-            notes.push(noted(text, found.place));
+            annotations.push(noted(text, found.location));
         }
-        notes.push(placed("switched on".to_owned(), &policy.enabled));
+        annotations.push(placed("switched on".to_owned(), &policy.enabled));
         for (word, date) in [("from", &policy.valid_from), ("until", &policy.valid_until)] {
             if let Some(date) = date {
-                notes.push(placed(format!("valid {word} {}", date.value), date));
+                annotations.push(placed(format!("valid {word} {}", date.value), date));
             }
         }
-        self.note(false, notes);
+        self.note(false, annotations);
         self.at = "admit";
     }
 
@@ -179,7 +181,7 @@ impl<'s> Narrator<'s> {
             Some(_) => ", unless the caller's `sum` shows that it is unchanged",
             None => "",
         };
-        self.note(false, vec![Note { text: text + known, place: None }]);
+        self.note(false, vec![Note { text: text + known, location: None }]);
         self.at = "decide";
     }
 
@@ -189,12 +191,13 @@ impl<'s> Narrator<'s> {
         let policy = &peer.policy;
         let action = action(permit.lookup()).as_str();
         let granted = format!("the policy's actions have `{action}`");
-        let mut notes = vec![placed(granted, &policy.actions)];
+        let mut annotations = vec![placed(granted, &policy.actions)];
         if let Lookup::Search { .. } = permit.lookup() {
             let least = &policy.min_search_length;
-            notes.push(placed(format!("terms have at least {} characters", least.value), least));
+            annotations
+                .push(placed(format!("terms have at least {} characters", least.value), least));
         }
-        self.note(false, notes);
+        self.note(false, annotations);
     }
 
     /// Notes the limits that the request is counted by; yields them as lines of a step.
@@ -221,15 +224,15 @@ impl Gate for &mut Narrator<'_> {
     /// Nothing was spent.
     type Admitted = ();
 
-    fn count_unheard(&mut self, _found: Found<'_>) {}
+    fn charge_rejected(&mut self, _found: Found<'_>) {}
 
     fn count_refused(&mut self, _found: Found<'_>, refusal: Refusal) -> Refusal {
         refusal
     }
 
     fn admit(&mut self, _peer: &Peer<Arc<PeerLimits>>) -> Result<(), Refusal> {
-        let notes = self.limit_notes();
-        self.note(false, notes);
+        let annotations = self.limit_notes();
+        self.note(false, annotations);
         self.at = "parse";
         Ok(())
     }
@@ -238,8 +241,8 @@ impl Gate for &mut Narrator<'_> {
         let rate = &self.snapshot.config.limits.unknown_rate;
         self.limits = vec![shown_rate(Limit::Unknown.as_str(), "whoever asks who it is", rate)];
         self.at = "admit";
-        let notes = self.limits.iter().map(LimitShown::noted).collect();
-        self.note(false, notes);
+        let annotations = self.limits.iter().map(LimitShown::noted).collect();
+        self.note(false, annotations);
         self.at = "answer";
         Ok(())
     }
@@ -254,7 +257,7 @@ impl Gate for &mut Narrator<'_> {
     }
 }
 
-fn shown_rate(limit: &'static str, whose: &str, rate: &Placed<Rate>) -> LimitShown {
+fn shown_rate(limit: &'static str, whose: &str, rate: &Located<Rate>) -> LimitShown {
     let Rate { requests, period, burst } = rate.value;
     let period = match period.as_secs() {
         1 => "second".to_owned(),
@@ -265,15 +268,15 @@ fn shown_rate(limit: &'static str, whose: &str, rate: &Placed<Rate>) -> LimitSho
     LimitShown { limit, note: placed(text, rate) }
 }
 
-fn noted(text: String, place: &Place) -> Note {
-    Note { text, place: Some(place.to_string()) }
+fn noted(text: String, location: &Location) -> Note {
+    Note { text, location: Some(location.to_string()) }
 }
 
 /// A default stands nowhere.
-fn placed<T>(text: String, value: &Placed<T>) -> Note {
+fn placed<T>(text: String, value: &Located<T>) -> Note {
     if value.written {
-        noted(text, &value.place)
+        noted(text, &value.location)
     } else {
-        Note { text: text + " (default)", place: None }
+        Note { text: text + " (default)", location: None }
     }
 }

@@ -8,7 +8,7 @@ use crate::config::{Config, Listener};
 
 /// A request, and where it comes to.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct ExplainedRequest {
     /// The listener's place in the configuration.
     pub(super) listener: usize,
     /// Whether it comes in TLS.
@@ -20,7 +20,7 @@ pub(super) struct Asked {
 /// What a client begins with.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Spoken {
-    /// A request.
+    /// A request in plain HTTP.
     Plain,
     /// A request, where a handshake is waited for.
     PlainOnTls,
@@ -28,7 +28,7 @@ pub(super) enum Spoken {
     Tls { server_name: Option<String> },
 }
 
-impl Asked {
+impl ExplainedRequest {
     /// The request that `options` describe.
     pub(super) fn of(config: &Config, options: &ExplainOptions) -> Result<Self, String> {
         let url = Url::read(&options.request.url)?;

@@ -9,7 +9,7 @@ use super::narrator::{Note, StepShown};
 use super::{Asking, Explained};
 
 impl Explained {
-    /// For people.
+    /// The explanation as text for people.
     pub(super) fn as_text(&self, listener: Option<SocketAddr>) -> String {
         let mut out = String::new();
         let to = listener.map(|address| format!(" to {address}")).unwrap_or_default();
@@ -39,7 +39,7 @@ impl Explained {
     /// For programs. Every key is always there.
     pub(super) fn as_json(&self) -> Value {
         let limits = self.limits.iter().map(|shown| {
-            json!({ "limit": shown.limit, "place": shown.note.place, "text": shown.note.text })
+            json!({ "limit": shown.limit, "place": shown.note.location, "text": shown.note.text })
         });
         let refusal = self.outcome.as_ref().err();
         let asking = self.outcome.as_ref().ok().and_then(Option::as_ref);
@@ -81,11 +81,11 @@ fn put_allowed(out: &mut String, asking: &Asking) {
 }
 
 fn step_value(step: &StepShown) -> Value {
-    let texts: Vec<&str> = step.notes.iter().map(|note| note.text.as_str()).collect();
+    let texts: Vec<&str> = step.annotations.iter().map(|note| note.text.as_str()).collect();
     json!({
         "step": step.step,
         "outcome": if step.refused { "refused" } else { "passed" },
-        "place": step.notes.first().and_then(|note| note.place.as_deref()),
+        "place": step.annotations.first().and_then(|note| note.location.as_deref()),
         "text": texts.join("; "),
     })
 }
@@ -93,10 +93,11 @@ fn step_value(step: &StepShown) -> Value {
 /// A step's first line has its name, and whether the request ended there.
 fn put_step(out: &mut String, step: &StepShown) {
     let mut name = step.step;
-    for Note { text, place } in &step.notes {
-        let place = place.as_ref().map(|place| format!(" [{place}]")).unwrap_or_default();
+    for Note { text, location } in &step.annotations {
+        let location =
+            location.as_ref().map(|location| format!(" [{location}]")).unwrap_or_default();
         let refused = if step.refused && !name.is_empty() { "REFUSED: " } else { "" };
-        put(out, format_args!("{name:<10}{refused}{text}{place}\n"));
+        put(out, format_args!("{name:<10}{refused}{text}{location}\n"));
         name = "";
     }
 }

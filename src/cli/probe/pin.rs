@@ -11,7 +11,7 @@ use crate::net::proxy_protocol::write::Relayed;
 use crate::upstream::{CertificateFacts, Route, Tls, connect};
 
 /// Whose certificate is shown, and how it is reached.
-struct Asked {
+struct PinTarget {
     url: String,
     host: UpstreamHost,
     port: u16,
@@ -22,7 +22,7 @@ struct Asked {
     connect_timeout: Duration,
 }
 
-/// Prints the line, and what has to be done before it is believed.
+/// Prints the line, and what has to be done before it is trusted.
 pub(super) async fn show(options: &ProbeOptions) -> Result<(), Exit> {
     let asked = match &options.url {
         Some(url) => of_url(url)?,
@@ -44,12 +44,12 @@ pub(super) async fn show(options: &ProbeOptions) -> Result<(), Exit> {
     if exit == Exit::Well { Ok(()) } else { Err(exit) }
 }
 
-fn of_url(text: &str) -> Result<Asked, Exit> {
+fn of_url(text: &str) -> Result<PinTarget, Exit> {
     let (host, port) = read_https_url(text).map_err(|error| {
         complain(&error);
         Exit::Usage
     })?;
-    Ok(Asked {
+    Ok(PinTarget {
         url: text.to_owned(),
         server_name: server_name(&host),
         host,
@@ -60,16 +60,16 @@ fn of_url(text: &str) -> Result<Asked, Exit> {
     })
 }
 
-fn of_configuration(options: &ProbeOptions) -> Result<Asked, Exit> {
+fn of_configuration(options: &ProbeOptions) -> Result<PinTarget, Exit> {
     let upstream = load(&options.config)?.upstream;
     let Some(tls) = &upstream.tls else {
         complain(&format!(
             "{}: {} is not https; name XiVO's https URL: probe --pin https://…",
-            upstream.place, upstream.url_text
+            upstream.location, upstream.url_text
         ));
         return Err(Exit::Findings);
     };
-    Ok(Asked {
+    Ok(PinTarget {
         server_name: tls.server_name(),
         url: upstream.url_text,
         host: upstream.host,
@@ -87,7 +87,7 @@ fn server_name(host: &UpstreamHost) -> String {
     }
 }
 
-fn addresses(asked: &Asked) -> Result<Vec<SocketAddr>, Exit> {
+fn addresses(asked: &PinTarget) -> Result<Vec<SocketAddr>, Exit> {
     let resolved = match &asked.host {
         UpstreamHost::Ip(ip) => Ok(vec![SocketAddr::new(*ip, asked.port)]),
         host => (host.to_string(), asked.port).to_socket_addrs().map(Iterator::collect),
@@ -100,7 +100,7 @@ fn addresses(asked: &Asked) -> Result<Vec<SocketAddr>, Exit> {
 
 /// Makes a handshake, and sends nothing after it.
 async fn certificate(
-    asked: &Asked,
+    asked: &PinTarget,
     addresses: &[SocketAddr],
     from: Option<IpAddr>,
 ) -> Result<(CertificateFacts, SocketAddr), Exit> {

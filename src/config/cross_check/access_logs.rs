@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::access_log::{LogTarget, PeerPath};
-use crate::config::document::complaint::{listed, nearest, shown};
+use crate::config::document::diagnostic::{listed, nearest, shown};
 use crate::config::document::problem::{Mark, Problem};
-use crate::config::policy::Written as Policy;
+use crate::config::policy::WrittenPolicy as Policy;
 use crate::config::section::access_log::Written;
 
 /// Reports each file that two logs would write, one of them by a peer's name.
@@ -40,9 +40,9 @@ pub(crate) fn compare(logs: &[Written], policies: &[Policy]) -> Vec<Problem> {
                 Some(name) => format!("for the peer `{name}` "),
                 None => String::new(),
             };
-            let place = &other.place;
+            let location = &other.location;
             let message = format!(
-                "`access_log.path`: {whose}this is {shown}, and the log of {place} goes there too"
+                "`access_log.path`: {whose}this is {shown}, and the log of {location} goes there too"
             );
             let help = "change one of the two paths, or rename the peer".to_owned();
             found.push(Problem::error(message, log.mark.clone()).with_help(Some(help)));
@@ -53,7 +53,7 @@ pub(crate) fn compare(logs: &[Written], policies: &[Policy]) -> Vec<Problem> {
 }
 
 /// Warns of peers that a log is for and that no policy has.
-pub(crate) fn doubt_peers(logs: &[Written], policies: &[Policy]) -> Vec<Problem> {
+pub(crate) fn warn_of_peers(logs: &[Written], policies: &[Policy]) -> Vec<Problem> {
     let names = || policies.iter().map(|policy| policy.policy.name.as_str());
     let unknown = |(name, _): &&(String, Mark)| !names().any(|known| known == name);
     let warn = |(name, mark): &(String, Mark)| {

@@ -2,12 +2,12 @@
 
 use crate::config::Listener;
 use crate::config::document::problem::{Mark, Problem};
-use crate::config::policy::Written;
+use crate::config::policy::WrittenPolicy;
 use crate::config::value::address_list::show;
 use crate::policy::Host;
 
 /// Warns of peers that may claim to be any other.
-pub(crate) fn compare(listeners: &[Listener], policies: &[Written]) -> Vec<Problem> {
+pub(crate) fn compare(listeners: &[Listener], policies: &[WrittenPolicy]) -> Vec<Problem> {
     let mut found = Vec::new();
     for written in policies {
         for (host, span) in written.policy.hosts.iter().zip(&written.spans) {
@@ -18,11 +18,11 @@ pub(crate) fn compare(listeners: &[Listener], policies: &[Written]) -> Vec<Probl
             });
             let Some(sender) = around else { continue };
             let message = format!(
-                "`hosts`: {} is also a proxy that is believed ({} at {}): it may claim to be any peer, \
+                "`hosts`: {} is also a proxy that is trusted ({} at {}): it may claim to be any peer, \
                  and what it asks for itself is not taken as its own",
                 show(*net),
                 show(sender.value),
-                sender.place
+                sender.location
             );
             let mark = Mark::new(&written.document, span.clone(), "a peer and a proxy".to_owned());
             let help = "remove it from the listener's list, unless it is both";

@@ -2,16 +2,16 @@
 
 use crate::config::Listener;
 use crate::config::document::problem::{Mark, Problem};
-use crate::config::policy::Written;
+use crate::config::policy::WrittenPolicy;
 use crate::policy::Require;
 
-/// Warns of policies that name certificates which no listener can have shown, or believes, and of those
+/// Warns of policies that name certificates which no listener can have shown, or trusts, and of those
 /// that pin keys where an administrator may take a `crl` for what withdraws them.
-pub(crate) fn compare(listeners: &[Listener], policies: &[Written]) -> Vec<Problem> {
+pub(crate) fn compare(listeners: &[Listener], policies: &[WrittenPolicy]) -> Vec<Problem> {
     let tls = || listeners.iter().filter_map(|listener| listener.tls.as_ref());
     let speaks_tls = tls().next().is_some();
     let has_authority = tls().any(|tls| tls.client_ca.is_some());
-    let warning = |written: &Written| {
+    let warning = |written: &WrittenPolicy| {
         let rule = written.policy.certificate.as_ref()?;
         let has_key = !rule.public_key_sha256.is_empty();
         let has_name = [&rule.san_dns, &rule.san_uri, &rule.common_name]
@@ -22,7 +22,7 @@ pub(crate) fn compare(listeners: &[Listener], policies: &[Written]) -> Vec<Probl
                 ("no listener has TLS, so nobody can show a certificate", "add tls to a [[listen]]")
             }
             (true, true) => (
-                "it names names, and no listener has a `client_ca` that vouches for them",
+                "it names names, and no listener has a `client_ca`, without which names are not trusted",
                 "add client_ca to a listener's tls; or name the key alone (public_key_sha256)",
             ),
             (true, false) => return None,
@@ -32,29 +32,29 @@ pub(crate) fn compare(listeners: &[Listener], policies: &[Written]) -> Vec<Probl
             _ if speaks_tls && has_key => "only the key that it pins counts",
             _ => "nothing lets this peer in",
         };
-        Some(doubt(written, message, label, help))
+        Some(warn(written, message, label, help))
     };
     let mut found: Vec<Problem> = policies.iter().filter_map(warning).collect();
-    if let Some(place) = tls().find(|tls| tls.crl.is_some()).map(|tls| &tls.place) {
-        let pins = |written: &&Written| {
+    if let Some(location) = tls().find(|tls| tls.crl.is_some()).map(|tls| &tls.location) {
+        let pins = |written: &&WrittenPolicy| {
             let rule = written.policy.certificate.as_ref();
             rule.is_some_and(|rule| !rule.public_key_sha256.is_empty())
         };
         let message = format!(
-            "it pins a key, and the `crl` at {place} revokes certificates: whoever holds the key can \
+            "it pins a key, and the `crl` at {location} revokes certificates: whoever holds the key can \
              make another certificate for it, which no list names"
         );
         let label = "a new certificate for this key is let in until it is removed here";
         let help = "to withdraw a pin, remove it from the policy. Where the list is to decide, name \
                     the peer by san_dns, san_uri or common_name instead";
         let pinned = policies.iter().filter(pins);
-        found.extend(pinned.map(|written| doubt(written, &message, label, help)));
+        found.extend(pinned.map(|written| warn(written, &message, label, help)));
     }
     found
 }
 
 /// A warning of a policy's `[certificate]`.
-fn doubt(written: &Written, message: &str, label: &str, help: &str) -> Problem {
+fn warn(written: &WrittenPolicy, message: &str, label: &str, help: &str) -> Problem {
     let mark = match &written.certificate_span {
         Some(span) => Mark::new(&written.document, span.clone(), label.to_owned()),
         None => Mark::whole_file(&written.document),

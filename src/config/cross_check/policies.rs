@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::{Prefix, PrefixMap};
 
 use crate::config::document::problem::{Mark, Problem};
-use crate::config::policy::Written;
+use crate::config::policy::WrittenPolicy;
 use crate::config::policy::hosts::SHOWN_PER_POLICY;
 use crate::policy::{CertificateRule, Host, Policy, Require};
 
@@ -25,7 +25,7 @@ struct Entry {
 ///
 /// Policies may share a host where each of them wants a certificate beside the address: two XiVOs
 /// behind one NAT have one address, and each its own key.
-pub(crate) fn compare(policies: &[Written]) -> Vec<Problem> {
+pub(crate) fn compare(policies: &[WrittenPolicy]) -> Vec<Problem> {
     let mut found = certificates(policies);
     let mut names: HashMap<&str, Entry> = HashMap::new();
     let mut v4: PrefixMap<Ipv4Net, Entry> = PrefixMap::new();
@@ -78,7 +78,7 @@ pub(crate) fn compare(policies: &[Written]) -> Vec<Problem> {
 }
 
 /// Whether a host of two policies is each one's own, by the certificate that it wants beside it.
-fn told_apart(policies: &[Written], a: Entry, b: Entry) -> bool {
+fn told_apart(policies: &[WrittenPolicy], a: Entry, b: Entry) -> bool {
     let wants_both = |entry: Entry| {
         let rule = policies.get(entry.policy).and_then(|w| w.policy.certificate.as_ref());
         rule.is_some_and(|rule| rule.require == Require::Both)
@@ -87,7 +87,7 @@ fn told_apart(policies: &[Written], a: Entry, b: Entry) -> bool {
 }
 
 /// Reports each certificate that two policies name, unless their addresses tell them apart.
-fn certificates(policies: &[Written]) -> Vec<Problem> {
+fn certificates(policies: &[WrittenPolicy]) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut seen: HashMap<(&str, &[u8]), usize> = HashMap::new();
     for (index, written) in policies.iter().enumerate() {
@@ -127,16 +127,16 @@ fn by_address(a: &Policy, b: &Policy) -> bool {
     wants_both(a) && wants_both(b) && !shared
 }
 
-fn repeated_certificate(first: &Written, again: &Written, key: &str) -> Problem {
-    let mark = |written: &Written, label: &str| match &written.certificate_span {
+fn repeated_certificate(first: &WrittenPolicy, again: &WrittenPolicy, key: &str) -> Problem {
+    let mark = |written: &WrittenPolicy, label: &str| match &written.certificate_span {
         Some(span) => Mark::new(&written.document, span.clone(), label.to_owned()),
         None => Mark::whole_file(&written.document),
     };
-    let place = first.policy.certificate.as_ref().map(|rule| rule.place.to_string());
+    let location = first.policy.certificate.as_ref().map(|rule| rule.location.to_string());
     let message = format!(
         "`certificate.{key}`: an entry names a certificate of `{}` too, at {}",
         first.policy.name,
-        place.unwrap_or_default()
+        location.unwrap_or_default()
     );
     Problem::error(message, mark(again, "repeated here"))
         .with_related(mark(first, "first written here"))
@@ -156,13 +156,13 @@ fn surrounding<P: Prefix + PartialEq>(map: &PrefixMap<P, Entry>, net: &P) -> Opt
     map.cover(net).filter(|(outer, _)| outer != net).last().map(|(_, entry)| *entry)
 }
 
-fn repeated(policies: &[Written], first: Entry, again: Entry) -> Problem {
+fn repeated(policies: &[WrittenPolicy], first: Entry, again: Entry) -> Problem {
     let (Some(host), Some(owner)) = (text(policies, again), policies.get(first.policy)) else {
         return Problem::error("a host is repeated".to_owned(), mark(policies, again, ""));
     };
     let name = &owner.policy.name;
-    let place = owner.policy.hosts.get(first.host).map(|placed| placed.place.to_string());
-    let place = place.unwrap_or_default();
+    let location = owner.policy.hosts.get(first.host).map(|placed| placed.location.to_string());
+    let location = location.unwrap_or_default();
     let (whose, help) = if first.policy == again.policy {
         ("in this policy".to_owned(), "remove one of the two")
     } else {
@@ -172,13 +172,13 @@ fn repeated(policies: &[Written], first: Entry, again: Entry) -> Problem {
              [certificate] with require = \"both\"",
         )
     };
-    let message = format!("`hosts`: {host} is already a host {whose} at {place}");
+    let message = format!("`hosts`: {host} is already a host {whose} at {location}");
     Problem::error(message, mark(policies, again, "repeated here"))
         .with_related(mark(policies, first, "first written here"))
         .with_help(Some(help.to_owned()))
 }
 
-fn overlapping(policies: &[Written], outer: Entry, inner: Entry) -> Problem {
+fn overlapping(policies: &[WrittenPolicy], outer: Entry, inner: Entry) -> Problem {
     let name = |entry: Entry| policies.get(entry.policy).map(|w| w.policy.name.as_str());
     let (inner_name, outer_name) = (name(inner).unwrap_or(""), name(outer).unwrap_or(""));
     let (inner_text, outer_text) = (text(policies, inner), text(policies, outer));
@@ -195,7 +195,7 @@ fn overlapping(policies: &[Written], outer: Entry, inner: Entry) -> Problem {
 }
 
 /// The host as the gateway understands it.
-fn text(policies: &[Written], entry: Entry) -> Option<String> {
+fn text(policies: &[WrittenPolicy], entry: Entry) -> Option<String> {
     let placed = policies.get(entry.policy)?.policy.hosts.get(entry.host)?;
     Some(match &placed.value {
         Host::Name(name) => name.clone(),
@@ -204,7 +204,7 @@ fn text(policies: &[Written], entry: Entry) -> Option<String> {
     })
 }
 
-fn mark(policies: &[Written], entry: Entry, label: &str) -> Mark {
+fn mark(policies: &[WrittenPolicy], entry: Entry, label: &str) -> Mark {
     let written = &policies[entry.policy];
     match written.spans.get(entry.host) {
         Some(span) => Mark::new(&written.document, span.clone(), label.to_owned()),

@@ -9,11 +9,11 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::{Reading, Section};
-use crate::config::document::complaint::{Complaint, listed, nearest, shown};
+use crate::config::document::diagnostic::{Diagnostic, listed, nearest, shown};
 use crate::config::document::environment::{Unexpanded, Variables, expand};
 use crate::config::document::problem::{Mark, Problem};
 use crate::config::document::units;
-use crate::location::Place;
+use crate::location::Location;
 
 /// A value and the key that it was written for.
 #[derive(Clone)]
@@ -38,8 +38,8 @@ impl<'a> Field<'a> {
         self.value.span()
     }
 
-    pub(in crate::config) fn place(&self) -> Place {
-        self.reading.document.place(self.span().start)
+    pub(in crate::config) fn location(&self) -> Location {
+        self.reading.document.location(self.span().start)
     }
 
     /// The value as a mark of a problem that is found later.
@@ -48,23 +48,23 @@ impl<'a> Field<'a> {
     }
 
     /// Reports an error.
-    pub(in crate::config) fn refuse(&self, complaint: Complaint) {
-        self.push(complaint, Problem::error);
+    pub(in crate::config) fn error(&self, diagnostic: Diagnostic) {
+        self.push(diagnostic, Problem::error);
     }
 
     /// Reports a warning.
-    pub(in crate::config) fn doubt(&self, complaint: Complaint) {
-        self.push(complaint, Problem::warning);
+    pub(in crate::config) fn warn(&self, diagnostic: Diagnostic) {
+        self.push(diagnostic, Problem::warning);
     }
 
-    fn push(&self, complaint: Complaint, new: fn(String, Mark) -> Problem) {
-        let mark = self.reading.mark(Some(&self.span()), &complaint.label);
-        let problem = new(format!("`{}`: {}", self.name, complaint.message), mark);
-        self.reading.push(problem.with_help(complaint.help), Some(&self.span()));
+    fn push(&self, diagnostic: Diagnostic, new: fn(String, Mark) -> Problem) {
+        let mark = self.reading.mark(Some(&self.span()), &diagnostic.label);
+        let problem = new(format!("`{}`: {}", self.name, diagnostic.message), mark);
+        self.reading.push(problem.with_help(diagnostic.help), Some(&self.span()));
     }
 
-    /// The complaint about a value of the wrong type.
-    pub(super) fn unlike(&self, expected: &str) -> Complaint {
+    /// The diagnostic about a value of the wrong type.
+    pub(super) fn unlike(&self, expected: &str) -> Diagnostic {
         let found = match self.value.get_ref() {
             DeValue::String(text) => format!("the string {}", shown(text)),
             DeValue::Integer(number) => format!("the number {number}"),
@@ -74,17 +74,17 @@ impl<'a> Field<'a> {
             DeValue::Array(_) => "a list".to_owned(),
             DeValue::Table(_) => "a table".to_owned(),
         };
-        Complaint::new(format!("found {found}"), format!("allowed: {expected}"))
+        Diagnostic::new(format!("found {found}"), format!("allowed: {expected}"))
     }
 
     fn wrong_type<T>(&self, expected: &str) -> Option<T> {
-        self.refuse(self.unlike(expected));
+        self.error(self.unlike(expected));
         None
     }
 
     /// Reports what `outcome` complains of.
-    pub(in crate::config) fn accept<T>(&self, outcome: Result<T, Complaint>) -> Option<T> {
-        outcome.map_err(|complaint| self.refuse(complaint)).ok()
+    pub(in crate::config) fn accept<T>(&self, outcome: Result<T, Diagnostic>) -> Option<T> {
+        outcome.map_err(|diagnostic| self.error(diagnostic)).ok()
     }
 
     /// A string as it was written, for a language in which `${…}` means something else.
@@ -116,7 +116,7 @@ impl<'a> Field<'a> {
                 }
             };
             let label = "allowed: ${NAME} of a variable that is set";
-            self.refuse(Complaint::new(message, label));
+            self.error(Diagnostic::new(message, label));
         }
         None
     }
@@ -144,7 +144,7 @@ impl<'a> Field<'a> {
     pub(in crate::config) fn checked_path(&self, text: &str, base: &Path) -> Option<PathBuf> {
         if text.is_empty() || text.contains('\0') {
             let message = format!("{} is no path", shown(text));
-            self.refuse(Complaint::new(
+            self.error(Diagnostic::new(
                 message,
                 "allowed: a path, relative to this file or absolute",
             ));
@@ -161,11 +161,11 @@ impl<'a> Field<'a> {
             let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
             let quoted: Vec<&str> = quoted.iter().map(String::as_str).collect();
             let label = format!("allowed: {}", listed(&quoted, "or"));
-            let mut complaint = Complaint::new(format!("{} is unknown", shown(&text)), label);
+            let mut diagnostic = Diagnostic::new(format!("{} is unknown", shown(&text)), label);
             if let Some(near) = nearest(&text, words.iter().copied()) {
-                complaint = complaint.help(format!("did you mean \"{near}\"?"));
+                diagnostic = diagnostic.help(format!("did you mean \"{near}\"?"));
             }
-            self.refuse(complaint);
+            self.error(diagnostic);
         }
         found.copied()
     }
@@ -189,7 +189,7 @@ impl<'a> Field<'a> {
             return Some(value);
         }
         let message = format!("{number} is out of range");
-        self.refuse(Complaint::new(message, format!("allowed: {allowed}")));
+        self.error(Diagnostic::new(message, format!("allowed: {allowed}")));
         None
     }
 
@@ -231,7 +231,7 @@ impl<'a> Field<'a> {
         }
         let (least, most) = (show(*range.start()), show(*range.end()));
         let message = format!("{} is out of range", show(value));
-        self.refuse(Complaint::new(message, format!("allowed: \"{least}\" to \"{most}\"")));
+        self.error(Diagnostic::new(message, format!("allowed: \"{least}\" to \"{most}\"")));
         None
     }
 
@@ -249,7 +249,7 @@ impl<'a> Field<'a> {
             DeValue::Array(items) => Some(items.iter().map(|item| self.with_value(item)).collect()),
             DeValue::String(text) => {
                 let help = format!("write [{}]", shown(text));
-                self.refuse(self.unlike("a list of strings, in brackets").help(help));
+                self.error(self.unlike("a list of strings, in brackets").help(help));
                 None
             }
             _ => self.wrong_type("a list of strings, in brackets"),
@@ -287,7 +287,7 @@ impl<'a> Field<'a> {
         let table = match self.value.get_ref() {
             DeValue::Table(table) => Some(table),
             _ => {
-                self.refuse(self.unlike("a section").help(help));
+                self.error(self.unlike("a section").help(help));
                 None
             }
         };

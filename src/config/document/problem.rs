@@ -8,7 +8,7 @@ use std::sync::Arc;
 use annotate_snippets::{Annotation, AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde::{Serialize, Serializer};
 
-use crate::location::Place;
+use crate::location::Location;
 
 /// Whether a problem keeps the configuration from being used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -54,9 +54,9 @@ impl Document {
         self.line_starts.partition_point(|&start| start <= offset).saturating_sub(1)
     }
 
-    pub(crate) fn place(&self, offset: usize) -> Place {
+    pub(crate) fn location(&self, offset: usize) -> Location {
         let line = u32::try_from(self.line_index(offset) + 1).unwrap_or(u32::MAX);
-        Place::new(Arc::clone(&self.file), line)
+        Location::new(Arc::clone(&self.file), line)
     }
 
     /// Where line `index` begins, and its text without the line end.

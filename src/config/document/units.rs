@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::complaint::{Complaint, shown};
+use super::diagnostic::{Diagnostic, shown};
 
 const DURATION_FORM: &str = "allowed: a whole number and ms, s, m, h or d, such as \"250ms\"";
 const SIZE_FORM: &str = "allowed: bytes, or a whole number and k, m or g, such as \"64k\"";
@@ -47,11 +47,11 @@ const SIZE_SPELLINGS: [(&str, &str); 10] = [
 ];
 
 /// Reads `250ms`, `5s`, `10m`, `1h`, `2d`.
-pub(crate) fn duration(text: &str) -> Result<Duration, Complaint> {
+pub(crate) fn duration(text: &str) -> Result<Duration, Diagnostic> {
     let (number, unit) = split(text, "duration", DURATION_FORM)?;
     if unit.is_empty() {
         let message = format!("{} has no unit", shown(text));
-        return Err(Complaint::new(message, DURATION_FORM)
+        return Err(Diagnostic::new(message, DURATION_FORM)
             .help(format!("write \"{number}ms\" or \"{number}s\"")));
     }
     match DURATION_UNITS.iter().find(|(name, _)| *name == unit) {
@@ -63,7 +63,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Complaint> {
 }
 
 /// Reads `4096`, `64k`, `16m`, `1g`: powers of 1024, as in nginx.
-pub(crate) fn size(text: &str) -> Result<u64, Complaint> {
+pub(crate) fn size(text: &str) -> Result<u64, Diagnostic> {
     let (number, unit) = split(text, "size", SIZE_FORM)?;
     match SIZE_UNITS.iter().find(|(name, _)| *name == unit) {
         Some((_, factor)) => multiply(number, *factor, text, SIZE_FORM),
@@ -72,32 +72,32 @@ pub(crate) fn size(text: &str) -> Result<u64, Complaint> {
 }
 
 /// What is said of an integer without quotes where a duration belongs.
-pub(crate) fn bare_number(number: &str) -> Complaint {
-    Complaint::new(format!("{number} has no unit"), DURATION_FORM)
+pub(crate) fn bare_number(number: &str) -> Diagnostic {
+    Diagnostic::new(format!("{number} has no unit"), DURATION_FORM)
         .help(format!("write \"{number}ms\" or \"{number}s\", in quotes"))
 }
 
 /// The digits that `text` begins with, and what follows them.
-fn split<'a>(text: &'a str, what: &str, form: &str) -> Result<(&'a str, &'a str), Complaint> {
+fn split<'a>(text: &'a str, what: &str, form: &str) -> Result<(&'a str, &'a str), Diagnostic> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {
-        return Err(Complaint::new(format!("{} is not a {what}", shown(text)), form));
+        return Err(Diagnostic::new(format!("{} is not a {what}", shown(text)), form));
     }
     if unit.starts_with(['.', ',']) {
         let message = format!("{} is not a whole number", shown(text));
-        return Err(Complaint::new(message, form).help("use a smaller unit"));
+        return Err(Diagnostic::new(message, form).help("use a smaller unit"));
     }
     if unit.bytes().any(|b| b.is_ascii_digit()) {
         let message = format!("{} has more than one number", shown(text));
-        return Err(Complaint::new(message, form).help("write the sum in the smaller unit"));
+        return Err(Diagnostic::new(message, form).help("write the sum in the smaller unit"));
     }
     Ok((number, unit))
 }
 
-fn multiply(number: &str, factor: u64, text: &str, form: &str) -> Result<u64, Complaint> {
+fn multiply(number: &str, factor: u64, text: &str, form: &str) -> Result<u64, Diagnostic> {
     let product = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    product.ok_or_else(|| Complaint::new(format!("{} is too large", shown(text)), form))
+    product.ok_or_else(|| Diagnostic::new(format!("{} is too large", shown(text)), form))
 }
 
 fn unknown_unit(
@@ -105,7 +105,7 @@ fn unknown_unit(
     number: &str,
     spellings: &[(&str, &'static str)],
     form: &str,
-) -> Complaint {
+) -> Diagnostic {
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit()).trim().to_lowercase();
     let meant = spellings
         .iter()
@@ -113,10 +113,10 @@ fn unknown_unit(
         .chain(["ms", "s", "m", "h", "d", "k", "g"].map(|unit| (unit, unit)))
         .find(|(spelling, meant)| *spelling == unit && form.contains(meant))
         .map(|(_, meant)| meant);
-    let complaint = Complaint::new(format!("{} has an unknown unit", shown(text)), form);
+    let diagnostic = Diagnostic::new(format!("{} has an unknown unit", shown(text)), form);
     match meant {
-        Some(meant) => complaint.help(format!("write \"{number}{meant}\"")),
-        None => complaint,
+        Some(meant) => diagnostic.help(format!("write \"{number}{meant}\"")),
+        None => diagnostic,
     }
 }
 
@@ -170,9 +170,9 @@ mod tests {
             ("1h30m", "more than one number", "write the sum in the smaller unit"),
         ];
         for (text, message, help) in cases {
-            let complaint = duration(text).unwrap_err();
-            assert!(complaint.message.contains(message), "{text}: {}", complaint.message);
-            assert_eq!(complaint.help.as_deref(), Some(help), "{text}");
+            let diagnostic = duration(text).unwrap_err();
+            assert!(diagnostic.message.contains(message), "{text}: {}", diagnostic.message);
+            assert_eq!(diagnostic.help.as_deref(), Some(help), "{text}");
         }
         for text in ["", "s", "-5s", "+5s", "5parsecs", "5k", "99999999999999999999d", "５s"] {
             assert!(duration(text).is_err(), "{text}");

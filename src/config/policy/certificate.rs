@@ -1,6 +1,6 @@
 //! A policy's `[certificate]`: which certificates are the peer's.
 
-use crate::config::document::complaint::{Complaint, shown};
+use crate::config::document::diagnostic::{Diagnostic, shown};
 use crate::config::document::{Field, Section};
 use crate::config::value::address::{NameRule, name};
 use crate::config::value::fingerprint;
@@ -11,7 +11,7 @@ const KEY_HELP: &str = "`phonebook-gateway certs show FILE` prints it";
 /// Reads `[certificate]`. `None` is one without a usable entry, which is an error.
 pub(crate) fn read(field: &Field<'_>) -> Option<CertificateRule> {
     let mut section = field.section("write it as a section: [certificate]");
-    let place = section.place();
+    let location = section.location();
     let public_key_sha256 = entries(&mut section, "public_key_sha256", public_key);
     let san_dns =
         entries(&mut section, "san_dns", |entry| entry.accept(name(&entry.text()?, NameRule::Dns)));
@@ -28,7 +28,7 @@ pub(crate) fn read(field: &Field<'_>) -> Option<CertificateRule> {
     if field.is_table() && written.iter().all(|written| !**written) {
         let message = "no certificate is named: nobody can show one";
         let label = "allowed: public_key_sha256, san_dns, san_uri, common_name, or several of them";
-        field.refuse(Complaint::new(message, label).help(KEY_HELP));
+        field.error(Diagnostic::new(message, label).help(KEY_HELP));
     }
     section.finish();
     Some(CertificateRule {
@@ -37,7 +37,7 @@ pub(crate) fn read(field: &Field<'_>) -> Option<CertificateRule> {
         san_uri: san_uri.1,
         common_name: common_name.1,
         require,
-        place,
+        location,
     })
 }
 
@@ -50,7 +50,7 @@ fn entries<T>(
     let Some(field) = section.take(key) else { return (false, Vec::new()) };
     let Some(list) = field.list() else { return (true, Vec::new()) };
     if list.is_empty() {
-        field.refuse(Complaint::new("empty", "allowed: one entry or more, or no such key"));
+        field.error(Diagnostic::new("empty", "allowed: one entry or more, or no such key"));
     }
     (true, list.iter().filter_map(read).collect())
 }
@@ -66,7 +66,7 @@ fn uri(entry: &Field<'_>) -> Option<String> {
         && text.bytes().all(|b| b.is_ascii_graphic());
     if !fits {
         let message = format!("{} is no URI", shown(&text));
-        entry.refuse(Complaint::new(
+        entry.error(Diagnostic::new(
             message,
             "allowed: a URI, such as \"spiffe://example.org/lyon\"",
         ));
@@ -80,7 +80,7 @@ fn common_name(entry: &Field<'_>) -> Option<String> {
     if text.is_empty() || text.trim() != text || text.chars().any(char::is_control) {
         let message = format!("{} is no common name", shown(&text));
         entry
-            .refuse(Complaint::new(message, "allowed: the subject's CN as `certs show` prints it"));
+            .error(Diagnostic::new(message, "allowed: the subject's CN as `certs show` prints it"));
         return None;
     }
     Some(text)

@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use ipnet::IpNet;
 
-use crate::config::document::complaint::Complaint;
+use crate::config::document::diagnostic::Diagnostic;
 use crate::config::document::{Field, Section};
 use crate::config::value::address;
-use crate::location::Placed;
+use crate::location::Located;
 use crate::policy::Host;
 
 /// An IPv4 prefix of this length or shorter is doubtful, as /8 is the largest ever assigned.
@@ -24,7 +24,7 @@ pub(crate) const SHOWN_PER_POLICY: usize = 3;
 pub(crate) fn read(
     root: &mut Section<'_>,
     excused: bool,
-) -> (Vec<Placed<Host>>, Vec<Range<usize>>) {
+) -> (Vec<Located<Host>>, Vec<Range<usize>>) {
     const HELP: &str = "write the peer's addresses, such as hosts = [\"192.168.1.124\"]";
     let Some(field) = root.take("hosts") else {
         if !excused {
@@ -34,23 +34,23 @@ pub(crate) fn read(
     };
     let entries = field.list();
     if entries.as_ref().is_some_and(Vec::is_empty) {
-        field.refuse(
-            Complaint::new("empty: nobody is this peer", "allowed: one host or more").help(HELP),
+        field.error(
+            Diagnostic::new("empty: nobody is this peer", "allowed: one host or more").help(HELP),
         );
     }
     let read = |entry: Field<'_>| {
         let text = entry.text()?;
         let host = entry.accept(address::host(&text))?;
         if let Host::Prefix(net) = &host {
-            doubt_prefix(&entry, *net);
+            warn_of_prefix(&entry, *net);
         }
-        Some((Placed { value: host, place: entry.place(), written: true }, entry.span()))
+        Some((Located { value: host, location: entry.location(), written: true }, entry.span()))
     };
     let read: Vec<_> = entries.unwrap_or_default().into_iter().filter_map(read).collect();
     read.into_iter().unzip()
 }
 
-fn doubt_prefix(entry: &Field<'_>, net: IpNet) {
+fn warn_of_prefix(entry: &Field<'_>, net: IpNet) {
     let (wide, loopback) = match net {
         IpNet::V4(net) => (net.prefix_len() <= WIDE_IPV4, net.network().is_loopback()),
         IpNet::V6(net) => {
@@ -60,21 +60,21 @@ fn doubt_prefix(entry: &Field<'_>, net: IpNet) {
     let single = net.prefix_len() == net.max_prefix_len();
     if wide && !loopback {
         let message = format!("{net} is a large part of all addresses");
-        entry.doubt(Complaint::new(message, "everybody in it is this peer"));
+        entry.warn(Diagnostic::new(message, "everybody in it is this peer"));
     } else if let IpNet::V6(v6) = net
         && address::contains_mapped(&v6)
     {
         let message = format!("{net} holds the IPv4-mapped addresses, and they never match");
         let help = "write IPv4 prefixes for callers over IPv4";
-        entry.doubt(Complaint::new(message, "matches IPv6 callers only").help(help));
+        entry.warn(Diagnostic::new(message, "matches IPv6 callers only").help(help));
     }
     if loopback {
         let message = format!("{net} is this host itself");
-        entry.doubt(Complaint::new(message, "every program on this host is this peer"));
+        entry.warn(Diagnostic::new(message, "every program on this host is this peer"));
     }
     if single && never_a_caller(net.addr()) {
         let message = format!("{} is never a caller's address", net.addr());
-        entry.doubt(Complaint::new(message, "never matches"));
+        entry.warn(Diagnostic::new(message, "never matches"));
     }
 }
 

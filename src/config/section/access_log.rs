@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::access_log::{LogSettings, LogTarget, SearchTerms};
-use crate::config::document::complaint::Complaint;
+use crate::config::document::diagnostic::Diagnostic;
 use crate::config::document::problem::Mark;
 use crate::config::document::{Field, Section};
 use crate::config::section::log_format::Formats;
-use crate::location::Place;
+use crate::location::Location;
 
 const DEFAULT_PATH: &str = "/var/log/phonebook-gateway/access.log";
 const LEAST_FLUSH: std::time::Duration = std::time::Duration::from_millis(10);
@@ -23,7 +23,7 @@ pub(crate) struct Written {
     pub(crate) settings: LogSettings,
     /// Its `path`.
     pub(crate) mark: Mark,
-    pub(crate) place: Place,
+    pub(crate) location: Location,
     /// The peers that its `if` names.
     pub(crate) peers: Vec<(String, Mark)>,
 }
@@ -33,8 +33,8 @@ pub(crate) fn read(root: &mut Section<'_>, formats: &Formats, base: &Path) -> Ve
     let sections = root.sections("access_log");
     if sections.is_empty() {
         let settings = LogSettings::to(LogTarget::File(PathBuf::from(DEFAULT_PATH)));
-        let (mark, place) = (root.mark(""), root.place());
-        return vec![Written { settings, mark, place, peers: Vec::new() }];
+        let (mark, location) = (root.mark(""), root.location());
+        return vec![Written { settings, mark, location, peers: Vec::new() }];
     }
     let mut seen = HashMap::new();
     sections.into_iter().map(|section| access_log(section, (formats, base), &mut seen)).collect()
@@ -43,7 +43,7 @@ pub(crate) fn read(root: &mut Section<'_>, formats: &Formats, base: &Path) -> Ve
 fn access_log(
     mut section: Section<'_>,
     (formats, base): (&Formats, &Path),
-    seen: &mut HashMap<LogTarget, Place>,
+    seen: &mut HashMap<LogTarget, Location>,
 ) -> Written {
     let path_field = section.take("path");
     let read = path_field.as_ref().map(|field| target::read(field, base));
@@ -70,18 +70,18 @@ fn access_log(
         target: defaults.target,
     };
     refuse_what_does_not_fit(&settings, [buffer_field, flush_field, gzip_field]);
-    let place = section.place();
-    if known && let Some(first) = seen.insert(settings.target.clone(), place.clone()) {
+    let location = section.location();
+    if known && let Some(first) = seen.insert(settings.target.clone(), location.clone()) {
         let message = format!("repeated: the log of {first} goes there too");
         match &path_field {
-            Some(field) => field.refuse(Complaint::new(message, "allowed: each target once")),
+            Some(field) => field.error(Diagnostic::new(message, "allowed: each target once")),
             None => section.missing("path", &format!("{message}, to the default {DEFAULT_PATH}")),
         }
     }
     let label = "each file has to be one log's";
     let mark = path_field.map_or_else(|| section.mark(label), |field| field.mark(label));
     section.finish();
-    Written { settings, mark, place, peers }
+    Written { settings, mark, location, peers }
 }
 
 /// Settings that say something else than the log's target can do.
@@ -93,22 +93,24 @@ fn refuse_what_does_not_fit(settings: &LogSettings, fields: [Option<Field<'_>>; 
             let allowed = "leave it out: each line is sent as it comes";
             let message = "a log to syslog cannot be buffered, in nginx as here";
             for field in [buffer.filter(|_| settings.buffer > 0), flush].into_iter().flatten() {
-                field.refuse(Complaint::new(message, allowed));
+                field.error(Diagnostic::new(message, allowed));
             }
             if let Some(field) = gzip {
                 field
-                    .refuse(Complaint::new("a log to syslog cannot be compressed", "leave it out"));
+                    .error(Diagnostic::new("a log to syslog cannot be compressed", "leave it out"));
             }
         }
         (LogTarget::Stdout, Some(field)) => {
-            let complaint = Complaint::new("the standard output is not compressed", "leave it out");
-            field.refuse(complaint.help("pipe it through gzip, or name a file as `path`"));
+            let diagnostic =
+                Diagnostic::new("the standard output is not compressed", "leave it out");
+            field.error(diagnostic.help("pipe it through gzip, or name a file as `path`"));
         }
         (_, Some(_)) if settings.buffer == 0 => {
             if let Some(field) = buffer {
                 let message = "gzip compresses what is buffered, and here is nothing";
-                let complaint = Complaint::new(message, "allowed: more than 0, where gzip is set");
-                field.refuse(complaint.help("remove it, for \"64k\" as in nginx, or remove gzip"));
+                let diagnostic =
+                    Diagnostic::new(message, "allowed: more than 0, where gzip is set");
+                field.error(diagnostic.help("remove it, for \"64k\" as in nginx, or remove gzip"));
             }
         }
         _ => {}
@@ -124,7 +126,7 @@ fn gzip(field: &Field<'_>) -> Option<u32> {
         return field.whole(1, 9);
     }
     let message = "it is neither a level nor true or false";
-    field.refuse(Complaint::new(message, "allowed: 1 (fast) to 9 (small), true (1), or false"));
+    field.error(Diagnostic::new(message, "allowed: 1 (fast) to 9 (small), true (1), or false"));
     None
 }
 
@@ -139,7 +141,7 @@ fn max_field(field: &Field<'_>) -> Option<usize> {
     let size = field.bytes(0, 1 << 20)?;
     if (1..LEAST).contains(&size) {
         let message = format!("{size} is out of range");
-        field.refuse(Complaint::new(message, "allowed: 0 (never cut), or \"64\" to \"1m\""));
+        field.error(Diagnostic::new(message, "allowed: 0 (never cut), or \"64\" to \"1m\""));
         return None;
     }
     Some(size)

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::config::document::complaint::Complaint;
+use crate::config::document::diagnostic::Diagnostic;
 use crate::config::document::units::show_size;
 use crate::config::document::{Field, Section};
 use crate::config::value::rate;
 use crate::limits::seats;
-use crate::location::Placed;
+use crate::location::Located;
 use crate::policy::Rate;
 
 const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
@@ -35,7 +35,7 @@ pub struct Limits {
     pub max_head: usize,
     /// The most header fields of a head.
     pub max_header_fields: usize,
-    /// After so many requests a connection is closed.
+    /// The number of requests after which a connection is closed.
     pub max_requests_per_connection: u32,
     /// After so long a connection is closed.
     pub max_connection_age: Duration,
@@ -44,11 +44,11 @@ pub struct Limits {
     /// The most of one caller in no policy.
     pub unknown_connections: usize,
     /// How often such a caller may begin a TLS handshake.
-    pub handshake_rate: Placed<Rate>,
+    pub handshake_rate: Located<Rate>,
     /// The rate of the whole gateway.
-    pub rate: Placed<Rate>,
+    pub rate: Located<Rate>,
     /// The rate of one caller in no policy.
-    pub unknown_rate: Placed<Rate>,
+    pub unknown_rate: Located<Rate>,
 }
 
 /// Reads `[limits]`.
@@ -68,10 +68,10 @@ pub(crate) fn read(mut section: Section<'_>) -> Limits {
         let size = |size| show_size(u64::try_from(size).unwrap_or(u64::MAX));
         let (head, uri) = (size(max_head), size(max_uri));
         let message = format!("a head of {head} never holds a request line of max_uri, {uri}");
-        let complaint = Complaint::new(message, "this limit is met first");
+        let diagnostic = Diagnostic::new(message, "this limit is met first");
         match head_field {
-            Some(field) => field.doubt(complaint),
-            None => section.doubt(complaint),
+            Some(field) => field.warn(diagnostic),
+            None => section.warn(diagnostic),
         }
     }
     let mut count = |key, default, most| section.value(key, default, |f| f.whole(1, most));
@@ -112,7 +112,7 @@ fn unknown_connections(section: &mut Section<'_>, max_connections: usize) -> usi
             let label =
                 format!("allowed: 1 to {most}, which all callers in no policy have together");
             let help = "that is a quarter of max_connections: lower this, or raise that";
-            field.refuse(Complaint::new(message, label).help(help));
+            field.error(Diagnostic::new(message, label).help(help));
         }
         Some(number)
     });

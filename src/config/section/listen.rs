@@ -3,13 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use crate::config::document::complaint::Complaint;
+use crate::config::document::diagnostic::Diagnostic;
 use crate::config::document::{Field, Section};
 use crate::config::section::listen_tls;
 use crate::config::value::{address_list, authority};
 use crate::identity::address_list::Senders;
 use crate::identity::forwarded::ForwardedHeader;
-use crate::location::Place;
+use crate::location::Location;
 use crate::tls::TlsSettings;
 
 /// A `[[listen]]` section.
@@ -25,14 +25,14 @@ pub struct Listener {
     pub proxy_protocol_from: Senders,
     /// Whose header says for whom a request is.
     pub trusted_proxies: Senders,
-    /// That header.
+    /// The header field that trusted proxies name their client in.
     pub forwarded_header: ForwardedHeader,
     /// Its certificates, where it speaks TLS.
     pub tls: Option<TlsSettings>,
     /// Whether it offers HTTP/2, which needs TLS.
     pub http2: bool,
-    /// The section.
-    pub place: Place,
+    /// Where its section begins.
+    pub location: Location,
 }
 
 /// Reads all `[[listen]]` sections.
@@ -48,7 +48,7 @@ pub(crate) fn read(root: &mut Section<'_>, base: &Path) -> Vec<Listener> {
 fn listener(
     mut section: Section<'_>,
     base: &Path,
-    seen: &mut Vec<(SocketAddr, Place)>,
+    seen: &mut Vec<(SocketAddr, Location)>,
 ) -> Option<Listener> {
     let address = section.take("address");
     if address.is_none() {
@@ -58,14 +58,14 @@ fn listener(
     let server_names = names.iter().filter_map(server_name).collect();
     let (tls, http2) = listen_tls::read(&mut section, base);
     let (proxy_protocol_from, trusted_proxies, forwarded_header) = address_list::read(&mut section);
-    let place = section.place();
+    let location = section.location();
     section.finish();
     let field = address?;
     let address = field.text().and_then(|text| field.accept(authority::socket(&text)))?;
     let ip = address.ip().to_canonical();
     if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
         let message = format!("{ip} is no address of a host");
-        field.refuse(Complaint::new(message, "allowed: an address of this host, or [::] for all"));
+        field.error(Diagnostic::new(message, "allowed: an address of this host, or [::] for all"));
     }
     if let Some((other, first)) = seen.iter().find(|(other, _)| overlap(*other, address)) {
         let message = format!("{address} is taken already: {first} listens on {other}");
@@ -74,9 +74,9 @@ fn listener(
         } else {
             "remove one of the two"
         };
-        field.refuse(Complaint::new(message, "allowed: each address once").help(help.to_owned()));
+        field.error(Diagnostic::new(message, "allowed: each address once").help(help.to_owned()));
     }
-    seen.push((address, field.place()));
+    seen.push((address, field.location()));
     Some(Listener {
         address,
         server_names,
@@ -85,7 +85,7 @@ fn listener(
         forwarded_header,
         tls,
         http2,
-        place,
+        location,
     })
 }
 
@@ -105,8 +105,8 @@ fn server_name(field: &Field<'_>) -> Option<String> {
     let (host, port) = field.accept(authority::authority(&text))?;
     if port.is_some() || text.ends_with(':') {
         let message = format!("\"{}\" has a port", text.escape_debug());
-        let complaint = Complaint::new(message, "allowed: a host without a port");
-        field.refuse(complaint.help(format!("write \"{host}\": it holds for every port")));
+        let diagnostic = Diagnostic::new(message, "allowed: a host without a port");
+        field.error(diagnostic.help(format!("write \"{host}\": it holds for every port")));
     }
     Some(host.to_string())
 }

@@ -1,8 +1,8 @@
-//! `tls` and `http2` of a `[[listen]]`: certificates, keys, and who vouches for clients.
+//! `tls` and `http2` of a `[[listen]]`: certificates, keys, and the authorities that clients' certificates are issued by.
 
 use std::path::{Path, PathBuf};
 
-use crate::config::document::complaint::Complaint;
+use crate::config::document::diagnostic::Diagnostic;
 use crate::config::document::{Field, Section};
 use crate::tls::{KeyPair, LoadError, Material, TlsSettings};
 
@@ -17,8 +17,8 @@ pub(crate) fn read(listener: &mut Section<'_>, base: &Path) -> (Option<TlsSettin
     let wanted = http2.as_ref().and_then(Field::boolean).unwrap_or(false);
     if let Some(field) = http2.filter(|_| wanted && tls.is_none()) {
         let message = "HTTP/2 is agreed upon in the TLS handshake, and this listener has no TLS";
-        let complaint = Complaint::new(message, "allowed: true beside `tls`");
-        field.refuse(complaint.help("add tls to this [[listen]], or remove http2"));
+        let diagnostic = Diagnostic::new(message, "allowed: true beside `tls`");
+        field.error(diagnostic.help("add tls to this [[listen]], or remove http2"));
     }
     (settings, wanted)
 }
@@ -42,15 +42,15 @@ fn settings(field: &Field<'_>, base: &Path) -> Option<TlsSettings> {
     let client_ca = file("client_ca");
     let crl = file("crl");
     if let Some((_, field)) = crl.as_ref().filter(|_| client_ca.is_none()) {
-        let complaint = Complaint::new("there is no `client_ca` whose list this could be", "");
-        field.refuse(complaint.help("add client_ca, or remove crl"));
+        let diagnostic = Diagnostic::new("there is no `client_ca` whose list this could be", "");
+        field.error(diagnostic.help("add client_ca, or remove crl"));
     }
     section.finish();
     let ((certificate_field, certificates), (key_field, keys)) = (certificates?, keys?);
     if certificates.len() != keys.len() {
         let message = format!("{} certificates and {} keys", certificates.len(), keys.len());
         let label = "allowed: a key for each certificate, in the same order";
-        key_field.refuse(Complaint::new(message, label));
+        key_field.error(Diagnostic::new(message, label));
         return None;
     }
     let pair = |(certificate, private_key)| KeyPair { certificate, private_key };
@@ -58,7 +58,7 @@ fn settings(field: &Field<'_>, base: &Path) -> Option<TlsSettings> {
         certificates: certificates.into_iter().zip(keys).map(pair).collect(),
         client_ca: client_ca.as_ref().map(|(path, _)| path.clone()),
         crl: crl.as_ref().map(|(path, _)| path.clone()),
-        place: field.place(),
+        location: field.location(),
     };
     let written = Written {
         certificate: &certificate_field,
@@ -68,11 +68,11 @@ fn settings(field: &Field<'_>, base: &Path) -> Option<TlsSettings> {
     };
     match Material::load(&settings) {
         Ok(material) => {
-            doubt_dates(&material, &written);
+            warn_of_dates(&material, &written);
             Some(settings)
         }
         Err(errors) => {
-            errors.iter().for_each(|error| written.refuse(&settings, error));
+            errors.iter().for_each(|error| written.error(&settings, error));
             None
         }
     }
@@ -87,7 +87,7 @@ struct Written<'f, 'a> {
 }
 
 impl Written<'_, '_> {
-    fn refuse(&self, settings: &TlsSettings, error: &LoadError) {
+    fn error(&self, settings: &TlsSettings, error: &LoadError) {
         let is = |file: &Option<PathBuf>| file.as_ref() == Some(&error.file);
         let is_key = settings.certificates.iter().any(|pair| pair.private_key == error.file);
         let field = match () {
@@ -96,13 +96,13 @@ impl Written<'_, '_> {
             () if is_key => Some(self.key),
             () => Some(self.certificate),
         };
-        let complaint = Complaint::new(error.to_string(), "this file");
-        field.unwrap_or(self.certificate).refuse(complaint);
+        let diagnostic = Diagnostic::new(error.to_string(), "this file");
+        field.unwrap_or(self.certificate).error(diagnostic);
     }
 }
 
 /// Warns of what expires soon or has expired.
-fn doubt_dates(material: &Material, written: &Written<'_, '_>) {
+fn warn_of_dates(material: &Material, written: &Written<'_, '_>) {
     let now = jiff::Timestamp::now();
     let own = material.keys.iter().map(|(loaded, _)| (loaded, written.certificate));
     let client_ca = material.client_ca.iter().zip(std::iter::repeat(written.client_ca));
@@ -110,8 +110,8 @@ fn doubt_dates(material: &Material, written: &Written<'_, '_>) {
     for (loaded, field) in own.chain(client_ca) {
         if let Some(warning) = loaded.expiry_warning(now) {
             let label = "clients that check certificates refuse an expired one";
-            field.doubt(
-                Complaint::new(warning, label)
+            field.warn(
+                Diagnostic::new(warning, label)
                     .help("put a new one in its place: the gateway takes it without a restart"),
             );
         }

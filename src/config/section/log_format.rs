@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::access_log::format::{
     Escape, Format, FormatError, LogFormat, PREDEFINED, Unsure, names,
 };
-use crate::config::document::complaint::{Complaint, listed, nearest, shown};
+use crate::config::document::diagnostic::{Diagnostic, listed, nearest, shown};
 use crate::config::document::{Field, Section};
 
 /// The formats that an access log may name.
@@ -28,8 +28,8 @@ impl Formats {
             let name = field.key().to_owned();
             if is_predefined(&name) {
                 let message = format!("{} is predefined", shown(&name));
-                let complaint = Complaint::new(message, "allowed: a name of its own");
-                field.refuse(complaint.help("give this format another name, such as \"ours\""));
+                let diagnostic = Diagnostic::new(message, "allowed: a name of its own");
+                field.error(diagnostic.help("give this format another name, such as \"ours\""));
                 continue;
             }
             formats.insert(name, compile(&field));
@@ -64,7 +64,7 @@ impl Formats {
             format!("there is no format {}", shown(&text))
         };
         let label = format!("allowed: {}", listed(&known, "or"));
-        let complaint = Complaint::new(message, label);
+        let diagnostic = Diagnostic::new(message, label);
         let help = match (text.contains('$'), nearest(&text, known.iter().copied())) {
             (true, _) => {
                 "write the format in [log_format], by a name, and that name here".to_owned()
@@ -72,7 +72,7 @@ impl Formats {
             (false, Some(near)) => format!("did you mean \"{near}\"?"),
             (false, None) => format!("write it in [log_format]: {text} = '…'"),
         };
-        field.refuse(complaint.help(help));
+        field.error(diagnostic.help(help));
         None
     }
 }
@@ -85,25 +85,26 @@ fn is_predefined(name: &str) -> bool {
 fn compile(field: &Field<'_>) -> Option<LogFormat> {
     let parts = field.one_or_more("nginx's log_format text, in one string or a list of them")?;
     let parts = parts.iter().map(Field::literal).collect::<Option<Vec<_>>>()?;
-    let compiled = Format::compile(&parts).map_err(|error| complaint(&error));
+    let compiled = Format::compile(&parts).map_err(|error| diagnostic(&error));
     let format = field.accept(compiled)?;
     if format.is_forgeable() {
         let message = "with escape=none a client writes into this log what it likes";
-        let complaint = Complaint::new(message, "quotes, and in $uri line ends, stay as they came");
-        field.doubt(complaint.help("write escape=default or escape=json"));
+        let diagnostic =
+            Diagnostic::new(message, "quotes, and in $uri line ends, stay as they came");
+        field.warn(diagnostic.help("write escape=default or escape=json"));
     } else if let Err(why) = format.readable() {
-        field.doubt(unsure(&why, field.key(), format.corrected().as_deref()));
+        field.warn(unsure(&why, field.key(), format.corrected().as_deref()));
     }
     Some(LogFormat::Compiled(Arc::new(format)))
 }
 
 /// A log that nobody can read back.
-fn unsure(why: &Unsure, name: &str, corrected: Option<&str>) -> Complaint {
-    let complaint = Complaint::new(
+fn unsure(why: &Unsure, name: &str, corrected: Option<&str>) -> Diagnostic {
+    let diagnostic = Diagnostic::new(
         why.to_string(),
         "`report` refuses it, and whoever reads its lines has to guess",
     );
-    complaint.help(match corrected {
+    diagnostic.help(match corrected {
         Some(text) => format!("write {name} = {}", literal(text)),
         None => "put quotes around each value".to_owned(),
     })
@@ -126,38 +127,38 @@ fn literal(text: &str) -> String {
     quoted + "\""
 }
 
-fn complaint(error: &FormatError) -> Complaint {
+fn diagnostic(error: &FormatError) -> Diagnostic {
     let message = error.to_string();
     let text = "allowed: what stands in an nginx.conf behind log_format and the name";
     match error {
         FormatError::Unknown(name) => {
             let label = "allowed: nginx's variables and the gateway's own";
-            let complaint = Complaint::new(message, label);
+            let diagnostic = Diagnostic::new(message, label);
             match nearest(name, names()) {
-                Some(near) => complaint.help(format!("did you mean ${near}?")),
-                None => complaint.help("the README lists the variables"),
+                Some(near) => diagnostic.help(format!("did you mean ${near}?")),
+                None => diagnostic.help("the README lists the variables"),
             }
         }
         FormatError::Unavailable(_, why) => {
-            Complaint::new(message, "no such value here").help(*why)
+            Diagnostic::new(message, "no such value here").help(*why)
         }
-        FormatError::NoName(_) => Complaint::new(message, "allowed: $name or ${name}")
+        FormatError::NoName(_) => Diagnostic::new(message, "allowed: $name or ${name}")
             .help("a format cannot hold a `$` of its own, in nginx as here"),
-        FormatError::Unclosed(name) => Complaint::new(message, format!("allowed: ${{{name}}}")),
+        FormatError::Unclosed(name) => Diagnostic::new(message, format!("allowed: ${{{name}}}")),
         FormatError::Escape(word) => {
             let words = Escape::WORDS.map(|(word, _)| word);
             let label = format!("allowed: escape={}", listed(&words, "or"));
-            let complaint = Complaint::new(message, label);
+            let diagnostic = Diagnostic::new(message, label);
             match nearest(word, words) {
-                Some(near) => complaint.help(format!("did you mean escape={near}?")),
-                None => complaint,
+                Some(near) => diagnostic.help(format!("did you mean escape={near}?")),
+                None => diagnostic,
             }
         }
-        FormatError::Quotes(_) => Complaint::new(message, text).help(
+        FormatError::Quotes(_) => Diagnostic::new(message, text).help(
             "write all of it in nginx's quotes, with blanks between the pieces, or none of it",
         ),
-        FormatError::WholeDirective => Complaint::new(message, text)
+        FormatError::WholeDirective => Diagnostic::new(message, text)
             .help("leave `log_format` and the format's name out; the name is the key here"),
-        FormatError::Empty => Complaint::new(message, text),
+        FormatError::Empty => Diagnostic::new(message, text),
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::config::document::complaint::Complaint;
+use crate::config::document::diagnostic::Diagnostic;
 use crate::config::document::{Field, Section};
 use crate::config::value::address;
 use crate::resolver::Settings;
@@ -31,7 +31,7 @@ pub(crate) fn read(mut section: Section<'_>) -> Settings {
         if danger {
             let message = "whoever answers for a peer's name can make every program on this host \
                            that peer";
-            field.doubt(Complaint::new(message, "loopback addresses are believed"));
+            field.warn(Diagnostic::new(message, "loopback addresses are trusted"));
         }
         Some(danger)
     });
@@ -54,7 +54,7 @@ fn server(field: &Field<'_>) -> Option<SocketAddr> {
         Ok(server) if server.port() == 0 => {
             let message = format!("\"{text}\" has port 0, which nobody answers on");
             field
-                .refuse(Complaint::new(message, "allowed: a port from 1 to 65535, or none for 53"));
+                .error(Diagnostic::new(message, "allowed: a port from 1 to 65535, or none for 53"));
             None
         }
         Ok(server) => Some(server),

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::UpstreamHost;
-use crate::config::document::complaint::{Complaint, shown};
+use crate::config::document::diagnostic::{Diagnostic, shown};
 use crate::config::document::{Field, Section};
 use crate::config::value::{address, authority};
-use crate::location::{Place, Placed};
+use crate::location::{Located, Location};
 use crate::upstream::Tls;
 use crate::x509::Fingerprint;
 
@@ -38,7 +38,7 @@ pub struct Upstream {
     /// scheme's, or `localhost` for a socket.
     pub host_header: String,
     /// The local address of connections to XiVO.
-    pub source: Option<Placed<IpAddr>>,
+    pub source: Option<Located<IpAddr>>,
     /// Whether connections may come from a loopback address, to which XiVO grants `private`.
     pub danger_loopback_source: bool,
     /// The limit for one attempt to connect.
@@ -55,14 +55,14 @@ pub struct Upstream {
     pub max_answer: u64,
     /// How TLS is spoken, with an https URL.
     pub tls: Option<Arc<Tls>>,
-    /// The file of the authorities that vouch for XiVO.
+    /// The file of the authorities that XiVO's certificate is issued by.
     pub ca: Option<PathBuf>,
     /// The certificates of which XiVO's has to be one.
     pub pins: Vec<Fingerprint>,
     /// Whether the PROXY protocol tells XiVO's nginx whom a connection is made for.
     pub send_proxy_protocol: bool,
-    /// The section.
-    pub place: Place,
+    /// Where its section begins.
+    pub location: Location,
 }
 
 /// Reads `[upstream]`, whose relative paths are relative to `base`; `None` if it has no usable URL,
@@ -78,10 +78,10 @@ pub(crate) fn read(mut section: Section<'_>, base: &Path) -> Option<Upstream> {
     let source = section.take("source").and_then(|field| {
         source(&field, danger_loopback_source, url.as_ref().map(|url| &url.host))
     });
-    let mut timeout = |key, millis, doubts: &dyn Fn(Duration) -> Option<Complaint>| {
+    let mut timeout = |key, millis, doubts: &dyn Fn(Duration) -> Option<Diagnostic>| {
         let read = |field: &Field<'_>| {
             let duration = field.duration(LEAST_TIMEOUT, MOST_TIMEOUT)?;
-            doubts(duration).into_iter().for_each(|complaint| field.doubt(complaint));
+            doubts(duration).into_iter().for_each(|diagnostic| field.warn(diagnostic));
             Some(duration)
         };
         section.value(key, Duration::from_millis(millis), read)
@@ -89,27 +89,27 @@ pub(crate) fn read(mut section: Section<'_>, base: &Path) -> Option<Upstream> {
     let head_timeout = timeout("timeout", 900, &|allowed| {
         (allowed >= PATIENCE_OF_XIVO).then(|| {
             let message = "the far XiVO gives up after one second without a byte";
-            Complaint::new(message, "a later answer is worth nothing").help("write \"900ms\"")
+            Diagnostic::new(message, "a later answer is worth nothing").help("write \"900ms\"")
         })
     });
     let connect_timeout = timeout("connect_timeout", 250, &|allowed| {
         let label = "`timeout` ends first: it includes connecting";
-        (allowed > head_timeout).then(|| Complaint::new("longer than `timeout`", label))
+        (allowed > head_timeout).then(|| Diagnostic::new("longer than `timeout`", label))
     });
     let list_timeout = timeout("list_timeout", 30_000, &|allowed| {
         let label = "XiVO builds the whole list before its first byte";
-        (allowed < head_timeout).then(|| Complaint::new("shorter than `timeout`", label))
+        (allowed < head_timeout).then(|| Diagnostic::new("shorter than `timeout`", label))
     });
     let stall_timeout = timeout("stall_timeout", 5000, &|_| None);
     let answer_timeout = timeout("answer_timeout", 60_000, &|allowed| {
         let label = "a stalled answer is cut off by `answer_timeout` first";
         let message = "shorter than `stall_timeout`";
-        (allowed < stall_timeout).then(|| Complaint::new(message, label))
+        (allowed < stall_timeout).then(|| Diagnostic::new(message, label))
     });
     let max_answer = section.value("max_answer", 64 << 20, |f| f.size(1 << 10, 64 << 30));
     let send_proxy_protocol = send_proxy_protocol(&mut section, url_field.as_ref(), url.as_ref());
     let tls = tls::read(&mut section, base, url_field.as_ref().zip(url.as_ref()));
-    let place = section.place();
+    let location = section.location();
     section.finish();
     let (url, tls) = (url?, tls?);
     Some(Upstream {
@@ -129,7 +129,7 @@ pub(crate) fn read(mut section: Section<'_>, base: &Path) -> Option<Upstream> {
         ca: tls.ca,
         pins: tls.pins,
         send_proxy_protocol,
-        place,
+        location,
     })
 }
 
@@ -146,7 +146,7 @@ fn danger(section: &mut Section<'_>) -> bool {
         let message = "XiVO grants `private`, and with it every web service, to connections from \
                        a loopback address: only the gateway's own rules stand in front of them";
         let help = "set source to this host's LAN address instead, where that is possible";
-        field.doubt(Complaint::new(message, "a second wall is missing").help(help));
+        field.warn(Diagnostic::new(message, "a second wall is missing").help(help));
     }
     danger
 }
@@ -155,12 +155,12 @@ fn source(
     field: &Field<'_>,
     loopback_allowed: bool,
     host: Option<&UpstreamHost>,
-) -> Option<Placed<IpAddr>> {
+) -> Option<Located<IpAddr>> {
     let text = field.text()?;
     let address = field.accept(address::ip(&text))?.to_canonical();
     let label = "allowed: one of this host's LAN addresses";
     if address.is_unspecified() || address.is_multicast() {
-        field.refuse(Complaint::new(format!("{} is no host's address", shown(&text)), label));
+        field.error(Diagnostic::new(format!("{} is no host's address", shown(&text)), label));
     }
     if address.is_loopback() && !loopback_allowed {
         let message = format!(
@@ -169,20 +169,20 @@ fn source(
         );
         let help = "write this host's LAN address, such as \"192.168.1.125\"; or, with the risk \
                     understood, danger_loopback_source = true";
-        field.refuse(Complaint::new(message, label).help(help));
+        field.error(Diagnostic::new(message, label).help(help));
     }
     if let Some(UpstreamHost::Socket(_)) = host {
         let message = "a connection to a unix socket comes from no address";
         let label = "allowed: nothing, with a url that is a socket";
-        field.refuse(Complaint::new(message, label).help("remove it"));
+        field.error(Diagnostic::new(message, label).help("remove it"));
     }
     if let Some(UpstreamHost::Ip(host)) = host
         && host.is_ipv4() != address.is_ipv4()
     {
         let message = format!("{address} can never connect to {host}: one is IPv4, the other IPv6");
-        field.refuse(Complaint::new(message, "allowed: an address of the url's family"));
+        field.error(Diagnostic::new(message, "allowed: an address of the url's family"));
     }
-    Some(Placed { value: address, place: field.place(), written: true })
+    Some(Located { value: address, location: field.location(), written: true })
 }
 
 /// Whether XiVO's nginx is told each client's address. A unix socket has no other.
@@ -200,7 +200,7 @@ fn send_proxy_protocol(
         let help = "add send_proxy_protocol = true, and on XiVO's side `listen unix:… \
                     proxy_protocol`; or write an http URL";
         let label = "allowed: with send_proxy_protocol = true";
-        field.refuse(Complaint::new(message, label).help(help));
+        field.error(Diagnostic::new(message, label).help(help));
     }
     sent
 }

@@ -154,10 +154,10 @@ const BAD: &[(&str, &str, &str, &str)] = &[
 #[test]
 fn each_mistake_in_a_log_is_one_error_at_its_place() {
     let policies = [POLICIES, &[("policies/montreal.toml", "hosts = [\"192.0.2.3\"]\n")]].concat();
-    for (lines, place, part, advice) in BAD {
+    for (lines, location, part, advice) in BAD {
         let outcome = texts(&format!("{MAIN}[[access_log]]\n{lines}\n"), &policies);
         assert!(outcome.is_err(), "{lines}");
-        assert_one(outcome, &format!("gateway.toml:{place}"), part, advice);
+        assert_one(outcome, &format!("gateway.toml:{location}"), part, advice);
     }
 }
 
@@ -165,13 +165,13 @@ fn each_mistake_in_a_log_is_one_error_at_its_place() {
 fn a_peer_that_no_policy_has_is_doubtful() {
     let found =
         |lines: &str| texts(&format!("{MAIN}[[access_log]]\nif.peer = {lines}\n"), POLICIES);
-    let place = "gateway.toml:6:";
+    let location = "gateway.toml:6:";
     let outcome = found("[\"xivo-montral\", \"lyon\"]");
     assert!(outcome.is_ok());
     let part = "warning: `access_log.if.peer`: no policy has the name \"xivo-montral\"";
-    assert_one(outcome, place, part, "did you mean \"xivo-montreal\"?");
+    assert_one(outcome, location, part, "did you mean \"xivo-montreal\"?");
     let part = "no policy has the name \"nice\"";
-    assert_one(found("\"!nice\""), place, part, "there are lyon and xivo-montreal");
+    assert_one(found("\"!nice\""), location, part, "there are lyon and xivo-montreal");
     assert!(lines(found("[\"lyon\", \"-\"]")).is_empty());
 }
 

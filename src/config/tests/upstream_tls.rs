@@ -78,16 +78,16 @@ const WRONG: &[(&str, &str, &str, &str, &str)] = &[
 
 #[test]
 fn what_contradicts_itself_or_cannot_be_read_is_one_error() {
-    for (url, lines, place, part, advice) in WRONG {
+    for (url, lines, location, part, advice) in WRONG {
         let lines = lines.replace("@PIN@", &format!("pin_sha256 = \"{PIN}\""));
         let outcome = texts(&main(url, &lines), &peer());
         assert!(outcome.is_err(), "{lines}");
-        assert_one(outcome, &format!("gateway.toml:{place}"), part, advice);
+        assert_one(outcome, &format!("gateway.toml:{location}"), part, advice);
     }
 }
 
 #[test]
-fn two_answers_to_whom_to_believe_are_refused() {
+fn two_answers_to_whom_to_trust_are_refused() {
     let lines = format!("pin_sha256 = \"{PIN}\"\ndanger_accept_any_certificate = true");
     let found = lines_of(&lines);
     assert!(
@@ -105,7 +105,7 @@ fn lines_of(added: &str) -> Vec<String> {
 }
 
 #[test]
-fn believing_anyone_is_warned_of() {
+fn trusting_anyone_is_warned_of() {
     let outcome = texts(&main("https://xivo", "danger_accept_any_certificate = true"), &peer());
     let (config, _) = outcome.as_ref().unwrap();
     assert!(config.upstream.tls.is_some());
@@ -137,8 +137,8 @@ fn an_authority_is_read_from_a_file_beside_the_main_file() {
         match wrong {
             None => drop(outcome.unwrap()),
             Some(part) => {
-                let place = format!("{}:5:6", main_file.display());
-                assert_one(outcome, &place, part, "PEM file");
+                let location = format!("{}:5:6", main_file.display());
+                assert_one(outcome, &location, part, "PEM file");
             }
         }
     }

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::config::document::complaint::{Complaint, shown};
+use crate::config::document::diagnostic::{Diagnostic, shown};
 use crate::policy::Host;
 
 const ADDRESS_FORM: &str = "allowed: an IPv4 or IPv6 address";
@@ -20,18 +20,18 @@ const IPV4_FORM: &str = "allowed: four numbers from 0 to 255, such as 192.168.1.
 const MAPPED_PREFIX_LENGTH: u8 = 96;
 
 /// An entry of a policy's `hosts`.
-pub(crate) fn host(text: &str) -> Result<Host, Complaint> {
+pub(crate) fn host(text: &str) -> Result<Host, Diagnostic> {
     if text.trim() != text || text.is_empty() {
-        let complaint = Complaint::new(format!("{} is no host", shown(text)), HOST_FORM);
+        let diagnostic = Diagnostic::new(format!("{} is no host", shown(text)), HOST_FORM);
         return Err(match text.trim() {
-            "" => complaint,
-            trimmed => complaint.help(format!("write {}, without blanks", shown(trimmed))),
+            "" => diagnostic,
+            trimmed => diagnostic.help(format!("write {}, without blanks", shown(trimmed))),
         });
     }
     if let Some((_, rest)) = text.split_once("://") {
         let bare = rest.split(['/', ':']).next().unwrap_or_default();
         let message = format!("{} is a URL", shown(text));
-        return Err(Complaint::new(message, HOST_FORM).help(format!("write {}", shown(bare))));
+        return Err(Diagnostic::new(message, HOST_FORM).help(format!("write {}", shown(bare))));
     }
     if let Some((address, length)) = text.split_once('/') {
         return prefix(text, address, length).map(Host::Prefix);
@@ -45,7 +45,7 @@ pub(crate) fn host(text: &str) -> Result<Host, Complaint> {
 
 /// The same for a command line, with what is wrong in one sentence.
 pub(crate) fn written_host(text: &str) -> Result<Host, String> {
-    host(text).map_err(|Complaint { message, label, help }| {
+    host(text).map_err(|Diagnostic { message, label, help }| {
         format!("{message}: {}", help.unwrap_or(label))
     })
 }
@@ -65,10 +65,10 @@ pub(crate) fn digits_and_dots(text: &str) -> bool {
 }
 
 /// Refuses a port after an address or name.
-fn no_port(text: &str) -> Result<(), Complaint> {
+fn no_port(text: &str) -> Result<(), Diagnostic> {
     match text.split_once(':') {
         None => Ok(()),
-        Some((bare, _)) => Err(Complaint::new(
+        Some((bare, _)) => Err(Diagnostic::new(
             format!("{} has a port", shown(text)),
             "allowed: an address, a prefix or a host name, without a port",
         )
@@ -77,16 +77,16 @@ fn no_port(text: &str) -> Result<(), Complaint> {
 }
 
 /// An address without prefix length, port or brackets.
-pub(crate) fn ip(text: &str) -> Result<IpAddr, Complaint> {
+pub(crate) fn ip(text: &str) -> Result<IpAddr, Diagnostic> {
     if let Some((address, _)) = text.split_once('%') {
         let message = format!("{} has a zone", shown(text));
-        return Err(Complaint::new(message, ADDRESS_FORM)
+        return Err(Diagnostic::new(message, ADDRESS_FORM)
             .help(format!("write {}: a zone names an interface of one host", shown(address))));
     }
     if let Some(inner) = text.strip_prefix('[') {
         let inner = inner.split(']').next().unwrap_or_default();
         let message = format!("{} has brackets or a port", shown(text));
-        return Err(Complaint::new(message, ADDRESS_FORM).help(format!("write {}", shown(inner))));
+        return Err(Diagnostic::new(message, ADDRESS_FORM).help(format!("write {}", shown(inner))));
     }
     if text.contains(':') {
         if text.matches(':').count() == 1 {
@@ -94,14 +94,14 @@ pub(crate) fn ip(text: &str) -> Result<IpAddr, Complaint> {
         }
         let ipv6 = text.parse::<Ipv6Addr>().map(IpAddr::V6);
         return ipv6.map_err(|_| {
-            Complaint::new(format!("{} is no IPv6 address", shown(text)), ADDRESS_FORM)
+            Diagnostic::new(format!("{} is no IPv6 address", shown(text)), ADDRESS_FORM)
         });
     }
     ipv4(text).map(IpAddr::V4)
 }
 
 /// An IPv4 address of four numbers.
-pub(crate) fn ipv4(text: &str) -> Result<Ipv4Addr, Complaint> {
+pub(crate) fn ipv4(text: &str) -> Result<Ipv4Addr, Diagnostic> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
@@ -109,13 +109,13 @@ pub(crate) fn ipv4(text: &str) -> Result<Ipv4Addr, Complaint> {
     let all_digits = |n: &&str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
     if !numbers.iter().all(all_digits) {
         let message = format!("{} is no IPv4 address", shown(text));
-        return Err(Complaint::new(message, IPV4_FORM));
+        return Err(Diagnostic::new(message, IPV4_FORM));
     }
     if numbers.len() < 4 {
         let message = format!("{} is abbreviated", shown(text));
         let zeros = ".0".repeat(4 - numbers.len());
         let bits = 8 * numbers.len();
-        return Err(Complaint::new(message, IPV4_FORM).help(format!(
+        return Err(Diagnostic::new(message, IPV4_FORM).help(format!(
             "write all four numbers; for the whole network write \"{text}{zeros}/{bits}\""
         )));
     }
@@ -127,21 +127,21 @@ pub(crate) fn ipv4(text: &str) -> Result<Ipv4Addr, Complaint> {
     let short = short.join(".");
     if short != text && short.parse::<Ipv4Addr>().is_ok() {
         let message = format!("{} has leading zeros", shown(text));
-        return Err(Complaint::new(message, IPV4_FORM)
+        return Err(Diagnostic::new(message, IPV4_FORM)
             .help(format!("write \"{short}\": some programs read a leading zero as octal")));
     }
-    Err(Complaint::new(format!("{} is no IPv4 address", shown(text)), IPV4_FORM))
+    Err(Diagnostic::new(format!("{} is no IPv4 address", shown(text)), IPV4_FORM))
 }
 
-fn prefix(text: &str, address: &str, length: &str) -> Result<IpNet, Complaint> {
+fn prefix(text: &str, address: &str, length: &str) -> Result<IpNet, Diagnostic> {
     if !looks_like_address(address) && !address.contains(':') {
         let message = format!("{} is neither a prefix nor a host name", shown(text));
         let form = "allowed: an address and a length, such as 192.168.1.0/24";
-        return Err(Complaint::new(message, form));
+        return Err(Diagnostic::new(message, form));
     }
     let address = match ip(address) {
         Ok(address) => address,
-        Err(complaint) => return Err(repair_prefix(complaint, address, length)),
+        Err(diagnostic) => return Err(repair_prefix(diagnostic, address, length)),
     };
     let most = if address.is_ipv4() { 32 } else { 128 };
     let form = format!("allowed: a prefix length from 0 to {most}");
@@ -149,13 +149,14 @@ fn prefix(text: &str, address: &str, length: &str) -> Result<IpNet, Complaint> {
         length.bytes().all(|b| b.is_ascii_digit()) && (length == "0" || !length.starts_with('0'));
     let parsed = length.parse::<u8>().ok().filter(|length| plain && *length <= most);
     let Some(bits) = parsed else {
-        let complaint = Complaint::new(format!("{} has no valid prefix length", shown(text)), form);
+        let diagnostic =
+            Diagnostic::new(format!("{} has no valid prefix length", shown(text)), form);
         let mask = length.parse().ok().and_then(|mask| ipnet::ipv4_mask_to_prefix(mask).ok());
         return Err(match mask {
             Some(bits) if address.is_ipv4() => {
-                complaint.help(format!("write \"{address}/{bits}\""))
+                diagnostic.help(format!("write \"{address}/{bits}\""))
             }
-            _ => complaint,
+            _ => diagnostic,
         });
     };
     match address {
@@ -165,24 +166,24 @@ fn prefix(text: &str, address: &str, length: &str) -> Result<IpNet, Complaint> {
 }
 
 /// An abbreviated network with its length, `10.1/16`, is completed in the help.
-fn repair_prefix(complaint: Complaint, address: &str, length: &str) -> Complaint {
+fn repair_prefix(diagnostic: Diagnostic, address: &str, length: &str) -> Diagnostic {
     let numbers = address.split('.').count();
     let complete = format!("{address}{}/{length}", ".0".repeat(4_usize.saturating_sub(numbers)));
     match complete.parse::<Ipv4Net>() {
-        Ok(net) if numbers < 4 => complaint.help(format!("write \"{}\"", net.trunc())),
-        _ => complaint,
+        Ok(net) if numbers < 4 => diagnostic.help(format!("write \"{}\"", net.trunc())),
+        _ => diagnostic,
     }
 }
 
-fn ipv4_prefix(text: &str, address: Ipv4Addr, bits: u8) -> Result<IpNet, Complaint> {
+fn ipv4_prefix(text: &str, address: Ipv4Addr, bits: u8) -> Result<IpNet, Diagnostic> {
     match Ipv4Net::new(address, bits) {
         Ok(net) if net.network() == address => Ok(net.into()),
         Ok(net) => Err(host_bits(text, &net.trunc().to_string(), &address.to_string())),
-        Err(_) => Err(Complaint::new(format!("{} is no prefix", shown(text)), HOST_FORM)),
+        Err(_) => Err(Diagnostic::new(format!("{} is no prefix", shown(text)), HOST_FORM)),
     }
 }
 
-fn ipv6_prefix(text: &str, address: Ipv6Addr, bits: u8) -> Result<IpNet, Complaint> {
+fn ipv6_prefix(text: &str, address: Ipv6Addr, bits: u8) -> Result<IpNet, Diagnostic> {
     if let Some(ipv4) = address.to_ipv4_mapped() {
         if bits < MAPPED_PREFIX_LENGTH {
             return Err(shorter_than_mapped(text));
@@ -190,7 +191,7 @@ fn ipv6_prefix(text: &str, address: Ipv6Addr, bits: u8) -> Result<IpNet, Complai
         return ipv4_prefix(text, ipv4, bits - MAPPED_PREFIX_LENGTH);
     }
     let Ok(net) = Ipv6Net::new(address, bits) else {
-        return Err(Complaint::new(format!("{} is no prefix", shown(text)), HOST_FORM));
+        return Err(Diagnostic::new(format!("{} is no prefix", shown(text)), HOST_FORM));
     };
     if net.network() != address {
         return Err(host_bits(text, &net.trunc().to_string(), &address.to_string()));
@@ -208,16 +209,16 @@ pub(crate) fn contains_mapped(net: &Ipv6Net) -> bool {
     net.contains(&Ipv4Addr::UNSPECIFIED.to_ipv6_mapped())
 }
 
-fn shorter_than_mapped(text: &str) -> Complaint {
-    Complaint::new(
+fn shorter_than_mapped(text: &str) -> Diagnostic {
+    Diagnostic::new(
         format!("{} reaches beyond the IPv4-mapped block ::ffff:0:0/96", shown(text)),
         "allowed in this block: /96 and longer, which stand for IPv4 prefixes",
     )
     .help("write the IPv4 prefix: callers over IPv4 are known by their IPv4 address")
 }
 
-fn host_bits(text: &str, corrected: &str, address: &str) -> Complaint {
-    Complaint::new(
+fn host_bits(text: &str, corrected: &str, address: &str) -> Diagnostic {
+    Diagnostic::new(
         format!("{} has host bits set", shown(text)),
         "allowed: a prefix whose remaining bits are zero",
     )
@@ -235,12 +236,12 @@ pub(crate) enum NameRule {
 
 /// A name, returned in lower case without its final dot. A last label of digits, or of `0x` and hex
 /// digits, is refused, since C libraries take such a name for an address.
-pub(crate) fn name(text: &str, rule: NameRule) -> Result<String, Complaint> {
+pub(crate) fn name(text: &str, rule: NameRule) -> Result<String, Diagnostic> {
     let form = match rule {
         NameRule::Dns => "allowed: labels of letters, digits and hyphens, separated by dots",
         NameRule::HostField => "allowed: labels of letters, digits, - and _, separated by dots",
     };
-    let refusal = || Complaint::new(format!("{} is no host name", shown(text)), form);
+    let refusal = || Diagnostic::new(format!("{} is no host name", shown(text)), form);
     if !text.is_ascii() {
         return Err(refusal().help("write the name's ASCII form, which begins with xn--"));
     }
@@ -264,7 +265,7 @@ pub(crate) fn name(text: &str, rule: NameRule) -> Result<String, Complaint> {
         || hexadecimal.is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
     {
         let message = format!("{} is neither an address nor a host name", shown(text));
-        return Err(Complaint::new(message, form).help("a name's last label is not a number"));
+        return Err(Diagnostic::new(message, form).help("a name's last label is not a number"));
     }
     Ok(bare.to_owned())
 }

@@ -3,11 +3,11 @@
 use ipnet::IpNet;
 
 use super::address;
-use crate::config::document::complaint::{Complaint, shown};
+use crate::config::document::diagnostic::{Diagnostic, shown};
 use crate::config::document::{Field, Section};
 use crate::identity::address_list::Senders;
 use crate::identity::forwarded::ForwardedHeader;
-use crate::location::Placed;
+use crate::location::Located;
 use crate::policy::Host;
 
 /// `proxy_protocol_from`, `trusted_proxies` and `forwarded_header` of a `[[listen]]`.
@@ -24,38 +24,38 @@ pub(crate) fn read(section: &mut Section<'_>) -> (Senders, Senders, ForwardedHea
         if proxies.is_empty() && header != ForwardedHeader::default() {
             let message = "no proxy is trusted, so the header is never read";
             let help = "name the proxies in trusted_proxies, or remove this line";
-            field.doubt(Complaint::new(message, "of no effect").help(help));
+            field.warn(Diagnostic::new(message, "of no effect").help(help));
         }
     }
     (senders, proxies, header)
 }
 
 fn senders(field: &Field<'_>) -> Senders {
-    let mut senders: Vec<Placed<IpNet>> = Vec::new();
+    let mut senders: Vec<Located<IpNet>> = Vec::new();
     for entry in field.list().unwrap_or_default() {
         let Some(value) = entry.text().and_then(|text| entry.accept(sender(&text))) else {
             continue;
         };
         if let Some(first) = senders.iter().find(|first| first.value == value) {
-            let message = format!("{} is in this list already, at {}", show(value), first.place);
-            entry.refuse(
-                Complaint::new(message, "allowed: each once").help("remove one of the two"),
+            let message = format!("{} is in this list already, at {}", show(value), first.location);
+            entry.error(
+                Diagnostic::new(message, "allowed: each once").help("remove one of the two"),
             );
             continue;
         }
-        senders.push(Placed { value, place: entry.place(), written: true });
+        senders.push(Located { value, location: entry.location(), written: true });
     }
     Senders::new(senders)
 }
 
-fn sender(text: &str) -> Result<IpNet, Complaint> {
+fn sender(text: &str) -> Result<IpNet, Diagnostic> {
     const FORM: &str = "allowed: an address or a prefix";
     let net = match address::host(text)? {
         Host::Prefix(net) => net,
         Host::Name(_) => {
-            let complaint = Complaint::new(format!("{} is a name", shown(text)), FORM);
-            let help = "write its address: whom to believe is not left to a name server";
-            return Err(complaint.help(help));
+            let diagnostic = Diagnostic::new(format!("{} is a name", shown(text)), FORM);
+            let help = "write its address: whom to trust is not left to a name server";
+            return Err(diagnostic.help(help));
         }
     };
     let shortest = match net {
@@ -66,7 +66,7 @@ fn sender(text: &str) -> Result<IpNet, Complaint> {
         let message =
             format!("{} is too wide: everybody in it could claim to be any peer", shown(text));
         let label = format!("allowed: an address, or a prefix from /{shortest}");
-        return Err(Complaint::new(message, label).help("write the addresses of your own proxies"));
+        return Err(Diagnostic::new(message, label).help("write the addresses of your own proxies"));
     }
     Ok(net)
 }

@@ -5,15 +5,15 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::address::{NameRule, digits_and_dots, ip, ipv4, looks_like_address, name};
-use crate::config::document::complaint::{Complaint, shown};
+use crate::config::document::diagnostic::{Diagnostic, shown};
 
 /// A listening address, such as `[::]:9480`.
-pub(crate) fn socket(text: &str) -> Result<SocketAddr, Complaint> {
+pub(crate) fn socket(text: &str) -> Result<SocketAddr, Diagnostic> {
     const FORM: &str = "allowed: an address and a port, such as \"[::]:9480\" or \"0.0.0.0:9480\"";
-    let refusal = || Complaint::new(format!("{} is no address with a port", shown(text)), FORM);
+    let refusal = || Diagnostic::new(format!("{} is no address with a port", shown(text)), FORM);
     if let Ok(address) = text.parse::<SocketAddr>() {
         if text.contains('%') {
-            return Err(Complaint::new(format!("{} has a zone", shown(text)), FORM));
+            return Err(Diagnostic::new(format!("{} has a zone", shown(text)), FORM));
         }
         return Ok(address);
     }
@@ -29,7 +29,7 @@ pub(crate) fn socket(text: &str) -> Result<SocketAddr, Complaint> {
     }
     let address = text.rsplit_once(':').map_or(text, |(address, _)| address);
     match ip(address) {
-        Err(complaint) if looks_like_address(address) => Err(complaint),
+        Err(diagnostic) if looks_like_address(address) => Err(diagnostic),
         Ok(IpAddr::V6(_)) => Err(refusal().help("an IPv6 address stands in brackets")),
         _ => Err(refusal()),
     }
@@ -59,15 +59,15 @@ impl fmt::Display for UpstreamHost {
 
 /// A host and perhaps a port, as in a Host field: an IPv4 address, an IPv6 address in brackets or a
 /// name; the port may be empty, which is as if it was left out.
-pub(crate) fn authority(text: &str) -> Result<(UpstreamHost, Option<u16>), Complaint> {
+pub(crate) fn authority(text: &str) -> Result<(UpstreamHost, Option<u16>), Diagnostic> {
     const FORM: &str = "allowed: a name, an IPv4 address, or an IPv6 address in brackets";
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let unclosed =
-                || Complaint::new(format!("{} has no closing bracket", shown(text)), FORM);
+                || Diagnostic::new(format!("{} has no closing bracket", shown(text)), FORM);
             let (inner, after) = rest.split_once(']').ok_or_else(unclosed)?;
             let address: Ipv6Addr = inner.parse().map_err(|_| {
-                Complaint::new(format!("{} holds no IPv6 address", shown(text)), FORM)
+                Diagnostic::new(format!("{} holds no IPv6 address", shown(text)), FORM)
             })?;
             let port = if after.is_empty() { Some("") } else { after.strip_prefix(':') };
             (UpstreamHost::Ip(IpAddr::from(address).to_canonical()), port)
@@ -76,7 +76,7 @@ pub(crate) fn authority(text: &str) -> Result<(UpstreamHost, Option<u16>), Compl
             let (host, port) = text.split_once(':').unwrap_or((text, ""));
             if let Ok(address) = text.parse::<Ipv6Addr>() {
                 let message = format!("{} is an IPv6 address without brackets", shown(text));
-                return Err(Complaint::new(message, FORM).help(format!("write \"[{address}]\"")));
+                return Err(Diagnostic::new(message, FORM).help(format!("write \"[{address}]\"")));
             }
             let numeric = !host.is_empty() && digits_and_dots(host);
             let host = if numeric {
@@ -94,7 +94,7 @@ pub(crate) fn authority(text: &str) -> Result<(UpstreamHost, Option<u16>), Compl
     };
     match number {
         Some(number) => Ok((host, Some(number))),
-        None => Err(Complaint::new(
+        None => Err(Diagnostic::new(
             format!("{} has no valid port", shown(text)),
             "allowed: a port from 0 to 65535",
         )),

@@ -1,7 +1,7 @@
 //! A SHA-256 as people write it: of XiVO's certificate, or of a peer's key.
 
 use crate::config::document::Field;
-use crate::config::document::complaint::{Complaint, shown};
+use crate::config::document::diagnostic::{Diagnostic, shown};
 use crate::x509::{Fingerprint, NoFingerprint};
 
 /// Reads the SHA-256 of `what`; `help` says where to get it.
@@ -21,6 +21,6 @@ pub(crate) fn read(field: &Field<'_>, what: &str, help: &str) -> Option<Fingerpr
             "allowed: the SHA-256 of {what}, as 64 hexadecimal digits (colons may stand between) or \
              base64"
         );
-        Complaint::new(message, form).help(help)
+        Diagnostic::new(message, form).help(help)
     }))
 }

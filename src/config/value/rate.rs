@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::config::document::Field;
-use crate::config::document::complaint::Complaint;
+use crate::config::document::diagnostic::Diagnostic;
 use crate::policy::Rate;
 
 /// The highest number that a rate or burst may have: more means that there is no limit.
@@ -42,7 +42,7 @@ pub(crate) fn read(field: &Field<'_>) -> Option<Rate> {
     if let (Some(_), Some(minute)) = (&second, &minute) {
         let message = "stands beside `per_second`";
         let label = "allowed: one of per_second and per_minute";
-        minute.refuse(Complaint::new(message, label).help("keep one of them"));
+        minute.error(Diagnostic::new(message, label).help("keep one of them"));
     }
     let second = second.map(|field| (field, Duration::from_secs(1)));
     let minute = minute.map(|field| (field, Duration::from_secs(60)));

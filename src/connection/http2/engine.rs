@@ -80,8 +80,8 @@ pub(super) struct Engine<S> {
     allowed: u32,
     /// Requests that were neither handed on nor refused.
     ignored: u32,
-    farewell: Farewell,
-    /// Nothing further is heard of the client.
+    goaway: GoAway,
+    /// Nothing further is read from the client.
     deaf: bool,
     broken: bool,
     head_began: Option<Instant>,
@@ -92,11 +92,11 @@ pub(super) struct Engine<S> {
 
 /// How far the client was told that the connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Farewell {
+enum GoAway {
     None,
     /// To ask no more; what it has asked before it hears so is served.
     Announced,
-    /// Up to which stream it was heard.
+    /// The last stream that was read.
     Said,
     /// All is sent.
     Flushed,
@@ -158,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
             last: 0,
             allowed: u32::MAX,
             ignored: 0,
-            farewell: Farewell::None,
+            goaway: GoAway::None,
             deaf: false,
             broken: false,
             head_began: None,
@@ -191,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
     }
 
     /// Whether a byte has come.
-    pub(super) fn heard(&self) -> bool {
+    pub(super) fn received_any(&self) -> bool {
         self.input.preface > 0
     }
 
@@ -244,7 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
                 return Poll::Ready(Step::Request(request));
             }
             if self.is_done() {
-                self.say_farewell(Reason::NoError);
+                self.send_goaway(Reason::NoError);
                 ready!(self.poll_shut(context));
                 let broken = self.broken;
                 return Poll::Ready(if broken { Step::Broken } else { Step::Ended });
@@ -268,32 +268,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
         if self.broken {
             return true;
         }
-        let parting = self.deaf || self.farewell == Farewell::Said;
+        let parting = self.deaf || self.goaway == GoAway::Said;
         parting && self.requests.is_empty() && self.wire.state().streams.is_empty()
     }
 
     /// Tells the client to ask no more. What it asks before it can have heard so is served: it says
     /// when, by its reply to a PING.
     pub(super) fn announce_end(&mut self) {
-        if self.farewell == Farewell::None {
-            self.farewell = Farewell::Announced;
+        if self.goaway == GoAway::None {
+            self.goaway = GoAway::Announced;
             let mut state = self.wire.state();
             frames::write_goaway(&mut state.out, ANY_STREAM, Reason::NoError);
-            frames::write(&mut state.out, PING, 0, 0, &FAREWELL);
+            frames::write(&mut state.out, PING, 0, 0, &GOAWAY_PING);
         }
     }
 
     /// Hears nothing further, and says why.
     pub(super) fn give_up(&mut self, reason: Reason) {
-        self.say_farewell(reason);
+        self.send_goaway(reason);
         self.deaf = true;
         self.head_began = None;
         self.input.block = Vec::new();
     }
 
-    fn say_farewell(&mut self, reason: Reason) {
-        if matches!(self.farewell, Farewell::None | Farewell::Announced) {
-            self.farewell = Farewell::Said;
+    fn send_goaway(&mut self, reason: Reason) {
+        if matches!(self.goaway, GoAway::None | GoAway::Announced) {
+            self.goaway = GoAway::Said;
             self.allowed = self.last;
             let mut state = self.wire.state();
             state.want_no_more();
@@ -303,23 +303,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
 
     /// Sends what is left, and says that this is the end.
     fn poll_shut(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.farewell == Farewell::Said {
+        if self.goaway == GoAway::Said {
             if ready!(self.poll_send(context)).is_err() {
-                self.farewell = Farewell::Shut;
+                self.goaway = GoAway::Shut;
             } else {
-                self.farewell = Farewell::Flushed;
+                self.goaway = GoAway::Flushed;
             }
         }
-        if self.farewell == Farewell::Flushed {
+        if self.goaway == GoAway::Flushed {
             let _ = ready!(Pin::new(&mut self.io).poll_shutdown(context));
-            self.farewell = Farewell::Shut;
+            self.goaway = GoAway::Shut;
         }
         Poll::Ready(())
     }
 
     /// Ends the connection so that the client can read what it was told: sends what is left, and then
     /// reads on until the client has ended its side, a little.
-    pub(super) async fn take_leave(&mut self) {
+    pub(super) async fn flush_goaway(&mut self) {
         self.give_up(Reason::NoError);
         self.wire.end();
         std::future::poll_fn(|context| self.poll_shut(context)).await;
@@ -413,7 +413,7 @@ impl<S> Drop for Engine<S> {
 const ANY_STREAM: u32 = 0x7fff_ffff;
 
 /// The PING whose reply says that the client has heard that it is to ask no more.
-const FAREWELL: [u8; 8] = *b"farewell";
+const GOAWAY_PING: [u8; 8] = *b"farewell";
 
 /// So much is read at once, on the stack, in bytes.
 const CHUNK: usize = 2048;

@@ -7,7 +7,7 @@
 
 use crate::config::Limits;
 use crate::connection::http2::message::Message;
-use crate::gateway::request::{Request, Turn};
+use crate::gateway::request::{Request, RequestPosition};
 use crate::http1::host::Host;
 use crate::http1::request::{HeadLimits, RequestHead, RequestReader, Seen, TooLarge};
 use crate::refusal::{Http2Fault, Refusal};
@@ -35,7 +35,7 @@ pub(super) fn read(message: &Message, scheme: &str, limits: &Limits) -> (Request
         },
     };
     let head = head.map(|head| if message.has_body() { head.with_body() } else { head });
-    (Request { head, seen, answerable: true, turn: Turn::first() }, bytes)
+    (Request { head, seen, answerable: true, position: RequestPosition::first() }, bytes)
 }
 
 fn capacity(message: &Message) -> usize {

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::connection::http2::hpack;
 use crate::connection::http2::wire::Wire;
-use crate::gateway::outlet::{After, Gone, Outlet, Part};
+use crate::gateway::response_sink::{Disconnected, Disposition, Part, ResponseSink};
 use crate::response::Head;
 use crate::worker::Worker;
 
@@ -27,8 +27,8 @@ impl Stream {
     }
 
     /// Ends the stream; it is reset where its answer is not whole.
-    pub(super) fn end(mut self, after: After) {
-        self.whole = after != After::Reset;
+    pub(super) fn end(mut self, disposition: Disposition) {
+        self.whole = disposition != Disposition::Reset;
     }
 }
 
@@ -38,20 +38,20 @@ impl Drop for Stream {
     }
 }
 
-impl Outlet for Stream {
+impl ResponseSink for Stream {
     async fn begin(
         &mut self,
         worker: &Worker,
         head: &Head<'_>,
         data: &[u8],
         part: Part,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Disconnected> {
         let ended = part == Part::Last && data.is_empty();
         self.wire.send_head(self.id, ended, |out| write_head(worker, head, out))?;
         if data.is_empty() { Ok(()) } else { self.send(data, part).await }
     }
 
-    async fn send(&mut self, mut data: &[u8], part: Part) -> Result<(), Gone> {
+    async fn send(&mut self, mut data: &[u8], part: Part) -> Result<(), Disconnected> {
         loop {
             let sent = self.wire.send_data(self.id, data, part == Part::Last)?;
             data = data.get(sent..).unwrap_or_default();
@@ -60,12 +60,12 @@ impl Outlet for Stream {
             }
             // Each bit of room is progress, as a byte that was taken is over HTTP/1.
             let room = poll_fn(|context| self.wire.poll_room(self.id, context));
-            timeout(self.write_timeout, room).await.map_err(|_| Gone)??;
+            timeout(self.write_timeout, room).await.map_err(|_| Disconnected)??;
         }
     }
 
     /// Waits until the stream was reset, by either side, or the connection ended.
-    async fn gone(&mut self) {
+    async fn disconnected(&mut self) {
         poll_fn(|context| self.wire.poll_gone(self.id, context)).await;
     }
 
@@ -90,21 +90,27 @@ fn write_head(worker: &Worker, head: &Head<'_>, out: &mut Vec<u8>) {
     text.clear();
     worker.log.write_http_date(&mut text);
     hpack::write(b"date", &text, out);
-    hpack::write(b"x-request-id", head.manner().request_id.as_str().as_bytes(), out);
+    hpack::write(b"x-request-id", head.options().request_id.as_str().as_bytes(), out);
 }
 
 /// The outlet of a request that nobody can be answered to.
 #[derive(Debug)]
 pub(super) struct Nobody;
 
-impl Outlet for Nobody {
-    async fn begin(&mut self, _: &Worker, _: &Head<'_>, _: &[u8], _: Part) -> Result<(), Gone> {
-        Err(Gone)
+impl ResponseSink for Nobody {
+    async fn begin(
+        &mut self,
+        _: &Worker,
+        _: &Head<'_>,
+        _: &[u8],
+        _: Part,
+    ) -> Result<(), Disconnected> {
+        Err(Disconnected)
     }
 
-    async fn send(&mut self, _: &[u8], _: Part) -> Result<(), Gone> {
-        Err(Gone)
+    async fn send(&mut self, _: &[u8], _: Part) -> Result<(), Disconnected> {
+        Err(Disconnected)
     }
 
-    async fn gone(&mut self) {}
+    async fn disconnected(&mut self) {}
 }

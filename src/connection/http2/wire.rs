@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::connection::http2::frames::{self, DEFAULT_WINDOW, MAX_LENGTH, MAX_WINDOW, Reason};
 use crate::connection::http2::hpack;
-use crate::gateway::outlet::Gone;
+use crate::gateway::response_sink::Disconnected;
 
 /// The shared part of a connection. All of it is one thread's.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(super) struct Entry {
     /// What the client takes on it.
     window: i64,
     /// The client has said all of it.
-    pub(super) heard: bool,
+    pub(super) ended: bool,
     /// How long the client says that the body is.
     declared: Option<u64>,
     body: u64,
@@ -95,11 +95,11 @@ impl Wire {
         id: u32,
         last: bool,
         write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Disconnected> {
         let state = &mut *self.state();
-        let entry = state.streams.iter_mut().find(|entry| entry.id == id).ok_or(Gone)?;
+        let entry = state.streams.iter_mut().find(|entry| entry.id == id).ok_or(Disconnected)?;
         if entry.reset || state.over {
-            return Err(Gone);
+            return Err(Disconnected);
         }
         let mut block = Vec::new();
         if !std::mem::replace(&mut state.told_no_table, true) {
@@ -130,13 +130,18 @@ impl Wire {
     }
 
     /// Takes as much of `data`, which is the end of the body if it is the `last`, as there is room for.
-    pub(super) fn send_data(&self, id: u32, data: &[u8], last: bool) -> Result<usize, Gone> {
+    pub(super) fn send_data(
+        &self,
+        id: u32,
+        data: &[u8],
+        last: bool,
+    ) -> Result<usize, Disconnected> {
         let state = &mut *self.state();
         let over = state.over;
-        let at = state.streams.iter().position(|entry| entry.id == id).ok_or(Gone)?;
-        let entry = state.streams.get(at).ok_or(Gone)?;
+        let at = state.streams.iter().position(|entry| entry.id == id).ok_or(Disconnected)?;
+        let entry = state.streams.get(at).ok_or(Disconnected)?;
         if entry.reset || over {
-            return Err(Gone);
+            return Err(Disconnected);
         }
         let count = state.room_for(entry).min(data.len());
         let whole = last && count == data.len();
@@ -147,8 +152,8 @@ impl Wire {
         let (now, _) = data.split_at(count);
         let mut rest = now;
         loop {
-            let (piece, after) = rest.split_at(rest.len().min(MAX_LENGTH as usize));
-            rest = after;
+            let (piece, disposition) = rest.split_at(rest.len().min(MAX_LENGTH as usize));
+            rest = disposition;
             let flags = if rest.is_empty() { end } else { 0 };
             // With the fault there may be nothing to say.
             if !piece.is_empty() || flags != 0 {
@@ -168,11 +173,15 @@ impl Wire {
     }
 
     /// Waits until there may be room for a part of a body.
-    pub(super) fn poll_room(&self, id: u32, context: &Context<'_>) -> Poll<Result<(), Gone>> {
+    pub(super) fn poll_room(
+        &self,
+        id: u32,
+        context: &Context<'_>,
+    ) -> Poll<Result<(), Disconnected>> {
         let state = &mut *self.state();
         let over = state.over;
         let Some(at) = state.streams.iter().position(|entry| entry.id == id) else {
-            return Poll::Ready(Err(Gone));
+            return Poll::Ready(Err(Disconnected));
         };
         let room = state.streams.get(at).map_or(0, |entry| state.room_for(entry));
         match state.streams.get_mut(at) {
@@ -183,7 +192,7 @@ impl Wire {
                 entry.task = Some(context.waker().clone());
                 Poll::Pending
             }
-            _ => Poll::Ready(Err(Gone)),
+            _ => Poll::Ready(Err(Disconnected)),
         }
     }
 
@@ -210,7 +219,7 @@ impl Wire {
             _ if !whole || !entry.answered => Some(entry.fault.unwrap_or(Reason::Internal)),
             fault => fault,
         };
-        let unwanted = why.is_none() && !entry.reset && !entry.heard;
+        let unwanted = why.is_none() && !entry.reset && !entry.ended;
         if let Some(reason) = why {
             frames::write_reset(&mut state.out, id, reason);
         } else if unwanted {
@@ -258,12 +267,12 @@ impl State {
     }
 
     /// Opens a stream.
-    pub(super) fn open(&mut self, id: u32, heard: bool, declared: Option<u64>) {
-        let wrong = heard && declared.is_some_and(|length| length > 0);
+    pub(super) fn open(&mut self, id: u32, ended: bool, declared: Option<u64>) {
+        let wrong = ended && declared.is_some_and(|length| length > 0);
         self.streams.push(Entry {
             id,
             window: self.initial_window,
-            heard,
+            ended,
             declared,
             body: 0,
             taken: 0,
@@ -354,7 +363,7 @@ impl State {
         Ok(())
     }
 
-    /// The client has changed the size of its table: it is told anew that this side uses none.
+    /// The client has changed the size of its table: it is told again that this side uses none.
     pub(super) fn tell_no_table(&mut self) {
         self.told_no_table = false;
     }
@@ -367,7 +376,7 @@ impl Entry {
     /// # Errors
     /// The stream is to be reset at once.
     pub(super) fn body(&mut self, taken: u32, data: u32, last: bool) -> Result<(), Reason> {
-        if self.heard || self.reset {
+        if self.ended || self.reset {
             return Err(Reason::StreamClosed);
         }
         self.taken = self.taken.saturating_add(taken);
@@ -379,7 +388,7 @@ impl Entry {
         if too_long || last && self.declared.is_some_and(|length| self.body < length) {
             self.fault = Some(Reason::Protocol);
         }
-        self.heard |= last;
+        self.ended |= last;
         Ok(())
     }
 

@@ -3,7 +3,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use super::*;
-use crate::diagnostics::outlet::Outlet;
+use crate::diagnostics::queue::DiagnosticsQueue;
 
 /// A standard error that does as it is told.
 #[derive(Clone, Debug, Default)]
@@ -72,16 +72,16 @@ impl Stream for Stuck {
 }
 
 /// The thread over this standard error, with room for so many lines.
-fn started(stderr: impl Stream + 'static, lines: usize) -> (Outlet, JoinHandle<Ending>) {
-    let (outlet, queue) = Outlet::with_room(Form::Text, lines);
-    let shared = Arc::clone(outlet.shared());
+fn started(stderr: impl Stream + 'static, lines: usize) -> (DiagnosticsQueue, JoinHandle<Ending>) {
+    let (near, queue) = DiagnosticsQueue::with_room(Form::Text, lines);
+    let shared = Arc::clone(near.shared());
     let target = Target::new(Box::new(stderr), None);
     let run = move || WriterThread::new(Form::Text, target, shared, queue).run();
-    (outlet, std::thread::spawn(run))
+    (near, std::thread::spawn(run))
 }
 
-fn say(outlet: &Outlet, text: &str) {
-    outlet.push(Line::formatted(text.as_bytes()));
+fn say(near: &DiagnosticsQueue, text: &str) {
+    near.push(Line::formatted(text.as_bytes()));
 }
 
 /// The lines without the times of those that the thread wrote itself.
@@ -96,22 +96,22 @@ fn lines(stderr: &Fickle) -> Vec<String> {
 #[test]
 fn what_fails_is_counted_and_told_once_it_works_again_and_the_next_line_is_whole() {
     let stderr = Fickle::default();
-    let (outlet, thread) = started(stderr.clone(), 100);
-    say(&outlet, "one");
-    outlet.flush();
+    let (near, thread) = started(stderr.clone(), 100);
+    say(&near, "one");
+    near.flush();
     stderr.has_room(Some(5));
     for text in ["torn line", "two", "three"] {
-        say(&outlet, text);
+        say(&near, text);
     }
-    outlet.flush();
+    near.flush();
     assert_eq!(lines(&stderr), ["one", "torn "]);
     stderr.has_room(None);
-    say(&outlet, "four");
-    outlet.flush();
+    say(&near, "four");
+    near.flush();
     let told = "diagnostics are written again; 3 diagnostics were lost";
     assert_eq!(lines(&stderr), ["one", "torn ", "four", told]);
-    say(&outlet, "five");
-    drop(outlet);
+    say(&near, "five");
+    drop(near);
     assert_eq!(thread.join().unwrap(), Ending::Told);
     assert_eq!(lines(&stderr)[4..], ["five"]);
 }
@@ -119,17 +119,17 @@ fn what_fails_is_counted_and_told_once_it_works_again_and_the_next_line_is_whole
 #[test]
 fn a_count_that_could_not_be_told_is_told_later() {
     let stderr = Fickle::default();
-    let (outlet, _thread) = started(stderr.clone(), 100);
+    let (near, _thread) = started(stderr.clone(), 100);
     stderr.has_room(Some(0));
-    say(&outlet, "one");
-    outlet.flush();
+    say(&near, "one");
+    near.flush();
     // Room for the line that works again, and not for the count.
     stderr.has_room(Some(4));
-    say(&outlet, "two");
-    outlet.flush();
+    say(&near, "two");
+    near.flush();
     stderr.has_room(None);
-    say(&outlet, "six");
-    outlet.flush();
+    say(&near, "six");
+    near.flush();
     let told = "diagnostics are written again; 1 diagnostic was lost";
     assert_eq!(lines(&stderr), ["two", "six", told]);
 }
@@ -138,18 +138,18 @@ fn a_count_that_could_not_be_told_is_told_later() {
 fn while_it_is_stuck_nobody_waits_and_what_did_not_fit_is_told_when_it_goes_on() {
     let stderr = Fickle::default();
     let (go_on, told): (Sender<()>, _) = channel();
-    let (outlet, _thread) = started(Stuck { inner: stderr.clone(), go_on: told }, 4);
+    let (near, _thread) = started(Stuck { inner: stderr.clone(), go_on: told }, 4);
     // The first is taken out of the queue, and then it is stuck.
-    say(&outlet, "0");
-    while outlet.shared().queued.load(Ordering::Relaxed) > 0 {
+    say(&near, "0");
+    while near.shared().queued.load(Ordering::Relaxed) > 0 {
         std::thread::yield_now();
     }
     for number in 1..=10 {
-        say(&outlet, &number.to_string());
+        say(&near, &number.to_string());
     }
     assert_eq!(stderr.taken(), "");
     drop(go_on);
-    outlet.flush();
+    near.flush();
     let begun = "6 diagnostics were lost here: they came faster than they were taken; more may be";
     let over = "diagnostics are written again; 6 diagnostics were lost";
     assert_eq!(lines(&stderr), ["0", begun, "1", "2", "3", "4", over]);
@@ -161,9 +161,9 @@ fn a_stream_that_would_block_is_waited_for_and_no_line_is_lost() {
     let (mut reader, writer) = io::pipe().unwrap();
     let flags = rustix::fs::fcntl_getfl(&writer).unwrap() | rustix::fs::OFlags::NONBLOCK;
     rustix::fs::fcntl_setfl(&writer, flags).unwrap();
-    let (outlet, _thread) = started(writer, 100);
+    let (near, _thread) = started(writer, 100);
     let line = "x".repeat(30 << 10);
-    (0..20).for_each(|_| say(&outlet, &line));
+    (0..20).for_each(|_| say(&near, &line));
     let mut read = Vec::new();
     while read.len() < 20 * (line.len() + 1) {
         let mut chunk = [0; 4096];
@@ -171,5 +171,5 @@ fn a_stream_that_would_block_is_waited_for_and_no_line_is_lost() {
         read.extend_from_slice(&chunk[..count]);
     }
     assert!(read.split(|&byte| byte == b'\n').take(20).all(|got| got == line.as_bytes()));
-    assert_eq!(outlet.shared().overrun.load(Ordering::Relaxed), 0);
+    assert_eq!(near.shared().overrun.load(Ordering::Relaxed), 0);
 }

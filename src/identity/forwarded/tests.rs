@@ -222,7 +222,7 @@ proptest! {
         let mut formal: Vec<&str> = told.iter().map(String::as_str).collect();
         formal.extend(own.iter().map(String::as_str));
         prop_assert_eq!(formally(&formal), some("192.0.2.1"));
-        // In one line a client can make its own entry unreadable, and no other be believed.
+        // In one line a client can make its own entry unreadable, and no other be trusted.
         let joined = formally(&[&formal.join(", ")]);
         prop_assert!(joined.is_none() || joined == some("192.0.2.1"), "{:?}", joined);
     }

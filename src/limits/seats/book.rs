@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Ceilings, Guest, LEFT, NoSeat, PeerId, Seat, Waiting};
+use super::{CallerClass, Ceilings, LEFT, NoSeat, PeerId, Seat, Waiting};
 use crate::limits::Moment;
 
 /// By whom seats are counted.
@@ -18,12 +18,12 @@ pub(super) enum Holder {
 }
 
 impl Holder {
-    pub(super) fn of(guest: Guest) -> Self {
-        match guest {
-            Guest::Peer { id, .. } => Self::Peer(id),
-            Guest::Proxy => Self::Proxies,
-            Guest::Unknown(caller) => Self::Unknown(caller),
-            Guest::Handshake(caller) => Self::Handshake(caller),
+    pub(super) fn of(class: CallerClass) -> Self {
+        match class {
+            CallerClass::Peer { id, .. } => Self::Peer(id),
+            CallerClass::Proxy => Self::Proxies,
+            CallerClass::Unknown(caller) => Self::Unknown(caller),
+            CallerClass::Handshake(caller) => Self::Handshake(caller),
         }
     }
 
@@ -43,21 +43,21 @@ struct Holding {
     none_until: u64,
     none_own_until: u64,
     /// Connections without a seat that are being told so.
-    standing: usize,
+    over_limit: usize,
 }
 
 /// Who has which seat.
 #[derive(Debug)]
 pub(super) struct Book {
     ceilings: Ceilings,
-    // std's keyed hash: strangers choose their addresses.
+    // std's keyed hash: unknown callers choose their addresses.
     holdings: HashMap<Holder, Holding>,
     seated: usize,
     unknown: usize,
     handshakes: usize,
     /// Connections whose seat was given away and that have not ended.
     leaving: usize,
-    standing: usize,
+    over_limit: usize,
 }
 
 /// Which holders' connections may have to leave for a newcomer.
@@ -87,7 +87,7 @@ impl Book {
             unknown: 0,
             handshakes: 0,
             leaving: 0,
-            standing: 0,
+            over_limit: 0,
         }
     }
 
@@ -96,24 +96,24 @@ impl Book {
     }
 
     pub(super) fn open(&self) -> usize {
-        self.seated + self.leaving + self.standing
+        self.seated + self.leaving + self.over_limit
     }
 
     /// Gives `seat` to a newcomer.
     pub(super) fn enter(
         &mut self,
-        guest: Guest,
+        class: CallerClass,
         seat: &Arc<Seat>,
         now: Moment,
     ) -> Result<(), NoSeat> {
         let all = self.ceilings.all;
-        let holder = Holder::of(guest);
+        let holder = Holder::of(class);
         if self.open() >= all.saturating_add(MARGIN) {
-            return Err(NoSeat::House(all));
+            return Err(NoSeat::Gateway(all));
         }
-        self.make_room(guest, now)?;
+        self.make_room(class, now)?;
         if self.seated >= all && !self.displace(holder, Among::All, now) {
-            return Err(NoSeat::House(all));
+            return Err(NoSeat::Gateway(all));
         }
         self.sit(holder, seat);
         Ok(())
@@ -123,18 +123,18 @@ impl Book {
     pub(super) fn reseat(
         &mut self,
         from: Holder,
-        guest: Guest,
+        class: CallerClass,
         seat: &Arc<Seat>,
         now: Moment,
     ) -> Result<Holder, NoSeat> {
-        let to = Holder::of(guest);
+        let to = Holder::of(class);
         // A seat that was given away is nobody's any more.
         if from == to || seat.state.load(Ordering::Acquire) == LEFT {
             return Ok(from);
         }
         // What it has is no reason against what it gets.
         self.rise(from, seat);
-        let made = self.make_room(guest, now);
+        let made = self.make_room(class, now);
         self.sit(if made.is_ok() { to } else { from }, seat);
         made.map(|()| to)
     }
@@ -148,54 +148,54 @@ impl Book {
     }
 
     /// Room for one who is to be told that there is no seat.
-    pub(super) fn stand(&mut self, holder: Holder) -> bool {
+    pub(super) fn admit_over_limit(&mut self, holder: Holder) -> bool {
         if holder.is_unknown()
-            || self.standing >= MARGIN
+            || self.over_limit >= MARGIN
             || self.open() >= self.ceilings.all.saturating_add(MARGIN)
         {
             return false;
         }
         let holding = self.holdings.entry(holder).or_default();
-        if holding.standing >= STANDING_EACH {
+        if holding.over_limit >= OVER_LIMIT_EACH {
             return false;
         }
-        holding.standing += 1;
-        self.standing += 1;
+        holding.over_limit += 1;
+        self.over_limit += 1;
         true
     }
 
-    pub(super) fn stand_no_more(&mut self, holder: Holder) {
-        self.standing = self.standing.saturating_sub(1);
+    pub(super) fn release_over_limit(&mut self, holder: Holder) {
+        self.over_limit = self.over_limit.saturating_sub(1);
         if let Some(holding) = self.holdings.get_mut(&holder) {
-            holding.standing = holding.standing.saturating_sub(1);
+            holding.over_limit = holding.over_limit.saturating_sub(1);
         }
         self.forget_if_gone(holder);
     }
 
     /// Sees that a further seat of `guest` is within its own limits.
-    fn make_room(&mut self, guest: Guest, now: Moment) -> Result<(), NoSeat> {
+    fn make_room(&mut self, class: CallerClass, now: Moment) -> Result<(), NoSeat> {
         let Ceilings { unknown, handshakes, unknown_each, .. } = self.ceilings;
-        let holder = Holder::of(guest);
-        match guest {
-            Guest::Proxy => {}
-            Guest::Peer { share, .. } => {
+        let holder = Holder::of(class);
+        match class {
+            CallerClass::Proxy => {}
+            CallerClass::Peer { share, .. } => {
                 let share = self.ceilings.share(share);
                 if self.count(holder) >= share && !self.displace_own(holder, now) {
                     return Err(NoSeat::Peer(share));
                 }
             }
-            Guest::Unknown(_) | Guest::Handshake(_) => {
+            CallerClass::Unknown(_) | CallerClass::Handshake(_) => {
                 if self.count(holder) >= unknown_each && !self.displace_own(holder, now) {
                     return Err(NoSeat::UnknownCaller(unknown_each));
                 }
             }
         }
-        match guest {
-            Guest::Unknown(_) if self.unknown >= unknown => self
+        match class {
+            CallerClass::Unknown(_) if self.unknown >= unknown => self
                 .displace(holder, Among::Unknown, now)
                 .then_some(())
                 .ok_or(NoSeat::Unknown(unknown)),
-            Guest::Handshake(_) if self.handshakes >= handshakes => self
+            CallerClass::Handshake(_) if self.handshakes >= handshakes => self
                 .displace(holder, Among::Handshakes, now)
                 .then_some(())
                 .ok_or(NoSeat::Handshakes(handshakes)),
@@ -326,7 +326,7 @@ impl Book {
     }
 
     fn forget_if_gone(&mut self, holder: Holder) {
-        let gone = |holding: &Holding| holding.seats.is_empty() && holding.standing == 0;
+        let gone = |holding: &Holding| holding.seats.is_empty() && holding.over_limit == 0;
         if self.holdings.get(&holder).is_some_and(gone) {
             self.holdings.remove(&holder);
         }
@@ -401,7 +401,7 @@ const KNOWN: usize = 32;
 const MARGIN: usize = 64;
 
 /// How many of those may be one holder's.
-const STANDING_EACH: usize = 8;
+const OVER_LIMIT_EACH: usize = 8;
 
 /// How long a holder of whom no connection waits is not asked again, in nanoseconds: a flood of newcomers
 /// is not to look through all of its seats for each.
@@ -411,32 +411,33 @@ const PAUSE: u64 = 10_000_000;
 mod tests {
     use std::net::Ipv4Addr;
 
-    use super::super::{Place, Seat};
+    use super::super::{Seat, SeatState};
     use super::*;
 
     #[test]
     fn whoever_has_nothing_any_more_is_forgotten() {
         let mut book = Book::new(Ceilings::new(100, 4));
-        let strangers = (0..20).map(|number| IpAddr::V4(Ipv4Addr::from_bits(number)));
-        let peer = Guest::Peer { id: PeerId::next(), share: None };
-        let guests = [peer, Guest::Proxy].into_iter().chain(strangers.map(Guest::Unknown));
+        let unknown_callers = (0..20).map(|number| IpAddr::V4(Ipv4Addr::from_bits(number)));
+        let peer = CallerClass::Peer { id: PeerId::next(), share: None };
+        let classes =
+            [peer, CallerClass::Proxy].into_iter().chain(unknown_callers.map(CallerClass::Unknown));
         let now = Moment::default();
-        let seats: Vec<(Holder, Arc<Seat>)> = guests
-            .map(|guest| {
-                let holder = Holder::of(guest);
-                let seat = Arc::new(Seat::new(Place::Seated(holder)));
-                book.enter(guest, &seat, now).unwrap();
+        let seats: Vec<(Holder, Arc<Seat>)> = classes
+            .map(|class| {
+                let holder = Holder::of(class);
+                let seat = Arc::new(Seat::new(SeatState::Seated(holder)));
+                book.enter(class, &seat, now).unwrap();
                 (holder, seat)
             })
             .collect();
         assert_eq!((book.holdings.len(), book.unknown, book.seated), (22, 20, 22));
         let holder = Holder::of(peer);
-        assert!(book.stand(holder));
+        assert!(book.admit_over_limit(holder));
         for (holder, seat) in &seats {
             book.leave(*holder, seat);
         }
         assert_eq!((book.holdings.len(), book.unknown, book.seated), (1, 0, 0));
-        book.stand_no_more(holder);
+        book.release_over_limit(holder);
         assert_eq!((book.holdings.len(), book.open()), (0, 0));
     }
 }

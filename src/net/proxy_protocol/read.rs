@@ -18,7 +18,7 @@ use std::str::FromStr;
 
 use crc::{CRC_32_ISCSI, Crc};
 
-/// A header.
+/// A whole PROXY header, version 1 or 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Whence the client connected; `None` if the sender does not say.
@@ -213,7 +213,7 @@ fn check_additions(header: &[u8], mut block: &[u8]) -> Result<(), &'static str> 
     Ok(())
 }
 
-/// Takes so many bytes off the beginning.
+/// Splits `count` bytes off the beginning.
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (first, further) = rest.split_first_chunk()?;
     *rest = further;

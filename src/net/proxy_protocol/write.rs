@@ -7,7 +7,7 @@ use crate::net::client_address::ClientAddress;
 /// For whom a connection is made: what the header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Relayed {
-    /// The client.
+    /// The client that XiVO is to see.
     pub client: ClientAddress,
     /// The client's port; 0 where it is not known.
     pub port: u16,

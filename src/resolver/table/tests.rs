@@ -1,5 +1,5 @@
 use super::*;
-use crate::location::Placed;
+use crate::location::Located;
 use crate::policy::tests::policy_with_hosts;
 use crate::resolver::Family;
 
@@ -15,9 +15,9 @@ fn ip(text: &str) -> IpAddr {
 /// A policy with these prefixes, and with a name of its own.
 fn policy(peer: &str, prefixes: &[&str]) -> Policy {
     let mut policy = policy_with_hosts(peer, prefixes);
-    let place = policy.place.clone();
+    let location = policy.location.clone();
     let value = Host::Name(format!("{peer}.example.org"));
-    policy.hosts.push(Placed { value, place, written: true });
+    policy.hosts.push(Located { value, location, written: true });
     policy
 }
 
@@ -292,7 +292,7 @@ fn peers_that_certificates_tell_apart_may_have_one_address() {
         san_uri: Vec::new(),
         common_name: Vec::new(),
         require: Require::Both,
-        place: Place::new(Default::default(), 1),
+        location: Location::new(Default::default(), 1),
     };
     let with = |peer: &str| Policy { certificate: Some(rule(peer)), ..policy(peer, &[]) };
     let mut alone = with("alone");

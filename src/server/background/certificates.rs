@@ -10,7 +10,7 @@ use crate::config::{Config, Listener};
 use crate::policy::Policy;
 use crate::server::StartError;
 use crate::supervision::{Ending, Supervisor};
-use crate::tls::{ListenerTls, Loaded, Manners, Material, Sessions, Stamp, TlsSettings};
+use crate::tls::{HandshakeOptions, ListenerTls, Loaded, Material, Sessions, Stamp, TlsSettings};
 use crate::worker::Shared;
 use crate::x509::Hex;
 
@@ -30,10 +30,10 @@ pub fn load_certificates(config: &Config, shared: &Shared) -> Result<Sessions, S
 }
 
 /// Clients are asked for certificates only where somebody wants to know: browsers ask their users.
-fn manners(listener: &Listener, policies: &[Policy]) -> Manners {
+fn manners(listener: &Listener, policies: &[Policy]) -> HandshakeOptions {
     let authority = listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     let wanted = policies.iter().any(|policy| policy.certificate.is_some());
-    Manners { ask_certificate: authority || wanted, http2: listener.http2 }
+    HandshakeOptions { ask_certificate: authority || wanted, http2: listener.http2 }
 }
 
 /// Keeps the certificates of `shared` as their files are, until the sender that it returns is
@@ -75,7 +75,7 @@ struct Watched {
     index: usize,
     name: String,
     settings: TlsSettings,
-    manners: Manners,
+    manners: HandshakeOptions,
     /// The files as they were loaded.
     loaded: Vec<Option<Stamp>>,
     /// How many times in a row they could not be loaded.
@@ -127,7 +127,7 @@ impl Watched {
                 self.failures = 0;
                 for Loaded { certificate, .. } in &tls.certificates {
                     tracing::info!(
-                        "TLS on {} was loaded anew: {}, SHA-256 {}, valid until {}",
+                        "TLS on {} was reloaded: {}, SHA-256 {}, valid until {}",
                         self.name,
                         certificate.subject,
                         Hex(&certificate.sha256),

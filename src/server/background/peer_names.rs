@@ -18,15 +18,15 @@ use crate::worker::Shared;
 
 /// Asks for names when they are due, and puts what they have into the snapshot.
 #[derive(Debug)]
-pub struct NameKeeper {
+pub struct NameRefresher {
     shared: Arc<Shared>,
     table: Table,
     source: Source,
     /// The file; none for a command that only looks.
     state: Option<State>,
     /// How long one lookup is waited for.
-    patience: Duration,
-    asked: HashMap<u64, Asked>,
+    timeout: Duration,
+    pending: HashMap<u64, PendingLookup>,
     /// Names whose lookup has not come back, whether somebody still waits for it or not.
     running: HashSet<String>,
     next_number: u64,
@@ -43,7 +43,7 @@ pub struct NameKeeper {
 
 /// A lookup under way.
 #[derive(Debug)]
-struct Asked {
+struct PendingLookup {
     name: String,
     since: Instant,
 }
@@ -51,7 +51,7 @@ struct Asked {
 /// What came of the lookup with this number.
 type Answer = (u64, String, Outcome);
 
-impl NameKeeper {
+impl NameRefresher {
     /// A keeper of the names in the configuration of `shared`, with what they had when the gateway
     /// ran last; `None` where no policy has a name.
     pub fn new(shared: &Arc<Shared>) -> Option<Self> {
@@ -62,7 +62,7 @@ impl NameKeeper {
         }
         let state = State::in_directory(&config.state_directory);
         if let Err(error) = state.restore(&mut table) {
-            tracing::warn!("{error}; names are resolved anew");
+            tracing::warn!("{error}; all names are resolved again");
         }
         Some(Self::of(shared, &config, table, Some(state)))
     }
@@ -70,7 +70,7 @@ impl NameKeeper {
     /// A keeper of the names in `table`, which remembers nothing where `state` is `None`.
     fn of(shared: &Arc<Shared>, config: &Config, table: Table, state: Option<State>) -> Self {
         let source = source(config);
-        let patience = match &source {
+        let timeout = match &source {
             Source::System => SYSTEM_PATIENCE,
             Source::Servers(servers) => {
                 let servers = u32::try_from(servers.len()).unwrap_or(u32::MAX);
@@ -82,8 +82,8 @@ impl NameKeeper {
             table,
             source,
             state,
-            patience,
-            asked: HashMap::new(),
+            timeout,
+            pending: HashMap::new(),
             running: HashSet::new(),
             next_number: 0,
             threads: Arc::new(AtomicUsize::new(0)),
@@ -100,14 +100,14 @@ impl NameKeeper {
 
     /// Asks for what is due at `now`, takes over what has come, waiting `wait` at most for the first
     /// of it, and puts what names have into the snapshot.
-    pub fn step(&mut self, now: Timestamp, wait: Duration) {
-        while self.asked.len() < MOST_ASKED {
+    pub fn poll(&mut self, now: Timestamp, wait: Duration) {
+        while self.pending.len() < MOST_ASKED {
             let Some(name) = self.table.take_due(now) else { break };
             // A lookup that hangs cannot be ended. Another one for the name would hang as well, and
             // nobody else's is to wait for it.
             let hangs = self.running.contains(&name);
             if hangs || self.threads.load(Ordering::Relaxed) >= MOST_THREADS {
-                self.answered(&name, &Outcome::Failed(Failure::Timeout), now);
+                self.on_answer(&name, &Outcome::Failed(Failure::Timeout), now);
             } else {
                 self.ask(name);
             }
@@ -117,21 +117,21 @@ impl NameKeeper {
             self.running.remove(&name);
             // Late is better than never where a system's first name server is down; why it failed has
             // been said when nobody waited for it any longer.
-            let awaited = self.asked.remove(&number).is_some();
+            let awaited = self.pending.remove(&number).is_some();
             if awaited || matches!(outcome, Outcome::Addresses { .. }) {
-                self.answered(&name, &outcome, now);
+                self.on_answer(&name, &outcome, now);
             }
             came = self.answers.1.try_recv().ok();
         }
         let over: Vec<u64> = self
-            .asked
+            .pending
             .iter()
-            .filter(|(_, asked)| asked.since.elapsed() >= self.patience)
+            .filter(|(_, pending)| pending.since.elapsed() >= self.timeout)
             .map(|(number, _)| *number)
             .collect();
         for number in over {
-            if let Some(Asked { name, .. }) = self.asked.remove(&number) {
-                self.answered(&name, &Outcome::Failed(Failure::Timeout), now);
+            if let Some(PendingLookup { name, .. }) = self.pending.remove(&number) {
+                self.on_answer(&name, &Outcome::Failed(Failure::Timeout), now);
             }
         }
         self.publish(now);
@@ -140,7 +140,7 @@ impl NameKeeper {
 
     /// Whether a lookup that is waited for is under way.
     pub fn is_asking(&self) -> bool {
-        !self.asked.is_empty()
+        !self.pending.is_empty()
     }
 
     fn ask(&mut self, name: String) {
@@ -148,12 +148,12 @@ impl NameKeeper {
         self.next_number += 1;
         let (source, answers) = (self.source.clone(), self.answers.0.clone());
         let threads = Arc::clone(&self.threads);
-        let asked = name.clone();
+        let pending = name.clone();
         let ask = move || {
-            let outcome = source.ask(&asked);
+            let outcome = source.ask(&pending);
             threads.fetch_sub(1, Ordering::Relaxed);
             // Nobody waits for it once the gateway has ended.
-            let _ = answers.send((number, asked, outcome));
+            let _ = answers.send((number, pending, outcome));
         };
         self.running.insert(name.clone());
         self.threads.fetch_add(1, Ordering::Relaxed);
@@ -163,13 +163,13 @@ impl NameKeeper {
             let outcome = Outcome::Failed(failure);
             let _ = self.answers.0.send((number, name.clone(), outcome));
         }
-        self.asked.insert(number, Asked { name, since: Instant::now() });
+        self.pending.insert(number, PendingLookup { name, since: Instant::now() });
     }
 
-    fn answered(&mut self, name: &str, outcome: &Outcome, now: Timestamp) {
+    fn on_answer(&mut self, name: &str, outcome: &Outcome, now: Timestamp) {
         let events = self.table.answer(name, outcome, now, fastrand::f64());
         self.unsaved = true;
-        // How a name fails decides what is believed after a restart.
+        // How a name fails decides what is trusted after a restart.
         self.changed |= !events.is_empty();
         events.iter().for_each(tell);
     }
@@ -232,7 +232,7 @@ fn source(config: &Config) -> Source {
 
 /// What names have, for a command that serves nothing: as the file of the state directory says, else
 /// as they resolve now, within `patience`. Says where it comes from.
-pub fn resolve_names(shared: &Arc<Shared>, patience: Duration) -> Option<NamesFrom> {
+pub fn resolve_names(shared: &Arc<Shared>, timeout: Duration) -> Option<NamesSource> {
     let config = Arc::clone(&shared.snapshot().config);
     let mut table = Table::new(&config.policies, config.names.clone());
     if table.is_empty() {
@@ -243,23 +243,23 @@ pub fn resolve_names(shared: &Arc<Shared>, patience: Duration) -> Option<NamesFr
         Ok(true) => {
             let (resolved, lost, _) = table.resolved(Timestamp::now());
             shared.set_names(&resolved, &lost);
-            return Some(NamesFrom::File(state.file().to_owned()));
+            return Some(NamesSource::File(state.file().to_owned()));
         }
         Ok(false) => None,
         Err(error) => Some(error.to_string()),
     };
-    let until = Instant::now() + patience;
-    let mut keeper = NameKeeper::of(shared, &config, table, None);
+    let until = Instant::now() + timeout;
+    let mut keeper = NameRefresher::of(shared, &config, table, None);
     let now = Timestamp::now();
     while Instant::now() < until && (keeper.is_asking() || keeper.table.is_due(now)) {
-        keeper.step(now, Duration::from_millis(50));
+        keeper.poll(now, Duration::from_millis(50));
     }
-    Some(NamesFrom::Resolver(why))
+    Some(NamesSource::Resolver(why))
 }
 
 /// Where what names have was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NamesFrom {
+pub enum NamesSource {
     /// In the file that the running gateway writes.
     File(std::path::PathBuf),
     /// By asking now; with what is wrong with the file where there is one.
@@ -271,11 +271,11 @@ pub(crate) fn start_name_keeper(
     shared: &Arc<Shared>,
     supervisor: &Supervisor,
 ) -> Result<Option<mpsc::Sender<()>>, StartError> {
-    let Some(mut keeper) = NameKeeper::new(shared) else { return Ok(None) };
+    let Some(mut keeper) = NameRefresher::new(shared) else { return Ok(None) };
     let (stop, stopped) = mpsc::channel();
     let keep = move || {
         while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
-            keeper.step(Timestamp::now(), TICK);
+            keeper.poll(Timestamp::now(), TICK);
         }
         Ending::Told
     };
@@ -304,7 +304,7 @@ const SERVER_PATIENCE: Duration = Duration::from_secs(9);
 /// Lookups at one time.
 const MOST_ASKED: usize = 16;
 
-/// Lookups that hang in the system's resolver cannot be ended; beyond so many no further one begins.
+/// Lookups that hang in the system's resolver cannot be ended; no further one begins while this many hang.
 const MOST_THREADS: usize = 64;
 
 /// How often holds are looked at.

@@ -49,7 +49,7 @@ pub(crate) fn resolve_at_start(upstream: &Upstream) -> Result<Vec<SocketAddr>, S
         Ok(Err(error)) => {
             tracing::warn!(
                 "{}: {} has no address: {error}; lookups are answered 502 until it has",
-                upstream.place,
+                upstream.location,
                 upstream.host
             );
             Vec::new()
@@ -57,7 +57,7 @@ pub(crate) fn resolve_at_start(upstream: &Upstream) -> Result<Vec<SocketAddr>, S
         Err(_) => {
             tracing::warn!(
                 "{}: {} was not resolved in time; lookups are answered 502 until it is",
-                upstream.place,
+                upstream.location,
                 upstream.host
             );
             Vec::new()

@@ -401,8 +401,8 @@ fn a_caller_in_no_policy_has_two_streams_and_a_peer_thirty_two() {
         .limits("unknown_rate = { per_second = 1000, burst = 1000 }")
         .upstream("timeout = \"1m\"")
         .start();
-    let stranger = Sound::connect_from(live.address, Some("127.0.0.9"));
-    let said = stranger.get(&list());
+    let unknown_caller = Sound::connect_from(live.address, Some("127.0.0.9"));
+    let said = unknown_caller.get(&list());
     assert_eq!((said.status.as_u16(), field(&said, "retry-after")), (403, None));
     for (from, most) in [(Some("127.0.0.9"), 2), (None, 32)] {
         let mut client = ByHand::connect_from(live.address, from, &[(4, 0)]);
@@ -417,7 +417,7 @@ fn a_caller_in_no_policy_has_two_streams_and_a_peer_thirty_two() {
     door.open();
 }
 
-/// Each stranger's refusal goes out without its body, and nothing is held for it.
+/// Each unknown caller's refusal goes out without its body, and nothing is held for it.
 #[test]
 fn who_gives_no_window_is_refused_all_the_same() {
     let upstream = Scripted::well();

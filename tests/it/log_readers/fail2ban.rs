@@ -1,4 +1,4 @@
-//! fail2ban bans strangers whom the gateway refuses, nobody else, and nobody in another's place.
+//! fail2ban bans unknown callers whom the gateway refuses, nobody else, and nobody in another's place.
 
 use std::{fs, path::Path, process::Command};
 
@@ -12,20 +12,20 @@ use crate::support::{
 const FILTER: &str = "fail2ban/filter.d/phonebook-gateway.conf";
 
 #[test]
-fn the_filter_finds_strangers_refusals_and_no_line_of_a_peer() {
+fn the_filter_finds_unknown_callers_refusals_and_no_line_of_a_peer() {
     let played = Played::with_odd_ones();
-    let strangers: Vec<&str> =
+    let unknown_callers: Vec<&str> =
         played.asked.iter().filter(|(peer, ..)| *peer == "-").map(|(_, from, _)| *from).collect();
-    assert!(strangers.len() >= 5);
+    assert!(unknown_callers.len() >= 5);
     let filter = packaged(FILTER);
     for log in ["access.log", "gateway.log"] {
         let log = played.log(log);
         let Some(found) = or_left_out(fail2ban_addresses(&log, &filter)) else { return };
-        assert_eq!(found, strangers, "{log:?}");
+        assert_eq!(found, unknown_callers, "{log:?}");
         let read = fail2ban_regex(&log, filter.to_str().unwrap()).unwrap();
-        assert_eq!(read.matched, strangers.len() as u64);
+        assert_eq!(read.matched, unknown_callers.len() as u64);
         assert_eq!(read.ignored, 0);
-        assert_eq!(read.missed.len(), played.asked.len() - strangers.len());
+        assert_eq!(read.missed.len(), played.asked.len() - unknown_callers.len());
         for line in &read.missed {
             assert!(line.starts_with("127.0.0.1 - lyon ["), "{line}");
         }
@@ -95,7 +95,7 @@ fn configure(etc: &Path, log: &Path, banned: &Path) {
 }
 
 #[test]
-fn the_jail_bans_a_stranger_and_neither_a_peer_nor_who_is_in_ignoreip() {
+fn the_jail_bans_an_unknown_caller_and_neither_a_peer_nor_who_is_in_ignoreip() {
     let installed = Path::new("/etc/fail2ban/jail.conf").is_file();
     let programs = program("fail2ban-client", "fail2ban")
         .and_then(|client| Ok((client, program("fail2ban-server", "fail2ban")?)))

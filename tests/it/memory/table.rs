@@ -25,7 +25,7 @@ use crate::support::{
 const COUNT: usize = 300;
 
 /// An address in no policy.
-const STRANGER: &str = "127.0.0.9";
+const UNKNOWN_CALLER: &str = "127.0.0.9";
 
 type Held = Box<dyn Any>;
 
@@ -131,7 +131,7 @@ fn plain_connections() {
     holds("plain, a lookup under way", cost);
     let late = Measured::start(false);
     let cost = late.cost(COUNT, |it| {
-        let mut client = Client::connect_from(it.address, Some(STRANGER.parse().unwrap()));
+        let mut client = Client::connect_from(it.address, Some(UNKNOWN_CALLER.parse().unwrap()));
         client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "y".repeat(15_000)));
         Box::new(client)
     });
@@ -188,7 +188,7 @@ fn tls_connections() {
 
 #[test]
 fn http_2_connections() {
-    for from in [None, Some(STRANGER)] {
+    for from in [None, Some(UNKNOWN_CALLER)] {
         let idle = Measured::start(true);
         let cost = idle.cost(COUNT, |it| {
             let mut client = ByHand::connect_from(it.address, from, &[]);
@@ -213,32 +213,32 @@ type Abuse = (&'static str, fn(&Measured) -> ByHand);
 
 const ABUSES: &[Abuse] = &[
     ("no window", |it| {
-        let mut client = stranger(it, &[(4, 0)]);
+        let mut client = unknown_caller(it, &[(4, 0)]);
         client.send(&requests(40, &list()));
         assert!(client.until(HEADERS).is_some());
         client
     }),
     ("no window for its address", |it| {
-        let mut client = stranger(it, &[(4, 0)]);
+        let mut client = unknown_caller(it, &[(4, 0)]);
         client.send(&requests(40, WHOAMI));
         assert!(client.until(HEADERS).is_some());
         client
     }),
     ("PINGs whose replies are not read", |it| {
-        let mut client = stranger(it, &[]);
+        let mut client = unknown_caller(it, &[]);
         for _ in 0..9 {
             client.send(&frame(PING, 0, 0, &[0; 8]).repeat(100));
         }
         client
     }),
     ("half a record", |it| {
-        let mut client = stranger(it, &[]);
+        let mut client = unknown_caller(it, &[]);
         assert!(client.until(SETTINGS).is_some());
         client.send_raw(&half_a_record());
         client
     }),
     ("a table, half a head and half a record", |it| {
-        let mut client = stranger(it, &[(4, 0)]);
+        let mut client = unknown_caller(it, &[(4, 0)]);
         // Fields for the table, more than it holds.
         let fields: Vec<(String, Vec<u8>)> =
             (0..60).map(|at| (format!("x{at}"), vec![b'y'; 20])).collect();
@@ -253,7 +253,7 @@ const ABUSES: &[Abuse] = &[
         client
     }),
     ("requests that are taken back", |it| {
-        let mut client = stranger(it, &[]);
+        let mut client = unknown_caller(it, &[]);
         for at in 0..40 {
             let stream = 2 * at + 1;
             let reset = frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]);
@@ -265,8 +265,8 @@ const ABUSES: &[Abuse] = &[
 
 const WHOAMI: &str = "/.well-known/phonebook-gateway/whoami";
 
-fn stranger(it: &Measured, settings: &[(u16, u32)]) -> ByHand {
-    ByHand::connect_from(it.address, Some(STRANGER), settings)
+fn unknown_caller(it: &Measured, settings: &[(u16, u32)]) -> ByHand {
+    ByHand::connect_from(it.address, Some(UNKNOWN_CALLER), settings)
 }
 
 fn requests(count: u32, path: &str) -> Vec<u8> {

@@ -41,8 +41,8 @@ fn the_program_lets_a_peer_in_by_its_name_and_knows_it_again_while_the_name_serv
     let mut gateway = Serving::start(&main, &policies).unwrap();
     assert!(gateway.says("lyon was found: lyon.example.org 127.0.0.2"), "{}", gateway.said());
     assert!(becomes_true(|| status(&gateway, "127.0.0.2") == 200));
-    let mut stranger = client(&gateway, "127.0.0.3");
-    let answer = stranger.lookup("one");
+    let mut unknown_caller = client(&gateway, "127.0.0.3");
+    let answer = unknown_caller.lookup("one");
     assert_eq!((answer.status, reason(&answer).as_str()), (403, "unknown-peer"));
     let file = state.path().join("names.json");
     assert!(becomes_true(|| file.exists()));

@@ -55,7 +55,7 @@ fn an_administrator_reads_what_becomes_of_a_name() {
     assert!(gateway.says("lyon was found: lyon.example.org 127.0.0.4"), "{}", gateway.said());
     assert!(gateway.says("nice was found: nice.example.org 127.0.0.5\n"));
     assert!(gateway.says("127.0.0.9, which lyon.example.org of `lyon` at "), "{}", gateway.said());
-    assert!(gateway.says("is not believed: it lies in what `paris` has at "));
+    assert!(gateway.says("is not trusted: it lies in what `paris` has at "));
     assert!(gateway.says("gone.example.org of `gone` at "), "{}", gateway.said());
     assert!(gateway.says("does not resolve: there is no such name"));
     assert_eq!(client(&gateway, "127.0.0.4").lookup("doe").body, found_body("doe").into_bytes());
@@ -100,7 +100,7 @@ fn an_administrator_reads_what_becomes_of_a_name() {
 }
 
 #[test]
-fn a_peer_whose_name_is_lost_is_told_from_strangers() {
+fn a_peer_whose_name_is_lost_is_told_from_unknown_callers() {
     let xivo = Scripted::well();
     let server = NameServer::start();
     server.says("lyon.example.org", has(&["127.0.0.4"]));

@@ -8,7 +8,7 @@ use std::{
 
 use domain::base::{Rtype, iana::Rcode};
 use jiff::{SignedDuration, Timestamp};
-use phonebook_gateway::{config::Config, server::NameKeeper, worker::Shared};
+use phonebook_gateway::{config::Config, server::NameRefresher, worker::Shared};
 use tempfile::TempDir;
 
 use crate::support::{
@@ -35,7 +35,7 @@ impl io::Write for Journal {
 pub(super) struct Names {
     pub(super) directory: TempDir,
     shared: Arc<Shared>,
-    keeper: NameKeeper,
+    keeper: NameRefresher,
     pub(super) now: Timestamp,
     journal: Journal,
     _subscriber: tracing::subscriber::DefaultGuard,
@@ -90,7 +90,7 @@ impl Names {
             .finish();
         let _subscriber = tracing::subscriber::set_default(subscriber);
         let shared = Arc::new(Shared::new(Arc::new(config), Vec::new(), 1 << 20));
-        let keeper = NameKeeper::new(&shared).unwrap();
+        let keeper = NameRefresher::new(&shared).unwrap();
         Self { directory, shared, keeper, now: Timestamp::now(), journal, _subscriber }
     }
 
@@ -113,7 +113,7 @@ impl Names {
         // A step that begins with nothing due and nothing under way ends so.
         let mut idle = 0;
         while idle < 3 {
-            self.keeper.step(self.now, Duration::from_millis(5));
+            self.keeper.poll(self.now, Duration::from_millis(5));
             idle = if self.keeper.is_asking() { 0 } else { idle + 1 };
             assert!(Instant::now() < deadline, "names never settle");
         }
@@ -221,10 +221,10 @@ fn a_name_that_fails_keeps_its_addresses_for_its_hold_and_then_its_peer_is_refus
         assert_eq!((names.who("198.51.100.4"), names.told()), ("lyon".into(), vec![]));
         // Not asked again on the way: a lookup that nobody answers takes its time.
         names.now += SignedDuration::from_secs(hold - 1);
-        names.keeper.step(names.now, Duration::ZERO);
+        names.keeper.poll(names.now, Duration::ZERO);
         assert_eq!(names.who("198.51.100.4"), "lyon", "{why}");
         names.now += SignedDuration::from_secs(1);
-        names.keeper.step(names.now, Duration::ZERO);
+        names.keeper.poll(names.now, Duration::ZERO);
         assert_eq!(names.who("198.51.100.4"), "-", "{why}");
         assert!(names.told().concat().contains("its hold is over"));
         assert_eq!(names.who("192.0.2.7"), "annecy", "nobody else is touched");
@@ -335,7 +335,7 @@ fn aliases_are_followed_and_addresses_of_anybody_else_in_the_answer_are_not_take
     names.told();
     names.later(60);
     assert!(names.told().concat().contains("there is no such name, or it has no address"));
-    // A ring, and a stranger's record beside the right one.
+    // A ring, and an unknown caller's record beside the right one.
     server.says(
         LYON,
         Says::Raw(|question| vec![question.chain(&["a.example.org", LYON], &["203.0.113.66"])]),
@@ -449,7 +449,7 @@ fn an_address_that_no_peer_can_have_or_that_is_anothers_is_refused_and_reported(
         ("203.0.113.1", "the name of `annecy` at policies/annecy.toml:1 has it already"),
     ] {
         let line = format!(
-            "WARN {address}, which lyon.example.org of `lyon` at policies/lyon.toml:1 has, is not believed: "
+            "WARN {address}, which lyon.example.org of `lyon` at policies/lyon.toml:1 has, is not trusted: "
         );
         let count =
             told.iter().filter(|told| told.starts_with(&line) && told.contains(why)).count();
@@ -479,8 +479,8 @@ fn loopback_addresses_that_are_allowed_are_still_nobody_elses() {
     names.later(60);
     assert_eq!((names.who("127.9.0.1"), names.who("127.0.0.3")), ("annecy".into(), "lyon".into()));
     let told = names.told().join("\n");
-    assert!(told.contains("127.9.0.1, which lyon.example.org of `lyon` at policies/lyon.toml:1 has, is not believed: it lies in what `annecy` has"), "{told}");
-    assert!(told.contains("127.0.0.3, which paris.example.org of `paris` at policies/paris.toml:1 has, is not believed: the name of `lyon`"), "{told}");
+    assert!(told.contains("127.9.0.1, which lyon.example.org of `lyon` at policies/lyon.toml:1 has, is not trusted: it lies in what `annecy` has"), "{told}");
+    assert!(told.contains("127.0.0.3, which paris.example.org of `paris` at policies/paris.toml:1 has, is not trusted: the name of `lyon`"), "{told}");
 }
 
 #[test]
@@ -581,11 +581,11 @@ fn a_thousand_names_are_asked_for_sixteen_at_a_time_and_none_is_lost() {
     // Nothing is answered for a while: no more than sixteen wait for it.
     server.hold();
     while server.held() < 16 {
-        names.keeper.step(names.now, Duration::from_millis(1));
+        names.keeper.poll(names.now, Duration::from_millis(1));
         assert!(names.keeper.is_asking());
     }
     for _ in 0..20 {
-        names.keeper.step(names.now, Duration::from_millis(1));
+        names.keeper.poll(names.now, Duration::from_millis(1));
     }
     assert_eq!((server.held(), server.asked()), (16, 0));
     server.release();

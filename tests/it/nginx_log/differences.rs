@@ -251,9 +251,9 @@ const ANSWERED: &[(&str, &str, &str, &[Group], &str)] = &[
     ("a host with an open bracket", "404", "400", HOST, STRICT),
     ("the root", "403", "404", NOT_ASKED, "XiVO has a root, and the gateway none"),
     ("a path that nginx refuses", "400", "404", &[Rate, Length, Host, Fields, Target], DECODED),
-    ("a url of another host", "404", "400", UNHEARD, "the target and the Host name two hosts"),
-    ("a url in capitals", "404", "400", UNHEARD, "the target and the Host name two hosts"),
-    ("a url of an address of IPv6", "404", "400", UNHEARD, "the target and the Host name two hosts"),
+    ("a url of another host", "404", "400", NOT_PARSED, "the target and the Host name two hosts"),
+    ("a url in capitals", "404", "400", NOT_PARSED, "the target and the Host name two hosts"),
+    ("a url of an address of IPv6", "404", "400", NOT_PARSED, "the target and the Host name two hosts"),
     ("a url without a path and with a query", "403", "404", NOT_ASKED, "XiVO has a root, and the gateway none"),
     ("a url of https", "404", "400", LINE, "nginx takes any scheme"),
     ("a url of ftp", "404", "400", LINE, "nginx takes any scheme"),
@@ -303,7 +303,7 @@ const XIVO: &str = "of XiVO's answers only a phonebook's are passed on";
 /// Refused for what is asked, or by whom: nginx asks XiVO.
 const NOT_ASKED: &[Group] = &[Asked, Ceiling];
 /// Refused for its form, which is before any limit.
-const UNHEARD: &[Group] = &[Asked, Ceiling, Rate];
+const NOT_PARSED: &[Group] = &[Asked, Ceiling, Rate];
 /// Refused for a field: what stands behind it is not read.
 const FIELD: &[Group] = &[Asked, Ceiling, Rate, Length, Fields];
 /// The same, and what it is refused for is the Host or stands before it.

@@ -104,7 +104,10 @@ fn what_a_handshake_brought_is_logged_as_nginx_logs_it() {
         ("an old one", [name.as_slice(), &["-cert", &old, "-key", &old_key]].concat()),
         ("another's", [name.as_slice(), &["-cert", &other, "-key", &other_key]].concat()),
         ("a server's", [name.as_slice(), &["-cert", &server_s, "-key", &server_key]].concat()),
-        ("a stranger's", [name.as_slice(), &["-cert", &foreign, "-key", &foreign_key]].concat()),
+        (
+            "an unknown caller's",
+            [name.as_slice(), &["-cert", &foreign, "-key", &foreign_key]].concat(),
+        ),
     ];
     for (kind, arguments) in kinds {
         let written = one_line(&mut pair, kind, |to| {

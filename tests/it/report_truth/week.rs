@@ -130,7 +130,7 @@ impl Week {
         week.limited();
         week.sweep();
         week.slow();
-        week.strangers();
+        week.unknown_callers();
         week.asked.sort_by_key(|asked| asked.unix);
         week
     }
@@ -248,7 +248,7 @@ impl Week {
     }
 
     /// A XiVO that is in no policy, and scanners of two networks.
-    fn strangers(&mut self) {
+    fn unknown_callers(&mut self) {
         for number in 0..60 {
             let asked = self.ask(BEGIN + 6 * DAY + 9 * HOUR + number * 300, 0, "bob".to_owned());
             (asked.status, asked.reason, asked.millis) = (403, "unknown-peer", 0);

@@ -49,7 +49,7 @@ fn identity() -> &'static Identity {
     })
 }
 
-/// The certificate's file, for programs that want to believe it.
+/// The certificate's file, for programs that want to trust it.
 pub(crate) fn certificate() -> &'static std::path::Path {
     &identity().certificate
 }

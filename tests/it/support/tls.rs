@@ -23,7 +23,7 @@ use super::{
     process::PATIENCE,
 };
 
-/// A client that believes any server.
+/// A client that trusts any server.
 pub(crate) fn credulous(
     versions: &[&'static SupportedProtocolVersion],
     identity: Option<&Issued>,

@@ -4,7 +4,7 @@ use crate::access_log::format::line::Facts;
 
 /// The target as it was sent, without an absolute one's scheme and host. A URL without a path has `/`.
 pub(super) fn target<'a>(facts: &Facts<'a>) -> Option<&'a [u8]> {
-    let found = facts.entry.request?.get(facts.asked.target.clone()?)?;
+    let found = facts.entry.request?.get(facts.request.target.clone()?)?;
     Some(if found.is_empty() { b"/" } else { found })
 }
 

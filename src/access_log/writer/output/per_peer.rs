@@ -7,7 +7,7 @@ use std::io;
 use std::mem;
 
 use crate::access_log::target::{LogTarget, PeerPath};
-use crate::access_log::writer::frame::frames;
+use crate::access_log::writer::framing::frames;
 use crate::access_log::writer::output::Failure;
 use crate::access_log::writer::output::file::LogFile;
 
@@ -99,7 +99,7 @@ impl PeerFiles {
         }
     }
 
-    /// Closes all files; each is opened anew when its next line comes.
+    /// Closes all files; each is reopened when its next line comes.
     pub(super) fn close(&mut self) {
         mem::take(&mut self.open);
     }
@@ -114,16 +114,16 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::access_log::writer::frame;
+    use crate::access_log::writer::framing;
 
     fn batch(lines: &[(&str, &str)]) -> Vec<u8> {
         let mut out = Vec::new();
         for (name, line) in lines {
             let start = out.len();
-            frame::begin(&mut out, name);
+            framing::begin(&mut out, name);
             let at = out.len();
             out.extend_from_slice(line.as_bytes());
-            frame::end(&mut out, start, at);
+            framing::end(&mut out, start, at);
         }
         out
     }

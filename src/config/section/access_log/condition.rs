@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use crate::access_log::{Condition, Statuses, Words};
 use crate::config::document::Field;
-use crate::config::document::complaint::{Complaint, nearest, shown};
+use crate::config::document::diagnostic::{Diagnostic, nearest, shown};
 use crate::config::document::problem::Mark;
 use crate::refusal::Reason;
 
@@ -14,7 +14,7 @@ pub(super) fn read(field: &Field<'_>, peers: &mut Vec<(String, Mark)>) -> Option
     if !field.is_table() {
         let message = "it is no table of `status`, `peer` or `reason`";
         let help = format!("write {example}");
-        field.refuse(Complaint::new(message, "allowed: a table").help(help));
+        field.error(Diagnostic::new(message, "allowed: a table").help(help));
         return None;
     }
     let mut section = field.section(&format!("write {example}"));
@@ -26,8 +26,8 @@ pub(super) fn read(field: &Field<'_>, peers: &mut Vec<(String, Mark)>) -> Option
     section.finish();
     if nothing {
         if is_empty {
-            let complaint = Complaint::new("it is empty", "allowed: status, peer and reason");
-            field.refuse(complaint.help("for all requests leave it out"));
+            let diagnostic = Diagnostic::new("it is empty", "allowed: status, peer and reason");
+            field.error(diagnostic.help("for all requests leave it out"));
         }
         return None;
     }
@@ -49,7 +49,7 @@ fn status(entry: &Field<'_>, text: &str) -> Option<RangeInclusive<u16>> {
     if range.is_none() {
         let message = format!("{} is no status", shown(text));
         let label = "allowed: \"1xx\" to \"5xx\", \"100\" to \"599\", and with a `!` all others";
-        entry.refuse(Complaint::new(message, label));
+        entry.error(Diagnostic::new(message, label));
     }
     range
 }
@@ -58,7 +58,7 @@ fn peer_names(field: &Field<'_>, peers: &mut Vec<(String, Mark)>) -> Option<Word
     let entries = field.one_or_more("a peer's name, \"-\" for nobody's, or a list of such")?;
     let (negated, names) = words(entries, |entry, text| {
         if text.is_empty() {
-            entry.refuse(Complaint::new("\"\" is no peer", "allowed: a name, or \"-\" for nobody"));
+            entry.error(Diagnostic::new("\"\" is no peer", "allowed: a name, or \"-\" for nobody"));
             return None;
         }
         if text != NONE {
@@ -81,16 +81,16 @@ fn reasons(field: &Field<'_>) -> Option<Words<&'static str>> {
         if found.is_none() {
             let message = format!("{} is no word of a refusal", shown(text));
             let label = "allowed: the words in the README's table, or \"-\" for none";
-            let complaint = Complaint::new(message, label);
+            let diagnostic = Diagnostic::new(message, label);
             // `nearest` compares with `_`.
             let words: Vec<&str> = Reason::words().collect();
             let near: Vec<String> = words.iter().map(|word| word.replace('-', "_")).collect();
             let near = nearest(text, near.iter().map(String::as_str));
-            entry.refuse(match near {
+            entry.error(match near {
                 Some(near) => {
-                    complaint.help(format!("did you mean \"{}\"?", near.replace('_', "-")))
+                    diagnostic.help(format!("did you mean \"{}\"?", near.replace('_', "-")))
                 }
-                None => complaint.help(format!("they are {}", words.join(", "))),
+                None => diagnostic.help(format!("they are {}", words.join(", "))),
             });
         }
         found.map(Some)
@@ -123,9 +123,9 @@ fn words<T>(
         };
         if *all_negated.get_or_insert(negated) != negated {
             let message = format!("{} stands among others that differ in the `!`", shown(&text));
-            let complaint = Complaint::new(message, "allowed: a `!` before all or before none");
+            let diagnostic = Diagnostic::new(message, "allowed: a `!` before all or before none");
             let help = "with `!` the log takes all but these; without, these and nothing else";
-            entry.refuse(complaint.help(help));
+            entry.error(diagnostic.help(help));
             whole = false;
             continue;
         }

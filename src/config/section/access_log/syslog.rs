@@ -7,10 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::access_log::{Syslog, SyslogRfc, SyslogServer};
-use crate::config::document::complaint::{Complaint, listed, nearest, shown};
+use crate::config::document::diagnostic::{Diagnostic, listed, nearest, shown};
 
 /// Reads what stands behind `syslog:`.
-pub(super) fn read(text: &str) -> Result<Syslog, Complaint> {
+pub(super) fn read(text: &str) -> Result<Syslog, Diagnostic> {
     let mut given: [Option<&str>; KEYS.len()] = [None; KEYS.len()];
     let mut nohostname = false;
     for parameter in text.split(',') {
@@ -25,18 +25,18 @@ pub(super) fn read(text: &str) -> Result<Syslog, Complaint> {
         };
         if slot.replace(value).is_some() {
             let message = format!("{} is repeated", shown(&format!("{key}=")));
-            return Err(Complaint::new(message, "allowed: each parameter once"));
+            return Err(Diagnostic::new(message, "allowed: each parameter once"));
         }
     }
     let [server, facility, severity, tag, rfc] = given;
     let server = server.ok_or_else(|| {
-        Complaint::new("no syslog server is given", SERVER_LABEL)
+        Diagnostic::new("no syslog server is given", SERVER_LABEL)
             .help("write \"syslog:server=unix:/dev/log\" for this host's own")
     })?;
     Ok(Syslog {
         server: read_server(server)?,
-        facility: facility.map_or(Ok(LOCAL7), |word| place("facility", &FACILITIES, word))?,
-        severity: severity.map_or(Ok(INFO), |word| place("severity", &SEVERITIES, word))?,
+        facility: facility.map_or(Ok(LOCAL7), |word| location("facility", &FACILITIES, word))?,
+        severity: severity.map_or(Ok(INFO), |word| location("severity", &SEVERITIES, word))?,
         tag: tag.map_or_else(|| Ok(DEFAULT_TAG.to_owned()), read_tag)?,
         nohostname,
         rfc: match rfc {
@@ -44,32 +44,32 @@ pub(super) fn read(text: &str) -> Result<Syslog, Complaint> {
             Some("5424") => SyslogRfc::Rfc5424,
             Some(other) => {
                 let message = format!("{} is unknown", shown(&format!("rfc={other}")));
-                return Err(Complaint::new(message, "allowed: rfc=3164 (as nginx) or rfc=5424"));
+                return Err(Diagnostic::new(message, "allowed: rfc=3164 (as nginx) or rfc=5424"));
             }
         },
     })
 }
 
-fn unknown_parameter(parameter: &str, key: &str) -> Complaint {
+fn unknown_parameter(parameter: &str, key: &str) -> Diagnostic {
     let message = format!("unknown syslog parameter {}", shown(parameter));
     let words: Vec<&str> = KEYS.into_iter().chain([NOHOSTNAME]).collect();
-    let complaint = Complaint::new(message, format!("allowed: {}", listed(&words, "and")));
+    let diagnostic = Diagnostic::new(message, format!("allowed: {}", listed(&words, "and")));
     match nearest(key, words) {
-        Some(NOHOSTNAME) => complaint.help("write nohostname, without a value"),
-        Some(near) => complaint.help(format!("did you mean {near}=…?")),
-        None if parameter.is_empty() => complaint.help("remove the `,` that stands too much"),
-        None => complaint,
+        Some(NOHOSTNAME) => diagnostic.help("write nohostname, without a value"),
+        Some(near) => diagnostic.help(format!("did you mean {near}=…?")),
+        None if parameter.is_empty() => diagnostic.help("remove the `,` that stands too much"),
+        None => diagnostic,
     }
 }
 
-fn read_server(text: &str) -> Result<SyslogServer, Complaint> {
+fn read_server(text: &str) -> Result<SyslogServer, Diagnostic> {
     if let Some(path) = text.strip_prefix("unix:") {
         return if path.starts_with('/') && path.len() <= LONGEST_SOCKET && !path.contains('\0') {
             Ok(SyslogServer::Unix(PathBuf::from(path)))
         } else {
             let message = format!("{} is no path of a socket", shown(path));
             let label = "allowed: unix: and an absolute path of at most 107 bytes";
-            Err(Complaint::new(message, label))
+            Err(Diagnostic::new(message, label))
         };
     }
     let address = text.parse::<SocketAddr>().ok();
@@ -84,60 +84,61 @@ fn read_server(text: &str) -> Result<SyslogServer, Complaint> {
     match address {
         Some(address) if address.port() == 0 => {
             let message = format!("{} has port 0", shown(text));
-            Err(Complaint::new(message, "allowed: a port from 1 to 65535, or none for 514"))
+            Err(Diagnostic::new(message, "allowed: a port from 1 to 65535, or none for 514"))
         }
         Some(address) if address.ip().is_unspecified() => {
             let message = format!("{} is no host's address", shown(text));
-            Err(Complaint::new(message, SERVER_LABEL))
+            Err(Diagnostic::new(message, SERVER_LABEL))
         }
         Some(address) => Ok(SyslogServer::Udp(address)),
         None => Err(no_server(text)),
     }
 }
 
-fn no_server(text: &str) -> Complaint {
+fn no_server(text: &str) -> Diagnostic {
     let message = format!("{} is no syslog server", shown(text));
-    let complaint = Complaint::new(message, SERVER_LABEL);
+    let diagnostic = Diagnostic::new(message, SERVER_LABEL);
     if text.starts_with('/') {
-        return complaint.help(format!("for a socket write server=unix:{text}"));
+        return diagnostic.help(format!("for a socket write server=unix:{text}"));
     }
     if text.parse::<Ipv6Addr>().is_ok() {
-        return complaint.help(format!("write server=[{text}]"));
+        return diagnostic.help(format!("write server=[{text}]"));
     }
     let is_name = text.contains(|c: char| c.is_ascii_alphabetic()) && !text.contains(':');
     match text {
-        "localhost" => complaint.help("write server=127.0.0.1"),
-        _ if is_name => complaint.help(
+        "localhost" => diagnostic.help("write server=127.0.0.1"),
+        _ if is_name => diagnostic.help(
             "write the host's address: a name would be resolved once, when the gateway starts, and \
              a name server that fails then would keep the gateway from starting",
         ),
-        _ => complaint,
+        _ => diagnostic,
     }
 }
 
 /// nginx's own check.
-fn read_tag(tag: &str) -> Result<String, Complaint> {
+fn read_tag(tag: &str) -> Result<String, Diagnostic> {
     let label = "allowed: 1 to 32 letters, digits and underscores";
     if tag.is_empty() || tag.len() > LONGEST_TAG {
         let message = format!("the syslog tag {} has {} characters", shown(tag), tag.len());
-        return Err(Complaint::new(message, label));
+        return Err(Diagnostic::new(message, label));
     }
     if !tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         let message = format!("the syslog tag {} has other characters", shown(tag));
-        return Err(Complaint::new(message, label));
+        return Err(Diagnostic::new(message, label));
     }
     Ok(tag.to_owned())
 }
 
 /// A word's place among `words`, which is its number.
-fn place(what: &str, words: &[&str], word: &str) -> Result<u8, Complaint> {
-    let place = words.iter().position(|known| *known == word).and_then(|at| u8::try_from(at).ok());
-    place.ok_or_else(|| {
+fn location(what: &str, words: &[&str], word: &str) -> Result<u8, Diagnostic> {
+    let location =
+        words.iter().position(|known| *known == word).and_then(|at| u8::try_from(at).ok());
+    location.ok_or_else(|| {
         let message = format!("unknown syslog {what} {}", shown(word));
-        let complaint = Complaint::new(message, format!("allowed: {}", listed(words, "or")));
+        let diagnostic = Diagnostic::new(message, format!("allowed: {}", listed(words, "or")));
         match nearest(word, words.iter().copied()) {
-            Some(near) => complaint.help(format!("did you mean {what}={near}?")),
-            None => complaint,
+            Some(near) => diagnostic.help(format!("did you mean {what}={near}?")),
+            None => diagnostic,
         }
     })
 }

@@ -6,7 +6,7 @@ use super::syslog;
 use crate::access_log::format::names;
 use crate::access_log::{LogTarget, PeerPath};
 use crate::config::document::Field;
-use crate::config::document::complaint::{Complaint, nearest, shown};
+use crate::config::document::diagnostic::{Diagnostic, nearest, shown};
 
 /// Reads the target; a relative path begins at `base`.
 pub(super) fn read(field: &Field<'_>, base: &Path) -> Option<LogTarget> {
@@ -20,12 +20,12 @@ pub(super) fn read(field: &Field<'_>, base: &Path) -> Option<LogTarget> {
         return field.accept(syslog::read(parameters)).map(LogTarget::Syslog);
     }
     if !text.is_empty() && !text.contains(['/', '.', '$']) {
-        field.refuse(no_target(&text));
+        field.error(no_target(&text));
         return None;
     }
     if text.ends_with(".toml") {
         let message = format!("{} is named like a file of the configuration", shown(&text));
-        field.refuse(Complaint::new(message, "allowed: a path that does not end in .toml"));
+        field.error(Diagnostic::new(message, "allowed: a path that does not end in .toml"));
         return None;
     }
     let (first, rest) = field.accept(split(&text))?;
@@ -38,7 +38,7 @@ pub(super) fn read(field: &Field<'_>, base: &Path) -> Option<LogTarget> {
     Some(LogTarget::PerPeer(PeerPath::new(base.join(first), rest)))
 }
 
-fn no_target(text: &str) -> Complaint {
+fn no_target(text: &str) -> Diagnostic {
     let message = format!("{} is no target", shown(text));
     let label = "allowed: a path with a `/` or a `.` in it, \"stdout\", or \"syslog:server=…\"";
     let help = match text.to_lowercase().as_str() {
@@ -48,11 +48,11 @@ fn no_target(text: &str) -> Complaint {
         "syslog" => "write \"syslog:server=unix:/dev/log\", or an address as the server".to_owned(),
         _ => format!("for a file of this name write \"./{text}\""),
     };
-    Complaint::new(message, label).help(help)
+    Diagnostic::new(message, label).help(help)
 }
 
 /// What stands before the first `$peer` of a path, and behind each.
-fn split(text: &str) -> Result<(&str, Vec<String>), Complaint> {
+fn split(text: &str) -> Result<(&str, Vec<String>), Diagnostic> {
     let Some((first, mut rest)) = text.split_once('$') else { return Ok((text, Vec::new())) };
     let mut pieces = Vec::new();
     loop {
@@ -73,34 +73,34 @@ fn split(text: &str) -> Result<(&str, Vec<String>), Complaint> {
 }
 
 /// The variable's name behind a `$`, and what follows.
-fn name(text: &str) -> Result<(&str, &str), Complaint> {
+fn name(text: &str) -> Result<(&str, &str), Diagnostic> {
     let label = "allowed: $peer or ${peer}";
     if let Some(inner) = text.strip_prefix('{') {
         return inner
             .split_once('}')
-            .ok_or_else(|| Complaint::new("the closing bracket of a variable is missing", label));
+            .ok_or_else(|| Diagnostic::new("the closing bracket of a variable is missing", label));
     }
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let end = text.find(|c| !is_name(c)).unwrap_or(text.len());
     let (name, behind) = text.split_at(end);
     if name.is_empty() {
         let message = format!("a `$` stands before {}, which begins no variable", shown(text));
-        return Err(Complaint::new(message, label));
+        return Err(Diagnostic::new(message, label));
     }
     Ok((name, behind))
 }
 
-fn no_variable(name: &str) -> Complaint {
-    let complaint = Complaint::new(
+fn no_variable(name: &str) -> Diagnostic {
+    let diagnostic = Diagnostic::new(
         format!("${name} cannot stand in a path"),
         "allowed: $peer, for a file of each peer",
     );
     if nearest(name, [PEER]).is_some() {
-        return complaint.help("did you mean $peer?");
+        return diagnostic.help("did you mean $peer?");
     }
     match name.strip_prefix("peer_") {
-        Some(rest) => complaint.help(format!("did you mean ${{peer}}_{rest}?")),
-        None => complaint.help(
+        Some(rest) => diagnostic.help(format!("did you mean ${{peer}}_{rest}?")),
+        None => diagnostic.help(
             "a client's words name no files; choose requests by `if`, or split the log by its lines",
         ),
     }

@@ -1,4 +1,4 @@
-//! The keys of `[upstream]` that are about TLS: whose certificate is believed.
+//! The keys of `[upstream]` that are about TLS: whose certificate is trusted.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::url::Url;
 use crate::config::UpstreamHost;
-use crate::config::document::complaint::{Complaint, shown};
+use crate::config::document::diagnostic::{Diagnostic, shown};
 use crate::config::document::{Field, Section};
 use crate::config::value::fingerprint;
 use crate::tls::{LoadError, read_certificates};
 use crate::upstream::{Tls, Trust, check_authority};
 use crate::x509::Fingerprint;
 
-/// How TLS is spoken with XiVO, and what was written of whom to believe.
+/// How TLS is spoken with XiVO, and what was written of whom to trust.
 #[derive(Debug, Default)]
 pub(super) struct Read {
     pub(super) tls: Option<Arc<Tls>>,
@@ -52,7 +52,7 @@ pub(super) fn read(
                        writes every answer";
         let help =
             "pin XiVO's certificate instead: `phonebook-gateway probe --pin` prints the line";
-        field.doubt(Complaint::new(message, "no certificate is verified").help(help));
+        field.warn(Diagnostic::new(message, "no certificate is verified").help(help));
     }
     let pinned = fingerprints.clone().flatten().unwrap_or_default();
     let trust = match (authorities, fingerprints) {
@@ -65,28 +65,28 @@ pub(super) fn read(
         Some(name) => name?,
         None => default_name(url_field, &url.host)?,
     };
-    let place = ca.as_ref().unwrap_or(url_field);
+    let location = ca.as_ref().unwrap_or(url_field);
     let tls = Tls::new(trust, name).map_err(|error| {
         let help = "install Debian's package ca-certificates; or, for XiVO's own certificate, set \
                     pin_sha256 (`phonebook-gateway probe --pin` prints it)";
-        Complaint::new(error.to_string(), "https needs to know whom to believe").help(help)
+        Diagnostic::new(error.to_string(), "https needs to know whom to trust").help(help)
     });
-    let tls = Some(Arc::new(place.accept(tls)?));
+    let tls = Some(Arc::new(location.accept(tls)?));
     let file = ca.as_ref().and_then(|field| field.path(base));
     Some(Read { tls, ca: file, pins: pinned })
 }
 
-/// Refuses the second of two that say whom to believe.
+/// Refuses the second of two that say whom to trust.
 fn exclude(keys: [(&str, Option<&Field<'_>>); 3]) {
     let mut first: Option<&str> = None;
     for (key, field) in keys {
         let Some(field) = field else { continue };
         match first {
             Some(first) => {
-                let message = format!("stands beside `{first}`, and both say whom to believe");
+                let message = format!("stands beside `{first}`, and both say whom to trust");
                 let label = "allowed: one of ca, pin_sha256 and danger_accept_any_certificate";
-                field.refuse(
-                    Complaint::new(message, label).help(format!("remove `{key}` or `{first}`")),
+                field.error(
+                    Diagnostic::new(message, label).help(format!("remove `{key}` or `{first}`")),
                 );
             }
             None => first = Some(key),
@@ -96,8 +96,8 @@ fn exclude(keys: [(&str, Option<&Field<'_>>); 3]) {
 
 fn refuse_without_tls(field: &Field<'_>, key: &str, url: &Url) {
     let message = format!("{} is not spoken with in TLS", shown(&url.text));
-    let complaint = Complaint::new(message, "allowed: with an https URL");
-    field.refuse(complaint.help(match &url.host {
+    let diagnostic = Diagnostic::new(message, "allowed: with an https URL");
+    field.error(diagnostic.help(match &url.host {
         UpstreamHost::Socket(_) => {
             format!("remove `{key}`: what goes through a unix socket stays on this host")
         }
@@ -120,7 +120,7 @@ fn authorities(field: &Field<'_>, base: &Path) -> Option<Vec<CertificateDer<'sta
     field.accept(certificates.map_err(|error| {
         let label = "allowed: a PEM file with certificates of authorities";
         let help = "a relative path is relative to this file";
-        Complaint::new(error.to_string(), label).help(help)
+        Diagnostic::new(error.to_string(), label).help(help)
     }))
 }
 
@@ -141,7 +141,7 @@ fn name(field: &Field<'_>) -> Option<ServerName<'static>> {
     field.accept(ServerName::try_from(text.clone()).map_err(|_| {
         let message = format!("{} is no server name", shown(&text));
         let label = "allowed: a host name or an address, without a port";
-        Complaint::new(message, label).help("write a name that XiVO's certificate has")
+        Diagnostic::new(message, label).help("write a name that XiVO's certificate has")
     }))
 }
 
@@ -152,7 +152,7 @@ fn default_name(field: &Field<'_>, host: &UpstreamHost) -> Option<ServerName<'st
         UpstreamHost::Name(name) => {
             field.accept(ServerName::try_from(name.clone()).map_err(|_| {
                 let message = format!("{} can be in no certificate", shown(name));
-                Complaint::new(message, "allowed: a host name with https").help("set server_name")
+                Diagnostic::new(message, "allowed: a host name with https").help("set server_name")
             }))
         }
         UpstreamHost::Socket(_) => None,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::UpstreamHost;
 use crate::config::document::Field;
-use crate::config::document::complaint::{Complaint, shown};
+use crate::config::document::diagnostic::{Diagnostic, shown};
 use crate::config::value::authority;
 
 /// A URL that names a host and a port, or a socket, and nothing else.
@@ -46,13 +46,13 @@ pub fn read_https_url(text: &str) -> Result<(UpstreamHost, u16), String> {
     match parse(&written) {
         Ok(url) if url.is_https => Ok((url.host, url.port)),
         Ok(_) => Err(format!("{} is no https URL", shown(text))),
-        Err(Complaint { message, help: Some(help), .. }) => Err(format!("{message}; {help}")),
-        Err(Complaint { message, .. }) => Err(message),
+        Err(Diagnostic { message, help: Some(help), .. }) => Err(format!("{message}; {help}")),
+        Err(Diagnostic { message, .. }) => Err(message),
     }
 }
 
-fn parse(text: &str) -> Result<Url, Complaint> {
-    let refusal = |what: &str| Complaint::new(format!("{} {what}", shown(text)), URL_FORM);
+fn parse(text: &str) -> Result<Url, Diagnostic> {
+    let refusal = |what: &str| Diagnostic::new(format!("{} {what}", shown(text)), URL_FORM);
     if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.starts_with("//")) {
         return socket(text, path);
     }
@@ -95,9 +95,9 @@ fn parse(text: &str) -> Result<Url, Complaint> {
     Ok(Url { text: text.to_owned(), host, port: port.unwrap_or(default), is_https })
 }
 
-fn socket(text: &str, path: &str) -> Result<Url, Complaint> {
+fn socket(text: &str, path: &str) -> Result<Url, Diagnostic> {
     const FORM: &str = "allowed: an absolute path, such as \"unix:/run/xivo-nginx.sock\"";
-    let refusal = |what: &str| Complaint::new(format!("{} {what}", shown(text)), FORM);
+    let refusal = |what: &str| Diagnostic::new(format!("{} {what}", shown(text)), FORM);
     if !path.starts_with('/') || path.contains('\0') {
         return Err(refusal("does not name a socket by its absolute path"));
     }

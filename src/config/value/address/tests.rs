@@ -106,11 +106,11 @@ const REFUSED: [(&str, &str, &str); 51] = [
 #[test]
 fn refused_hosts_say_why_and_what_to_write() {
     for (text, message, help) in REFUSED {
-        let complaint = host(text).expect_err(text);
-        assert!(complaint.message.contains(message), "{text}: {}", complaint.message);
-        let given = complaint.help.unwrap_or_default();
+        let diagnostic = host(text).expect_err(text);
+        assert!(diagnostic.message.contains(message), "{text}: {}", diagnostic.message);
+        let given = diagnostic.help.unwrap_or_default();
         assert!(given.contains(help), "{text}: {given}");
-        assert!(complaint.label.starts_with("allowed"), "{text}: {}", complaint.label);
+        assert!(diagnostic.label.starts_with("allowed"), "{text}: {}", diagnostic.label);
     }
 }
 
@@ -134,8 +134,8 @@ fn listening_addresses_have_an_address_and_a_port() {
         ("", ""),
     ];
     for (text, help) in refused {
-        let complaint = socket(text).expect_err(text);
-        let given = complaint.help.unwrap_or_default();
+        let diagnostic = socket(text).expect_err(text);
+        let given = diagnostic.help.unwrap_or_default();
         assert!(given.contains(help), "{text}: {given}");
     }
 }

@@ -34,12 +34,12 @@ fn senders_are_read_with_their_places() {
     assert!(!senders.contain(address("10.0.0.3")));
     let sender = listener.trusted_proxies.find(address("192.0.2.255")).unwrap();
     assert_eq!(sender.value.to_string(), "192.0.2.0/24");
-    assert_eq!(sender.place.to_string(), "gateway.toml:7");
+    assert_eq!(sender.location.to_string(), "gateway.toml:7");
     assert_eq!(listener.forwarded_header, ForwardedHeader::Forwarded);
 }
 
 #[test]
-fn nobody_is_believed_unless_it_is_written() {
+fn nobody_is_trusted_unless_it_is_written() {
     let (config, _) = read("", "\"203.0.113.1\"").unwrap();
     let listener = &config.listeners[0];
     assert!(listener.proxy_protocol_from.is_empty() && listener.trusted_proxies.is_empty());

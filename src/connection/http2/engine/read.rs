@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::connection::http2::engine::{
-    CHUNK, Engine, FAREWELL, Farewell, Fatal, Heading, Input, Opened,
+    CHUNK, Engine, Fatal, GOAWAY_PING, GoAway, Heading, Input, Opened,
 };
 use crate::connection::http2::frames::{
     self, ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, MAX_LENGTH,
@@ -227,13 +227,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
                 self.wire.state().reply(|out| frames::write(out, PING, ACK, 0, &payload));
                 Ok(())
             }
-            PING if self.input.small == FAREWELL && self.farewell == Farewell::Announced => {
-                self.say_farewell(Reason::NoError);
+            PING if self.input.small == GOAWAY_PING && self.goaway == GoAway::Announced => {
+                self.send_goaway(Reason::NoError);
                 Ok(())
             }
             GOAWAY => {
                 // It asks no more; what it has asked it still waits for.
-                self.say_farewell(Reason::NoError);
+                self.send_goaway(Reason::NoError);
                 Ok(())
             }
             WINDOW_UPDATE => {

@@ -111,7 +111,7 @@ async fn serve(io: DuplexStream, mut random: fastrand::Rng) -> (u32, usize) {
             }
             Step::Flood(_) => {
                 engine.give_up(Reason::EnhanceYourCalm);
-                engine.take_leave().await;
+                engine.flush_goaway().await;
                 return (requests, most);
             }
             Step::Broken | Step::Ended => return (requests, most),

@@ -254,8 +254,8 @@ fn number(block: &mut &[u8], bits: u8) -> Option<usize> {
     let mut sum = usize::from(first & most);
     if sum == usize::from(most) {
         for nth in 0.. {
-            let (&next, after) = rest.split_first()?;
-            rest = after;
+            let (&next, disposition) = rest.split_first()?;
+            rest = disposition;
             sum += usize::from(next & 127) << (7 * nth);
             if next < 128 {
                 break;

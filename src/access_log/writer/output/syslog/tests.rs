@@ -4,17 +4,17 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::*;
-use crate::access_log::writer::frame;
+use crate::access_log::writer::framing;
 
 fn batch(lines: &[&str]) -> Vec<u8> {
     let mut out = Vec::new();
     for line in lines {
         let start = out.len();
-        frame::begin(&mut out, "");
+        framing::begin(&mut out, "");
         let at = out.len();
         out.extend_from_slice(line.as_bytes());
         out.push(b'\n');
-        frame::end(&mut out, start, at);
+        framing::end(&mut out, start, at);
     }
     out
 }

@@ -7,10 +7,10 @@ use rustix::net::{RecvFlags, recv};
 
 /// What a read would yield now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waiting {
+pub(crate) enum SocketState {
     /// Nothing yet; the connection is open.
     Nothing,
-    /// Bytes.
+    /// Bytes that were not read yet.
     Bytes,
     /// The end of the connection, or an error.
     End,
@@ -18,11 +18,11 @@ pub(crate) enum Waiting {
 
 /// Asks the kernel, with one system call. The runtime knows only what had happened when it last
 /// looked, which on a busy worker may be many requests ago.
-pub(crate) fn waiting(stream: impl AsFd) -> Waiting {
+pub(crate) fn socket_state(stream: impl AsFd) -> SocketState {
     match recv(stream, &mut [0_u8], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-        Ok((0, _)) => Waiting::End,
-        Ok(_) => Waiting::Bytes,
-        Err(Errno::AGAIN) => Waiting::Nothing,
-        Err(_) => Waiting::End,
+        Ok((0, _)) => SocketState::End,
+        Ok(_) => SocketState::Bytes,
+        Err(Errno::AGAIN) => SocketState::Nothing,
+        Err(_) => SocketState::End,
     }
 }

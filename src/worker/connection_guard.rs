@@ -4,26 +4,27 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::Worker;
-use crate::limits::{Guest, NoSeat, Taken};
+use crate::limits::{CallerClass, NoSeat, SeatGuard};
 
 /// A client connection as counted: its seat, and its place in this worker, until it is dropped.
 #[derive(Debug)]
-pub struct Counted {
+pub struct ConnectionGuard {
     worker: Rc<Worker>,
-    seat: Taken,
+    seat: SeatGuard,
 }
 
-impl Counted {
+impl ConnectionGuard {
     /// Counts a further connection of `guest`. One for which there is no seat may be let in to be told
     /// so ([`Self::is_over`]).
     ///
     /// # Errors
-    /// It is to be closed unheard.
-    pub fn new(worker: &Rc<Worker>, guest: Guest, now: Instant) -> Result<Self, NoSeat> {
+    /// It is to be closed without an answer.
+    pub fn new(worker: &Rc<Worker>, class: CallerClass, now: Instant) -> Result<Self, NoSeat> {
         let now = worker.moment(now);
-        worker.shared.count_handshake(guest, now)?;
-        let house = &worker.shared.house;
-        let seat = house.enter(guest, now).or_else(|full| house.stand(guest).ok_or(full))?;
+        worker.shared.count_handshake(class, now)?;
+        let seats = &worker.shared.seats;
+        let seat =
+            seats.enter(class, now).or_else(|full| seats.admit_over_limit(class).ok_or(full))?;
         worker.open.set(worker.open.get() + 1);
         Ok(Self { worker: Rc::clone(worker), seat })
     }
@@ -31,19 +32,19 @@ impl Counted {
     /// Counts it as `guest`'s from now on. One for which there is no seat there may stay to be told so.
     ///
     /// # Errors
-    /// It is to be closed unheard.
-    pub fn turns_out(&mut self, guest: Guest) -> Result<(), NoSeat> {
+    /// It is to be closed without an answer.
+    pub fn reclassify(&mut self, class: CallerClass) -> Result<(), NoSeat> {
         let now = self.worker.moment(Instant::now());
-        self.worker.shared.count_handshake(guest, now)?;
-        match self.seat.reseat(guest, now) {
-            Err(full) if !self.seat.stand(guest) => Err(full),
+        self.worker.shared.count_handshake(class, now)?;
+        match self.seat.reseat(class, now) {
+            Err(full) if !self.seat.admit_over_limit(class) => Err(full),
             Ok(()) | Err(_) => Ok(()),
         }
     }
 
     /// Whether it is one too many, and here only to be told so.
     pub fn is_over(&self) -> bool {
-        self.seat.is_standing()
+        self.seat.is_over_limit()
     }
 
     /// It waits from `now` on for a request, `fresh` for its first; a newcomer may be given its seat.
@@ -67,7 +68,7 @@ impl Counted {
     }
 }
 
-impl Drop for Counted {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let worker = &self.worker;
         worker.open.set(worker.open.get().saturating_sub(1));

@@ -5,25 +5,25 @@ use crate::worker::Worker;
 
 /// The client's side of one request: where its answer goes, in the version of HTTP that it speaks.
 #[expect(async_fn_in_trait, reason = "a worker is one thread; nothing here has to be Send")]
-pub trait Outlet {
+pub trait ResponseSink {
     /// Sends `head` and the first `data` of the body; `part` says whether that is all of it.
     ///
     /// # Errors
-    /// [`Gone`] when the client can no longer be written to, or took nothing for `limits.write_timeout`.
+    /// [`Disconnected`] when the client can no longer be written to, or took nothing for `limits.write_timeout`.
     async fn begin(
         &mut self,
         worker: &Worker,
         head: &Head<'_>,
         data: &[u8],
         part: Part,
-    ) -> Result<(), Gone>;
+    ) -> Result<(), Disconnected>;
 
     /// Sends more of the body. An answer whose last part was not sent never looks like a whole
     /// one, however it ends.
     ///
     /// # Errors
-    /// [`Gone`], as [`Self::begin`].
-    async fn send(&mut self, data: &[u8], part: Part) -> Result<(), Gone>;
+    /// [`Disconnected`], as [`Self::begin`].
+    async fn send(&mut self, data: &[u8], part: Part) -> Result<(), Disconnected>;
 
     /// Whether so much of a body would be taken now, without a wait for the client. Only HTTP/2 has
     /// windows, and a client may give none.
@@ -32,7 +32,7 @@ pub trait Outlet {
     }
 
     /// Waits until the client has left. One that has said everything, and waits, has not.
-    async fn gone(&mut self);
+    async fn disconnected(&mut self);
 }
 
 /// Which part of an answer's body is sent.
@@ -62,11 +62,11 @@ impl Persistence {
 
 /// The client can no longer be written to, or takes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
+pub struct Disconnected;
 
 /// How a connection goes on after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
+pub enum Disposition {
     /// With the next request.
     KeepAlive,
     /// It ends; everything that the client sent has been read.
@@ -82,14 +82,14 @@ pub enum After {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// How the connection goes on.
-    pub after: After,
+    pub disposition: Disposition,
     /// Whether the caller was refused, by no fault of XiVO's.
     pub refused: bool,
 }
 
 impl Outcome {
     /// A request that was not refused.
-    pub fn well(after: After) -> Self {
-        Self { after, refused: false }
+    pub fn well(disposition: Disposition) -> Self {
+        Self { disposition, refused: false }
     }
 }

@@ -10,7 +10,7 @@ use super::{ConnectionOptions, Span, Version};
 pub enum Framing {
     /// No body: the status has none (204, 304).
     Empty,
-    /// So many bytes.
+    /// Content-Length: this many bytes.
     Length(u64),
     /// The chunked coding, and only it.
     Chunked,
@@ -20,7 +20,7 @@ pub enum Framing {
 
 /// The head of one answer.
 #[derive(Clone, Copy, Debug)]
-pub struct AnswerHead {
+pub struct ResponseHead {
     version: Version,
     status: u16,
     framing: Framing,
@@ -33,7 +33,7 @@ pub struct AnswerHead {
 
 /// Why some bytes are not the head of an HTTP/1 answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum InvalidAnswer {
+pub enum InvalidResponse {
     /// The first line is none of an answer.
     #[error("it does not begin with an HTTP/1 status line")]
     NoStatusLine,
@@ -66,18 +66,18 @@ pub enum InvalidAnswer {
     ChunkedWithoutBody,
 }
 
-impl AnswerHead {
+impl ResponseHead {
     /// Reads the head that `buffer` begins with, `None` while its empty line is missing.
     ///
     /// # Errors
-    /// [`InvalidAnswer`] where what has come cannot be a head.
-    pub fn read(buffer: &[u8]) -> Result<Option<Self>, InvalidAnswer> {
+    /// [`InvalidResponse`] where what has come cannot be a head.
+    pub fn read(buffer: &[u8]) -> Result<Option<Self>, InvalidResponse> {
         let mut reader = Reader::default();
         let mut line = 0;
         while let Some(found) = memchr::memchr(b'\n', buffer.get(line..).unwrap_or_default()) {
             let lf = line + found;
             let Some(text) = buffer.get(line..lf).and_then(|text| text.strip_suffix(b"\r")) else {
-                return Err(InvalidAnswer::BareLineFeed);
+                return Err(InvalidResponse::BareLineFeed);
             };
             if reader.status.is_none() {
                 reader.status = Some(read_status_line(text)?);
@@ -89,7 +89,7 @@ impl AnswerHead {
             line = lf + 1;
         }
         let begun = buffer.get(..b"HTTP/1.".len()).unwrap_or(buffer);
-        if b"HTTP/1.".starts_with(begun) { Ok(None) } else { Err(InvalidAnswer::NoStatusLine) }
+        if b"HTTP/1.".starts_with(begun) { Ok(None) } else { Err(InvalidResponse::NoStatusLine) }
     }
 
     /// 100 to 599.
@@ -136,8 +136,8 @@ impl AnswerHead {
 }
 
 /// `HTTP/1.1 200 OK` (RFC 9112, section 4): the reason may be empty, its blank may not be missing.
-fn read_status_line(line: &[u8]) -> Result<(Version, u16), InvalidAnswer> {
-    let invalid = InvalidAnswer::NoStatusLine;
+fn read_status_line(line: &[u8]) -> Result<(Version, u16), InvalidResponse> {
+    let invalid = InvalidResponse::NoStatusLine;
     let (version, rest) = line.split_at_checked(8).ok_or(invalid)?;
     let version = Version::read(version).ok_or(invalid)?;
     let [b' ', a @ b'1'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ', reason @ ..] = rest else {
@@ -162,23 +162,23 @@ struct Reader {
 }
 
 impl Reader {
-    fn add(&mut self, buffer: &[u8], start: usize, end: usize) -> Result<(), InvalidAnswer> {
+    fn add(&mut self, buffer: &[u8], start: usize, end: usize) -> Result<(), InvalidResponse> {
         let Field { name, value } = Field::read(buffer, start, end)?;
         let name = name.of(buffer);
         let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
         if is(b"content-length") {
             let length =
-                field::content_length(value.of(buffer)).ok_or(InvalidAnswer::BadContentLength)?;
-            once(&mut self.content_length, length, InvalidAnswer::RepeatedContentLength)?;
+                field::content_length(value.of(buffer)).ok_or(InvalidResponse::BadContentLength)?;
+            once(&mut self.content_length, length, InvalidResponse::RepeatedContentLength)?;
         } else if is(b"transfer-encoding") {
             if self.chunked || !value.of(buffer).eq_ignore_ascii_case(b"chunked") {
-                return Err(InvalidAnswer::NotChunkedAlone);
+                return Err(InvalidResponse::NotChunkedAlone);
             }
             self.chunked = true;
         } else if is(b"connection") {
             self.connection.add(value.of(buffer));
         } else if is(b"content-type") {
-            once(&mut self.content_type, value, InvalidAnswer::RepeatedContentType)?;
+            once(&mut self.content_type, value, InvalidResponse::RepeatedContentType)?;
         } else if is(b"content-encoding") {
             self.content_encoding |= !value.of(buffer).eq_ignore_ascii_case(b"identity");
         } else if is(b"x-xivo-ws-version") {
@@ -187,24 +187,24 @@ impl Reader {
         Ok(())
     }
 
-    fn finish(self, len: usize) -> Result<AnswerHead, InvalidAnswer> {
-        let (version, status) = self.status.ok_or(InvalidAnswer::NoStatusLine)?;
+    fn finish(self, len: usize) -> Result<ResponseHead, InvalidResponse> {
+        let (version, status) = self.status.ok_or(InvalidResponse::NoStatusLine)?;
         let framing = match (self.chunked, self.content_length) {
             (true, Some(_)) => {
-                return Err(InvalidAnswer::TwoFramings);
+                return Err(InvalidResponse::TwoFramings);
             }
             (true, None) if version == Version::Http10 => {
-                return Err(InvalidAnswer::ChunkedHttp10);
+                return Err(InvalidResponse::ChunkedHttp10);
             }
             (true, None) if has_no_body(status) => {
-                return Err(InvalidAnswer::ChunkedWithoutBody);
+                return Err(InvalidResponse::ChunkedWithoutBody);
             }
             _ if has_no_body(status) => Framing::Empty,
             (true, None) => Framing::Chunked,
             (false, Some(length)) => Framing::Length(length),
             (false, None) => Framing::UntilClose,
         };
-        Ok(AnswerHead {
+        Ok(ResponseHead {
             version,
             status,
             framing,
@@ -226,12 +226,12 @@ fn has_no_body(status: u16) -> bool {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> AnswerHead {
-        AnswerHead::read(text.as_bytes()).unwrap().unwrap()
+    fn read(text: &str) -> ResponseHead {
+        ResponseHead::read(text.as_bytes()).unwrap().unwrap()
     }
 
     fn invalid(bytes: &[u8]) {
-        let read = AnswerHead::read(bytes);
+        let read = ResponseHead::read(bytes);
         assert!(read.is_err(), "{:?}: {read:?}", bytes.escape_ascii().to_string());
     }
 
@@ -288,7 +288,7 @@ mod tests {
             invalid(bytes);
         }
         for begun in [&b""[..], b"H", b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\nA: b\r\n"] {
-            assert!(AnswerHead::read(begun).unwrap().is_none());
+            assert!(ResponseHead::read(begun).unwrap().is_none());
         }
     }
 
@@ -313,12 +313,12 @@ mod tests {
             b"HTTP/1.1 200 OK\r\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nA: b\r\n\r\r\n",
         ] {
-            let read = AnswerHead::read(bytes);
+            let read = ResponseHead::read(bytes);
             assert!(read.is_err(), "{:?}: {read:?}", bytes.escape_ascii().to_string());
         }
-        let alone = InvalidAnswer::BareLineFeed;
-        assert_eq!(AnswerHead::read(b"HTTP/1.1 200 OK\r\nA: b\n").unwrap_err(), alone);
-        assert_eq!(AnswerHead::read(b"HTTP/1.1 200 OK\r\nA: b\r\n\n").unwrap_err(), alone);
+        let alone = InvalidResponse::BareLineFeed;
+        assert_eq!(ResponseHead::read(b"HTTP/1.1 200 OK\r\nA: b\n").unwrap_err(), alone);
+        assert_eq!(ResponseHead::read(b"HTTP/1.1 200 OK\r\nA: b\r\n\n").unwrap_err(), alone);
     }
 
     #[test]

@@ -10,14 +10,14 @@ use crate::worker::snapshot::{Found, Snapshot};
 
 /// Whom a request comes from, and who that is: found once.
 #[derive(Clone, Copy, Debug)]
-pub struct Origin<'a> {
+pub struct RequestSource<'a> {
     /// What the connection and the head say.
     pub caller: Caller<'a>,
     /// What the policies say.
     pub found: Found<'a>,
 }
 
-impl<'a> Origin<'a> {
+impl<'a> RequestSource<'a> {
     /// Who sends a request at `now` over a connection with these `facts`.
     /// `values` yields what the head says in all fields of a name; it is asked only where a trusted
     /// proxy sends the request.
@@ -37,7 +37,7 @@ impl<'a> Origin<'a> {
                 Caller { address: found.ok(), source: header.into(), socket, certificate: None }
             }
             None => {
-                let certificate = facts.shown_certificate(snapshot, now);
+                let certificate = facts.presented_certificate(snapshot, now);
                 Caller { address: client, source, socket, certificate }
             }
         };

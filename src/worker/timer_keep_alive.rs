@@ -12,35 +12,35 @@ use tokio::sync::Notify;
 /// the earliest, so most requests cost that system call and another turn of the event loop. Behind
 /// an earlier timer they do not.
 #[derive(Debug, Default)]
-pub struct Pulse {
-    beating: Cell<bool>,
+pub struct TimerKeepAlive {
+    running: Cell<bool>,
     wanted: Cell<bool>,
     begin: Notify,
 }
 
-impl Pulse {
+impl TimerKeepAlive {
     /// A request has come.
-    pub fn want(&self) {
+    pub fn request(&self) {
         self.wanted.set(true);
-        if !self.beating.get() {
+        if !self.running.get() {
             self.begin.notify_one();
         }
     }
 
     /// Beats as long as it is wanted, then waits until it is wanted again; never returns. After each beat
     /// it does what is done `between` requests.
-    pub async fn beat(&self, between: impl Fn()) {
+    pub async fn run(&self, between: impl Fn()) {
         loop {
             self.begin.notified().await;
-            self.beating.set(true);
+            self.running.set(true);
             while self.wanted.take() {
-                tokio::time::sleep(PULSE).await;
+                tokio::time::sleep(INTERVAL).await;
                 between();
             }
-            self.beating.set(false);
+            self.running.set(false);
         }
     }
 }
 
 /// Below the time that XiVO may take by default, which is the shortest that each request waits for.
-const PULSE: Duration = Duration::from_millis(200);
+const INTERVAL: Duration = Duration::from_millis(200);

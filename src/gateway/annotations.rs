@@ -3,13 +3,13 @@
 use std::cell::{Cell, RefCell};
 
 use crate::access_log::format::Checked;
-use crate::location::Place;
+use crate::location::Location;
 use crate::policy::Action;
 use crate::upstream::trace::Trace;
 
 /// What became of a request on its way, noted where it is known.
 #[derive(Debug, Default)]
-pub struct Notes {
+pub struct RequestAnnotations {
     /// The lookup's action.
     pub action: Cell<Option<Action>>,
     /// What became of the rate.
@@ -17,12 +17,12 @@ pub struct Notes {
     /// What became of the ceilings of lookups in flight and of connections.
     pub concurrent: Cell<Checked>,
     /// The line of the configuration that decided, where a log asks for it.
-    pub rule: RefCell<Option<Place>>,
+    pub rule: RefCell<Option<Location>>,
     /// How XiVO was asked, where a log asks for it.
     pub upstream: Trace,
 }
 
-impl Notes {
+impl RequestAnnotations {
     /// A rate was looked at; yields the outcome.
     pub fn rated<T, E>(&self, outcome: Result<T, E>) -> Result<T, E> {
         self.rate.set(checked(&outcome));

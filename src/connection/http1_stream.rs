@@ -12,8 +12,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Limits;
 use crate::connection::transport::Transport;
-use crate::gateway::outlet::{After, Gone, Outlet, Part};
-use crate::gateway::request::{Request, Turn};
+use crate::gateway::request::{Request, RequestPosition};
+use crate::gateway::response_sink::{Disconnected, Disposition, Part, ResponseSink};
 use crate::http1::request::{HeadError, HeadLimits, RequestHead, RequestReader, Seen};
 use crate::net::deadline;
 use crate::refusal::{Malformed, Refusal};
@@ -83,8 +83,8 @@ impl Client {
     /// A head must be complete `limits.head_timeout` after its first byte. Line ends before a
     /// request line are skipped (RFC 9112, section 2.2).
     pub async fn read_head(&mut self, buffer: &mut Vec<u8>, limits: &Limits) -> Reading {
-        let turn = Turn::first();
-        let deadline = turn.began + limits.head_timeout;
+        let position = RequestPosition::first();
+        let deadline = position.began + limits.head_timeout;
         let head_limits = HeadLimits::from(limits);
         let mut reader = RequestReader::default();
         let mut line_ends = false;
@@ -92,10 +92,10 @@ impl Client {
             line_ends |= skip_line_ends(buffer);
             let refusal = match reader.advance(buffer, &head_limits) {
                 Ok(Some(head)) => {
-                    return request(Ok(head), reader.seen(buffer, &head_limits), turn);
+                    return request(Ok(head), reader.seen(buffer, &head_limits), position);
                 }
                 Err(error) => {
-                    return request(Err(error.into()), reader.seen(buffer, &head_limits), turn);
+                    return request(Err(error.into()), reader.seen(buffer, &head_limits), position);
                 }
                 Ok(None) => {
                     let room = limits.max_head.saturating_sub(buffer.len());
@@ -109,44 +109,48 @@ impl Client {
             };
             if matches!(buffer.as_slice(), b"" | b"\r") {
                 let silent = buffer.is_empty() && !line_ends;
-                let request =
-                    Request { head: Err(refusal), seen: Seen::default(), answerable: false, turn };
+                let request = Request {
+                    head: Err(refusal),
+                    seen: Seen::default(),
+                    answerable: false,
+                    position,
+                };
                 return if silent { Reading::Nothing } else { Reading::Request(request) };
             }
-            return request(Err(refusal), reader.seen(buffer, &head_limits), turn);
+            return request(Err(refusal), reader.seen(buffer, &head_limits), position);
         }
     }
 
     /// Sends what is a part of an answer. Until the last one is sent, the connection ends
     /// in a reset, however it ends: an answer without its end must not look like a whole one.
-    async fn send_part(&mut self, mut bytes: &[u8], part: Part) -> Result<(), Gone> {
+    async fn send_part(&mut self, mut bytes: &[u8], part: Part) -> Result<(), Disconnected> {
         self.unfinished = true;
-        let patience = self.write_timeout;
+        let silence_limit = self.write_timeout;
         while !bytes.is_empty() {
-            match deadline::by(|| Instant::now() + patience, self.stream.write(bytes)).await {
+            match deadline::by(|| Instant::now() + silence_limit, self.stream.write(bytes)).await {
                 Ok(Ok(count @ 1..)) => bytes = bytes.get(count..).unwrap_or_default(),
-                Ok(Ok(0) | Err(_)) | Err(_) => return Err(Gone),
+                Ok(Ok(0) | Err(_)) | Err(_) => return Err(Disconnected),
             }
         }
         // TLS may hold a record back that the socket had no room for.
-        match deadline::by(|| Instant::now() + patience, self.stream.flush()).await {
+        match deadline::by(|| Instant::now() + silence_limit, self.stream.flush()).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return Err(Gone),
+            Ok(Err(_)) | Err(_) => return Err(Disconnected),
         }
         self.unfinished = part == Part::More;
         Ok(())
     }
 
     /// Ends the connection as `after` says.
-    pub async fn end(mut self, after: After) {
-        match after {
-            After::KeepAlive | After::Close if self.stream.has_farewell() => {
+    pub async fn end(mut self, disposition: Disposition) {
+        match disposition {
+            Disposition::KeepAlive | Disposition::Close if self.stream.has_close_notify() => {
                 let _ = timeout(MAX_LINGER, self.stream.shutdown()).await;
             }
-            After::KeepAlive | After::Close => {}
-            After::Reset => self.unfinished = true,
-            After::Linger => {
-                // In a box: few connections end so, and all of them would carry its buffer.
+            Disposition::KeepAlive | Disposition::Close => {}
+            Disposition::Reset => self.unfinished = true,
+            Disposition::Linger => {
+                // Boxed: few connections end so, and all of them would carry its buffer.
                 let _ = timeout(MAX_LINGER, Box::pin(self.drain())).await;
             }
         }
@@ -167,7 +171,7 @@ impl Client {
     }
 }
 
-impl Outlet for Client {
+impl ResponseSink for Client {
     /// Head and data go out in one write.
     async fn begin(
         &mut self,
@@ -175,7 +179,7 @@ impl Outlet for Client {
         head: &Head<'_>,
         data: &[u8],
         part: Part,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Disconnected> {
         let mut out = worker.buffers.take();
         head.write(&mut out, |out| worker.log.write_http_date(out));
         out.extend_from_slice(data);
@@ -184,13 +188,13 @@ impl Outlet for Client {
         sent
     }
 
-    async fn send(&mut self, data: &[u8], part: Part) -> Result<(), Gone> {
+    async fn send(&mut self, data: &[u8], part: Part) -> Result<(), Disconnected> {
         self.send_part(data, part).await
     }
 
     /// Waits until the client has reset the connection. A half-close is no departure: who has sent
     /// a whole request may say that it will send no more, and still waits for the answer.
-    async fn gone(&mut self) {
+    async fn disconnected(&mut self) {
         while let Ok(ready) = self.stream.tcp().ready(Interest::ERROR).await {
             if ready.is_error() {
                 return;
@@ -208,8 +212,8 @@ impl Drop for Client {
     }
 }
 
-fn request(head: Result<RequestHead, Refusal>, seen: Seen, turn: Turn) -> Reading {
-    Reading::Request(Request { head, seen, answerable: true, turn })
+fn request(head: Result<RequestHead, Refusal>, seen: Seen, position: RequestPosition) -> Reading {
+    Reading::Request(Request { head, seen, answerable: true, position })
 }
 
 /// Reads the head of a client that sends `bytes` and nothing more, as [`Client::read_head`] would.

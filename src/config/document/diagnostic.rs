@@ -2,7 +2,7 @@
 
 /// Why a value is refused or doubtful.
 #[derive(Debug)]
-pub(crate) struct Complaint {
+pub(crate) struct Diagnostic {
     /// What is wrong, with the value found; follows "`key`: ".
     pub(crate) message: String,
     /// What is allowed; stands under the value.
@@ -11,7 +11,7 @@ pub(crate) struct Complaint {
     pub(crate) help: Option<String>,
 }
 
-impl Complaint {
+impl Diagnostic {
     pub(crate) fn new(message: impl Into<String>, label: impl Into<String>) -> Self {
         Self { message: message.into(), label: label.into(), help: None }
     }

@@ -25,7 +25,7 @@ use crate::supervision::Supervisor;
 
 /// The near end of the queue; clones are the same queue's.
 #[derive(Clone, Debug)]
-pub struct Outlet {
+pub struct DiagnosticsQueue {
     form: Form,
     queue: SyncSender<Message>,
     shared: Arc<Shared>,
@@ -33,12 +33,12 @@ pub struct Outlet {
 
 /// What the thread that writes takes from.
 #[derive(Debug)]
-pub struct FarEnd(Receiver<Message>);
+pub struct QueueReader(Receiver<Message>);
 
 /// What the writing thread is told.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// Write this.
+    /// A line to write.
     Line(Box<Line>),
     /// Say when all before this is written.
     Flush(SyncSender<()>),
@@ -53,16 +53,20 @@ pub(super) struct Shared {
     pub(super) overrun: AtomicU64,
 }
 
-impl Outlet {
+impl DiagnosticsQueue {
     /// A queue, and the end of it that [`Self::start`] takes: what is said before is not lost.
-    pub fn new(form: Form) -> (Self, FarEnd) {
-        let (outlet, queue) = Self::with_room(form, LINES);
-        (outlet, FarEnd(queue))
+    pub fn new(form: Form) -> (Self, QueueReader) {
+        let (near, queue) = Self::with_room(form, LINES);
+        (near, QueueReader(queue))
     }
 
     /// Starts the thread that writes to standard error, or first to the journal's socket where the form
     /// says so.
-    pub fn start(&self, FarEnd(queue): FarEnd, supervisor: &Supervisor) -> io::Result<()> {
+    pub fn start(
+        &self,
+        QueueReader(queue): QueueReader,
+        supervisor: &Supervisor,
+    ) -> io::Result<()> {
         let stderr = standard_error()?;
         let form = self.form;
         let journal = (form == Form::Journal).then(Journal::of_this_host);
@@ -127,7 +131,7 @@ impl Outlet {
 
     /// The last words of a process that ends because of a fault: told also where the thread that writes
     /// is the fault. Waits for a second at the most, and only where it must.
-    pub fn last_words(&self, text: &str) {
+    pub fn fatal(&self, text: &str) {
         let line = Line::notice(self.form, Level::ERROR, text);
         let deadline = Instant::now() + PATIENCE;
         if thread::current().name() == Some(THREAD) {
@@ -206,7 +210,7 @@ fn standard_error() -> io::Result<File> {
 }
 
 /// The formatting layer hands each event over in one write.
-impl<'a> MakeWriter<'a> for Outlet {
+impl<'a> MakeWriter<'a> for DiagnosticsQueue {
     type Writer = OneLine<'a>;
 
     fn make_writer(&'a self) -> Self::Writer {
@@ -216,7 +220,7 @@ impl<'a> MakeWriter<'a> for Outlet {
 
 /// Takes one formatted event; never fails.
 #[derive(Debug)]
-pub struct OneLine<'a>(&'a Outlet);
+pub struct OneLine<'a>(&'a DiagnosticsQueue);
 
 impl io::Write for OneLine<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -231,7 +235,7 @@ impl io::Write for OneLine<'_> {
 
 /// Makes events entries of the journal.
 #[derive(Debug)]
-pub struct JournalLayer(pub Outlet);
+pub struct JournalLayer(pub DiagnosticsQueue);
 
 impl<S: Subscriber> Layer<S> for JournalLayer {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
@@ -258,27 +262,27 @@ mod tests {
 
     #[test]
     fn no_more_lines_and_no_more_bytes_wait_than_may_and_what_is_lost_is_counted() {
-        let lost = |outlet: &Outlet| outlet.shared.overrun.load(Ordering::Relaxed);
-        let (outlet, queue) = Outlet::with_room(Form::Text, 3);
-        (0..5).for_each(|_| outlet.push(Line::formatted(b"x\n")));
-        assert_eq!((lost(&outlet), queue.try_iter().count()), (2, 3));
+        let lost = |near: &DiagnosticsQueue| near.shared.overrun.load(Ordering::Relaxed);
+        let (near, queue) = DiagnosticsQueue::with_room(Form::Text, 3);
+        (0..5).for_each(|_| near.push(Line::formatted(b"x\n")));
+        assert_eq!((lost(&near), queue.try_iter().count()), (2, 3));
 
-        let (outlet, queue) = Outlet::with_room(Form::Text, LINES);
+        let (near, queue) = DiagnosticsQueue::with_room(Form::Text, LINES);
         let large = vec![b'x'; 30 << 10];
-        (0..LINES).for_each(|_| outlet.push(Line::formatted(&large)));
+        (0..LINES).for_each(|_| near.push(Line::formatted(&large)));
         let waiting = queue.try_iter().count();
         assert!((100..=BYTES / large.len()).contains(&waiting), "{waiting}");
-        assert_eq!(lost(&outlet), (LINES - waiting) as u64);
-        assert!(outlet.shared.queued.load(Ordering::Relaxed) <= BYTES);
+        assert_eq!(lost(&near), (LINES - waiting) as u64);
+        assert!(near.shared.queued.load(Ordering::Relaxed) <= BYTES);
     }
 
     #[test]
     fn who_insists_is_let_go_in_time_though_nothing_is_ever_written() {
-        let (outlet, queue) = Outlet::with_room(Form::Text, 1);
-        outlet.push(Line::formatted(b"x\n"));
-        outlet.tell("somebody should know");
-        outlet.last_words("this is the end");
-        outlet.flush();
+        let (near, queue) = DiagnosticsQueue::with_room(Form::Text, 1);
+        near.push(Line::formatted(b"x\n"));
+        near.tell("somebody should know");
+        near.fatal("this is the end");
+        near.flush();
         assert_eq!(queue.try_iter().count(), 1);
     }
 }
