@@ -106,8 +106,8 @@ impl Xivo {
                 let _ = ended.await;
             });
             match runtime.block_on(run) {
-                Ok(()) => Ending::Told,
-                Err(error) => Ending::Untold(format!("it cannot accept connections: {error}")),
+                Ok(()) => Ending::Expected,
+                Err(error) => Ending::Unexpected(format!("it cannot accept connections: {error}")),
             }
         };
         supervisor.spawn("sample-xivo", serve)?;

@@ -22,7 +22,7 @@ use super::args::ExplainOptions;
 use super::{Exit, check, complain, say, serve};
 use crate::config::{Config, Listener};
 use crate::connection::http1_stream::read_whole;
-use crate::gateway::connection_facts::{Arrival, ConnectionFacts};
+use crate::gateway::connection_facts::{Accepted, ConnectionFacts};
 use crate::gateway::explain::{self, source_address};
 use crate::gateway::forward::{self, ClientSide};
 use crate::gateway::judge::{Case, Granted, Judged, judge};
@@ -241,11 +241,11 @@ impl Sender {
         asked: &ExplainedRequest,
     ) -> Result<ConnectionFacts, String> {
         let socket = SocketAddr::new(self.from.ip(), 0);
-        let mut facts = match Arrival::at_accept(snapshot, socket, asked.listener).0 {
-            Arrival::Known(facts) => facts,
-            Arrival::Unannounced(unannounced) => {
+        let mut facts = match Accepted::at_accept(snapshot, socket, asked.listener).0 {
+            Accepted::Ready(facts) => facts,
+            Accepted::AwaitingProxyHeader(unannounced) => {
                 let named = self.proxied_for.map(|client| SocketAddr::new(client, 0));
-                unannounced.announced(snapshot, named).0
+                unannounced.with_client(snapshot, named).0
             }
         };
         match &asked.spoken {

@@ -33,7 +33,7 @@ fn facts() -> Facts<'static> {
         },
         remote_port: Some(4711),
         socket,
-        announced: None,
+        proxied_client: None,
         local: Some("[::1]:80".parse().unwrap()),
         server_name: "first",
         tls: None,
