@@ -102,7 +102,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 ];
 
 /// The wings of `src`, from the ground up: each with the wings that it imports. A wing imports only what
-/// stands before it in this table, so no two can import each other. README.md has the same table.
+/// stands before it in this table, so no two can import each other. docs/design.md has the same table.
 const WINGS: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("location", &[]),
@@ -303,6 +303,24 @@ fn each_root_says_what_it_imports() {
         let sentence = format!("Imports {row}. Begin with ");
         assert!(words.join(" ").contains(&sentence), "src/{wing}.rs does not say: {sentence}");
     }
+}
+
+#[test]
+fn the_page_has_the_same_table() {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/design.md")).unwrap();
+    let rows = page.lines().skip_while(|line| !line.starts_with("| wing |")).skip(2);
+    let rows: Vec<(&str, Vec<&str>)> = rows
+        .map_while(|line| line.strip_prefix("| `")?.strip_suffix(" |"))
+        .map(|row| {
+            let (wing, rest) = row.split_once("` | ").unwrap();
+            let (_, imports) = rest.rsplit_once('|').unwrap();
+            (wing, imports.split(',').map(str::trim).filter(|name| !name.is_empty()).collect())
+        })
+        .collect();
+    let table: Vec<(&str, Vec<&str>)> =
+        WINGS.iter().map(|(wing, imports)| (*wing, imports.to_vec())).collect();
+    assert_eq!(rows, table);
 }
 
 #[test]
