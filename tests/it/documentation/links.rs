@@ -104,6 +104,44 @@ fn the_front_page_is_short_and_leads_to_every_page() {
     }
 }
 
+/// What readers ask, and where the answer is.
+const QUESTIONS: &[(&str, &str)] = &[
+    ("how do I let Lyon in?", "docs/identity.md#let-a-site-in"),
+    ("why 502?", "docs/troubleshooting.md#why-502"),
+    ("what does `hold_nx` do?", "docs/configuration.md#names"),
+    ("what is logged of a person?", "docs/access-log.md#what-is-logged-of-a-person"),
+    ("how do I withdraw a certificate?", "docs/tls.md#withdraw-a-certificate"),
+    ("how do I see who is refused?", "docs/report.md#commands"),
+    ("does a restart lose lookups?", "docs/operations.md#what-a-restart-costs"),
+    ("what must the far side enter?", "docs/far-side.md#step-by-step"),
+    ("how much memory does it need?", "docs/operations.md#memory"),
+    ("how do I get around a proxy in front?", "docs/identity.md#behind-proxies"),
+    ("why does it not start?", "docs/troubleshooting.md#it-does-not-start"),
+    ("who can still go around it?", "docs/deploy.md#close-the-back-door"),
+];
+
+#[test]
+fn answers_are_two_links_from_the_front_page() {
+    let readme = page("README.md");
+    let linked = |from: &Page| -> BTreeSet<String> {
+        let joined = |(file, anchor): (String, Option<String>)| match anchor {
+            Some(anchor) => format!("{file}#{anchor}"),
+            None => file,
+        };
+        targets(from)
+            .iter()
+            .filter(|target| !is_elsewhere(target))
+            .map(|target| joined(resolved(from, target)))
+            .collect()
+    };
+    let first = linked(&readme);
+    for (question, answer) in QUESTIONS {
+        let (file, _) = answer.split_once('#').unwrap();
+        let second = || first.contains(file) && linked(&page(file)).contains(*answer);
+        assert!(first.contains(*answer) || second(), "{question}: {answer}");
+    }
+}
+
 #[test]
 fn each_page_lists_its_headings() {
     for page in pages().iter().filter(|page| page.name.starts_with("docs/")) {
