@@ -143,6 +143,27 @@ fn answers_are_two_links_from_the_front_page() {
 }
 
 #[test]
+fn pages_that_the_program_and_its_files_name_exist() {
+    let mut open: Vec<_> =
+        ["src", "packaging", "policies"].map(|name| repository().join(name)).into();
+    let mut named = BTreeSet::new();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(path.read_dir().unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "-_/.".contains(c);
+        let words = text.split(|c: char| !is_name(c)).map(|word| word.trim_end_matches('.'));
+        named.extend(words.filter(|word| word.starts_with("docs/")).map(str::to_owned));
+    }
+    for name in &named {
+        assert!(repository().join(name).is_file(), "there is no {name}");
+    }
+    assert!(named.len() >= 6, "{named:?}");
+}
+
+#[test]
 fn each_page_lists_its_headings() {
     for page in pages().iter().filter(|page| page.name.starts_with("docs/")) {
         let Some(contents) = page.text.split_once("Contents: ") else { continue };
