@@ -63,16 +63,15 @@ pub(super) async fn send_whole(
     Ok(())
 }
 
-/// How the request whose head is in `bytes` is answered.
+/// How the request with this head is answered.
 pub fn options(
-    head: Option<&RequestHead>,
-    bytes: &[u8],
+    head: Option<&RequestHead<'_>>,
     persistence: Persistence,
     request_id: RequestId,
 ) -> ResponseOptions {
     ResponseOptions {
         version: head.map_or(Version::Http11, RequestHead::version),
-        head_only: head.is_some_and(|head| head.method().of(bytes) == b"HEAD"),
+        head_only: head.is_some_and(|head| head.method() == b"HEAD"),
         keep_alive: head.is_some_and(|head| head.persists() && !head.has_body())
             && persistence == Persistence::Offered,
         request_id,
