@@ -54,7 +54,7 @@ fn open(guard: ConnectionGuard, stream: TcpStream, facts: ConnectionFacts) {
             let deadline = Instant::now() + snapshot.config.limits.head_timeout;
             let config = Arc::clone(&tls.config);
             guard.wait(Instant::now().into_std(), true);
-            drop(spawn_local(handshake(guard, stream, facts, (config, deadline))));
+            drop(spawn_local(handshake(guard, stream, facts, config, deadline)));
         }
     }
 }
@@ -64,7 +64,8 @@ async fn handshake(
     mut guard: ConnectionGuard,
     stream: TcpStream,
     mut facts: ConnectionFacts,
-    (config, deadline): (Arc<ServerConfig>, Instant),
+    config: Arc<ServerConfig>,
+    deadline: Instant,
 ) {
     // Boxed, as what follows: only one of the two is held at a time, and both are large.
     let shaken = tokio::select! {

@@ -80,7 +80,7 @@ pub async fn serve(guard: ConnectionGuard, mut stream: Transport, facts: Connect
     let share = Share::new(Arc::clone(&worker.shared.http2), facts.unknown);
     let caller = Rc::new(Served { worker, config, facts, refused: Cell::new(0) });
     match began {
-        Some(Ok(())) => Connection::new(caller, (engine, wire), share).run(&guard).await,
+        Some(Ok(())) => Connection::new(caller, engine, wire, share).run(&guard).await,
         // Nothing came: no request was begun.
         _ if !engine.received_any() => {}
         Some(Err(_)) => caller.reject(malformed(Http2Fault::NoPreface)).await,
@@ -192,7 +192,8 @@ enum Event {
 impl Connection {
     fn new(
         caller: Rc<Served>,
-        (engine, wire): (Box<Engine<Transport>>, Rc<Wire>),
+        engine: Box<Engine<Transport>>,
+        wire: Rc<Wire>,
         share: Share,
     ) -> Self {
         let now = Instant::now();

@@ -164,7 +164,8 @@ impl<'a> Record<'a> {
     /// What a line can say of the request that ended at `now`.
     fn facts<'f>(
         &'f self,
-        (entry, now): (Entry<'f>, SystemTime),
+        entry: Entry<'f>,
+        now: SystemTime,
         attempts: &'f [Attempt],
         rule: Option<&'f Location>,
     ) -> Facts<'f> {
@@ -192,7 +193,8 @@ impl<'a> Record<'a> {
             local: log_facts.local,
             server_name: server_name.map(String::as_str).unwrap_or_default(),
             tls: context.tls(),
-            connection: (log_facts.number, position.number),
+            connection: log_facts.number,
+            connection_requests: position.number,
             connection_time: since(log_facts.opened),
             pipelined: position.pipelined,
             request_length: context.seen.length() as u64,
@@ -232,7 +234,7 @@ impl Drop for Record<'_> {
         {
             let attempts = self.context.annotations.upstream.attempts();
             let rule = self.context.annotations.rule.borrow();
-            let facts = || self.facts((entry, now), &attempts, rule.as_ref());
+            let facts = || self.facts(entry, now, &attempts, rule.as_ref());
             let facts = self.log.wants_facts().then(facts);
             let (target, reason) = (self.context.seen.target(), self.reason);
             self.log.push(now, Ended { entry, facts, target, reason });

@@ -167,7 +167,7 @@ impl Relay<'_, '_> {
         if let Some(trace) = self.record.upstream() {
             trace.ended();
         }
-        let sent = send_whole(self.worker, client, (head, body), self.record).await;
+        let sent = send_whole(self.worker, client, head, body, self.record).await;
         sent.map_err(|Disconnected| Refusal::ClientClosed)?;
         Ok(self.disposition())
     }

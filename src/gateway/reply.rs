@@ -29,7 +29,7 @@ impl Exchange<'_> {
         let known = found.peer().is_some();
         let whoami = WhoAmI::new(caller, known, Timestamp::now(), self.request_id.as_str());
         let (head, body) = whoami.answer(options);
-        let sent = send_whole(self.worker, client, (&head, &body), record).await;
+        let sent = send_whole(self.worker, client, &head, &body, record).await;
         sent.map_err(|Disconnected| Refusal::ClientClosed)?;
         Ok(if options.keep_alive { Disposition::KeepAlive } else { Disposition::Close })
     }
@@ -45,7 +45,7 @@ impl Exchange<'_> {
         let audience = audience(&self.source.found, refusal);
         let takes = |length| client.takes_now(length);
         let (head, body) = problem::answer(refusal, audience, options, takes);
-        send_whole(self.worker, client, (&head, &body), record).await
+        send_whole(self.worker, client, &head, &body, record).await
     }
 }
 
@@ -53,7 +53,8 @@ impl Exchange<'_> {
 pub(super) async fn send_whole(
     worker: &Worker,
     client: &mut impl ResponseSink,
-    (head, body): (&Head<'_>, &[u8]),
+    head: &Head<'_>,
+    body: &[u8],
     record: &mut Record<'_>,
 ) -> Result<(), Disconnected> {
     record.begin(head);

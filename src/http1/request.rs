@@ -258,9 +258,10 @@ impl RequestReader {
         while let Some(lf) = self.next_line_feed(buffer) {
             let next = lf + 1;
             let text = buffer.get(self.line..lf).and_then(|text| text.strip_suffix(b"\r"));
-            let Some(end) = text.map(|text| self.line + text.len()) else {
+            let Some(text) = text else {
                 return Err(Malformed::BareLineFeed.into());
             };
+            let end = self.line + text.len();
             if next > limits.max_head {
                 // The request line begins at 0.
                 let in_line = self.head.line.is_none() && end > limits.max_uri;
@@ -268,7 +269,7 @@ impl RequestReader {
                 return Err(if in_line { HeadError::UriTooLong } else { too_large });
             }
             if self.head.line.is_none() {
-                self.head.line = Some(self.read_line(buffer, end, limits)?);
+                self.head.line = Some(self.read_line(text, limits)?);
             } else if end == self.line {
                 self.line = next;
                 return self.head.finish(buffer, next).map(Some).map_err(HeadError::Malformed);
@@ -293,14 +294,9 @@ impl RequestReader {
     }
 
     /// The request line, whose version must be the one that is spoken.
-    fn read_line(
-        &self,
-        buffer: &[u8],
-        end: usize,
-        limits: &HeadLimits,
-    ) -> Result<RequestLine, HeadError> {
+    fn read_line(&self, line: &[u8], limits: &HeadLimits) -> Result<RequestLine, HeadError> {
         let version = if self.http2 { Version::read_http2 } else { Version::read };
-        RequestLine::read(buffer, (self.line, end), limits, version)
+        RequestLine::read(line, limits, version)
     }
 
     /// What the log can say of the request so far, as nginx does for a head that it refuses: the
@@ -372,14 +368,13 @@ impl RequestReader {
 }
 
 impl RequestLine {
-    /// Method, blank, target, blank, version (RFC 9112, section 3), each exactly once.
+    /// Method, blank, target, blank, version (RFC 9112, section 3), each exactly once. A buffer begins with
+    /// the line.
     fn read(
-        buffer: &[u8],
-        (start, end): (usize, usize),
+        line: &[u8],
         limits: &HeadLimits,
         read_version: impl Fn(&[u8]) -> Option<Version>,
     ) -> Result<Self, HeadError> {
-        let line = buffer.get(start..end).unwrap_or_default();
         if line.len() > limits.max_uri {
             return Err(HeadError::UriTooLong);
         }
@@ -402,14 +397,14 @@ impl RequestLine {
         let Some(version) = version.strip_prefix(b" ").and_then(read_version) else {
             return Err(Malformed::OtherVersion.into());
         };
-        let target = Span::new(start + target_start, start + target_start + target_len);
-        let (path, authority) = split_target(buffer, target)?;
-        if authority.is_some_and(|authority| Host::read(authority.of(buffer)).is_none()) {
+        let target = Span::new(target_start, target_start + target_len);
+        let (path, authority) = split_target(line, target)?;
+        if authority.is_some_and(|authority| Host::read(authority.of(line)).is_none()) {
             return Err(Malformed::BadTargetHost.into());
         }
         Ok(Self {
-            whole: Span::new(start, end),
-            method: Span::new(start, start + method),
+            whole: Span::new(0, line.len()),
+            method: Span::new(0, method),
             path,
             authority,
             version,
