@@ -236,7 +236,10 @@ impl ConnectionFacts {
     ///
     /// # Errors
     /// [`Refusal::PlainOnTls`], or that of `head`.
-    pub fn require_tls(&self, head: Result<RequestHead, Refusal>) -> Result<RequestHead, Refusal> {
+    pub fn require_tls<'b>(
+        &self,
+        head: Result<RequestHead<'b>, Refusal>,
+    ) -> Result<RequestHead<'b>, Refusal> {
         if self.plain_on_tls { Err(Refusal::PlainOnTls) } else { head }
     }
 

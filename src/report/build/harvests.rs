@@ -25,7 +25,7 @@ impl Material<'_> {
                 // Going through the alphabet makes busy hours, which need not be told of again.
                 let is_told = |known: &Harvest| known.begin <= end && begin <= known.end;
                 if !all[begun..].iter().any(is_told) {
-                    all.push(self.volume(name, (begin, end), terms));
+                    all.push(self.volume(name, begin, end, terms));
                 }
             }
         }
@@ -36,7 +36,7 @@ impl Material<'_> {
         all
     }
 
-    fn volume(&self, name: &[u8], (begin, end): (Moment, Moment), terms: u64) -> Harvest {
+    fn volume(&self, name: &[u8], begin: Moment, end: Moment, terms: u64) -> Harvest {
         Harvest { peer: text(name), kind: HarvestKind::Volume, begin, end, terms, range: None }
     }
 }
