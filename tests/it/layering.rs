@@ -58,6 +58,7 @@ const CORE: &[&str] = &[
     "response.rs",
     "response",
     "text.rs",
+    "text",
     "upstream/fault.rs",
     "x509.rs",
     "x509",
@@ -225,7 +226,7 @@ const WINGS: &[(&str, &[&str])] = &[
         ],
     ),
     ("pki", &["config", "files", "identity", "location", "policy", "tls", "x509"]),
-    ("report", &["access_log", "config", "net", "policy", "refusal"]),
+    ("report", &["access_log", "config", "net", "policy", "refusal", "text"]),
     (
         "cli",
         &[
