@@ -1,6 +1,4 @@
 //! Reports for tests: a week of five peers with something of everything, nothing at all, very much, and hostile text.
-//!
-//! The integration tests include this file too: it names what it needs through `super` only.
 
 use super::*;
 
@@ -103,8 +101,13 @@ pub(crate) fn huge(peers: usize, buckets: usize) -> Report {
 
 /// The week's report with [`HOSTILE`] in every field that holds text.
 pub(crate) fn hostile() -> Report {
+    filled(HOSTILE)
+}
+
+/// The week's report with this in every field that holds text.
+pub(crate) fn filled(text: &str) -> Report {
     let mut report = report();
-    let text = || HOSTILE.to_owned();
+    let text = || text.to_owned();
     let input = &mut report.input;
     input.configuration = Some(text());
     input.notes = vec![text()];
