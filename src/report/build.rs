@@ -13,7 +13,7 @@ use crate::access_log::format::{Escape, plain_field};
 use crate::config::Config;
 use crate::net::client_address::ClientAddress;
 use crate::policy::{Policy, Rate};
-use crate::report::build::remedy::mend;
+use crate::report::build::remedy::remedy;
 use crate::report::count::repeats::{Repeated, SECONDS};
 use crate::report::count::tally::{
     Counts, Hours, LONGEST, OTHERS, OVERLOADED, PeerTally, ReasonTally, Tally,
@@ -425,7 +425,7 @@ impl Material<'_> {
             reason: word.to_owned(),
             statuses,
             count: tally.count,
-            mend: mend(word).to_owned(),
+            remedy: remedy(word).to_owned(),
             callers,
             callers_left_out: left_out,
             last: self.at(tally.span.last),

@@ -1,6 +1,7 @@
 //! What a report says: the figures that the terminal, the JSON and the HTML page all show.
 //!
-//! The names of the fields are the names in the JSON, which is a contract (`packaging/report.schema.json`):
+//! The names of the fields are the names in the JSON unless `serde` says another, which is a contract
+//! (`packaging/report.schema.json`):
 //! [`Report::schema`] is raised where a reader of the former form would be misled.
 
 use std::net::IpAddr;
@@ -388,8 +389,9 @@ pub struct Refused {
     pub statuses: Vec<u16>,
     /// How often.
     pub count: u64,
-    /// The sentence that mends it; for the administrator of the gateway.
-    pub mend: String,
+    /// What the administrator of the gateway does about it.
+    #[serde(rename = "mend")]
+    pub remedy: String,
     /// Whom it met most; `-` is everybody in no policy.
     pub callers: Vec<Count<String>>,
     /// How many further callers it met, at least.
@@ -575,7 +577,7 @@ pub enum HarvestKind {
 pub struct Upstream {
     /// Requests that failed for XiVO's sake: 5xx, but those that the gateway was too busy for.
     pub failed: u64,
-    /// By reason; also in [`Report::refusals`], with the sentence that mends it.
+    /// By reason; also in [`Report::refusals`], with the remedy.
     pub reasons: Vec<Count<String>>,
     /// Stretches in which it failed, the worst first.
     pub outages: Vec<Outage>,

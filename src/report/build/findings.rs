@@ -68,7 +68,7 @@ fn failed(report: &Report) -> Option<Finding> {
     };
     let advice = upstream.reasons.first().and_then(|first| {
         let refused = report.refusals.iter().find(|it| it.reason == first.value)?;
-        Some(format!("Most often `{}`: {}", first.value, refused.mend))
+        Some(format!("Most often `{}`: {}", first.value, refused.remedy))
     });
     Some(Finding { advice, ..finding(FindingKind::Failed, text) })
 }
@@ -175,8 +175,8 @@ fn refused(report: &Report) -> Vec<Finding> {
             refused.reason
         );
         let advice = match &refused.example {
-            Some(example) => format!("{} The last request was `{example}`.", refused.mend),
-            None => refused.mend.clone(),
+            Some(example) => format!("{} The last request was `{example}`.", refused.remedy),
+            None => refused.remedy.clone(),
         };
         Finding { advice: Some(advice), ..finding(FindingKind::Refused, text) }
     })

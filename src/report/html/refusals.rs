@@ -31,7 +31,7 @@ const LIMITED: [Column; 7] = [
     Column::Time("Last"),
 ];
 
-/// Why, how often, whom it met, and what mends it.
+/// Why, how often, whom it met, and the remedy.
 pub(super) fn section(report: &Report) -> Markup {
     let most = report.refusals.iter().map(|refused| refused.count).max().unwrap_or(0);
     let content = if report.refusals.is_empty() {
@@ -55,7 +55,7 @@ fn row(refused: &Refused, most: u64) -> [Markup; 5] {
         },
         callers(refused),
         html! {
-            (prose(&refused.mend))
+            (prose(&refused.remedy))
             @if let Some(example) = &refused.example { code.example { (text(example)) } }
         },
         time(refused.last),

@@ -128,7 +128,7 @@ pub(crate) fn filled(text: &str) -> Report {
         peer.actions.iter_mut().for_each(|action| action.value = text());
     }
     for refused in &mut report.refusals {
-        (refused.reason, refused.mend, refused.example) = (text(), text(), Some(text()));
+        (refused.reason, refused.remedy, refused.example) = (text(), text(), Some(text()));
         refused.callers.iter_mut().for_each(|caller| caller.value = text());
     }
     for limited in &mut report.limited {
@@ -386,12 +386,12 @@ fn input(lines: u64) -> Input {
 }
 
 fn refusals() -> Vec<Refused> {
-    let refused = |reason: &str, status, count, mend: &str, callers: &[(&str, u64)]| {
+    let refused = |reason: &str, status, count, remedy: &str, callers: &[(&str, u64)]| {
         Refused {
         reason: reason.to_owned(),
         statuses: vec![status],
         count,
-        mend: mend.to_owned(),
+        remedy: remedy.to_owned(),
         callers: callers
             .iter()
             .map(|&(value, count)| Count { value: value.to_owned(), count })
