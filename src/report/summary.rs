@@ -294,7 +294,7 @@ pub struct Buckets {
     pub list: Vec<Bucket>,
 }
 
-/// One stretch of time.
+/// What was asked in one period.
 #[derive(Clone, Debug, Serialize)]
 pub struct Bucket {
     /// When it begins.
@@ -579,7 +579,7 @@ pub struct Upstream {
     pub failed: u64,
     /// By reason; also in [`Report::refusals`], with the remedy.
     pub reasons: Vec<Count<String>>,
-    /// Stretches in which it failed, the worst first.
+    /// The outages, the worst first.
     pub outages: Vec<Outage>,
     /// How many further ones there were, with fewest failures.
     pub outages_left_out: u64,
@@ -587,7 +587,7 @@ pub struct Upstream {
     pub answer_times: Option<AnswerTimes>,
 }
 
-/// A stretch of failures: none is more than a minute behind another.
+/// Failures of which none is more than a minute behind another.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outage {
     /// The first failure.

@@ -129,7 +129,7 @@ pub(in crate::report) fn under_way(repeats: &Repeats) -> String {
     }
 }
 
-/// Stretches of failures worth a row each, and those of one failure or two in a moment.
+/// Outages worth a row each, and those of one failure or two within a minute.
 pub(in crate::report) fn told_apart(outages: &[Outage]) -> (Vec<&Outage>, Vec<&Outage>) {
     outages.iter().partition(|outage| outage.failed > 2 || outage.end.unix - outage.begin.unix > 60)
 }

@@ -42,7 +42,7 @@ impl Repeated {
 /// The caches, fed in the order of time.
 #[derive(Clone, Debug, Default)]
 pub(in crate::report) struct Repeats {
-    /// What was asked for lately, and in the stretch of time before.
+    /// What was asked for lately, and in the period before.
     recent: HashMap<Key, Asked, RandomState>,
     before: HashMap<Key, Asked, RandomState>,
     turned: i64,
@@ -251,7 +251,7 @@ const TURN: i64 = 300;
 const LONGEST: i64 = 66_000;
 /// Requests for one thing that are looked at together.
 const FLIGHTS: usize = 16;
-/// Things that are kept of each stretch of time.
+/// The number of things that are kept of each period.
 const MOST: usize = 1 << 15;
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::patience::Patience;
 use super::sketch::{Distinct, Frequent, Times};
 use crate::refusal::Reason as Word;
-use crate::report::count::block::{Asked, Stretch};
+use crate::report::count::block::{Asked, BlockSummary};
 use crate::report::read::entry::{Action, Entry, Reason, Who, is_phonebook, is_private};
 use crate::report::read::select::Choice;
 pub(in crate::report) use parts::{Counts, Hours, LONGEST, Named, OTHERS, Span};
@@ -219,13 +219,13 @@ impl Tally {
         }
     }
 
-    /// Counts a line. What depends on the order goes into `stretch`. Of one that is not asked for it is only taken what
+    /// Counts a line. What depends on the order goes into `block`. Of one that is not asked for it is only taken what
     /// advice needs to be right.
     #[inline]
-    pub fn count(&mut self, entry: &Entry<'_>, stretch: &mut Stretch, choice: Choice) {
+    pub fn count(&mut self, entry: &Entry<'_>, block: &mut BlockSummary, choice: Choice) {
         let patience = Patience::of(entry);
         if choice != Choice::Asked {
-            return self.hear(entry, patience, stretch, choice);
+            return self.hear(entry, patience, block, choice);
         }
         self.span.get_or_insert_with(|| Span::at(entry.time)).extend(entry.time);
         if let Some(count) = self.statuses.get_mut(usize::from(entry.status)) {
@@ -239,7 +239,7 @@ impl Tally {
         }
         let times = match entry.who {
             Who::Peer(name) | Who::Address(name) => {
-                let peer = self.count_peer(name, entry, patience, stretch);
+                let peer = self.count_peer(name, entry, patience, block);
                 &mut self.peers.at(peer).times
             }
             Who::Stranger(address) => {
@@ -257,7 +257,7 @@ impl Tally {
         if entry.status >= 400 {
             self.count_refusal(entry);
             if is_fault_of_xivo(entry) {
-                stretch.outages.fail(entry.time.unix);
+                block.outages.fail(entry.time.unix);
             }
         }
     }
@@ -268,7 +268,7 @@ impl Tally {
         &mut self,
         entry: &Entry<'_>,
         patience: Patience,
-        stretch: &mut Stretch,
+        block: &mut BlockSummary,
         choice: Choice,
     ) {
         self.filtered += 1;
@@ -276,7 +276,7 @@ impl Tally {
         match entry.who {
             Who::Peer(name) | Who::Address(name) => {
                 let asked = Asked { patience, is_chosen: false };
-                self.hear_peer(name, entry, asked, stretch);
+                self.hear_peer(name, entry, asked, block);
             }
             Who::Stranger(_) => self.strangers_hidden += u64::from(choice == Choice::LeftOut),
             Who::Other => {}
@@ -289,7 +289,7 @@ impl Tally {
         name: &[u8],
         entry: &Entry<'_>,
         asked: Asked,
-        stretch: &mut Stretch,
+        block: &mut BlockSummary,
     ) -> usize {
         let name = Self::kept(name, &mut self.names_cut);
         let number = self.peers.number(&name, || PeerTally::new(entry));
@@ -297,7 +297,7 @@ impl Tally {
         peer.heard += 1;
         peer.is_address &= matches!(entry.who, Who::Address(_));
         peer.heard_span.extend(entry.time);
-        stretch.ask(number, entry, asked, &self.hasher);
+        block.ask(number, entry, asked, &self.hasher);
         number
     }
 
@@ -307,10 +307,10 @@ impl Tally {
         name: &[u8],
         entry: &Entry<'_>,
         patience: Patience,
-        stretch: &mut Stretch,
+        block: &mut BlockSummary,
     ) -> usize {
         let asked = Asked { patience, is_chosen: true };
-        let number = self.hear_peer(name, entry, asked, stretch);
+        let number = self.hear_peer(name, entry, asked, block);
         let peer = self.peers.at(number);
         peer.counts.count(entry, patience);
         peer.span.get_or_insert_with(|| Span::at(entry.time)).extend(entry.time);

@@ -17,7 +17,7 @@ use super::quota::Quotas;
 use super::repeats::Repeats;
 use super::sketch::Distinct;
 use super::typing::{Typed, Typing};
-use crate::report::count::block::{Event, Key, Stretch};
+use crate::report::count::block::{BlockSummary, Event, Key};
 use crate::report::count::enumeration::Sweeps;
 use crate::report::read::time::HOUR;
 
@@ -57,10 +57,10 @@ struct Everybody {
 }
 
 impl Timeline {
-    /// Takes what a stretch tells: the number that each of its peers has here, and the names of those numbers.
+    /// Takes the summary of a block: the number that each of its peers has here, and the names of those numbers.
     pub(in crate::report) fn append<'n>(
         &mut self,
-        stretch: &mut Stretch,
+        block: &mut BlockSummary,
         numbers: &[usize],
         names: impl Iterator<Item = &'n Arc<[u8]>>,
     ) {
@@ -68,7 +68,7 @@ impl Timeline {
         self.names.extend(names.skip(known).cloned());
         self.peers.resize_with(self.names.len(), PeerLine::default);
         let is_same = numbers.iter().enumerate().all(|(at, number)| at == *number);
-        for (hour, events) in stretch.take_hours() {
+        for (hour, events) in block.take_hours() {
             self.waiting += events.len();
             if self.seen.is_some_and(|seen| hour <= seen) {
                 self.late += events.len() as u64;
@@ -84,9 +84,9 @@ impl Timeline {
                 }
             }
         }
-        self.outages.merge(&stretch.outages);
-        self.all.sent += stretch.terms;
-        self.all.hashes += stretch.hashes;
+        self.outages.merge(&block.outages);
+        self.all.sent += block.terms;
+        self.all.hashes += block.hashes;
         while self.waiting > MOST_EVENTS || self.hours.len() > MOST_HOURS_WAITING {
             self.look_at_first();
         }

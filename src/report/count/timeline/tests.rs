@@ -124,12 +124,12 @@ fn more_than_there_is_room_for_is_looked_at_by_and_by_and_what_comes_too_late_is
         panic!("{entry_line} is not read");
     };
     let mut fill = |hour: i64, count: usize| {
-        let mut stretch = Stretch::default();
+        let mut block = BlockSummary::default();
         let mut entry = entry;
         entry.time.unix += hour * HOUR;
         let asked = Asked { patience: Patience::of(&entry), is_chosen: true };
-        (0..count).for_each(|_| stretch.ask(0, &entry, asked, &ThingHasher::default()));
-        timeline.append(&mut stretch, &[0], std::iter::once(&name));
+        (0..count).for_each(|_| block.ask(0, &entry, asked, &ThingHasher::default()));
+        timeline.append(&mut block, &[0], std::iter::once(&name));
         (timeline.late, timeline.waiting)
     };
     assert_eq!(fill(0, MOST_EVENTS / 2), (0, MOST_EVENTS / 2));
