@@ -49,7 +49,7 @@ pub struct Report {
     pub unknown: Unknown,
     /// Peers that used to ask and do so no longer.
     pub silent: Vec<Silent>,
-    /// Alphabetical sweeps and other harvests; the longest first.
+    /// Alphabetical enumerations and other harvests; the longest first.
     pub harvests: Vec<Harvest>,
     /// XiVO's failures.
     pub upstream: Upstream,

@@ -1,4 +1,4 @@
-//! What can only be told in the order of time: bursts, gaps, sweeps, terms in an hour, repeated lookups.
+//! What can only be told in the order of time: bursts, gaps, enumerations, terms in an hour, repeated lookups.
 //!
 //! Lines come in no order: each worker of the gateway hands its lines over about once a second, nginx writes a line
 //! when its request ends, several gateways have a log each, and logs are handed over in any order. So events are kept
@@ -18,7 +18,7 @@ use super::repeats::Repeats;
 use super::sketch::Distinct;
 use super::typing::{Typed, Typing};
 use crate::report::count::block::{BlockSummary, Event, Key};
-use crate::report::count::enumeration::Sweeps;
+use crate::report::count::enumeration::Enumerations;
 use crate::report::read::time::HOUR;
 
 /// Everything that depends on the order.
@@ -364,7 +364,7 @@ pub(in crate::report) struct Persons {
     pub(in crate::report) all: Distinct,
     /// The beginnings of hours, and how many distinct ones each had.
     pub(in crate::report) by_hour: Vec<(i64, u64)>,
-    pub(in crate::report) sweeps: Sweeps,
+    pub(in crate::report) enumerations: Enumerations,
 }
 
 impl Persons {
@@ -390,7 +390,7 @@ impl Persons {
             all.persons.insert(hash);
         }
         if let Some(short) = key.short() {
-            self.sweeps.ask(second, short);
+            self.enumerations.ask(second, short);
         }
     }
 

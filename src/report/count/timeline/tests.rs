@@ -89,11 +89,11 @@ fn the_order_of_lines_and_blocks_makes_no_difference() {
                 let repeated = ledger.timeline.repeats.of(at.unwrap());
                 let PeerLine { busiest, longest_gap, quotas, terms, persons, most_terms, .. } =
                     of(ledger, peer);
-                let Persons { all, by_hour, sweeps, .. } = persons;
+                let Persons { all, by_hour, enumerations, .. } = persons;
                 let (terms, persons) = (terms.estimate(), all.estimate());
-                let (quotas, sweeps) = (quotas.sufficient(), sweeps.found());
+                let (quotas, enumerations) = (quotas.sufficient(), enumerations.found());
                 format!(
-                    "{busiest:?} {longest_gap} {quotas:?} {terms} {persons} {most_terms:?} {by_hour:?} {sweeps:?} \
+                    "{busiest:?} {longest_gap} {quotas:?} {terms} {persons} {most_terms:?} {by_hour:?} {enumerations:?} \
                      {repeated:?}"
                 )
             })
