@@ -14,4 +14,4 @@ pub mod summary;
 pub mod terminal;
 
 pub use summary::Report;
-pub use summary::local_time::Moment;
+pub use summary::local_time::LocalTime;

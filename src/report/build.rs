@@ -23,7 +23,7 @@ use crate::report::read::entry::Action;
 use crate::report::read::pattern::unescaped;
 use crate::report::read::select::Selection;
 use crate::report::read::time::{HOUR, LineTime};
-use crate::report::summary::local_time::Moment;
+use crate::report::summary::local_time::LocalTime;
 use crate::report::summary::wording::plural;
 
 /// What a report is made of.
@@ -40,7 +40,7 @@ pub struct Material<'a> {
     /// The host that it is made on.
     pub host: Option<&'a str>,
     /// When the report is made.
-    pub now: Moment,
+    pub now: LocalTime,
 }
 
 impl Material<'_> {
@@ -115,9 +115,9 @@ impl Material<'_> {
     }
 
     /// Seconds at the clock that the log's last line shows.
-    fn moment(&self, unix: i64) -> Moment {
+    fn local_time(&self, unix: i64) -> LocalTime {
         let offset = self.tally.span.map_or(self.now.offset, |span| span.last.offset);
-        Moment { unix, offset }
+        LocalTime { unix, offset }
     }
 
     fn totals(&self) -> Totals {
@@ -151,8 +151,8 @@ impl Material<'_> {
         let is_whole = self.tally.earliest <= begin + (end - begin) / 20;
         let is_something = requests + self.tally.counts().requests > 0;
         (is_whole && is_something).then(|| Before {
-            begin: self.moment(begin),
-            end: self.moment(end),
+            begin: self.local_time(begin),
+            end: self.local_time(end),
             requests,
             refused,
             failed,
@@ -184,7 +184,7 @@ impl Material<'_> {
         let count = (span.last.unix - begin) / width + 1;
         let mut list: Vec<Bucket> = (0..count)
             .map(|number| Bucket {
-                begin: self.moment(begin + number * width),
+                begin: self.local_time(begin + number * width),
                 requests: 0,
                 refused: 0,
                 limited: 0,
@@ -256,7 +256,7 @@ impl Material<'_> {
             policy: self.policy_of_address(&name, tally),
             terms_per_hour: line
                 .most_terms
-                .map(|(begin, count)| PerHour { begin: self.moment(begin), count }),
+                .map(|(begin, count)| PerHour { begin: self.local_time(begin), count }),
             answer_times: tally.times.summary(),
             buckets: in_buckets(&tally.hours, buckets),
             hour_of_day: tally.hour_of_day.to_vec(),
@@ -316,7 +316,7 @@ impl Material<'_> {
                 first: self.at(tally.span.first),
                 last: self.at(tally.span.last),
                 busiest_second: line.and_then(|line| line.busiest).map(|(second, count)| PerHour {
-                    begin: self.moment(second),
+                    begin: self.local_time(second),
                     count: count.into(),
                 }),
                 present: self.present(&text(name)),
@@ -394,8 +394,8 @@ impl Material<'_> {
         let overloaded = self.tally.reasons.iter().find(|(word, _)| *word == OVERLOADED);
         let overloaded = overloaded.map_or(0, |(_, tally)| tally.count);
         let outages = self.timeline.outages.list().map(|(begin, end, failed)| Outage {
-            begin: self.moment(begin),
-            end: self.moment(end),
+            begin: self.local_time(begin),
+            end: self.local_time(end),
             failed,
         });
         let mut outages: Vec<Outage> = outages.collect();
@@ -434,8 +434,8 @@ impl Material<'_> {
     }
 
     /// The time of a line, at the clock that the log's last line shows, as all times of the report are.
-    fn at(&self, time: LineTime) -> Moment {
-        self.moment(time.unix)
+    fn at(&self, time: LineTime) -> LocalTime {
+        self.local_time(time.unix)
     }
 }
 

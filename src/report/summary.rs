@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::report::summary::local_time::Moment;
+use crate::report::summary::local_time::LocalTime;
 
 /// The version of the JSON.
 pub const SCHEMA: u32 = 1;
@@ -20,7 +20,7 @@ pub struct Report {
     /// The version of this form, [`SCHEMA`].
     pub schema: u32,
     /// When it was made.
-    pub generated: Moment,
+    pub generated: LocalTime,
     /// The host that it was made on.
     pub host: Option<String>,
     /// What needs somebody, most urgent first.
@@ -179,9 +179,9 @@ pub struct Sample {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Totals {
     /// When the first one ended.
-    pub first: Option<Moment>,
+    pub first: Option<LocalTime>,
     /// And the last one.
-    pub last: Option<Moment>,
+    pub last: Option<LocalTime>,
     /// How many.
     pub requests: u64,
     /// Answered: every status below 400.
@@ -232,9 +232,9 @@ pub struct NotInTime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Before {
     /// Its beginning.
-    pub begin: Moment,
+    pub begin: LocalTime,
     /// Its end.
-    pub end: Moment,
+    pub end: LocalTime,
     /// All requests.
     pub requests: u64,
     /// Refused, limited ones included.
@@ -298,7 +298,7 @@ pub struct Buckets {
 #[derive(Clone, Debug, Serialize)]
 pub struct Bucket {
     /// When it begins.
-    pub begin: Moment,
+    pub begin: LocalTime,
     /// All requests.
     pub requests: u64,
     /// Refused, limited ones included.
@@ -328,9 +328,9 @@ pub struct Peer {
     #[serde(skip)]
     pub of_this_host: Option<&'static str>,
     /// When it first asked.
-    pub first: Moment,
+    pub first: LocalTime,
     /// And last.
-    pub last: Moment,
+    pub last: LocalTime,
     /// Requests.
     pub requests: u64,
     /// Answered: every status below 400.
@@ -375,7 +375,7 @@ pub struct Peer {
 #[derive(Clone, Debug, Serialize)]
 pub struct PerHour {
     /// When it began.
-    pub begin: Moment,
+    pub begin: LocalTime,
     /// How many.
     pub count: u64,
 }
@@ -397,7 +397,7 @@ pub struct Refused {
     /// How many further callers it met, at least.
     pub callers_left_out: u64,
     /// The last time.
-    pub last: Moment,
+    pub last: LocalTime,
     /// An example: the request line of the last one, its term masked.
     pub example: Option<String>,
 }
@@ -412,9 +412,9 @@ pub struct Limited {
     /// How many requests it refused.
     pub count: u64,
     /// The first time.
-    pub first: Moment,
+    pub first: LocalTime,
     /// The last time.
-    pub last: Moment,
+    pub last: LocalTime,
     /// The most requests of this caller in one second, refused ones included.
     pub busiest_second: Option<PerHour>,
     /// Its present `rate`, if the configuration was read.
@@ -499,9 +499,9 @@ pub struct Network {
     /// How many of these were lookups.
     pub lookups: u64,
     /// The first time.
-    pub first: Moment,
+    pub first: LocalTime,
     /// And the last.
-    pub last: Moment,
+    pub last: LocalTime,
 }
 
 /// A caller in no policy.
@@ -514,9 +514,9 @@ pub struct Stranger {
     /// By how much that figure may be too high.
     pub error: u64,
     /// When it first asked, as far as is known.
-    pub first: Moment,
+    pub first: LocalTime,
     /// And last.
-    pub last: Moment,
+    pub last: LocalTime,
     /// How many of its requests were lookups on the phonebook's path.
     pub lookups: u64,
     /// Of these, how many on the path with `private`.
@@ -535,7 +535,7 @@ pub struct Silent {
     /// The peer.
     pub peer: String,
     /// When it was last heard of; `None` for a peer of the configuration that no line names.
-    pub last: Option<Moment>,
+    pub last: Option<LocalTime>,
     /// Seconds from then to the log's end.
     pub silence: Option<u64>,
     /// The longest gap before, in seconds.
@@ -553,9 +553,9 @@ pub struct Harvest {
     /// hour than people type.
     pub kind: HarvestKind,
     /// When it began.
-    pub begin: Moment,
+    pub begin: LocalTime,
     /// When it ended.
-    pub end: Moment,
+    pub end: LocalTime,
     /// How many terms.
     pub terms: u64,
     /// The first and the last term, for an alphabetical one.
@@ -591,9 +591,9 @@ pub struct Upstream {
 #[derive(Clone, Debug, Serialize)]
 pub struct Outage {
     /// The first failure.
-    pub begin: Moment,
+    pub begin: LocalTime,
     /// The last.
-    pub end: Moment,
+    pub end: LocalTime,
     /// How many.
     pub failed: u64,
 }

@@ -3,7 +3,7 @@
 use super::{Material, text};
 use crate::report::count::enumeration::Enumeration;
 use crate::report::read::time::HOUR;
-use crate::report::summary::local_time::Moment;
+use crate::report::summary::local_time::LocalTime;
 use crate::report::summary::{Harvest, HarvestKind};
 
 impl Material<'_> {
@@ -15,13 +15,13 @@ impl Material<'_> {
             all.extend(enumerations.into_iter().map(|enumeration| Harvest {
                 peer: text(name),
                 kind: HarvestKind::Alphabetical,
-                begin: self.moment(enumeration.begin),
-                end: self.moment(enumeration.end),
+                begin: self.local_time(enumeration.begin),
+                end: self.local_time(enumeration.end),
                 terms: enumeration.terms,
                 range: Some((enumeration.first.text(), enumeration.last.text())),
             }));
             for (begin, end, terms) in busy_hours(line.persons.by_hour.clone()) {
-                let (begin, end) = (self.moment(begin), self.moment(end));
+                let (begin, end) = (self.local_time(begin), self.local_time(end));
                 // Going through the alphabet makes busy hours, which need not be told of again.
                 let is_told = |known: &Harvest| known.begin <= end && begin <= known.end;
                 if !all[begun..].iter().any(is_told) {
@@ -36,7 +36,7 @@ impl Material<'_> {
         all
     }
 
-    fn volume(&self, name: &[u8], (begin, end): (Moment, Moment), terms: u64) -> Harvest {
+    fn volume(&self, name: &[u8], (begin, end): (LocalTime, LocalTime), terms: u64) -> Harvest {
         Harvest { peer: text(name), kind: HarvestKind::Volume, begin, end, terms, range: None }
     }
 }

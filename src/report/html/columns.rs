@@ -1,6 +1,6 @@
 //! The columns of a chart over time.
 
-use crate::report::summary::local_time::Moment;
+use crate::report::summary::local_time::LocalTime;
 use crate::report::summary::{Bucket, Buckets};
 
 /// The most columns of a chart over time; more would be narrower than a dot on a phone.
@@ -12,7 +12,7 @@ const HOURS: [i64; 14] = [1, 2, 3, 4, 6, 8, 12, 24, 48, 72, 168, 336, 672, 1344]
 /// One column over time: the buckets that fall into it.
 #[derive(Debug)]
 pub(super) struct Column {
-    pub(super) begin: Moment,
+    pub(super) begin: LocalTime,
     pub(super) requests: u64,
     pub(super) refused: u64,
     pub(super) limited: u64,

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::page::layout;
 use crate::page::table::{self, Column};
-use crate::report::summary::local_time::Moment;
+use crate::report::summary::local_time::LocalTime;
 use crate::report::summary::wording;
 
 /// The number of rows of a long list that are shown.
@@ -33,8 +33,8 @@ pub(super) fn more(all: usize, shown: usize) -> Markup {
 }
 
 /// A time, for people and for machines.
-pub(super) fn time(moment: Moment) -> Markup {
-    layout::time(&moment.iso(), &wording::minute(moment))
+pub(super) fn time(at: LocalTime) -> Markup {
+    layout::time(&at.iso(), &wording::minute(at))
 }
 
 /// A caller's name, or what stands for everybody in no policy.

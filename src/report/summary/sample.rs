@@ -6,8 +6,8 @@ use super::*;
 const MONDAY: i64 = 1_794_805_200;
 
 /// So many seconds after the sample's beginning.
-pub(crate) fn at(seconds: i64) -> Moment {
-    Moment { unix: MONDAY + seconds, offset: -300 }
+pub(crate) fn at(seconds: i64) -> LocalTime {
+    LocalTime { unix: MONDAY + seconds, offset: -300 }
 }
 
 /// Text that would do harm if it were not escaped: markup, quotes, bidi controls, and a very long word.
@@ -148,7 +148,7 @@ pub(crate) fn filled(text: &str) -> Report {
     report
 }
 
-fn hours(count: usize) -> Moment {
+fn hours(count: usize) -> LocalTime {
     at(count as i64 * 3600)
 }
 

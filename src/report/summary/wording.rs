@@ -3,7 +3,7 @@
 //! Everything is ASCII, so that it can be shown anywhere; nothing depends on a locale, so that two people who
 //! compare reports see the same.
 
-use crate::report::summary::local_time::Moment;
+use crate::report::summary::local_time::LocalTime;
 use crate::report::summary::{Before, HISTOGRAM, Quota, Totals};
 pub use crate::text::figures::{bytes, count, duration, milliseconds, percent, plural, ratio};
 
@@ -36,21 +36,21 @@ pub fn compared(totals: &Totals, before: &Before) -> String {
     )
 }
 
-/// How long it is from one moment to another.
-pub fn between(begin: Moment, end: Moment) -> String {
+/// How long it is from one time to another.
+pub fn between(begin: LocalTime, end: LocalTime) -> String {
     duration(u64::try_from(end.unix.saturating_sub(begin.unix)).unwrap_or(0))
 }
 
 /// Day of the week, date and minute: `Tue 2026-11-17 10:10`.
-pub fn minute(moment: Moment) -> String {
-    moment.format("%a %Y-%m-%d %H:%M")
+pub fn minute(time: LocalTime) -> String {
+    time.format("%a %Y-%m-%d %H:%M")
 }
 
 /// The clock that the times of a report are shown at: `UTC`, `UTC+01:00`.
-pub fn zone(moment: Moment) -> String {
-    match moment.offset {
+pub fn zone(time: LocalTime) -> String {
+    match time.offset {
         0 => "UTC".to_owned(),
-        _ => format!("UTC{}", moment.format("%:z")),
+        _ => format!("UTC{}", time.format("%:z")),
     }
 }
 
@@ -64,7 +64,7 @@ fn change(now: u64, before: u64) -> String {
 }
 
 /// From when to when, to the minute; the day is said once where it is one: `Sun 2026-11-22 08:00 to 17:30`.
-pub fn period(begin: Moment, end: Moment) -> String {
+pub fn period(begin: LocalTime, end: LocalTime) -> String {
     let day = "%Y-%m-%d";
     let from = minute(begin);
     if from == minute(end) {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_period_says_its_day_once() {
-        let at = |unix| Moment { unix, offset: 60 };
+        let at = |unix| LocalTime { unix, offset: 60 };
         assert_eq!(period(at(1_763_900_000), at(1_763_900_010)), "Sun 2025-11-23 13:13");
         assert_eq!(period(at(1_763_900_000), at(1_763_903_600)), "Sun 2025-11-23 13:13 to 14:13");
         assert_eq!(
