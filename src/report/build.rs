@@ -106,7 +106,7 @@ impl Material<'_> {
                         is said.";
             notes.push(text.to_owned());
         }
-        if tally.strangers_hidden > 0 {
+        if tally.unknown_hidden > 0 {
             let text = "No policies are proposed for unknown callers, since a part of what these asked for was left out \
                         by `--status` or `--reason`.";
             notes.push(text.to_owned());

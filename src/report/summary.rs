@@ -249,7 +249,7 @@ pub struct Before {
 pub const ACCURACY: &str = "Counts are exact. Numbers of distinct addresses and terms are exact to 4,096 and estimated \
     beyond (HyperLogLog with 4,096 registers: standard error 1.6 %). Percentiles of times are exact to 255 ms and \
     within 1 % beyond (HdrHistogram with 2 digits). Unknown callers are exact to 8,192 addresses; beyond, the busiest \
-    are found with as many counters (Misra and Gries): a caller with more than 1 in 4,096 of the strangers' requests \
+    are found with as many counters (Misra and Gries): a caller with more than 1 in 4,096 of the unknown callers' requests \
     is never missed, and its count is at most as much too high as the figure beside it says.";
 
 /// What a cache of XiVO's answers would have answered, and how often the same was asked for while it was under way.
@@ -464,7 +464,7 @@ pub struct Unknown {
     /// Distinct addresses (an estimate).
     pub addresses: u64,
     /// The busiest.
-    pub callers: Vec<Stranger>,
+    pub callers: Vec<UnknownCaller>,
     /// How many further ones there were (an estimate).
     pub callers_left_out: u64,
     /// Networks with several callers that do not ask as a XiVO does: IPv4 by /24, IPv6 by /48; the busiest first.
@@ -475,10 +475,10 @@ pub struct Unknown {
 
 impl Unknown {
     /// The callers that need a row of their own: all but those that are shown with their network.
-    pub fn alone(&self) -> Vec<&Stranger> {
+    pub fn alone(&self) -> Vec<&UnknownCaller> {
         let networks = self.networks.iter();
         let networks: Vec<IpNet> = networks.filter_map(|it| it.network.parse().ok()).collect();
-        let is_shown = |caller: &Stranger| {
+        let is_shown = |caller: &UnknownCaller| {
             let address = caller.address.parse::<IpAddr>().map(|it| it.to_canonical());
             caller.lookups == 0
                 && address.is_ok_and(|it| networks.iter().any(|network| network.contains(&it)))
@@ -506,7 +506,7 @@ pub struct Network {
 
 /// A caller in no policy.
 #[derive(Clone, Debug, Serialize)]
-pub struct Stranger {
+pub struct UnknownCaller {
     /// Its address.
     pub address: String,
     /// Its requests.

@@ -8,7 +8,7 @@ use crate::report::summary::wording::{
 };
 use crate::report::summary::{
     Finding, FindingKind, Harvest, HarvestKind, Limited, NotInTime, Outage, Peer, Quota, Refused,
-    Repeats, Report, Silent, Stranger,
+    Repeats, Report, Silent, UnknownCaller,
 };
 
 /// The findings of a report whose other parts are made.
@@ -187,7 +187,7 @@ fn was(names: &[&str]) -> String {
     format!("{} {}", listed(names, 3), if names.len() == 1 { "was" } else { "were" })
 }
 
-/// Whether a refusal is a finding of its own: it met a peer. Strangers, limits and XiVO's failures have theirs.
+/// Whether a refusal is a finding of its own: it met a peer. Unknown callers, limits and XiVO's failures have theirs.
 pub(in crate::report) fn needs_somebody(refused: &Refused) -> bool {
     let failed = refused.statuses.iter().all(|status| *status >= 499);
     let by_peers = refused.callers.iter().any(|caller| caller.value != "-");
@@ -250,7 +250,7 @@ fn middle(limited: &Limited) -> Option<Quota> {
 
 fn unknown(report: &Report) -> Vec<Finding> {
     let callers = report.unknown.callers.iter();
-    let worth: Vec<&Stranger> = callers.filter(|caller| caller.policy.is_some()).collect();
+    let worth: Vec<&UnknownCaller> = callers.filter(|caller| caller.policy.is_some()).collect();
     some(FindingKind::Unknown, &worth, "addresses in no policy ask as a XiVO does", |caller| {
         let text = format!(
             "{} is in no policy and asks as a XiVO does: {}.",

@@ -132,7 +132,7 @@ pub(in crate::report) struct LimitTally {
 
 /// What is kept of a caller in no policy.
 #[derive(Clone, Debug)]
-pub(in crate::report) struct StrangerTally {
+pub(in crate::report) struct UnknownCallerTally {
     pub(in crate::report) span: Span,
     pub(in crate::report) lookups: u64,
     pub(in crate::report) private: u64,
@@ -160,11 +160,11 @@ pub struct Tally {
     pub(in crate::report) reasons: Named<ReasonTally>,
     /// By caller and limit, one blank between.
     pub(in crate::report) limits: Named<LimitTally>,
-    pub(in crate::report) strangers: Frequent<StrangerTally>,
-    pub(in crate::report) stranger_count: u64,
-    pub(in crate::report) stranger_addresses: Distinct,
+    pub(in crate::report) unknown_callers: Frequent<UnknownCallerTally>,
+    pub(in crate::report) unknown_requests: u64,
+    pub(in crate::report) unknown_addresses: Distinct,
     /// Requests of these that are left out for their status or reason.
-    pub(in crate::report) strangers_hidden: u64,
+    pub(in crate::report) unknown_hidden: u64,
     /// Of what XiVO was asked for, by others than peers.
     other_times: Times,
     /// Of what XiVO was not asked for.
@@ -196,10 +196,10 @@ impl Tally {
             peers: Named::new(MOST_PEERS),
             reasons: Named::new(MOST_REASONS),
             limits: Named::new(2 * MOST_PEERS),
-            strangers: Frequent::default(),
-            stranger_count: 0,
-            stranger_addresses: Distinct::default(),
-            strangers_hidden: 0,
+            unknown_callers: Frequent::default(),
+            unknown_requests: 0,
+            unknown_addresses: Distinct::default(),
+            unknown_hidden: 0,
             other_times: Times::default(),
             refusal_times: Times::default(),
             upstream_times: Times::default(),
@@ -242,8 +242,8 @@ impl Tally {
                 let peer = self.count_peer(name, entry, patience, block);
                 &mut self.peers.at(peer).times
             }
-            Who::Stranger(address) => {
-                self.count_stranger(address, entry);
+            Who::Unknown(address) => {
+                self.count_unknown(address, entry);
                 &mut self.other_times
             }
             Who::Other => {
@@ -278,7 +278,7 @@ impl Tally {
                 let asked = Asked { patience, is_chosen: false };
                 self.hear_peer(name, entry, asked, block);
             }
-            Who::Stranger(_) => self.strangers_hidden += u64::from(choice == Choice::LeftOut),
+            Who::Unknown(_) => self.unknown_hidden += u64::from(choice == Choice::LeftOut),
             Who::Other => {}
         }
     }
@@ -352,12 +352,12 @@ impl Tally {
     }
 
     #[cold]
-    fn count_stranger(&mut self, address: &[u8], entry: &Entry<'_>) {
-        self.stranger_count += 1;
+    fn count_unknown(&mut self, address: &[u8], entry: &Entry<'_>) {
+        self.unknown_requests += 1;
         let hash = self.hasher.hash_one(address);
-        self.stranger_addresses.insert(hash);
+        self.unknown_addresses.insert(hash);
         self.addresses.insert(hash);
-        let new = || StrangerTally {
+        let new = || UnknownCallerTally {
             span: Span::at(entry.time),
             lookups: 0,
             private: 0,
@@ -365,15 +365,15 @@ impl Tally {
             user_agent: Latest::default(),
         };
         let address = Self::kept(address, &mut self.names_cut);
-        self.strangers.count(&address, new, |stranger| {
-            stranger.span.extend(entry.time);
+        self.unknown_callers.count(&address, new, |caller| {
+            caller.span.extend(entry.time);
             if is_phonebook(entry.target) {
-                stranger.lookups += 1;
-                stranger.private += u64::from(is_private(entry.target));
-                stranger.actions[entry.action as usize] += 1;
+                caller.lookups += 1;
+                caller.private += u64::from(is_private(entry.target));
+                caller.actions[entry.action as usize] += 1;
             }
             if !matches!(entry.user_agent, b"" | b"-") {
-                stranger.user_agent.see(entry.time.unix, cut(entry.user_agent, 200));
+                caller.user_agent.see(entry.time.unix, cut(entry.user_agent, 200));
             }
         });
     }
@@ -452,16 +452,16 @@ impl Tally {
             ours.count += theirs.count;
             ours.span.merge(&theirs.span);
         });
-        self.strangers.merge(&other.strangers, |ours, theirs| {
+        self.unknown_callers.merge(&other.unknown_callers, |ours, theirs| {
             ours.span.merge(&theirs.span);
             ours.lookups += theirs.lookups;
             ours.private += theirs.private;
             add_up(&mut ours.actions, &theirs.actions);
             ours.user_agent.see(theirs.user_agent.unix, &theirs.user_agent.text);
         });
-        self.strangers_hidden += other.strangers_hidden;
-        self.stranger_count += other.stranger_count;
-        self.stranger_addresses.merge(&other.stranger_addresses);
+        self.unknown_hidden += other.unknown_hidden;
+        self.unknown_requests += other.unknown_requests;
+        self.unknown_addresses.merge(&other.unknown_addresses);
         self.other_times.merge(&other.other_times);
         self.refusal_times.merge(&other.refusal_times);
         self.upstream_times.merge(&other.upstream_times);

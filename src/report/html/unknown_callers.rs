@@ -6,7 +6,7 @@ use crate::page::table::{self, Column};
 use crate::page::{clipped, layout, text};
 use crate::report::html::parts::{caller, listing, time};
 use crate::report::summary::{
-    Harvest, HarvestKind, Network, Report, Silent, Stranger, Unknown, wording,
+    Harvest, HarvestKind, Network, Report, Silent, Unknown, UnknownCaller, wording,
 };
 
 const CALLERS: [Column; 7] = [
@@ -73,7 +73,7 @@ fn listed(unknown: &Unknown) -> Markup {
     }
 }
 
-fn row(caller: &Stranger) -> [Markup; 7] {
+fn row(caller: &UnknownCaller) -> [Markup; 7] {
     [
         table::name(&caller.address),
         html! {
@@ -91,7 +91,7 @@ fn row(caller: &Stranger) -> [Markup; 7] {
 }
 
 /// The policy that would let a caller in, or why there is none.
-fn policy(caller: &Stranger) -> Markup {
+fn policy(caller: &UnknownCaller) -> Markup {
     html! {
         @match (&caller.known_by_now, &caller.policy) {
             (Some(peer), _) => { "Let in by now: " code { (text(peer)) } }

@@ -241,7 +241,7 @@ fn week_of(names: &[(&str, u64)]) -> Report {
 
 fn bucket(hour: usize, peers: &[Peer]) -> Bucket {
     let known: u64 = peers.iter().map(|peer| peer.buckets[hour]).sum();
-    let strangers = [2, 9, 0, 4][hour % 4];
+    let unknown = [2, 9, 0, 4][hour % 4];
     let limited = if matches!(hour, 33 | 34 | 82) { 104 } else { 0 };
     let failed = match hour {
         34 => 120,
@@ -250,8 +250,8 @@ fn bucket(hour: usize, peers: &[Peer]) -> Bucket {
     };
     Bucket {
         begin: hours(hour),
-        requests: known + strangers + limited + failed,
-        refused: strangers + limited,
+        requests: known + unknown + limited + failed,
+        refused: unknown + limited,
         limited,
         failed,
         left: 0,
@@ -467,28 +467,29 @@ fn limited() -> Vec<Limited> {
 }
 
 fn unknown() -> Unknown {
-    let stranger = |address: &str, requests, lookups, agent: &str, policy: Option<&str>| Stranger {
-        address: address.to_owned(),
-        requests,
-        error: requests / 40,
-        first: at(40_000),
-        last: at(590_000),
-        lookups,
-        private: lookups / 10,
-        user_agent: Some(agent.to_owned()),
-        policy: policy.map(str::to_owned),
-        known_by_now: None,
-    };
+    let caller =
+        |address: &str, requests, lookups, agent: &str, policy: Option<&str>| UnknownCaller {
+            address: address.to_owned(),
+            requests,
+            error: requests / 40,
+            first: at(40_000),
+            last: at(590_000),
+            lookups,
+            private: lookups / 10,
+            user_agent: Some(agent.to_owned()),
+            policy: policy.map(str::to_owned),
+            known_by_now: None,
+        };
     let policy = "description = \"asked 612 times from 2026-11-16 to 2026-11-22\"\nhosts = [\"203.0.113.7\"]\nactions = [\"search\"]\nrate = { per_second = 10, burst = 20 }\n";
-    let mut known = stranger("2001:db8:7::1f", 80, 80, "XiVO Directory", None);
+    let mut known = caller("2001:db8:7::1f", 80, 80, "XiVO Directory", None);
     known.known_by_now = Some("xivo-sherbrooke".to_owned());
     Unknown {
         requests: 742,
         addresses: 36,
         callers: vec![
-            stranger("203.0.113.7", 612, 612, "python-requests/2.4.3", Some(policy)),
+            caller("203.0.113.7", 612, 612, "python-requests/2.4.3", Some(policy)),
             known,
-            stranger("192.0.2.200", 21, 0, "Mozilla/5.0 zgrab/0.x", None),
+            caller("192.0.2.200", 21, 0, "Mozilla/5.0 zgrab/0.x", None),
         ],
         callers_left_out: 33,
         networks: vec![Network {
