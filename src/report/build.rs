@@ -26,7 +26,7 @@ use crate::report::read::time::{HOUR, LineTime};
 use crate::report::summary::local_time::LocalTime;
 use crate::report::summary::wording::plural;
 
-/// What a report is made of.
+/// What a report is built from.
 #[derive(Clone, Copy, Debug)]
 pub struct Material<'a> {
     /// What was counted.
@@ -37,9 +37,9 @@ pub struct Material<'a> {
     pub selection: &'a Selection,
     /// The configuration, where there is one.
     pub config: Option<&'a Config>,
-    /// The host that it is made on.
+    /// The host that the report is built on.
     pub host: Option<&'a str>,
-    /// When the report is made.
+    /// When the report is built.
     pub now: LocalTime,
 }
 
@@ -281,8 +281,8 @@ impl Material<'_> {
         self.config?.policies.iter().find(|policy| policy.name.as_str() == peer)
     }
 
-    /// The peers: name, figures, course.
-    fn heard(&self) -> impl Iterator<Item = (&[u8], &PeerTally, &PeerLine)> {
+    /// The peers that the report is asked for: the name of each, its figures, and its course of time.
+    fn seen_peers(&self) -> impl Iterator<Item = (&[u8], &PeerTally, &PeerLine)> {
         let peers = self.tally.peers.iter().zip(&self.timeline.peers);
         peers.map(|((name, tally), line)| (name, tally, line)).filter(|(name, tally, _)| {
             tally.span.is_some() || self.selection.names_peer(&String::from_utf8_lossy(name))
@@ -290,7 +290,7 @@ impl Material<'_> {
     }
 
     fn line(&self, name: &[u8]) -> Option<&PeerLine> {
-        self.heard().find(|(known, ..)| *known == name).map(|(.., line)| line)
+        self.seen_peers().find(|(known, ..)| *known == name).map(|(.., line)| line)
     }
 
     fn refusals(&self) -> Vec<Refused> {
@@ -340,38 +340,38 @@ impl Material<'_> {
 
     fn silent(&self) -> Vec<Silent> {
         let end = self.tally.span.map_or(i64::MIN, |span| span.last.unix);
-        let end = end.max(self.tally.last_heard);
+        let end = end.max(self.tally.last_seen);
         let mut silent: Vec<Silent> = Vec::new();
-        for (name, tally, line) in self.heard().filter(|(name, ..)| *name != OTHERS) {
-            let silence = end.abs_diff(tally.heard_span.last.unix);
+        for (name, tally, line) in self.seen_peers().filter(|(name, ..)| *name != OTHERS) {
+            let silence = end.abs_diff(tally.seen_span.last.unix);
             let usual = line.longest_gap.max(LEAST_SILENCE / 2);
-            if tally.heard >= LEAST_REQUESTS && silence > 2 * usual {
+            if tally.seen >= LEAST_REQUESTS && silence > 2 * usual {
                 silent.push(Silent {
                     peer: text(name),
-                    last: Some(self.at(tally.heard_span.last)),
+                    last: Some(self.at(tally.seen_span.last)),
                     silence: Some(silence),
                     longest_gap: Some(line.longest_gap),
-                    requests: tally.heard,
+                    requests: tally.seen,
                 });
             }
         }
         silent.sort_by(|a, b| b.silence.cmp(&a.silence).then_with(|| a.peer.cmp(&b.peer)));
-        silent.extend(self.never_heard());
+        silent.extend(self.never_seen());
         silent
     }
 
     /// Peers of the configuration that did not ask at all. XiVO's own log names none of them.
-    fn never_heard(&self) -> Vec<Silent> {
-        let mut heard = self.tally.peers.iter().map(|(_, peer)| peer.is_address).peekable();
-        if heard.peek().is_some() && heard.all(|is_address| is_address) {
+    fn never_seen(&self) -> Vec<Silent> {
+        let mut seen = self.tally.peers.iter().map(|(_, peer)| peer.is_address).peekable();
+        if seen.peek().is_some() && seen.all(|is_address| is_address) {
             return Vec::new();
         }
-        let is_heard =
+        let is_seen =
             |name: &str| self.tally.peers.iter().any(|(known, _)| known == name.as_bytes());
         let policies = self.config.iter().flat_map(|config| &config.policies);
         let never = policies.filter(|policy| {
             let peer = policy.name.as_str();
-            policy.enabled.value && !is_heard(peer) && self.selection.names_peer(peer)
+            policy.enabled.value && !is_seen(peer) && self.selection.names_peer(peer)
         });
         never
             .map(|policy| Silent {
@@ -527,9 +527,9 @@ fn plain(logged: &[u8]) -> String {
     })
 }
 
-/// So many buckets a report has at the most.
+/// The most buckets of a report.
 const MOST_BUCKETS: i64 = 2000;
-/// So many callers of a reason are shown.
+/// The number of callers of a reason that are shown.
 const SHOWN_CALLERS: usize = 200;
 /// Less than this in seconds is no silence.
 const LEAST_SILENCE: u64 = 6 * 3600;

@@ -34,7 +34,7 @@ pub struct Counted {
     pub tally: Tally,
     /// What was counted in its order.
     pub timeline: Timeline,
-    /// What was read.
+    /// The files and lines that were read.
     pub input: Input,
 }
 
@@ -69,7 +69,7 @@ pub fn run(
     Counted { input: ledger.input(formats), tally: ledger.tally, timeline: ledger.timeline }
 }
 
-/// Looks at what the timeline has not looked at yet, on so many threads.
+/// Looks at what the timeline has not looked at yet, on this number of threads.
 fn finish(timeline: &mut Timeline, threads: usize) {
     let (mut hours, names) = timeline.take_hours();
     let part = hours.len().div_ceil(threads.max(1)).max(1);
@@ -101,7 +101,7 @@ pub struct Worker<'s> {
 }
 
 impl<'s> Worker<'s> {
-    /// A worker.
+    /// A worker that has read nothing yet.
     pub fn new(formats: &Formats, hasher: ThingHasher, selection: &'s Selection) -> Self {
         Self { reader: formats.reader(), scratch: Vec::new(), selection, hasher }
     }
@@ -231,7 +231,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Nothing yet.
+    /// A ledger of no files.
     pub fn new() -> Self {
         let input = Input {
             files: Vec::new(),
@@ -262,7 +262,7 @@ impl Ledger {
         self.fitting.push((format, Vec::new()));
     }
 
-    /// What was read.
+    /// The files and lines that were read so far.
     pub fn input(&self, formats: &Formats) -> Input {
         let mut input = self.input.clone();
         let mut total = Vec::new();
@@ -333,8 +333,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// So many unreadable lines are shown, and so many bytes of each.
+/// The number of unreadable lines that are shown.
 const SAMPLES: usize = 10;
-/// So many blocks wait for one before them.
+/// The number of blocks that wait for one before them.
 const MOST_WAITING: usize = 8;
+/// The number of bytes of an unreadable line that are shown.
 const SAMPLE: usize = 200;

@@ -23,7 +23,7 @@ use crate::page::{document, text};
 use crate::report::html::parts::time;
 use crate::report::summary::{Report, wording};
 
-/// Writes the page.
+/// The report as the text of an HTML document.
 pub fn page(report: &Report) -> String {
     let host = report.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
     document(

@@ -19,13 +19,13 @@ pub const SCHEMA: u32 = 1;
 pub struct Report {
     /// The version of this form, [`SCHEMA`].
     pub schema: u32,
-    /// When it was made.
+    /// When the report was built.
     pub generated: LocalTime,
-    /// The host that it was made on.
+    /// The host that it was built on.
     pub host: Option<String>,
     /// What needs somebody, most urgent first.
     pub findings: Vec<Finding>,
-    /// What was read.
+    /// The files and lines that were read.
     pub input: Input,
     /// Everything that was counted.
     pub totals: Totals,
@@ -87,7 +87,7 @@ pub struct Finding {
     pub kind: FindingKind,
     /// What was found; what a machine reads stands between backticks.
     pub text: String,
-    /// What to do.
+    /// What to do about it.
     pub advice: Option<String>,
     /// Lines to paste.
     pub paste: Option<String>,
@@ -117,7 +117,7 @@ pub enum FindingKind {
     Harvest,
 }
 
-/// What was read.
+/// The files and lines that were read, and what is wrong with them.
 #[derive(Clone, Debug, Serialize)]
 pub struct Input {
     /// The files, in the order of their times.
@@ -165,7 +165,7 @@ pub struct LogFile {
 /// A line that no format fits.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sample {
-    /// The file.
+    /// The file that it stands in.
     pub file: String,
     /// Its line, from 1.
     pub line: u64,
@@ -175,14 +175,14 @@ pub struct Sample {
     pub why: String,
 }
 
-/// All requests.
+/// What was counted of all requests.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Totals {
     /// When the first one ended.
     pub first: Option<LocalTime>,
-    /// And the last one.
+    /// When the last one ended.
     pub last: Option<LocalTime>,
-    /// How many.
+    /// The number of requests.
     pub requests: u64,
     /// Answered: every status below 400.
     pub answered: u64,
@@ -231,17 +231,17 @@ pub struct NotInTime {
 /// Figures of the time before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Before {
-    /// Its beginning.
+    /// The beginning of that time.
     pub begin: LocalTime,
-    /// Its end.
+    /// The end of that time.
     pub end: LocalTime,
     /// All requests.
     pub requests: u64,
     /// Refused, limited ones included.
     pub refused: u64,
-    /// 5xx.
+    /// Requests that XiVO failed: 5xx.
     pub failed: u64,
-    /// Not in time.
+    /// Lookups that were not answered in time.
     pub not_in_time: u64,
 }
 
@@ -279,9 +279,9 @@ pub struct Within {
 /// How often something was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Count<T> {
-    /// What.
+    /// What was counted.
     pub value: T,
-    /// How often.
+    /// How often it was.
     pub count: u64,
 }
 
@@ -290,7 +290,7 @@ pub struct Count<T> {
 pub struct Buckets {
     /// A bucket's length in seconds: 3600, or a multiple where the log spans too many hours.
     pub seconds: u32,
-    /// The buckets.
+    /// The buckets, in the order of time.
     pub list: Vec<Bucket>,
 }
 
@@ -303,9 +303,9 @@ pub struct Bucket {
     pub requests: u64,
     /// Refused, limited ones included.
     pub refused: u64,
-    /// 429.
+    /// Limited requests: 429.
     pub limited: u64,
-    /// 5xx.
+    /// Requests that XiVO failed: 5xx.
     pub failed: u64,
     /// The client left: 499.
     pub left: u64,
@@ -329,21 +329,21 @@ pub struct Peer {
     pub of_this_host: Option<&'static str>,
     /// When it first asked.
     pub first: LocalTime,
-    /// And last.
+    /// When it last asked.
     pub last: LocalTime,
-    /// Requests.
+    /// The number of its requests.
     pub requests: u64,
     /// Answered: every status below 400.
     pub answered: u64,
     /// Refused, limited ones included.
     pub refused: u64,
-    /// 429.
+    /// Limited requests: 429.
     pub limited: u64,
-    /// 5xx.
+    /// Requests that XiVO failed: 5xx.
     pub failed: u64,
-    /// The client left.
+    /// The client left: 499.
     pub left: u64,
-    /// Bytes of bodies.
+    /// Bytes of the bodies of its answers.
     pub body_bytes: u64,
     /// What was asked for: search, list, view, writing, other; most frequent first.
     pub actions: Vec<Count<String>>,
@@ -376,7 +376,7 @@ pub struct Peer {
 pub struct PerHour {
     /// When it began.
     pub begin: LocalTime,
-    /// How many.
+    /// The number in that hour.
     pub count: u64,
 }
 
@@ -387,7 +387,7 @@ pub struct Refused {
     pub reason: String,
     /// The statuses that it was answered with.
     pub statuses: Vec<u16>,
-    /// How often.
+    /// The number of requests.
     pub count: u64,
     /// What the administrator of the gateway does about it.
     #[serde(rename = "mend")]
@@ -440,11 +440,11 @@ pub struct AnswerTimes {
     pub count: u64,
     /// Half were this fast or faster.
     pub p50: u64,
-    /// 95 of 100.
+    /// 95 of 100 were this fast or faster.
     pub p95: u64,
-    /// 99 of 100.
+    /// 99 of 100 were this fast or faster.
     pub p99: u64,
-    /// The slowest.
+    /// The slowest answer.
     pub max: u64,
     /// How many took longer than a second; not all of these were too late, see `not_in_time`.
     pub late: u64,
@@ -459,11 +459,11 @@ pub const HISTOGRAM: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000
 /// Callers in no policy.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Unknown {
-    /// Their requests.
+    /// The number of their requests.
     pub requests: u64,
     /// Distinct addresses (an estimate).
     pub addresses: u64,
-    /// The busiest.
+    /// The busiest of them.
     pub callers: Vec<UnknownCaller>,
     /// How many further ones there were (an estimate).
     pub callers_left_out: u64,
@@ -494,28 +494,28 @@ pub struct Network {
     pub network: String,
     /// Addresses of it that asked.
     pub addresses: u64,
-    /// Their requests.
+    /// The number of their requests.
     pub requests: u64,
     /// How many of these were lookups.
     pub lookups: u64,
     /// The first time.
     pub first: LocalTime,
-    /// And the last.
+    /// When one of them last asked.
     pub last: LocalTime,
 }
 
 /// A caller in no policy.
 #[derive(Clone, Debug, Serialize)]
 pub struct UnknownCaller {
-    /// Its address.
+    /// The address that it asks from.
     pub address: String,
-    /// Its requests.
+    /// The number of its requests.
     pub requests: u64,
     /// By how much that figure may be too high.
     pub error: u64,
     /// When it first asked, as far as is known.
     pub first: LocalTime,
-    /// And last.
+    /// When it last asked.
     pub last: LocalTime,
     /// How many of its requests were lookups on the phonebook's path.
     pub lookups: u64,
@@ -532,7 +532,7 @@ pub struct UnknownCaller {
 /// A peer that has stopped asking.
 #[derive(Clone, Debug, Serialize)]
 pub struct Silent {
-    /// The peer.
+    /// The name of the peer.
     pub peer: String,
     /// When it was last heard of; `None` for a peer of the configuration that no line names.
     pub last: Option<LocalTime>,
@@ -540,7 +540,7 @@ pub struct Silent {
     pub silence: Option<u64>,
     /// The longest gap before, in seconds.
     pub longest_gap: Option<u64>,
-    /// Requests until then.
+    /// The number of its requests until then.
     pub requests: u64,
 }
 
@@ -556,7 +556,7 @@ pub struct Harvest {
     pub begin: LocalTime,
     /// When it ended.
     pub end: LocalTime,
-    /// How many terms.
+    /// The number of terms.
     pub terms: u64,
     /// The first and the last term, for an alphabetical one.
     pub range: Option<(String, String)>,
@@ -568,7 +568,7 @@ pub struct Harvest {
 pub enum HarvestKind {
     /// In the order of the alphabet.
     Alphabetical,
-    /// By their number.
+    /// More terms than people type.
     Volume,
 }
 
@@ -592,9 +592,9 @@ pub struct Upstream {
 pub struct Outage {
     /// The first failure.
     pub begin: LocalTime,
-    /// The last.
+    /// The last failure.
     pub end: LocalTime,
-    /// How many.
+    /// The number of failures.
     pub failed: u64,
 }
 

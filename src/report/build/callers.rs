@@ -130,7 +130,7 @@ impl Material<'_> {
             return None;
         }
         // What it really asked for is not known where a part was left out.
-        let span = tally.span.filter(|_| tally.heard == tally.counts.requests)?;
+        let span = tally.span.filter(|_| tally.seen == tally.counts.requests)?;
         let requests = tally.counts.requests;
         let asked = Asked { requests, span, actions: &tally.actions, private: tally.private };
         Some(self.proposed(ip, &asked))
@@ -181,7 +181,7 @@ fn network(ip: IpAddr) -> Option<IpNet> {
     network.map(|network| network.trunc())
 }
 
-/// So many callers in no policy are listed, and so many networks.
+/// The number of callers in no policy that are listed, and of networks.
 const MOST: usize = 200;
 /// A caller that asks more than this need not ask for lookups most of the time to be taken for a XiVO.
 const MANY: u64 = 1000;

@@ -11,7 +11,7 @@ use crate::report::summary::{
     Repeats, Report, Silent, UnknownCaller,
 };
 
-/// The findings of a report whose other parts are made.
+/// The findings of a report whose other parts are built.
 pub(in crate::report) fn of(report: &Report) -> Vec<Finding> {
     let mut found = Vec::new();
     if report.totals.requests > 0 {
@@ -43,7 +43,7 @@ fn some<T>(kind: FindingKind, all: &[T], what: &str, tell: impl Fn(&T) -> Findin
     found
 }
 
-/// Whether so many are worth to be told of: one of thousand, or very many.
+/// Whether a part of the whole is worth a finding: one of thousand, or very many.
 fn is_worth(part: u64, whole: u64) -> bool {
     part > 0 && (part >= MANY || part.saturating_mul(1000) >= whole)
 }
@@ -147,7 +147,7 @@ pub(in crate::report) fn singles(outages: &[&Outage]) -> Option<String> {
     ))
 }
 
-/// Of which parts the figure is made.
+/// The parts of the figure.
 fn parts(figures: &NotInTime) -> String {
     let parts = [
         (figures.late_by_text, "by text came later than 2.9 s"),
@@ -369,11 +369,11 @@ fn unreadable(report: &Report) -> Option<Finding> {
     Some(Finding { advice: Some(advice.to_owned()), ..finding(FindingKind::Log, text) })
 }
 
-/// So many of each kind are told.
+/// The number of findings of each kind.
 const EACH: usize = 5;
-/// So many are worth to be told of, whatever their share.
+/// The number that is worth a finding, whatever its share.
 const MANY: u64 = 100;
-/// So many failures behind one another are an outage, whatever their share.
+/// The number of failures behind one another that are an outage, whatever their share.
 const AN_OUTAGE: u64 = 5;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::report::summary::{Harvest, HarvestKind};
 impl Material<'_> {
     pub(super) fn harvests(&self) -> Vec<Harvest> {
         let mut all: Vec<Harvest> = Vec::new();
-        for (name, _, line) in self.heard() {
+        for (name, _, line) in self.seen_peers() {
             let enumerations = joined(line.persons.enumerations.found());
             let begun = all.len();
             all.extend(enumerations.into_iter().map(|enumeration| Harvest {
@@ -97,7 +97,7 @@ fn busy_hours(mut hours: Vec<(i64, u64)>) -> Vec<(i64, i64, u64)> {
     busy
 }
 
-/// So many are no habit any more: four times what is usual at this time of the day, half of the days on which there
+/// The number that is no habit any more: four times what is usual at this time of the day, half of the days on which there
 /// was something then; where no other day had anything then, four times the busiest of all other hours.
 fn least(hours: &[(i64, u64)], hour: i64) -> u64 {
     const DAY: i64 = 24 * HOUR;
@@ -128,7 +128,7 @@ fn least(hours: &[(i64, u64)], hour: i64) -> u64 {
     }
 }
 
-/// So many in an hour, where that is also more than usual.
+/// The number of terms in an hour, where that is also more than usual.
 const MANY: u64 = 500;
 /// The same where nothing is known of what is usual.
 const MANY_ALONE: u64 = 3000;

@@ -136,11 +136,11 @@ impl Enumerations {
 
 /// Seconds between two terms of an enumeration, at the most: who is slower needs weeks for two letters.
 const PAUSE: i64 = 6 * 3600;
-/// So many threads are followed for a caller.
+/// The number of threads that are followed for a caller.
 const THREADS: usize = 32;
-/// From so many terms on it is no chance.
+/// The number of terms from which on it is no chance.
 const LEAST: u64 = 15;
-/// So many enumerations are kept of a caller.
+/// The number of enumerations that are kept of a caller.
 const KEPT: usize = 16;
 
 #[cfg(test)]
@@ -197,7 +197,7 @@ mod tests {
         (0..).zip(&terms).for_each(|(second, term)| ask(second, term));
         ask(3000, "kz");
         ask(90_000, "kz");
-        // The next day anew; and what would be a step is none after a night.
+        // The next day again; and what would be a step is none after a night.
         ask(90_001, "l0");
         (100_000..).zip(&terms).for_each(|(second, term)| ask(second, term));
         let ends: Vec<_> =

@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(
             at(&[0, 61, 300, 301]),
             [1, 1, 2],
-            "got anew when it is too old, not when it is asked for"
+            "fetched again when it is too old, not when it is asked for"
         );
         assert_eq!(at(&[0, 3, 6]), [1, 2, 2]);
         assert_eq!(at(&[0, 599, 899]), [0, 0, 1]);

@@ -22,12 +22,12 @@ use parts::{kept, merge_named};
 /// The hasher of addresses and terms: the same in each run, so that what is estimated is the same.
 pub type ThingHasher = foldhash::quality::FixedState;
 
-/// A peer's figures.
+/// What is counted of a peer.
 #[derive(Clone, Debug)]
 pub(in crate::report) struct PeerTally {
-    /// All that was heard of it: also what is not asked for (`--status` and so on).
-    pub(in crate::report) heard: u64,
-    pub(in crate::report) heard_span: Span,
+    /// The number of its lines, those that are not asked for included (`--status` and so on).
+    pub(in crate::report) seen: u64,
+    pub(in crate::report) seen_span: Span,
     /// What is asked for; `None` where nothing of it is.
     pub(in crate::report) span: Option<Span>,
     pub(in crate::report) counts: Counts,
@@ -47,8 +47,8 @@ pub(in crate::report) struct PeerTally {
 impl PeerTally {
     fn new(entry: &Entry<'_>) -> Self {
         Self {
-            heard: 0,
-            heard_span: Span::at(entry.time),
+            seen: 0,
+            seen_span: Span::at(entry.time),
             span: None,
             counts: Counts::default(),
             is_address: matches!(entry.who, Who::Address(_)),
@@ -63,8 +63,8 @@ impl PeerTally {
     }
 
     fn merge(&mut self, other: &Self, hours_left: &mut usize) {
-        self.heard += other.heard;
-        self.heard_span.merge(&other.heard_span);
+        self.seen += other.seen;
+        self.seen_span.merge(&other.seen_span);
         merge_spans(&mut self.span, other.span);
         self.counts.merge(&other.counts);
         self.is_address &= other.is_address;
@@ -89,7 +89,7 @@ fn add_up(sums: &mut [u64], figures: &[u64]) {
     sums.iter_mut().zip(figures).for_each(|(sum, figure)| *sum += figure);
 }
 
-/// A reason's figures.
+/// What is counted of a reason.
 #[derive(Clone, Debug)]
 pub(in crate::report) struct ReasonTally {
     pub(in crate::report) count: u64,
@@ -149,7 +149,7 @@ pub struct Tally {
     pub(in crate::report) before: Counts,
     pub(in crate::report) earliest: i64,
     /// The last line of the time that is asked for that is not asked for otherwise.
-    pub(in crate::report) last_heard: i64,
+    pub(in crate::report) last_seen: i64,
     pub(in crate::report) inferred: u64,
     pub(in crate::report) filtered: u64,
     pub(in crate::report) statuses: Box<[u64]>,
@@ -179,14 +179,14 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Nothing yet.
+    /// A tally of no lines.
     pub fn new(hasher: ThingHasher) -> Self {
         Self {
             hasher,
             span: None,
             before: Counts::default(),
             earliest: i64::MAX,
-            last_heard: i64::MIN,
+            last_seen: i64::MIN,
             inferred: 0,
             filtered: 0,
             statuses: vec![0; 1000].into(),
@@ -225,7 +225,7 @@ impl Tally {
     pub fn count(&mut self, entry: &Entry<'_>, block: &mut BlockSummary, choice: Choice) {
         let patience = Patience::of(entry);
         if choice != Choice::Asked {
-            return self.hear(entry, patience, block, choice);
+            return self.note(entry, patience, block, choice);
         }
         self.span.get_or_insert_with(|| Span::at(entry.time)).extend(entry.time);
         if let Some(count) = self.statuses.get_mut(usize::from(entry.status)) {
@@ -262,9 +262,9 @@ impl Tally {
         }
     }
 
-    /// Takes of a line that is not asked for what advice needs.
+    /// Takes what advice needs of a line that is not asked for.
     #[cold]
-    fn hear(
+    fn note(
         &mut self,
         entry: &Entry<'_>,
         patience: Patience,
@@ -272,11 +272,11 @@ impl Tally {
         choice: Choice,
     ) {
         self.filtered += 1;
-        self.last_heard = self.last_heard.max(entry.time.unix);
+        self.last_seen = self.last_seen.max(entry.time.unix);
         match entry.who {
             Who::Peer(name) | Who::Address(name) => {
                 let asked = Asked { patience, is_chosen: false };
-                self.hear_peer(name, entry, asked, block);
+                self.note_peer(name, entry, asked, block);
             }
             Who::Unknown(_) => self.unknown_hidden += u64::from(choice == Choice::LeftOut),
             Who::Other => {}
@@ -284,7 +284,7 @@ impl Tally {
     }
 
     #[inline]
-    fn hear_peer(
+    fn note_peer(
         &mut self,
         name: &[u8],
         entry: &Entry<'_>,
@@ -294,9 +294,9 @@ impl Tally {
         let name = Self::kept(name, &mut self.names_cut);
         let number = self.peers.number(&name, || PeerTally::new(entry));
         let peer = self.peers.at(number);
-        peer.heard += 1;
+        peer.seen += 1;
         peer.is_address &= matches!(entry.who, Who::Address(_));
-        peer.heard_span.extend(entry.time);
+        peer.seen_span.extend(entry.time);
         block.ask(number, entry, asked, &self.hasher);
         number
     }
@@ -310,7 +310,7 @@ impl Tally {
         block: &mut BlockSummary,
     ) -> usize {
         let asked = Asked { patience, is_chosen: true };
-        let number = self.hear_peer(name, entry, asked, block);
+        let number = self.note_peer(name, entry, asked, block);
         let peer = self.peers.at(number);
         peer.counts.count(entry, patience);
         peer.span.get_or_insert_with(|| Span::at(entry.time)).extend(entry.time);
@@ -430,7 +430,7 @@ impl Tally {
         merge_spans(&mut self.span, other.span);
         self.before.merge(&other.before);
         self.earliest = self.earliest.min(other.earliest);
-        self.last_heard = self.last_heard.max(other.last_heard);
+        self.last_seen = self.last_seen.max(other.last_seen);
         self.inferred += other.inferred;
         self.filtered += other.filtered;
         add_up(&mut self.statuses, &other.statuses);
@@ -495,11 +495,11 @@ fn cut(text: &[u8], most: usize) -> &[u8] {
     &text[..text.len().min(most)]
 }
 
-/// So many peers, or addresses that were let in, are told apart.
+/// The number of peers, or addresses that were let in, that are told apart.
 pub(in crate::report) const MOST_PEERS: usize = 1000;
-/// So many hours of all peers together: a hundred peers' of more than a year.
+/// The number of hours of all peers together: a hundred peers' of more than a year.
 const MOST_PEER_HOURS: usize = 1_000_000;
-/// So many reasons: there are some thirty words.
+/// The number of reasons that are told apart: there are some thirty words.
 const MOST_REASONS: usize = 64;
-/// So many callers of one reason: all peers, and callers in no policy.
+/// The number of callers of one reason: all peers, and callers in no policy.
 const MOST_CALLERS: usize = MOST_PEERS + 100;

@@ -119,8 +119,8 @@ impl Timeline {
         (std::mem::take(&mut self.hours).into_iter().collect(), &self.names)
     }
 
-    /// What looks at those hours, once they are in order, in parts that do not know of each other: so many for the
-    /// peers, and one more for what is repeated among all; or in one.
+    /// What looks at those hours, once they are in order, in parts that do not know of each other: this number for
+    /// the peers, and one more for what is repeated among all; or in one.
     pub(in crate::report) fn lanes(&mut self, many: usize) -> Vec<Lane> {
         let peers = std::mem::take(&mut self.peers);
         let own = many.clamp(1, peers.len().max(1));
@@ -405,13 +405,13 @@ impl Persons {
     }
 }
 
-/// So many events are kept until they are put into their order: 16 bytes each.
+/// The number of events that are kept until they are put into their order: 16 bytes each.
 const MOST_EVENTS: usize = 1 << 21;
 /// Events of an hour that are not worth to be put into the places of their seconds.
 const FEW: usize = 128;
-/// So many hours of events, eleven years.
+/// The number of hours with events: eleven years.
 const MOST_HOURS_WAITING: usize = 100_000;
-/// So many hours of a peer, more than a year of them.
+/// The number of hours of a peer: more than a year of them.
 const MOST_HOURS: usize = 10_000;
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ fn callers(refused: &Refused) -> Markup {
     }
 }
 
-/// Who was limited.
+/// Who was limited, and which quota would have sufficed.
 pub(super) fn limited(report: &Report) -> Markup {
     let content = if report.limited.is_empty() {
         layout::nothing("No caller was limited.")

@@ -78,9 +78,9 @@ pub enum Action {
 }
 
 impl Action {
-    /// How many there are.
+    /// The number of actions.
     pub const COUNT: usize = 5;
-    /// All of them.
+    /// All actions, in the order of their figures.
     pub const ALL: [Self; Self::COUNT] =
         [Self::Search, Self::List, Self::View, Self::Writing, Self::Other];
 
@@ -116,7 +116,7 @@ pub enum Reason<'l> {
 }
 
 impl<'l> Reason<'l> {
-    /// The word.
+    /// The word that the report shows.
     pub fn word(self) -> &'l [u8] {
         match self {
             Self::Written(word) => word,

@@ -5,7 +5,7 @@ use super::*;
 /// 2026-11-16, midnight at Montreal: a Monday.
 const MONDAY: i64 = 1_794_805_200;
 
-/// So many seconds after the sample's beginning.
+/// This number of seconds after the sample's beginning.
 pub(crate) fn at(seconds: i64) -> LocalTime {
     LocalTime { unix: MONDAY + seconds, offset: -300 }
 }
@@ -25,7 +25,7 @@ pub(crate) fn report() -> Report {
     ])
 }
 
-/// Nothing was read.
+/// The report of an empty log.
 pub(crate) fn empty() -> Report {
     Report {
         schema: SCHEMA,
@@ -60,7 +60,7 @@ pub(crate) fn empty() -> Report {
     }
 }
 
-/// The week's report with its buckets cut or repeated to so many.
+/// The week's report with its buckets cut or repeated to this number.
 pub(crate) fn with_buckets(count: usize) -> Report {
     let mut report = report();
     let known = std::mem::take(&mut report.buckets.list);
@@ -74,7 +74,7 @@ pub(crate) fn with_buckets(count: usize) -> Report {
     report
 }
 
-/// So many peers, over so many hours, and everything else in numbers that no administrator would read.
+/// This number of peers, over this number of hours, and everything else in numbers that no administrator would read.
 pub(crate) fn huge(peers: usize, buckets: usize) -> Report {
     let mut report = with_buckets(buckets);
     let model = report.peers[0].clone();
