@@ -24,7 +24,7 @@ use crate::report::read::input::{Plan, Source, plan, total};
 use crate::report::summary::wording::plural;
 use crate::report::summary::{Input, Report};
 use crate::report::terminal::{self, Screen};
-use crate::report::{Moment, html};
+use crate::report::{LocalTime, html};
 
 /// Runs the command.
 pub(super) fn run(options: &ReportOptions) -> Exit {
@@ -128,7 +128,7 @@ struct Context {
     formats: Formats,
     sources: Vec<Source>,
     notes: Vec<String>,
-    now: Moment,
+    now: LocalTime,
     host: Option<String>,
 }
 
@@ -136,7 +136,7 @@ impl Context {
     fn of(options: &ReportOptions) -> Result<Self, Exit> {
         let zoned = Zoned::now();
         let offset = i16::try_from(zoned.offset().seconds() / 60).unwrap_or(0);
-        let now = Moment { unix: zoned.timestamp().as_second(), offset };
+        let now = LocalTime { unix: zoned.timestamp().as_second(), offset };
         let mut notes = Vec::new();
         let config = load(options.config.as_deref(), &mut notes)?;
         // Where the logs are the configuration's, what is said of each says it.

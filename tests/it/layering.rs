@@ -23,6 +23,8 @@ const CORE: &[&str] = &[
     "net/client_address.rs",
     "net/proxy_protocol.rs",
     "net/proxy_protocol",
+    "page.rs",
+    "page",
     "policy.rs",
     "policy",
     "refusal.rs",
@@ -58,6 +60,7 @@ const CORE: &[&str] = &[
     "response.rs",
     "response",
     "text.rs",
+    "text",
     "upstream/fault.rs",
     "x509.rs",
     "x509",
@@ -112,6 +115,7 @@ const WINGS: &[(&str, &[&str])] = &[
     ("http1", &[]),
     ("x509", &["text"]),
     ("lookup", &["text"]),
+    ("page", &["text"]),
     ("demo", &[]),
     ("diagnostics", &["supervision"]),
     ("policy", &["location", "lookup"]),
@@ -225,7 +229,7 @@ const WINGS: &[(&str, &[&str])] = &[
         ],
     ),
     ("pki", &["config", "files", "identity", "location", "policy", "tls", "x509"]),
-    ("report", &["access_log", "config", "net", "policy", "refusal"]),
+    ("report", &["access_log", "config", "net", "page", "policy", "refusal", "text"]),
     (
         "cli",
         &[
@@ -414,6 +418,27 @@ fn the_scan_sees_what_it_looks_for() {
     for word in ["hyper", "std::io", "std::process", "toki", "okio", "crate::serve"] {
         assert!(!names(&code, word), "{word} in {code}");
     }
+}
+
+#[test]
+fn templates_escape_everything_but_the_stylesheet() {
+    // What of `maud` is written without being escaped, and the one file that may do so.
+    const AS_IT_STANDS: [(&str, &str); 3] = [
+        ("PreEscaped", "page/document.rs"),
+        ("into_string", "page/document.rs"),
+        ("render_to", "page/value.rs"),
+    ];
+    let mut used = 0;
+    for name in files_of(&["page.rs", "page", "report.rs", "report"].map(str::to_owned)) {
+        let code = code_of(&std::fs::read_to_string(source_directory().join(&name)).unwrap());
+        for (word, place) in AS_IT_STANDS {
+            assert!(!names(&code, word) || name == place, "src/{name} names {word}");
+            used += usize::from(names(&code, word));
+        }
+        let raw = code.matches("PreEscaped(").count();
+        assert_eq!(raw, code.matches("PreEscaped(include_str!(").count(), "src/{name}");
+    }
+    assert_eq!(used, AS_IT_STANDS.len(), "the files that it stands in were not found");
 }
 
 /// `mod tests` and nothing behind it that is code of the crate: `mod tests;` anywhere, or a block that ends the file.
