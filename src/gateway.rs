@@ -103,7 +103,7 @@ pub async fn serve(
         Err(refusal) => refusal,
     };
     let refused = refusal.is_the_callers();
-    // Who does nothing but what is refused does not keep a connection for ever.
+    // Who does nothing but what is refused is not heard for ever on one connection.
     let once_more = !refused || position.refused.saturating_add(1) < MAX_REFUSED;
     options.keep_alive &= !refusal.closes() && !worker.is_draining() && once_more;
     record.set_refusal(&refusal);

@@ -7,7 +7,7 @@
 //!   most one Content-Length; an answer has one Content-Length, or `chunked` alone, or neither.
 //!   What two readers could frame in two ways is refused (RFC 9112, section 6.3 and 11.2).
 //! * No input makes a reader panic or allocate. A request's head takes time proportional to its
-//!   length, however it is cut; an answer's, of 16 KiB at the most, is read again with each piece.
+//!   length, however it is cut; an answer's, of 16 KiB at the most, is read anew with each piece.
 //!
 //! # Does not
 //! Decode a URL, judge a host, or do I/O: the readers are fed bytes and say how far they got.

@@ -218,7 +218,7 @@ impl RateLimited {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{concurrent} lookups are in flight, which is all that `concurrent` allows")]
 pub struct TooMany {
-    /// The policy's `concurrent`.
+    /// The ceiling.
     pub concurrent: u32,
 }
 

@@ -57,7 +57,7 @@ pub struct Settings {
 /// What came of asking for a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The name has these addresses.
+    /// Its addresses.
     Addresses {
         /// All of them, at least one.
         addresses: Vec<IpAddr>,
@@ -66,16 +66,16 @@ pub enum Outcome {
         /// The family that could not be asked for; what was known of it stays.
         missing: Option<Family>,
     },
-    /// No answer, or none with an address.
+    /// None.
     Failed(Failure),
 }
 
 /// IPv4 or IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// A records (IPv4).
+    /// A records.
     V4,
-    /// AAAA records (IPv6).
+    /// AAAA records.
     V6,
 }
 
@@ -112,11 +112,11 @@ impl fmt::Display for Failure {
 pub struct Lost {
     /// Whose it was.
     pub peer: PeerName,
-    /// The host name.
+    /// The name.
     pub name: String,
     /// Where the policy has it.
     pub location: Location,
-    /// The address that it no longer has.
+    /// The address.
     pub address: IpAddr,
     /// When the name had it last.
     pub at: Timestamp,

@@ -128,7 +128,7 @@ impl RequestParts<'_> {
 pub struct Request(Vec<u8>);
 
 impl Request {
-    /// The bytes that are sent.
+    /// Its bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -148,7 +148,7 @@ fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 /// The head of an answer, and the connection on which its body follows.
 #[derive(Debug)]
 pub struct UpstreamResponse {
-    /// The response's head.
+    /// Its head.
     pub head: ResponseHead,
     /// The head's bytes and as much of the body as came with it.
     pub buffer: Vec<u8>,
@@ -256,7 +256,7 @@ async fn exchange(
     }
 }
 
-/// What it means that the connection ended, orderly or with an error, after `received` bytes of a response.
+/// What it means that the connection ended, orderly or with an error, after so many bytes of an answer.
 fn ended(received: usize, error: Option<io::Error>) -> Failed {
     match (received, error.map(Cause::from)) {
         (0, None) => Failed::BeforeFirstByte(HeadFault::Closed.into()),

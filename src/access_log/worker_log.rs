@@ -48,7 +48,7 @@ pub struct Ended<'a> {
 pub struct LogHost {
     /// The host's name, in lower case as nginx has it.
     pub hostname: String,
-    /// The process id (`$pid`).
+    /// The process.
     pub pid: u32,
     /// The key of hashed search terms.
     pub key: TermKey,

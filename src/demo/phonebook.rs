@@ -137,7 +137,7 @@ impl Phonebook {
         self.contacts.is_empty()
     }
 
-    /// All contacts, in XiVO's order.
+    /// All contacts.
     #[must_use]
     pub fn list(&self) -> &[Contact] {
         &self.contacts

@@ -28,7 +28,7 @@ impl Journal {
     /// Sends an entry. Says whether it was taken; if not, standard error has to.
     ///
     /// A journal that hangs is waited for once, for [`PATIENCE`]; until it takes an entry again the
-    /// others are refused at once. One that was restarted is reconnected to.
+    /// others are refused at once. One that was started anew is connected to anew.
     pub(super) fn send(&mut self, entry: &[u8]) -> bool {
         for _ in 0..2 {
             let Ok(socket) = self.connected() else { return false };
@@ -54,7 +54,7 @@ impl Journal {
             None => {
                 let socket = UnixDatagram::unbound()?;
                 socket.connect(&self.path)?;
-                socket.set_write_timeout(Some(PATIENCE))?;
+                socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
                 socket.set_nonblocking(self.stuck)?;
                 socket
             }
@@ -98,7 +98,7 @@ const SOCKET: &str = "/run/systemd/journal/socket";
 const TEST_SOCKET: &str = "PHONEBOOK_GATEWAY_TEST_JOURNAL";
 
 /// How long a journal that takes nothing is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

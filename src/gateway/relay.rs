@@ -2,7 +2,7 @@
 //!
 //! # Guarantees
 //! * Only a phonebook's answers pass: 200 with JSON of known end, 204, 304, and 404 for a contact.
-//! * Status and header fields come from an allow list; the head is written by the gateway.
+//! * Status and header fields come from an allow list; the head is written anew.
 //! * An answer that ends short, goes on after its end, grows too large or stalls is never passed as
 //!   complete: as long as nothing was sent it is a refusal, afterwards the client's connection is
 //!   reset, on HTTP/1.0 as well.
@@ -290,7 +290,7 @@ impl Body {
     }
 
     /// How many bytes are read at once: more of a long body of known length, which is passed on from
-    /// where it was read, than of one whose chunks are reframed.
+    /// where it was read, than of one whose chunks are framed anew.
     fn room(&self) -> usize {
         match self {
             Self::Length { left } => usize::try_from(left.saturating_add(1))
@@ -314,7 +314,7 @@ impl Body {
         }
     }
 
-    /// What `input` brings, as the client is to read it: `input` itself, or its chunks reframed in
+    /// What `input` brings, as the client is to read it: `input` itself, or its chunks framed anew in
     /// `framed`, and whether that is the last of it.
     fn frame<'b>(
         &mut self,

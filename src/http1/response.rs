@@ -10,7 +10,7 @@ use super::{ConnectionOptions, Span, Version};
 pub enum Framing {
     /// No body: the status has none (204, 304).
     Empty,
-    /// Content-Length: this many bytes.
+    /// So many bytes.
     Length(u64),
     /// The chunked coding, and only it.
     Chunked,

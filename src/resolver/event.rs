@@ -15,55 +15,55 @@ use crate::resolver::{Failure, Unusable};
 pub enum Event {
     /// A name has other addresses.
     Moved {
-        /// The peer whose policy has the name.
+        /// Whose.
         peer: PeerName,
-        /// The host name.
+        /// Which.
         name: String,
-        /// Its addresses until now.
+        /// Before.
         from: Vec<IpAddr>,
-        /// Its addresses from now on.
+        /// Now.
         to: Vec<IpAddr>,
     },
     /// A name begins to fail.
     Failing {
-        /// The peer whose policy has the name.
+        /// Whose.
         peer: PeerName,
-        /// The host name.
+        /// Which.
         name: String,
-        /// Where the policy has the name.
+        /// Where.
         location: Location,
-        /// How resolving it failed.
+        /// Why.
         why: Failure,
         /// How long its addresses are used all the same; none where it has none.
         held: Option<Duration>,
     },
     /// A name that failed resolves again.
     Recovered {
-        /// The peer whose policy has the name.
+        /// Whose.
         peer: PeerName,
-        /// The host name.
+        /// Which.
         name: String,
     },
     /// A name's hold is over: it has no address any longer.
     Dropped {
-        /// The peer whose policy has the name.
+        /// Whose.
         peer: PeerName,
-        /// The host name.
+        /// Which.
         name: String,
         /// Since when it fails.
         since: Timestamp,
     },
     /// An address of a name is not trusted.
     Refused {
-        /// The peer whose policy has the name.
+        /// Whose.
         peer: PeerName,
-        /// The host name.
+        /// Which.
         name: String,
-        /// Where the policy has the name.
+        /// Where.
         location: Location,
-        /// The address that is not used.
+        /// The address.
         address: IpAddr,
-        /// Why the address is not used.
+        /// Why.
         why: Unusable,
     },
 }

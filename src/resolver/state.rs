@@ -23,23 +23,23 @@ pub enum StateError {
     /// It cannot be read.
     #[error("{}: {source}", file.display())]
     Unread {
-        /// The state file.
+        /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// Why.
         source: FileFault,
     },
     /// It cannot be written.
     #[error("{}: {source}", file.display())]
     Unwritten {
-        /// The state file.
+        /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// Why.
         source: io::Error,
     },
     /// It is not what this program writes.
     #[error("{}: this is no list of names as phonebook-gateway writes it: {why}", file.display())]
     Broken {
-        /// The state file.
+        /// The file.
         file: PathBuf,
         /// Where, and what is wrong.
         why: String,

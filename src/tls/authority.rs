@@ -1,4 +1,4 @@
-//! The authorities that issue clients' certificates.
+//! Who vouches for clients' certificates.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

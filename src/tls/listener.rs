@@ -31,7 +31,7 @@ pub struct ListenerTls {
 pub struct Sessions(Arc<dyn ProducesTickets>);
 
 impl Sessions {
-    /// A session store with new ticket keys.
+    /// Fresh keys.
     ///
     /// # Errors
     /// The system has no random numbers.

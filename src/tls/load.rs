@@ -23,7 +23,7 @@ use crate::x509::Certificate;
 pub struct TlsSettings {
     /// This gateway's certificates; at least one.
     pub certificates: Vec<KeyPair>,
-    /// The authorities that issue clients' certificates.
+    /// The authorities that vouch for clients.
     pub client_ca: Option<PathBuf>,
     /// What they have revoked.
     pub crl: Option<PathBuf>,
@@ -53,7 +53,7 @@ pub struct KeyPair {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {why}", file.display())]
 pub struct LoadError {
-    /// The file that it was read from.
+    /// The file.
     pub file: PathBuf,
     /// What is wrong with it, and what it should be.
     pub why: String,
@@ -64,7 +64,7 @@ pub struct LoadError {
 pub struct Material {
     /// This gateway's certificates, in the order written.
     pub keys: Vec<(Loaded, Arc<CertifiedKey>)>,
-    /// The authorities that issue clients' certificates.
+    /// Who vouches for clients.
     pub authority: ClientAuthority,
     /// The certificates in `client_ca`.
     pub client_ca: Vec<Loaded>,
@@ -73,7 +73,7 @@ pub struct Material {
 /// A certificate, and the file that it came from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The file that it was read from.
+    /// The file.
     pub file: PathBuf,
     /// What it says.
     pub certificate: Certificate,

@@ -1,7 +1,7 @@
 //! What a worker tells its own administrator, and how often.
 //!
 //! Every refusal and every fault of XiVO is worth a line with its reason, but nobody's flood may fill
-//! the journal: each kind has a limit for ten seconds, and then says how many it suppressed. The
+//! the journal: each kind may say so much in ten seconds, and then says how much it kept back. The
 //! search term, personal data, is in none of these lines.
 
 use std::cell::Cell;
@@ -23,7 +23,7 @@ pub struct Diagnostics {
     pub(crate) unknown: Throttle,
     rejected: Throttle,
     rejected_unknown: Throttle,
-    unannounced: Throttle,
+    no_proxy_header: Throttle,
     pub(crate) faults: Throttle,
     handshakes: Throttle,
     accept: Throttle,
@@ -59,8 +59,8 @@ impl Diagnostics {
     }
 
     /// Tells of a connection that was closed since its sender named no client.
-    pub fn unannounced(&self, sender: ClientAddress, why: &str, location: Option<&Location>) {
-        if let Some(suppressed) = self.unannounced.pass(1) {
+    pub fn no_proxy_header(&self, sender: ClientAddress, why: &str, location: Option<&Location>) {
+        if let Some(suppressed) = self.no_proxy_header.pass(1) {
             let location = location.map(|location| format!(" [{location}]")).unwrap_or_default();
             tracing::warn!(
                 %sender,
@@ -92,7 +92,7 @@ impl Diagnostics {
     }
 }
 
-/// Lets a number of messages through in ten seconds, and counts the rest.
+/// Lets so many through in ten seconds, and counts the rest.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {
     since: Cell<Option<Instant>>,

@@ -25,7 +25,7 @@ pub struct Facts<'a> {
     /// The connection's other end.
     pub socket: SocketAddr,
     /// The client that the PROXY protocol names.
-    pub announced: Option<SocketAddr>,
+    pub proxied_client: Option<SocketAddr>,
     /// The address that the connection came to.
     pub local: Option<SocketAddr>,
     /// The first of the listener's names.
@@ -54,7 +54,7 @@ pub struct Facts<'a> {
     pub request_id: &'a str,
     /// The host's name, in lower case.
     pub hostname: &'a str,
-    /// The process id (`$pid`).
+    /// The process.
     pub pid: u32,
     /// How XiVO was asked, each try.
     pub attempts: &'a [Attempt],
@@ -81,7 +81,7 @@ pub struct Facts<'a> {
 /// The request as far as it was read.
 #[derive(Clone, Debug, Default)]
 pub struct RequestFacts<'a> {
-    /// The request method as it came.
+    /// Its method.
     pub method: Option<&'a [u8]>,
     /// Where in the entry's `request` the target's path and query stand.
     pub target: Option<Range<usize>>,

@@ -32,7 +32,7 @@ pub(crate) enum Kind {
     Token,
     /// What each try of the upstream says, between `, ` and ` : `.
     Tries(Each),
-    /// Any text, which is escaped.
+    /// Whatever came.
     Text,
 }
 

@@ -22,7 +22,7 @@ use crate::x509::Certificate;
 /// What lines are written with.
 #[derive(Debug)]
 pub struct Writer<'w> {
-    /// Writes times in this host's time zone.
+    /// Spells times.
     pub clock: &'w mut LocalClock,
     /// For values that have to be put together before they are escaped.
     pub scratch: &'w mut Vec<u8>,
@@ -238,9 +238,9 @@ impl Value<'_> {
             }
             Named::RealipRemoteAddr => self.address(Some(facts.socket)),
             Named::RealipRemotePort => self.port(Some(facts.socket.port())),
-            Named::ProxyProtocolAddr => self.address(facts.announced),
-            Named::ProxyProtocolPort => match facts.announced {
-                Some(announced) => self.number(announced.port()),
+            Named::ProxyProtocolAddr => self.address(facts.proxied_client),
+            Named::ProxyProtocolPort => match facts.proxied_client {
+                Some(proxied_client) => self.number(proxied_client.port()),
                 None => self.text(None),
             },
             Named::ServerAddr => self.address(facts.local),

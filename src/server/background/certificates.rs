@@ -58,7 +58,7 @@ pub(crate) fn watch_certificates(
                 warn_of_expiry(&shared);
             }
             if stopped.recv_timeout(LOOK) != Err(mpsc::RecvTimeoutError::Timeout) {
-                return Ending::Told;
+                return Ending::Expected;
             }
             for listener in &mut watched {
                 listener.look(&shared, &sessions);
@@ -127,7 +127,7 @@ impl Watched {
                 self.failures = 0;
                 for Loaded { certificate, .. } in &tls.certificates {
                     tracing::info!(
-                        "TLS on {} was reloaded: {}, SHA-256 {}, valid until {}",
+                        "TLS on {} was loaded anew: {}, SHA-256 {}, valid until {}",
                         self.name,
                         certificate.subject,
                         Hex(&certificate.sha256),

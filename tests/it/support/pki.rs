@@ -103,7 +103,7 @@ impl Authority {
         Self { pem: certificate.pem(), issuer }
     }
 
-    /// One that this one issued.
+    /// One that this one vouches for.
     pub(crate) fn intermediate(&self, name: &str) -> Self {
         self.intermediate_of(authority_params(name))
     }
