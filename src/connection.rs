@@ -58,7 +58,7 @@ fn open(guard: ConnectionGuard, stream: TcpStream, facts: ConnectionFacts) {
             let deadline = Instant::now() + snapshot.config.limits.head_timeout;
             let config = Arc::clone(&tls.config);
             guard.wait(Instant::now().into_std(), true);
-            drop(spawn_local(handshake(guard, stream, facts, (config, deadline))));
+            drop(spawn_local(handshake(guard, stream, facts, config, deadline)));
         }
     }
 }
@@ -68,7 +68,8 @@ async fn handshake(
     mut guard: ConnectionGuard,
     stream: TcpStream,
     mut facts: ConnectionFacts,
-    (config, deadline): (Arc<ServerConfig>, Instant),
+    config: Arc<ServerConfig>,
+    deadline: Instant,
 ) {
     // Boxed, as what follows: only one of the two is held at a time, and both are large.
     let shaken = tokio::select! {
@@ -155,7 +156,8 @@ async fn serve(guard: ConnectionGuard, stream: Transport, facts: ConnectionFacts
         request.position.number = served;
         request.position.pipelined = pipelined;
         request.position.refused = refused;
-        let length = request.head.as_ref().map_or(buffer.len(), |head| head.len());
+        // Where one that was refused ends is not known: nothing follows it.
+        let length = request.head.as_ref().ok().map(|head| head.len());
         let has_body = request.head.as_ref().is_ok_and(|head| head.has_body());
         let ends = facts.over_ceiling
             || !stays
@@ -163,21 +165,24 @@ async fn serve(guard: ConnectionGuard, stream: Transport, facts: ConnectionFacts
             || request.position.began.duration_since(opened) >= limits.max_connection_age;
         let persistence = Persistence::ends_if(ends);
         // Boxed, so that a connection is small while it waits for its next request.
-        let serving = gateway::serve(&worker, &facts, &mut client, (request, &buffer), persistence);
+        let serving = gateway::serve(&worker, &facts, &mut client, request, persistence);
         let outcome = Box::pin(serving).await;
         refused = if outcome.refused { refused.saturating_add(1) } else { 0 };
-        let unread = has_body || buffer.len() > length;
-        match outcome.disposition {
-            Disposition::KeepAlive if unread => {
-                buffer.drain(..length);
+        let next = length.filter(|&length| length < buffer.len());
+        let unread = has_body || next.is_some();
+        match (outcome.disposition, next) {
+            (Disposition::KeepAlive, Some(next)) => {
+                buffer.drain(..next);
                 pending = Some(buffer);
             }
-            Disposition::KeepAlive => worker.buffers.put(buffer),
+            (Disposition::KeepAlive, None) => worker.buffers.put(buffer),
             // Who did not ask for the end may have its next request on the way.
-            Disposition::Close if unread || ends || worker.is_draining() || client.has_unread() => {
+            (Disposition::Close, _)
+                if unread || ends || worker.is_draining() || client.has_unread() =>
+            {
                 break Disposition::Linger;
             }
-            disposition => break disposition,
+            (disposition, _) => break disposition,
         }
     };
     // Nothing is asked on it any longer.
@@ -238,7 +243,7 @@ async fn first_bytes(
             biased;
             readable = timeout_at(until, client.readable()) => readable.ok()?.ok()?,
             () = worker.drain.notified(), if !worker.is_draining() => continue,
-            // What has come until now is still heard.
+            // What has come until now is still read.
             () = guard.left() => left = true,
         }
         let mut buffer = worker.buffers.take();

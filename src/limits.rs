@@ -218,7 +218,7 @@ impl RateLimited {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{concurrent} lookups are in flight, which is all that `concurrent` allows")]
 pub struct TooMany {
-    /// The ceiling.
+    /// The policy's `concurrent`.
     pub concurrent: u32,
 }
 

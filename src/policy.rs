@@ -92,7 +92,7 @@ pub struct CertificateRule {
     pub common_name: Vec<String>,
     /// What the certificate is worth beside the address.
     pub require: Require,
-    /// The section.
+    /// Where the `[certificate]` section begins.
     pub location: Location,
 }
 
@@ -209,7 +209,7 @@ impl Actions {
     }
 }
 
-/// So many requests in a period, and so many at once.
+/// A number of requests in a period, and a number at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// Requests in a `period`.

@@ -57,7 +57,7 @@ pub struct Settings {
 /// What came of asking for a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Its addresses.
+    /// The name has these addresses.
     Addresses {
         /// All of them, at least one.
         addresses: Vec<IpAddr>,
@@ -66,16 +66,16 @@ pub enum Outcome {
         /// The family that could not be asked for; what was known of it stays.
         missing: Option<Family>,
     },
-    /// None.
+    /// No answer, or none with an address.
     Failed(Failure),
 }
 
 /// IPv4 or IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// A records.
+    /// A records (IPv4).
     V4,
-    /// AAAA records.
+    /// AAAA records (IPv6).
     V6,
 }
 
@@ -112,11 +112,11 @@ impl fmt::Display for Failure {
 pub struct Lost {
     /// Whose it was.
     pub peer: PeerName,
-    /// The name.
+    /// The host name.
     pub name: String,
     /// Where the policy has it.
     pub location: Location,
-    /// The address.
+    /// The address that it no longer has.
     pub address: IpAddr,
     /// When the name had it last.
     pub at: Timestamp,

@@ -38,7 +38,7 @@ pub type Field<'a> = (&'static str, Value<'a>);
 pub enum Value<'a> {
     /// As it is.
     Text(&'a [u8]),
-    /// In decimal.
+    /// A number, written in decimal.
     Number(u64),
 }
 
@@ -58,7 +58,7 @@ impl<'a> Head<'a> {
         self
     }
 
-    /// The status.
+    /// The status code.
     pub fn status(&self) -> u16 {
         self.status
     }

@@ -212,7 +212,7 @@ impl Server {
         &self.supervisor
     }
 
-    /// Opens the access logs anew, as after a rotation.
+    /// Reopens the access logs, as after a rotation.
     pub fn reopen_logs(&self) {
         self.logs.reopen();
     }

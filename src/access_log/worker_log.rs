@@ -48,7 +48,7 @@ pub struct Ended<'a> {
 pub struct LogHost {
     /// The host's name, in lower case as nginx has it.
     pub hostname: String,
-    /// The process.
+    /// The process id (`$pid`).
     pub pid: u32,
     /// The key of hashed search terms.
     pub key: TermKey,

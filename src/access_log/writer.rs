@@ -61,7 +61,7 @@ impl AccessLogs {
             .collect()
     }
 
-    /// Makes every log open its path anew, as USR1 asks for after a rotation. What is queued by now
+    /// Makes every log reopen its path, as USR1 asks for after a rotation. What is queued by now
     /// goes to the old file. Where the path cannot be opened the old file stays in use, and an error
     /// says so. Returns at once.
     pub fn reopen(&self) {
@@ -189,9 +189,9 @@ pub enum OpenError {
     /// Its file cannot be opened for appending.
     #[error("cannot open the access log {target}: {error}. {}", advice(.target, .error))]
     Open {
-        /// Which.
+        /// The log that could not be opened.
         target: LogTarget,
-        /// Why.
+        /// What the system said.
         error: io::Error,
     },
     /// Its thread cannot be started.
@@ -199,7 +199,7 @@ pub enum OpenError {
         "cannot start the access log's thread: {error}. Raise the limit of threads (TasksMax=)"
     )]
     Thread {
-        /// Why.
+        /// What the system said.
         error: io::Error,
     },
 }

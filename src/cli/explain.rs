@@ -209,24 +209,22 @@ impl Explained {
         let facts = sender.facts(&snapshot, &asked)?;
         let bytes = asked.head;
         let head = facts.require_tls(read_whole(&bytes, &snapshot.config.limits));
-        let sent = bytes.as_slice();
-        let values = |name| head.iter().flat_map(move |head| head.values(sent, name));
+        let values = |name| head.iter().flat_map(move |head| head.values(name));
         let origin = RequestSource::of(&snapshot, &facts, values, Timestamp::now());
-        let options = reply::options(head.as_ref().ok(), &bytes, Persistence::Offered, EXAMPLE_ID);
+        let options = reply::options(head.as_ref().ok(), Persistence::Offered, EXAMPLE_ID);
         let addressed = facts.addressed(&snapshot);
         let mut via = via::annotations(&snapshot, &facts, &origin);
         via.extend(via::names(names.as_ref(), &origin));
-        let mut narrator = Narrator::new(&snapshot, origin, via, (addressed, &bytes));
+        let mut narrator = Narrator::new(&snapshot, origin, via, addressed);
         let found = origin.found;
-        let case = Case { snapshot: &snapshot, facts: &facts, found, bytes: &bytes };
+        let case = Case { snapshot: &snapshot, facts: &facts, found };
         let outcome = match judge(&mut narrator, case, head) {
             Ok(Judged::WhoAmI) => Ok(None),
             Ok(Judged::Lookup(granted)) => {
                 // Resolving a name takes time, and only what is asked of XiVO needs it.
                 let upstream = server::resolve(&snapshot.config.upstream);
                 shared.set_upstream(upstream.unwrap_or_default());
-                let asking =
-                    Asking::of(&granted, &shared.snapshot(), (&origin.caller, &facts), &bytes);
+                let asking = Asking::of(&granted, &shared.snapshot(), &origin.caller, &facts);
                 narrator.forwarded(&asking);
                 Ok(Some(asking))
             }
@@ -257,12 +255,12 @@ impl Explained {
 
 impl Asking {
     fn of<A>(
-        granted: &Granted<'_, A>,
+        granted: &Granted<'_, '_, A>,
         snapshot: &Snapshot,
-        (caller, facts): (&Caller<'_>, &ConnectionFacts),
-        bytes: &[u8],
+        caller: &Caller<'_>,
+        facts: &ConnectionFacts,
     ) -> Self {
-        let user_agent = granted.head.user_agent().map(|span| span.of(bytes));
+        let user_agent = granted.head.user_agent();
         let client = ClientSide { caller, scheme: facts.scheme(), user_agent };
         let upstream = &snapshot.config.upstream;
         let route = snapshot.route(forward::relayed(snapshot, caller, facts.listener));
@@ -298,7 +296,7 @@ impl Sender {
             Accepted::Ready(facts) => facts,
             Accepted::AwaitingProxyHeader(unannounced) => {
                 let named = self.proxied_for.map(|client| SocketAddr::new(client, 0));
-                unannounced.proxied_client(snapshot, named).0
+                unannounced.with_client(snapshot, named).0
             }
         };
         match &asked.spoken {

@@ -181,7 +181,9 @@ async fn ask(
         Err(fault) => return failed("answer", explain_fault(&fault, snapshot)),
     };
     match relay::check(permit.lookup(), &answer, upstream) {
-        Ok(()) => tell("answer", format!("{}, as a phonebook does", answer.head.status())),
+        Ok(()) => {
+            tell("answer", format!("{}, as a phonebook does", answer.received.head().status()))
+        }
         Err(fault) => failed("answer", explain_fault(&fault, snapshot)),
     }
 }

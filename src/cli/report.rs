@@ -28,7 +28,7 @@ use crate::report::read::select::Selection;
 use crate::report::summary::wording::plural;
 use crate::report::summary::{Input, Report};
 use crate::report::terminal::{self, Screen};
-use crate::report::{Moment, html};
+use crate::report::{LocalTime, html};
 
 pub(super) use options::Options;
 
@@ -138,7 +138,7 @@ struct Context {
     sources: Vec<Source>,
     selection: Selection,
     notes: Vec<String>,
-    now: Moment,
+    now: LocalTime,
     host: Option<String>,
 }
 
@@ -149,7 +149,7 @@ impl Context {
         let selection = selection.map_err(|error| Misuse::new("report", error).report())?;
         let given = options.sources();
         let offset = i16::try_from(zoned.offset().seconds() / 60).unwrap_or(0);
-        let now = Moment { unix: zoned.timestamp().as_second(), offset };
+        let now = LocalTime { unix: zoned.timestamp().as_second(), offset };
         let mut notes = Vec::new();
         let config = load(config, &mut notes)?;
         // Where the logs are the configuration's, what is said of each says it.

@@ -84,7 +84,7 @@ pub async fn read_proxy_header(
             return None;
         }
     };
-    let (facts, class) = waiting.proxied_client(&snapshot, header.client);
+    let (facts, class) = waiting.with_client(&snapshot, header.client);
     reseat(guard, facts, class)
 }
 

@@ -137,7 +137,7 @@ impl Phonebook {
         self.contacts.is_empty()
     }
 
-    /// All contacts.
+    /// All contacts, in XiVO's order.
     #[must_use]
     pub fn list(&self) -> &[Contact] {
         &self.contacts

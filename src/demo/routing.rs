@@ -14,7 +14,7 @@ use php::{PhpQuery, PhpValue, php_query};
 /// The script that serves XiVO's telephony web services.
 pub const SCRIPT: &[u8] = b"/service/ipbx/json.php";
 
-/// XiVO looks at so many segments of `PATH_INFO` and ignores the rest.
+/// The number of segments of `PATH_INFO` that XiVO looks at; it ignores the rest.
 const SEGMENTS: usize = 3;
 
 /// Why nginx answers 400 to a request target.
@@ -61,7 +61,7 @@ pub enum Place {
 /// What the phonebook's script does for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
-    /// Finds contacts.
+    /// `act=search`: finds contacts by text.
     Search,
     /// Returns the whole phonebook; also for an absent, unknown or array-valued `act`.
     List,

@@ -28,7 +28,7 @@ impl Journal {
     /// Sends an entry. Says whether it was taken; if not, standard error has to.
     ///
     /// A journal that hangs is waited for once, for [`PATIENCE`]; until it takes an entry again the
-    /// others are refused at once. One that was started anew is connected to anew.
+    /// others are refused at once. One that was restarted is reconnected to.
     pub(super) fn send(&mut self, entry: &[u8]) -> bool {
         for _ in 0..2 {
             let Ok(socket) = self.connected() else { return false };

@@ -19,7 +19,7 @@ pub enum Form {
     Journal,
 }
 
-/// One diagnostic.
+/// A diagnostic with its fields, ready to be written in any form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
     /// With its line end.

@@ -19,11 +19,11 @@ struct Episode {
 /// What is to be said now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// Writing has begun to fail; so many lines are lost.
+    /// Writing has begun to fail; this many lines are lost.
     Begun { lines: u64 },
-    /// Writing still fails; so many lines are lost since the last message.
+    /// Writing still fails; this many lines are lost since the last message.
     Goes { lines: u64 },
-    /// Writing works again; so many lines were lost in all.
+    /// Writing works again; this many lines were lost in all.
     Over { lines: u64 },
 }
 
@@ -50,7 +50,7 @@ impl Losses {
         self.episode.take_if(over).map(|episode| Report::Over { lines: episode.total })
     }
 
-    /// Nothing more is to be written; so many lines were lost until now, if that is not over.
+    /// Nothing more is to be written; this many lines were lost until now, if that is not over.
     pub(crate) fn end(&mut self) -> Option<u64> {
         self.episode.take().map(|episode| episode.total)
     }

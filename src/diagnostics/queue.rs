@@ -38,7 +38,7 @@ pub struct QueueReader(Receiver<Message>);
 /// What the writing thread is told.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// Write this.
+    /// A line to write.
     Line(Box<Line>),
     /// Say when all before this is written.
     Flush(SyncSender<()>),

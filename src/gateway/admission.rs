@@ -31,7 +31,7 @@ impl Gate for &Exchange<'_> {
         };
     }
 
-    /// An unknown caller is heard as long as its rate lasts.
+    /// An unknown caller gets an answer as long as its rate lasts.
     fn count_refused(&mut self, found: Found<'_>, refusal: Refusal) -> Refusal {
         if found.peer().is_some() {
             self.charge_rejected(found);

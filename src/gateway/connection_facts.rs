@@ -136,10 +136,10 @@ impl AwaitingProxyHeader {
     }
 
     /// What is known once the sender has named its client. One that it does not name is nobody, and yet no
-    /// stranger: balancers look after the gateway's health that way, and unknown callers who use up what
+    /// unknown caller: balancers look after the gateway's health that way, and unknown callers who use up what
     /// they may have are not to make it look dead.
     #[must_use]
-    pub fn proxied_client(
+    pub fn with_client(
         self,
         snapshot: &Snapshot,
         client: Option<SocketAddr>,
@@ -236,7 +236,10 @@ impl ConnectionFacts {
     ///
     /// # Errors
     /// [`Refusal::PlainOnTls`], or that of `head`.
-    pub fn require_tls(&self, head: Result<RequestHead, Refusal>) -> Result<RequestHead, Refusal> {
+    pub fn require_tls<'b>(
+        &self,
+        head: Result<RequestHead<'b>, Refusal>,
+    ) -> Result<RequestHead<'b>, Refusal> {
         if self.plain_on_tls { Err(Refusal::PlainOnTls) } else { head }
     }
 

@@ -13,7 +13,7 @@ pub struct ChunkedReader {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// In a chunk's size, of which so many digits have come.
+    /// In a chunk's size, of which this many digits have come.
     Size {
         size: u64,
         digits: u8,
@@ -42,7 +42,7 @@ pub enum Piece {
     Data(Range<usize>),
     /// All of the input has been used up; more is needed.
     More,
-    /// The body ended; so many bytes of the input belonged to it.
+    /// The body ended; this many bytes of the input belonged to it.
     End(usize),
 }
 

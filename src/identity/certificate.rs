@@ -16,7 +16,7 @@ pub struct PresentedCertificate<'c> {
 /// Why a certificate is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateFault {
-    /// The listener has no `client_ca`, so nobody vouches for it.
+    /// The listener has no `client_ca`, so no authority is trusted.
     NoAuthority,
     /// Its issuer is not among `client_ca`, or did not sign it.
     UnknownIssuer,
@@ -61,7 +61,7 @@ impl CertificateFault {
         }
     }
 
-    /// Whether it counts for a key that a policy names itself: that needs nobody to vouch for it, and
+    /// Whether it counts for a key that a policy names itself: that needs no authority, and
     /// whoever makes a certificate for it alone, as `openssl req -x509` does, may make it in any way.
     fn concerns_key(self) -> bool {
         matches!(self, Self::Expired | Self::NotYetValid | Self::Revoked)

@@ -218,7 +218,7 @@ fn value(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// So many entries are looked at, from the right.
+/// The number of entries that are read, from the right.
 pub const MOST_ENTRIES: usize = 64;
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl Share {
         Self { budget, unknown, held: 0 }
     }
 
-    /// The connection holds so many bytes now. Says whether it may.
+    /// Sets how many bytes the connection holds. Returns whether it may hold them.
     pub(crate) fn set(&mut self, held: usize) -> bool {
         let before = std::mem::replace(&mut self.held, held);
         if held == before {

@@ -106,7 +106,7 @@ pub enum NoSeat {
     UnknownCaller(usize),
     /// All unknown callers together have theirs.
     Unknown(usize),
-    /// So many handshakes of unknown callers are under way.
+    /// This many handshakes of unknown callers are under way.
     Handshakes(usize),
     /// The unknown caller begins TLS handshakes more often than `limits.handshake_rate`.
     HandshakeRate,

@@ -47,7 +47,7 @@ pub enum ListenError {
     },
 }
 
-/// Binds `address` for so many workers.
+/// Binds `address` once for each of `workers` workers.
 ///
 /// The workers' sockets share the address (`SO_REUSEPORT`), and so could a second gateway's of the
 /// same user: it would take a part of the connections, in silence. Therefore the address is tried

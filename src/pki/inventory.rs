@@ -126,7 +126,7 @@ impl Row {
                 false if now < certificate.not_before => State::NotYetValid,
                 false => State::Expired,
             },
-            // Lists are made anew far more often than every 14 days.
+            // Lists are reissued far more often than every 14 days.
             Holding::Revocations(list) => match list.next_update {
                 Some(end) if end < now => State::Expired,
                 _ if now < list.this_update => State::NotYetValid,
@@ -270,7 +270,7 @@ struct Used<'c> {
     purposes: Vec<String>,
 }
 
-/// The peers whose policies name the certificate, if an authority vouches for it where they need one.
+/// The peers whose policies name the certificate, if a trusted authority issued it where they need one.
 fn peers(config: &Config, row: &Row) -> Vec<String> {
     let Some(certificate) = row.certificate() else { return Vec::new() };
     let shown = PresentedCertificate { certificate, trust: Ok(()) };

@@ -84,7 +84,7 @@ pub enum Http2Fault {
     /// An `:authority` that is no host.
     #[error("its :authority is not a valid host")]
     BadAuthority,
-    /// Two hosts.
+    /// The `host` field and `:authority` differ.
     #[error("its host field is not its :authority")]
     OtherHost,
     /// What was written of it would be read as something else.

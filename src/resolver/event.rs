@@ -15,55 +15,55 @@ use crate::resolver::{Failure, Unusable};
 pub enum Event {
     /// A name has other addresses.
     Moved {
-        /// Whose.
+        /// The peer whose policy has the name.
         peer: PeerName,
-        /// Which.
+        /// The host name.
         name: String,
-        /// Before.
+        /// Its addresses until now.
         from: Vec<IpAddr>,
-        /// Now.
+        /// Its addresses from now on.
         to: Vec<IpAddr>,
     },
     /// A name begins to fail.
     Failing {
-        /// Whose.
+        /// The peer whose policy has the name.
         peer: PeerName,
-        /// Which.
+        /// The host name.
         name: String,
-        /// Where.
+        /// Where the policy has the name.
         location: Location,
-        /// Why.
+        /// How resolving it failed.
         why: Failure,
         /// How long its addresses are used all the same; none where it has none.
         held: Option<Duration>,
     },
     /// A name that failed resolves again.
     Recovered {
-        /// Whose.
+        /// The peer whose policy has the name.
         peer: PeerName,
-        /// Which.
+        /// The host name.
         name: String,
     },
     /// A name's hold is over: it has no address any longer.
     Dropped {
-        /// Whose.
+        /// The peer whose policy has the name.
         peer: PeerName,
-        /// Which.
+        /// The host name.
         name: String,
         /// Since when it fails.
         since: Timestamp,
     },
     /// An address of a name is not trusted.
     Refused {
-        /// Whose.
+        /// The peer whose policy has the name.
         peer: PeerName,
-        /// Which.
+        /// The host name.
         name: String,
-        /// Where.
+        /// Where the policy has the name.
         location: Location,
-        /// The address.
+        /// The address that is not used.
         address: IpAddr,
-        /// Why.
+        /// Why the address is not used.
         why: Unusable,
     },
 }

@@ -23,23 +23,23 @@ pub enum StateError {
     /// It cannot be read.
     #[error("{}: {source}", file.display())]
     Unread {
-        /// The file.
+        /// The state file.
         file: PathBuf,
-        /// Why.
+        /// What is wrong with it.
         source: FileFault,
     },
     /// It cannot be written.
     #[error("{}: {source}", file.display())]
     Unwritten {
-        /// The file.
+        /// The state file.
         file: PathBuf,
-        /// Why.
+        /// What is wrong with it.
         source: io::Error,
     },
     /// It is not what this program writes.
     #[error("{}: this is no list of names as phonebook-gateway writes it: {why}", file.display())]
     Broken {
-        /// The file.
+        /// The state file.
         file: PathBuf,
         /// Where, and what is wrong.
         why: String,

@@ -68,7 +68,7 @@ struct Name {
 /// What is to outlive a restart of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered<'a> {
-    /// The name.
+    /// The host name.
     pub name: &'a str,
     /// What it has.
     pub addresses: Vec<IpAddr>,
@@ -402,7 +402,7 @@ impl Name {
     fn fail(&mut self, why: Failure, settings: &Settings, now: Timestamp) -> Option<Event> {
         let wait = RETRY.saturating_mul(1 << self.failures.min(10)).min(settings.refresh);
         self.next = after(now, wait);
-        // After a restart it is told anew.
+        // After a restart it is reported again.
         let first = self.failures == 0;
         self.failures = self.failures.saturating_add(1);
         let since = self.failing.as_ref().map_or(now, |(since, _)| *since);

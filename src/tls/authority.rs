@@ -1,4 +1,4 @@
-//! Who vouches for clients' certificates.
+//! The authorities that issue clients' certificates.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -135,7 +135,7 @@ fn intermediates<'c, 'd>(chain: &'c [CertificateDer<'d>]) -> Vec<&'c Certificate
     chain.iter().take(MOST_INTERMEDIATES).filter(is_first).collect()
 }
 
-/// So many certificates between a client's and its authority are looked at.
+/// The number of certificates between a client's and its authority that are looked at.
 const MOST_INTERMEDIATES: usize = 6;
 
 fn version_name(version: ProtocolVersion) -> &'static str {

@@ -31,7 +31,7 @@ pub struct ListenerTls {
 pub struct Sessions(Arc<dyn ProducesTickets>);
 
 impl Sessions {
-    /// Fresh keys.
+    /// A session store with new ticket keys.
     ///
     /// # Errors
     /// The system has no random numbers.

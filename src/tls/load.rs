@@ -23,7 +23,7 @@ use crate::x509::Certificate;
 pub struct TlsSettings {
     /// This gateway's certificates; at least one.
     pub certificates: Vec<KeyPair>,
-    /// The authorities that vouch for clients.
+    /// The authorities that issue clients' certificates.
     pub client_ca: Option<PathBuf>,
     /// What they have revoked.
     pub crl: Option<PathBuf>,
@@ -53,7 +53,7 @@ pub struct KeyPair {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {why}", file.display())]
 pub struct LoadError {
-    /// The file.
+    /// The file that it was read from.
     pub file: PathBuf,
     /// What is wrong with it, and what it should be.
     pub why: String,
@@ -64,7 +64,7 @@ pub struct LoadError {
 pub struct Material {
     /// This gateway's certificates, in the order written.
     pub keys: Vec<(Loaded, Arc<CertifiedKey>)>,
-    /// Who vouches for clients.
+    /// The authorities that issue clients' certificates.
     pub authority: ClientAuthority,
     /// The certificates in `client_ca`.
     pub client_ca: Vec<Loaded>,
@@ -73,7 +73,7 @@ pub struct Material {
 /// A certificate, and the file that it came from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The file.
+    /// The file that it was read from.
     pub file: PathBuf,
     /// What it says.
     pub certificate: Certificate,

@@ -15,7 +15,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// What is asked has so many bytes.
+    /// Sets the length of the request that will be sent, in bytes.
     pub fn will_send(&self, length: usize) {
         self.request_length.set(length as u64);
     }
@@ -36,14 +36,14 @@ impl Trace {
         });
     }
 
-    /// So many bytes have come that may be of an answer's head.
+    /// `count` bytes have come that may belong to the response's head.
     pub fn received(&self, count: usize) {
         if let Some(attempt) = self.attempts.borrow_mut().last_mut() {
             attempt.received += count as u64;
         }
     }
 
-    /// That was the answer's head, and so many bytes behind it.
+    /// The response's head is complete, and `body` bytes of its body have come with it.
     pub fn answered(&self, status: u16, body: usize) {
         self.change(|attempt, now| {
             attempt.status = status;

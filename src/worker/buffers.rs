@@ -40,7 +40,7 @@ impl Buffers {
 /// The capacity of a new buffer, in bytes.
 const BUFFER: usize = 16 * 1024;
 
-/// Up to four are in use for each lookup under way. Freed and made anew for each of them, they would
+/// Up to four are in use for each lookup under way. Freed and allocated again for each of them, they would
 /// cost a tenth of a lookup: to allocators these are large.
 const MAX_SPARE: usize = 512;
 

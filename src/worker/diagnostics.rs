@@ -1,7 +1,7 @@
 //! What a worker tells its own administrator, and how often.
 //!
 //! Every refusal and every fault of XiVO is worth a line with its reason, but nobody's flood may fill
-//! the journal: each kind may say so much in ten seconds, and then says how much it kept back. The
+//! the journal: each kind has a limit for ten seconds, and then says how many it suppressed. The
 //! search term, personal data, is in none of these lines.
 
 use std::cell::Cell;
@@ -92,7 +92,7 @@ impl Diagnostics {
     }
 }
 
-/// Lets so many through in ten seconds, and counts the rest.
+/// Lets a number of messages through in ten seconds, and counts the rest.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {
     since: Cell<Option<Instant>>,

@@ -37,7 +37,7 @@ impl Fingerprint {
 pub enum NoFingerprint {
     /// Neither hexadecimal nor base64.
     Unreadable,
-    /// So many bytes, and not 32.
+    /// This many bytes, and not 32.
     Length(usize),
 }
 

@@ -23,6 +23,8 @@ mod client_behaviour;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod documentation;
+#[cfg(test)]
 mod fairness;
 #[cfg(test)]
 mod hidden_terms;

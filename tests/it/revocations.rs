@@ -138,7 +138,7 @@ fn a_pin_lets_nobody_in_whose_certificate_is_in_a_list_however_old_the_list() {
 }
 
 #[test]
-fn an_authority_that_a_list_names_vouches_for_nobody() {
+fn what_a_revoked_authority_issued_is_not_trusted() {
     let root = Authority::new("Root");
     let [good, revoked] = [5, REVOKED]
         .map(|serial| root.intermediate_until(&format!("No. {serial}"), serial, Duration::DAY));

@@ -32,8 +32,10 @@ pub struct Facts<'a> {
     pub server_name: &'a str,
     /// What the TLS handshake brought.
     pub tls: Option<TlsLine<'a>>,
-    /// The connection's number, and how many requests it has had with this one.
-    pub connection: (u64, u32),
+    /// The connection's number.
+    pub connection: u64,
+    /// How many requests it has had with this one.
+    pub connection_requests: u32,
     /// How old the connection is.
     pub connection_time: Duration,
     /// Whether the request came together with the one before it.
@@ -54,7 +56,7 @@ pub struct Facts<'a> {
     pub request_id: &'a str,
     /// The host's name, in lower case.
     pub hostname: &'a str,
-    /// The process.
+    /// The process id (`$pid`).
     pub pid: u32,
     /// How XiVO was asked, each try.
     pub attempts: &'a [Attempt],
@@ -81,7 +83,7 @@ pub struct Facts<'a> {
 /// The request as far as it was read.
 #[derive(Clone, Debug, Default)]
 pub struct RequestFacts<'a> {
-    /// Its method.
+    /// The request method as it came.
     pub method: Option<&'a [u8]>,
     /// Where in the entry's `request` the target's path and query stand.
     pub target: Option<Range<usize>>,

@@ -32,7 +32,7 @@ pub(crate) enum Kind {
     Token,
     /// What each try of the upstream says, between `, ` and ` : `.
     Tries(Each),
-    /// Whatever came.
+    /// Any text, which is escaped.
     Text,
 }
 

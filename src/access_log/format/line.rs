@@ -22,7 +22,7 @@ use crate::x509::Certificate;
 /// What lines are written with.
 #[derive(Debug)]
 pub struct Writer<'w> {
-    /// Spells times.
+    /// Writes times in this host's time zone.
     pub clock: &'w mut LocalClock,
     /// For values that have to be put together before they are escaped.
     pub scratch: &'w mut Vec<u8>,
@@ -258,8 +258,8 @@ impl Value<'_> {
             Named::RequestLength => self.number(facts.request_length),
             Named::RequestId => self.word(Some(facts.request_id)),
             Named::RequestCompletion => self.word(Some(if facts.completed { "OK" } else { "" })),
-            Named::Connection => self.number(facts.connection.0),
-            Named::ConnectionRequests => self.number(facts.connection.1),
+            Named::Connection => self.number(facts.connection),
+            Named::ConnectionRequests => self.number(facts.connection_requests),
             Named::ConnectionTime => self.duration(facts.connection_time),
             Named::Pipe => self.raw(if facts.pipelined { b"p" } else { b"." }),
             Named::Pid => self.number(facts.pid),

@@ -10,7 +10,7 @@ use crate::text::write_number;
 /// What goes before each line of a log.
 #[derive(Debug)]
 pub(crate) enum LinePrefix {
-    /// Nothing.
+    /// Lines begin with the format's own text.
     None,
     /// The peer's name, for the thread that owns the files.
     Peer,

@@ -3,7 +3,7 @@
 use crate::access_log::format::Needs;
 use crate::access_log::format::parse::FormatError;
 
-/// A variable.
+/// A variable of nginx's `log_format`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Variable {
     /// One with a name of its own.

@@ -11,7 +11,7 @@ use crate::access_log::writer::{Shared, framing};
 /// What a log's thread is told.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// Write these.
+    /// Lines to write.
     Lines(Batch),
     /// Look at the flags.
     Wake,

@@ -32,7 +32,7 @@ enum Kind {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: io::Error,
-    /// So many lines.
+    /// This many lines.
     pub(crate) lost: u64,
     /// Where, if the log has several places.
     pub(crate) target: Option<LogTarget>,
@@ -61,7 +61,7 @@ impl Output {
         Ok(Self(kind))
     }
 
-    /// Writes a batch of so many lines.
+    /// Writes a batch of `lines` lines.
     pub(crate) fn write(&mut self, batch: &[u8], lines: u64) -> Result<(), Failure> {
         match &mut self.0 {
             Kind::File(file) => file.write(batch, lines),
@@ -70,7 +70,7 @@ impl Output {
         }
     }
 
-    /// Opens the target anew. Where that fails a file stays open as it was.
+    /// Reopens the target. Where that fails a file stays open as it was.
     pub(crate) fn reopen(&mut self) -> io::Result<()> {
         match &mut self.0 {
             Kind::File(file) => file.reopen(),

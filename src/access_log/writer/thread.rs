@@ -114,7 +114,7 @@ impl LogThread {
         batch.go_home();
     }
 
-    /// Opens the target anew. The standard output has nothing to open.
+    /// Reopens the target. The standard output has nothing to open.
     fn reopen(&mut self) {
         if self.target == LogTarget::Stdout {
             return;
@@ -210,7 +210,7 @@ fn were(lines: u64) -> String {
     if lines == 1 { "1 line was".to_owned() } else { format!("{lines} lines were") }
 }
 
-/// So many bytes are written at once, where so many wait.
+/// The number of bytes that are written at once, where that many wait.
 const JOINED: usize = 256 << 10;
 
 /// Between two overruns that are spoken of.

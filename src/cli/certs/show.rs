@@ -16,8 +16,8 @@ use crate::x509::{Certificate, Hex};
 
 /// Runs the command. `directory` is the one that was given, or the usual one.
 pub(super) fn run(options: &Show, config: &Path, directory: &Path) -> Exit {
-    let Show { files, json, location } = options;
-    let is_given = location.directory.is_some();
+    let Show { files, json, place } = options;
+    let is_given = place.directory.is_some();
     if is_given && !files.is_empty() {
         let what = "`certs show` takes files or --directory, not both";
         return Misuse::new("certs show", what).report();

@@ -54,7 +54,6 @@ pub(super) struct Narrator<'s> {
     snapshot: &'s Snapshot,
     origin: RequestSource<'s>,
     addressed: Addressed<'s>,
-    bytes: &'s [u8],
     /// How the caller was found, where a proxy stands in front.
     via: Vec<Note>,
     steps: Vec<StepShown>,
@@ -68,10 +67,10 @@ impl<'s> Narrator<'s> {
         snapshot: &'s Snapshot,
         origin: RequestSource<'s>,
         via: Vec<Note>,
-        (addressed, bytes): (Addressed<'s>, &'s [u8]),
+        addressed: Addressed<'s>,
     ) -> Self {
         let (steps, limits) = (Vec::new(), Vec::new());
-        Self { snapshot, origin, addressed, bytes, via, steps, limits, at: "read" }
+        Self { snapshot, origin, addressed, via, steps, limits, at: "read" }
     }
 
     /// The request ends where it is.
@@ -121,13 +120,13 @@ impl<'s> Narrator<'s> {
         self.steps.push(StepShown { step: self.at, refused, annotations });
     }
 
-    fn read(&mut self, head: &RequestHead) {
+    fn read(&mut self, head: &RequestHead<'_>) {
         let version = match head.version() {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
             Version::Http2 => "HTTP/2",
         };
-        let host = match head.host(self.bytes) {
+        let host = match head.host() {
             Some(host) => format!("host {}", String::from_utf8_lossy(host.name())),
             None => "no host".to_owned(),
         };
@@ -204,7 +203,9 @@ impl<'s> Narrator<'s> {
     fn limit_notes(&mut self) -> Vec<Note> {
         let limits = &self.snapshot.config.limits;
         self.limits = match self.origin.found.peer() {
-            None => vec![shown_rate(Limit::Unknown.as_str(), "strangers", &limits.unknown_rate)],
+            None => {
+                vec![shown_rate(Limit::Unknown.as_str(), "unknown callers", &limits.unknown_rate)]
+            }
             Some(peer) => {
                 let policy = &peer.policy;
                 let concurrent = &policy.concurrent;

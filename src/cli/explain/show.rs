@@ -9,7 +9,7 @@ use super::narrator::{Note, StepShown};
 use super::{Asking, Explained};
 
 impl Explained {
-    /// For people.
+    /// The explanation as text for people.
     pub(super) fn as_text(&self, listener: Option<SocketAddr>) -> String {
         let mut out = String::new();
         let to = listener.map(|address| format!(" to {address}")).unwrap_or_default();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::{Context, Options, screen};
 use crate::cli::usage::Misuse;
 use crate::cli::{Exit, print, print_error};
-use crate::report::Moment;
+use crate::report::LocalTime;
 use crate::report::build::Material;
 use crate::report::count::tally::ThingHasher;
 use crate::report::count::{Ledger, Worker};
@@ -74,7 +74,7 @@ fn redraw(
         selection: &context.selection,
         config: context.config.as_ref(),
         host: context.host.as_deref(),
-        now: Moment { unix: now, ..context.now },
+        now: LocalTime { unix: now, ..context.now },
     };
     let report = material.report(Input {
         configuration: context.configuration(),

@@ -22,7 +22,7 @@ pub(crate) fn compare(listeners: &[Listener], policies: &[WrittenPolicy]) -> Vec
                 ("no listener has TLS, so nobody can show a certificate", "add tls to a [[listen]]")
             }
             (true, true) => (
-                "it names names, and no listener has a `client_ca` that vouches for them",
+                "it names names, and no listener has a `client_ca`, without which names are not trusted",
                 "add client_ca to a listener's tls; or name the key alone (public_key_sha256)",
             ),
             (true, false) => return None,

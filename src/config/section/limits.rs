@@ -35,7 +35,7 @@ pub struct Limits {
     pub max_head: usize,
     /// The most header fields of a head.
     pub max_header_fields: usize,
-    /// After so many requests a connection is closed.
+    /// The number of requests after which a connection is closed.
     pub max_requests_per_connection: u32,
     /// After so long a connection is closed.
     pub max_connection_age: Duration,

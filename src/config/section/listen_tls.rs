@@ -1,4 +1,4 @@
-//! `tls` and `http2` of a `[[listen]]`: certificates, keys, and who vouches for clients.
+//! `tls` and `http2` of a `[[listen]]`: certificates, keys, and the authorities that clients' certificates are issued by.
 
 use std::path::{Path, PathBuf};
 

@@ -120,7 +120,7 @@ fn diagnostic(error: &FormatError) -> Diagnostic {
             let diagnostic = Diagnostic::new(message, label);
             match nearest(name, names()) {
                 Some(near) => diagnostic.help(format!("did you mean ${near}?")),
-                None => diagnostic.help("the README lists the variables"),
+                None => diagnostic.help("docs/access-log.md lists the variables"),
             }
         }
         FormatError::Unavailable(_, why) => {

@@ -81,7 +81,7 @@ pub(super) struct Engine<S> {
     /// Requests that were neither handed on nor refused.
     ignored: u32,
     goaway: GoAway,
-    /// Nothing further is heard of the client.
+    /// Nothing further is read from the client.
     deaf: bool,
     broken: bool,
     head_began: Option<Instant>,
@@ -96,7 +96,7 @@ enum GoAway {
     None,
     /// To ask no more; what it has asked before it hears so is served.
     Announced,
-    /// Up to which stream it was heard.
+    /// The last stream that was read.
     Said,
     /// All is sent.
     Flushed,

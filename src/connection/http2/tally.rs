@@ -2,7 +2,7 @@
 //!
 //! Every frame of a client costs something and only some ask something: PING and SETTINGS want an
 //! answer, PRIORITY and unknown frames are read for nothing, a WINDOW_UPDATE may bring one byte along.
-//! So many of them are let through in ten seconds, more for those who ask or read much.
+//! A number of them is let through in ten seconds, more for those who ask or read much.
 
 use std::time::Duration;
 
@@ -89,10 +89,10 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// Frames that ask nothing, in [`PERIOD`]: a keep-alive PING comes every few seconds, SETTINGS once.
 const IDLE_FRAMES: u64 = 1000;
 
-/// So many more for each request.
+/// The number that each request adds.
 const IDLE_PER_REQUEST: u64 = 16;
 
-/// One more for so many bytes sent: some clients send two WINDOW_UPDATEs for each frame that they
+/// The number of bytes sent that adds one more: some clients send two WINDOW_UPDATEs for each frame that they
 /// read, and frames may be small.
 const WINDOW_GRAIN: u64 = 256;
 

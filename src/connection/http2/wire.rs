@@ -363,7 +363,7 @@ impl State {
         Ok(())
     }
 
-    /// The client has changed the size of its table: it is told anew that this side uses none.
+    /// The client has changed the size of its table: it is told again that this side uses none.
     pub(super) fn tell_no_table(&mut self) {
         self.told_no_table = false;
     }

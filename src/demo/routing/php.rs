@@ -8,7 +8,7 @@
 //! (`max_input_vars` 1000, `max_input_nesting_level` 64, separator `&`). The table in this module's
 //! tests is what a PHP 8.2 said.
 
-/// PHP keeps so many variables and reads no further.
+/// The number of variables that PHP keeps; it reads no further (`max_input_vars`).
 const MAX_INPUT_VARS: usize = 1000;
 
 /// PHP drops a variable with more pairs of brackets than this.

@@ -12,7 +12,7 @@ use crate::demo::routing::{Act, Place};
 pub struct Arrival {
     /// The connection's other end. Equal ports mean the same connection.
     pub from: SocketAddr,
-    /// The method.
+    /// The request method.
     pub method: String,
     /// The request target as hyper gives it: as it was sent, without `#` and what followed.
     pub target: String,

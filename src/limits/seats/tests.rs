@@ -30,7 +30,7 @@ fn caller(number: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 | number))
 }
 
-/// So many seats of `guest`, each of which has been idle since its number in milliseconds.
+/// One seat of `class` for each number, idle since then (milliseconds).
 fn idle(table: &Arc<SeatTable>, class: CallerClass, count: u64) -> Vec<SeatGuard> {
     (0..count)
         .map(|number| {

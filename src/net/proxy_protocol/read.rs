@@ -213,7 +213,7 @@ fn check_additions(header: &[u8], mut block: &[u8]) -> Result<(), &'static str> 
     Ok(())
 }
 
-/// Takes so many bytes off the beginning.
+/// Splits `count` bytes off the beginning.
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (first, further) = rest.split_first_chunk()?;
     *rest = further;

@@ -62,7 +62,7 @@ impl NameRefresher {
         }
         let state = State::in_directory(&config.state_directory);
         if let Err(error) = state.restore(&mut table) {
-            tracing::warn!("{error}; names are resolved anew");
+            tracing::warn!("{error}; all names are resolved again");
         }
         Some(Self::of(shared, &config, table, Some(state)))
     }
@@ -304,7 +304,7 @@ const SERVER_TIMEOUT: Duration = Duration::from_secs(9);
 /// Lookups at one time.
 const MOST_ASKED: usize = 16;
 
-/// Lookups that hang in the system's resolver cannot be ended; beyond so many no further one begins.
+/// Lookups that hang in the system's resolver cannot be ended; no further one begins while this many hang.
 const MOST_THREADS: usize = 64;
 
 /// How often holds are looked at.

@@ -103,7 +103,7 @@ impl Authority {
         Self { pem: certificate.pem(), issuer }
     }
 
-    /// One that this one vouches for.
+    /// One that this one issued.
     pub(crate) fn intermediate(&self, name: &str) -> Self {
         self.intermediate_of(authority_params(name))
     }

@@ -69,7 +69,7 @@ impl LogFile {
         Ok(Self { path: None, file, content: Content::Lines { torn: false } })
     }
 
-    /// Opens the path anew; the standard output has none. Where that fails, the file that was open
+    /// Reopens the path; the standard output has none. Where that fails, the file that was open
     /// stays so.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
@@ -86,7 +86,7 @@ impl LogFile {
         Ok(())
     }
 
-    /// Appends a batch of so many lines.
+    /// Appends a batch of `lines` lines.
     pub(super) fn write(&mut self, batch: &[u8], lines: u64) -> Result<(), Failure> {
         match &mut self.content {
             Content::Lines { torn } => write_batch(&mut self.file, batch, torn),
@@ -124,7 +124,7 @@ fn compress(batch: &[u8], level: u32, member: &mut Vec<u8>) -> io::Result<()> {
 trait Sink: Write {
     /// The length, if this is a regular file.
     fn regular_length(&self) -> Option<u64>;
-    /// Cuts it.
+    /// Cuts the file to `length` bytes.
     fn cut(&mut self, length: u64) -> io::Result<()>;
 }
 

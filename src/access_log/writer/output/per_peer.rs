@@ -99,7 +99,7 @@ impl PeerFiles {
         }
     }
 
-    /// Closes all files; each is opened anew when its next line comes.
+    /// Closes all files; each is reopened when its next line comes.
     pub(super) fn close(&mut self) {
         mem::take(&mut self.open);
     }

@@ -1,6 +1,6 @@
 //! A syslog receiver: a datagram for each line, without its line end.
 //!
-//! As in nginx it is connected to when the first line comes, and anew after an error; a line that is
+//! As in nginx it is connected to when the first line comes, and again after an error; a line that is
 //! larger than a datagram may be is lost. A receiver that takes nothing is waited for once, for
 //! [`PATIENCE`]; until it takes a line again the others are lost at once. That a datagram over UDP
 //! found nobody comes back with a later one, if at all: it is counted then.
@@ -51,7 +51,7 @@ impl Receiver {
         matches!(self.server, SyslogServer::Udp(_))
     }
 
-    /// Connects anew.
+    /// Reconnects to the server.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
         self.stuck = false;
         self.socket = None;

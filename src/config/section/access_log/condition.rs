@@ -80,7 +80,7 @@ fn reasons(field: &Field<'_>) -> Option<Words<&'static str>> {
         let found = Reason::of(text).map(Reason::as_str);
         if found.is_none() {
             let message = format!("{} is no word of a refusal", shown(text));
-            let label = "allowed: the words in the README's table, or \"-\" for none";
+            let label = "allowed: the words in docs/troubleshooting.md, or \"-\" for none";
             let diagnostic = Diagnostic::new(message, label);
             entry.error(match nearest(text, Reason::words()) {
                 Some(near) => diagnostic.help(format!("did you mean \"{near}\"?")),
