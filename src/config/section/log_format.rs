@@ -7,6 +7,7 @@ use crate::access_log::format::{
     Escape, Format, FormatError, LogFormat, PREDEFINED, Unsure, names,
 };
 use crate::config::document::diagnostic::{Diagnostic, listed, nearest, shown};
+use crate::config::document::literal::literal;
 use crate::config::document::{Field, Section};
 
 /// The formats that an access log may name.
@@ -108,23 +109,6 @@ fn unsure(why: &Unsure, name: &str, corrected: Option<&str>) -> Diagnostic {
         Some(text) => format!("write {name} = {}", literal(text)),
         None => "put quotes around each value".to_owned(),
     })
-}
-
-/// A string as TOML has it.
-fn literal(text: &str) -> String {
-    let needs_escapes = text.contains(|c: char| c == '\'' || c.is_control());
-    if !needs_escapes {
-        return format!("'{text}'");
-    }
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted += &format!("\\u{:04X}", u32::from(c)),
-            c => quoted.push(c),
-        }
-    }
-    quoted + "\""
 }
 
 fn diagnostic(error: &FormatError) -> Diagnostic {
