@@ -250,12 +250,8 @@ fn all_calls() -> Vec<Call> {
             found.extend(calls(&span, &page.name));
         }
     }
-    // Without a command there are options alone, as nginx has them; these two have none.
-    let is_alone = |call: &Call| match call.command.first() {
-        None => true,
-        Some(command) => matches!(command.as_str(), "version" | "help"),
-    };
-    found.retain(|call| !is_alone(call));
+    // Without a command there are options alone, as nginx has them.
+    found.retain(|call| !call.command.is_empty());
     found
 }
 
