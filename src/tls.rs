@@ -4,7 +4,9 @@
 //! # Guarantees
 //! * TLS 1.2 and 1.3 only, with rustls' suites: all of them give forward secrecy.
 //! * A client's certificate is asked for and never demanded. The handshake proves that the client
-//!   holds its key; chain, dates and revocation are judged for each request, by what is loaded then
+//!   holds its key, and fails where the certificate or its key is of a kind that cannot be verified
+//!   by; what of that depends on the certificate alone is asked by one function
+//!   ([`ListenerTls::check_client`]), for `explain` too. Chain, dates and revocation are judged for each request, by what is loaded then
 //!   ([`TlsFacts::shown`]), so resumed sessions and connections that are kept are judged like new ones.
 //! * Certificate, key, authority and revocation list are loaded as a whole or not at all
 //!   ([`Material`]); what was loaded last stays in use as long as the files have a fault.
@@ -16,6 +18,7 @@ mod facts;
 mod handshake;
 mod listener;
 mod load;
+mod usable;
 
 pub use authority::ClientAuthority;
 pub use facts::TlsFacts;
@@ -23,4 +26,6 @@ pub use handshake::{HandshakeFault, Opened, handshake};
 pub use listener::{HandshakeOptions, ListenerTls, Sessions};
 pub use load::{
     EXPIRY_NOTICE, KeyPair, LoadError, Loaded, Material, Stamp, TlsSettings, read_certificates,
+    read_pem,
 };
+pub use usable::{KeySide, UnusableCertificate, check, check_authority};

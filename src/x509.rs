@@ -12,6 +12,7 @@
 
 mod distinguished_name;
 mod fingerprint;
+mod profile;
 mod revocations;
 
 use std::fmt;
@@ -20,13 +21,14 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use ring::digest;
 use thiserror::Error;
-use x509_parser::asn1_rs::{FromDer, Tag};
+use x509_parser::asn1_rs::{Any, FromDer, Tag};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 pub use fingerprint::{Fingerprint, NoFingerprint};
+pub use profile::{CertificateProfile, KeyKind, PublicKey};
 pub use revocations::{RevocationList, Revocations};
 
 use distinguished_name::{bmp, rfc2253};
@@ -57,6 +59,9 @@ pub struct Certificate {
     pub uris: Vec<String>,
     /// Its addresses; an IPv4-mapped one is the IPv4 address.
     pub ip_addresses: Vec<IpAddr>,
+    /// Its other alternative names, each behind its kind, such as `UPN lyon@example.org`; to be shown,
+    /// since no policy can name them.
+    pub other_names: Vec<String>,
     /// The first second of its validity.
     pub not_before: Timestamp,
     /// The last second of its validity.
@@ -111,10 +116,50 @@ impl Certificate {
             dns_names: names.dns,
             uris: names.uris,
             ip_addresses: names.addresses,
+            other_names: names.others,
             not_before: timestamp(unsigned.validity.not_before),
             not_after: timestamp(unsigned.validity.not_after),
             is_authority: unsigned.is_ca(),
         })
+    }
+
+    /// Its alternative names, those that no policy can name last; the first few where there are many.
+    pub fn names(&self) -> String {
+        const MOST: usize = 8;
+        let addresses = self.ip_addresses.iter().map(ToString::to_string);
+        let named = self.dns_names.iter().chain(&self.uris).cloned().chain(addresses);
+        let mut names: Vec<String> = named.chain(self.other_names.iter().cloned()).collect();
+        let more = names.len().saturating_sub(MOST);
+        names.truncate(MOST);
+        let shown: Vec<String> = names.iter().map(|name| printable(name)).collect();
+        match more {
+            0 => shown.join(", "),
+            more => format!("{} and {more} more", shown.join(", ")),
+        }
+    }
+
+    /// Whether it has a name that a policy can name it by.
+    pub fn has_usable_name(&self) -> bool {
+        self.common_name.is_some() || !self.dns_names.is_empty() || !self.uris.is_empty()
+    }
+
+    /// What it says, on one line: subject, names, issuer, dates and public key.
+    pub fn described(&self) -> String {
+        let subject = match self.subject.as_str() {
+            "" => "no subject".to_owned(),
+            subject => printable(subject),
+        };
+        let names = match self.names() {
+            none if none.is_empty() => "no alternative names".to_owned(),
+            names => format!("names {names}"),
+        };
+        format!(
+            "{subject}, {names}, issued by {issuer}, valid from {from} until {until}, public key {key}",
+            issuer = printable(&self.issuer),
+            from = self.not_before,
+            until = self.not_after,
+            key = Hex(&self.spki_sha256),
+        )
     }
 
     /// Whether its dates include `now`, both ends too (RFC 5280, section 4.1.2.5).
@@ -153,12 +198,26 @@ fn sha1(bytes: &[u8]) -> [u8; 20] {
     out
 }
 
-/// The alternative names that are compared; e-mail addresses and the like are passed over.
+/// Text of a certificate as a terminal and a log show it and do not obey it, and not without end.
+fn printable(text: &str) -> String {
+    const LONGEST: usize = 200;
+    text.chars().take(LONGEST).fold(String::new(), |mut out, char| {
+        if char.is_control() {
+            out.extend(char.escape_default())
+        } else {
+            out.push(char)
+        }
+        out
+    })
+}
+
+/// The alternative names that are compared, and the others, which are shown.
 #[derive(Default)]
 struct Names {
     dns: Vec<String>,
     uris: Vec<String>,
     addresses: Vec<IpAddr>,
+    others: Vec<String>,
 }
 
 impl Names {
@@ -169,10 +228,37 @@ impl Names {
             }
             GeneralName::URI(uri) if is_plain(uri) => self.uris.push((*uri).to_owned()),
             GeneralName::IPAddress(bytes) => self.addresses.extend(address(bytes)),
-            _ => {}
+            other => self.others.push(other_name(other)),
         }
     }
 }
+
+/// A name that is shown and never compared.
+fn other_name(name: &GeneralName<'_>) -> String {
+    match name {
+        GeneralName::DNSName(name) => format!("DNS name {}", name.escape_debug()),
+        GeneralName::URI(uri) => format!("URI {}", uri.escape_debug()),
+        GeneralName::RFC822Name(address) => format!("e-mail {}", address.escape_debug()),
+        GeneralName::DirectoryName(name) => format!("directory name {}", rfc2253(name)),
+        GeneralName::RegisteredID(id) => format!("registered number {}", id.to_id_string()),
+        GeneralName::OtherName(kind, value) if kind.to_id_string() == UPN => {
+            // Behind an explicit tag.
+            let value = Any::from_der(value).ok().and_then(|(_, outer)| match outer.tag() {
+                Tag::Utf8String => Some(outer.data),
+                _ => Any::from_der(outer.data).ok().map(|(_, text)| text.data),
+            });
+            let text = String::from_utf8_lossy(value.unwrap_or_default());
+            format!("UPN {}", text.escape_debug())
+        }
+        GeneralName::OtherName(kind, _) => {
+            format!("other name of the type {}", kind.to_id_string())
+        }
+        _ => "another name".to_owned(),
+    }
+}
+
+/// Microsoft's user principal name.
+const UPN: &str = "1.3.6.1.4.1.311.20.2.3";
 
 /// Visible ASCII: what a DNS name or URI is made of.
 fn is_plain(text: &str) -> bool {

@@ -256,7 +256,7 @@ fn issue(place: &Place<'_>, what: &For, days: u32) -> Result<String, CertsError>
     };
     let written = write_pair(place.directory, &name, &pair)?;
     let whose = match what {
-        For::Server(_) => show::names(&pair.certificate),
+        For::Server(_) => pair.certificate.names(),
         For::Peer(name) => format!("the peer {name}"),
     };
     let made = format!(

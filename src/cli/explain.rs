@@ -3,8 +3,10 @@
 //! The request is written as a client would send it, and walks the way that [`judge`] gives
 //! to those that are served. Only the limits differ: they are named here and nothing is spent.
 
+mod handshake;
 mod narrator;
 mod request;
+mod sender;
 mod show;
 mod via;
 
@@ -39,13 +41,15 @@ use crate::net::client_address::ClientAddress;
 use crate::refusal::Refusal;
 use crate::response::request_id::RequestId;
 use crate::response::{ResponseOptions, problem};
-use crate::server;
+use crate::server::{self, NamesSource};
 use crate::tls::{TlsFacts, read_certificates};
 use crate::upstream::{NotAllowed, Request, check_relayed};
 use crate::worker::Shared;
 use crate::worker::snapshot::Snapshot;
+use handshake::Shaken;
 use narrator::{LimitShown, Narrator, StepShown};
 use request::{AskedRequest, ExplainedRequest, Spoken};
+use sender::SenderAddress;
 
 /// show step by step what would become of a request
 #[derive(Debug, clap::Args)]
@@ -53,19 +57,20 @@ use request::{AskedRequest, ExplainedRequest, Spoken};
     before_help = "Shows what would become of a request, by the rules that `serve` uses: each step with the file and \
                    line that decided, the answer, and what XiVO would be sent. No request is made and no rate used up; host names \
                    may be resolved.",
-    override_usage = "phonebook-gateway explain [OPTIONS] --from <ADDRESS> [METHOD] <URL>",
+    override_usage = "phonebook-gateway explain [OPTIONS] --from <ADDRESS|PEER> [[METHOD] URL]",
     after_help = "Exit codes: 0 allowed, 1 refused or the configuration is not valid, 2 the command line is wrong, 3 \
                   the standard output cannot be written."
 )]
 pub(super) struct Options {
-    /// whom the connection comes from: a client, or a proxy that stands in front
-    #[arg(long, value_name = "ADDRESS", value_parser = address::ip)]
-    from: IpAddr,
+    /// whom the connection comes from: the address of a client or of a proxy that stands in front; or a peer's name,
+    /// for the first of its hosts
+    #[arg(long, value_name = "ADDRESS|PEER")]
+    from: String,
     /// the client that the PROXY header of a sender listed in proxy_protocol_from names; it names none unless given
     #[arg(long, value_name = "ADDRESS", value_parser = address::ip)]
     proxied_for: Option<IpAddr>,
-    /// the certificate that the client shows, and behind it those that lead to its authority, as PEM; its key is taken
-    /// for proven
+    /// the certificate that the client shows, and behind it those that lead to its authority, as PEM. The handshake's
+    /// own verifier judges it; that the client holds its key is taken for proven
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
     /// the listener that it comes to, as [[listen]] has it; the first that speaks as the URL does unless given
@@ -78,13 +83,13 @@ pub(super) struct Options {
     #[arg(long = "http1.0")]
     http10: bool,
     /// the same as a JSON object: from, client (address, source), peer, steps (each with step, outcome, place, text),
-    /// verdict, status, reason, limits (each with limit, place, text), answer, upstream (address, source, request),
-    /// hint; null where there is none
+    /// verdict, status, reason (handshake-failed where no request would be read), limits (each with limit, place,
+    /// text), answer, upstream (address, source, request), hint; null where there is none
     #[arg(long)]
     json: bool,
     /// METHOD is GET unless given. URL is http:// or https://host:port/path?query, or the path and query alone; taken as
-    /// it is written: nothing is encoded or normalized
-    #[arg(value_name = "URL", required = true, num_args = 1..)]
+    /// it is written: nothing is encoded or normalized. Without one, a search for a common word is explained
+    #[arg(value_name = "URL", num_args = 0..)]
     request: Vec<OsString>,
 }
 
@@ -114,14 +119,29 @@ pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
         Ok(asked) => asked,
         Err(error) => return Misuse::new("explain", error).report(),
     };
-    let from = ClientAddress::new(options.from);
-    let to = config.listeners.get(asked.listener);
-    if let Some(error) = vain_header(options, to).or_else(|| vain_certificate(&asked, &chain)) {
+    if let Some(error) = vain_certificate(&asked, &chain) {
         return Misuse::new("explain", error).report();
     }
+    let site = match Site::of(config) {
+        Ok(site) => site,
+        Err(error) => {
+            print_error(&error);
+            return Exit::Findings;
+        }
+    };
+    let snapshot = site.shared.snapshot();
+    let to = snapshot.config.listeners.get(asked.listener);
+    let from = SenderAddress::find(&options.from, &snapshot, options.certificate.is_some());
+    let from = from
+        .map_err(|error| format!("--from: {error}"))
+        .and_then(|from| vain_header(options, from.address, to).map_or(Ok(from), Err));
+    let from = match from {
+        Ok(from) => from,
+        Err(error) => return Misuse::new("explain", error).report(),
+    };
     let address = to.map(|listener| listener.address);
     let sender = Sender { from, proxied_for: options.proxied_for, chain };
-    let explained = match Explained::of(config, &sender, asked) {
+    let explained = match Explained::of(&site, sender, asked) {
         Ok(explained) => explained,
         Err(error) => {
             print_error(&error);
@@ -149,9 +169,12 @@ fn header(line: OsString) -> Result<OsString, String> {
 }
 
 /// Why `--proxied-for` cannot be: nobody else may send a PROXY header.
-fn vain_header(options: &Options, listener: Option<&Listener>) -> Option<String> {
+fn vain_header(
+    options: &Options,
+    from: ClientAddress,
+    listener: Option<&Listener>,
+) -> Option<String> {
     let listener = listener.filter(|_| options.proxied_for.is_some())?;
-    let from = ClientAddress::new(options.from);
     (!listener.proxy_protocol_from.contain(from)).then(|| {
         format!(
             "--proxied-for: {from} is not in proxy_protocol_from of the [[listen]] at {}, so a PROXY header of it is no request and ends the connection",
@@ -181,11 +204,57 @@ struct Explained {
     steps: Vec<StepShown>,
     limits: Vec<LimitShown>,
     /// What XiVO is asked; nothing where the gateway answers by itself.
-    outcome: Result<Option<Asking>, Refusal>,
+    outcome: Result<Option<Asking>, Refused>,
     /// The body that the gateway answers with by itself.
     answer: Vec<u8>,
     /// Why it was refused, for the gateway's administrator.
     why: String,
+}
+
+/// How it ends where nothing is allowed.
+#[derive(Debug)]
+enum Refused {
+    /// In the TLS handshake: no request is read.
+    Handshake,
+    /// By an answer.
+    Request(Refusal),
+}
+
+impl Refused {
+    /// The word for it.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake-failed",
+            Self::Request(refusal) => refusal.word(),
+        }
+    }
+
+    /// The answer's status; none where nothing is answered.
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::Handshake => None,
+            Self::Request(refusal) => Some(refusal.status()),
+        }
+    }
+}
+
+/// The gateway as it would serve by the configuration.
+#[derive(Debug)]
+struct Site {
+    shared: Arc<Shared>,
+    /// Where it is known from which addresses names have.
+    names: Option<NamesSource>,
+}
+
+impl Site {
+    fn of(config: Config) -> Result<Self, String> {
+        let config = Arc::new(config);
+        let shared = Shared::new(Arc::clone(&config), Vec::new(), usize::MAX);
+        server::load_certificates(&config, &shared).map_err(|error| error.to_string())?;
+        let shared = Arc::new(shared);
+        let names = server::resolve_names(&shared, NAMES_PATIENCE);
+        Ok(Self { shared, names })
+    }
 }
 
 /// What would be asked of XiVO.
@@ -199,32 +268,61 @@ struct Asking {
 }
 
 impl Explained {
-    fn of(config: Config, sender: &Sender, asked: ExplainedRequest) -> Result<Self, String> {
-        let config = Arc::new(config);
-        let shared = Shared::new(Arc::clone(&config), Vec::new(), usize::MAX);
-        server::load_certificates(&config, &shared).map_err(|error| error.to_string())?;
-        let shared = Arc::new(shared);
-        let names = server::resolve_names(&shared, NAMES_PATIENCE);
-        let snapshot = shared.snapshot();
+    fn of(site: &Site, mut sender: Sender, asked: ExplainedRequest) -> Result<Self, String> {
+        let snapshot = site.shared.snapshot();
+        let tls = snapshot.tls.get(asked.listener).and_then(Option::as_deref);
+        let place = snapshot.config.listeners.get(asked.listener);
+        let place = place.map(|listener| listener.location.to_string());
+        let shaken = Shaken::of(tls, std::mem::take(&mut sender.chain), place);
+        sender.chain = shaken.chain;
         let facts = sender.facts(&snapshot, &asked)?;
-        let bytes = asked.head;
+        let mut first: Vec<StepShown> =
+            sender.from.note.take().map(StepShown::from_note).into_iter().collect();
+        first.extend(shaken.step);
+        let mut explained = match shaken.failed {
+            Some(why) => Self::unread(&facts, asked.head, why),
+            None => Self::request(site, &snapshot, &facts, asked.head),
+        };
+        first.append(&mut explained.steps);
+        explained.steps = first;
+        explained.from = sender.from.address;
+        Ok(explained)
+    }
+
+    /// Of a connection whose handshake fails.
+    fn unread(facts: &ConnectionFacts, head: Vec<u8>, why: String) -> Self {
+        Self {
+            from: facts.shown_address(),
+            client: (facts.client, facts.source),
+            head,
+            peer: None,
+            steps: Vec::new(),
+            limits: Vec::new(),
+            outcome: Err(Refused::Handshake),
+            answer: Vec::new(),
+            why,
+        }
+    }
+
+    /// Of a request that is read.
+    fn request(site: &Site, snapshot: &Snapshot, facts: &ConnectionFacts, bytes: Vec<u8>) -> Self {
         let head = facts.require_tls(read_whole(&bytes, &snapshot.config.limits));
         let values = |name| head.iter().flat_map(move |head| head.values(name));
-        let origin = RequestSource::of(&snapshot, &facts, values, Timestamp::now());
+        let origin = RequestSource::of(snapshot, facts, values, Timestamp::now());
         let options = reply::options(head.as_ref().ok(), Persistence::Offered, EXAMPLE_ID);
-        let addressed = facts.addressed(&snapshot);
-        let mut via = via::annotations(&snapshot, &facts, &origin);
-        via.extend(via::names(names.as_ref(), &origin));
-        let mut narrator = Narrator::new(&snapshot, origin, via, addressed);
+        let addressed = facts.addressed(snapshot);
+        let mut via = via::annotations(snapshot, facts, &origin);
+        via.extend(via::names(site.names.as_ref(), &origin));
+        let mut narrator = Narrator::new(snapshot, origin, via, addressed);
         let found = origin.found;
-        let case = Case { snapshot: &snapshot, facts: &facts, found };
+        let case = Case { snapshot, facts, found };
         let outcome = match judge(&mut narrator, case, head) {
             Ok(Judged::WhoAmI) => Ok(None),
             Ok(Judged::Lookup(granted)) => {
                 // Resolving a name takes time, and only what is asked of XiVO needs it.
                 let upstream = server::resolve(&snapshot.config.upstream);
-                shared.set_upstream(upstream.unwrap_or_default());
-                let asking = Asking::of(&granted, &shared.snapshot(), &origin.caller, &facts);
+                site.shared.set_upstream(upstream.unwrap_or_default());
+                let asking = Asking::of(&granted, &site.shared.snapshot(), &origin.caller, facts);
                 narrator.forwarded(&asking);
                 Ok(Some(asking))
             }
@@ -237,14 +335,15 @@ impl Explained {
             Ok(Some(_)) => Default::default(),
             Ok(None) => (introduction(&origin, &options), String::new()),
             Err(refusal) => {
-                (answer(refusal, &options, &origin), explain::explain(refusal, &snapshot, &origin))
+                (answer(refusal, &options, &origin), explain::explain(refusal, snapshot, &origin))
             }
         };
         let peer = origin.found.peer().map(|peer| peer.policy.name.to_string());
         let (steps, limits) = narrator.end();
         let client = (origin.caller.address, origin.caller.source);
-        let from = sender.from;
-        Ok(Self { from, client, head: bytes, peer, steps, limits, outcome, answer, why })
+        let outcome = outcome.map_err(Refused::Request);
+        let from = facts.shown_address();
+        Self { from, client, head: bytes, peer, steps, limits, outcome, answer, why }
     }
 
     /// The body of an answer as a program reads it; null where there is none.
@@ -275,9 +374,9 @@ impl Asking {
 }
 
 /// Who sends the explained request.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Sender {
-    from: ClientAddress,
+    from: SenderAddress,
     /// Whom it names in its PROXY header, if it sends one.
     proxied_for: Option<IpAddr>,
     /// Its certificate, and the intermediate ones behind it.
@@ -291,7 +390,7 @@ impl Sender {
         snapshot: &Snapshot,
         asked: &ExplainedRequest,
     ) -> Result<ConnectionFacts, String> {
-        let socket = SocketAddr::new(self.from.ip(), 0);
+        let socket = SocketAddr::new(self.from.address.ip(), 0);
         let mut facts = match Accepted::at_accept(snapshot, socket, asked.listener).0 {
             Accepted::Ready(facts) => facts,
             Accepted::AwaitingProxyHeader(unannounced) => {

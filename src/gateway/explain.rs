@@ -11,7 +11,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::upstream::UpstreamFault;
 use crate::worker::diagnostics::{Diagnostics, FAULTS, REFUSALS};
 use crate::worker::snapshot::{Found, Snapshot};
-use crate::x509::Hex;
+use crate::x509::Certificate;
 
 impl Diagnostics {
     /// Tells of a refused request: who, which word, and why.
@@ -97,7 +97,7 @@ pub fn reason<'r>(
             };
             let lost = snapshot.lost.iter().find(|lost| lost.address == address.ip());
             if let Some(lost) = lost {
-                return (format!("no peer has {address}; {lost}"), None);
+                return (format!("no peer has {address}; {lost}{}", unnamed(source)), None);
             }
             let closest =
                 match snapshot.peers.closest(address).and_then(|c| Some((c, c.by.prefix()?))) {
@@ -107,7 +107,7 @@ pub fn reason<'r>(
                         closest.peer.policy.name, closest.location, prefix
                     ),
                 };
-            (format!("no peer has {address}; {closest}"), None)
+            (format!("no peer has {address}; {closest}{}", unnamed(source)), None)
         }
         Refusal::CertificateRequired { location }
         | Refusal::CertificateMismatch { location, .. } => {
@@ -115,6 +115,29 @@ pub fn reason<'r>(
         }
         refusal => (refusal.advice().into_owned(), refusal.location()),
     }
+}
+
+/// The certificate of a caller whom no policy names by it; nothing where it showed none.
+fn unnamed(source: &RequestSource<'_>) -> String {
+    let Some(shown) = source.caller.certificate else { return String::new() };
+    let trust = match shown.trust {
+        Ok(()) => String::new(),
+        Err(fault) => format!(", and it {}", fault.as_str()),
+    };
+    let certificate = shown.certificate;
+    format!(
+        "; no policy lets its certificate in alone{trust}: {}{}",
+        certificate.described(),
+        pin_alone(certificate)
+    )
+}
+
+/// What is left for a certificate without a name that a policy can have.
+fn pin_alone(certificate: &Certificate) -> &'static str {
+    if certificate.has_usable_name() {
+        return "";
+    }
+    "; it has no DNS name, URI or single common name, so a policy can name it by public_key_sha256 only"
 }
 
 /// The line of the configuration that refused: a policy's, or the one that sets the limit.
@@ -153,14 +176,10 @@ fn certificate_reason(refusal: &Refusal, source: &RequestSource<'_>) -> String {
         _ => "",
     };
     format!(
-        "{address} would be `{peer}`, but its certificate {fault}: {subject}, issued by {issuer}, \
-         valid from {from} until {until}, public key {key}{hint}",
+        "{address} would be `{peer}`, but its certificate {fault}: {described}{hint}{pin}",
         fault = fault.as_str(),
-        subject = certificate.subject,
-        issuer = certificate.issuer,
-        from = certificate.not_before,
-        until = certificate.not_after,
-        key = Hex(&certificate.spki_sha256),
+        described = certificate.described(),
+        pin = pin_alone(certificate),
     )
 }
 

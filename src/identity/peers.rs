@@ -258,6 +258,12 @@ impl<T> Peers<T> {
         self.peers.iter()
     }
 
+    /// An address that `peer`'s host `name` has.
+    pub fn address_of(&self, peer: &policy::PeerName, name: &str) -> Option<IpAddr> {
+        let is_it = |resolved: &&Resolved| resolved.peer == *peer && resolved.name == name;
+        self.resolved.iter().find(is_it).map(|resolved| resolved.address)
+    }
+
     /// How many peers there are.
     pub fn len(&self) -> usize {
         self.peers.len()

@@ -10,7 +10,7 @@ use rcgen::{
 use ring::rand::{SecureRandom, SystemRandom};
 use x509_parser::time::ASN1Time;
 
-use crate::files::{self, Most};
+use crate::files::Most;
 use crate::pki::{CertsError, For, ServerName, inventory};
 use crate::tls::{self, Material};
 use crate::x509::{Certificate, Hex};
@@ -79,8 +79,7 @@ impl Authority {
         }
         let unusable =
             |file: &Path, why| CertsError::Unusable(tls::LoadError { file: file.to_owned(), why });
-        let text = files::read(private_key, Most::TEXT)
-            .map_err(|fault| unusable(private_key, fault.to_string()))?;
+        let text = tls::read_pem(private_key, Most::TEXT)?;
         let text = String::from_utf8(text)
             .map_err(|error| unusable(private_key, format!("it is no PEM file: {error}")))?;
         let key = KeyPair::from_pem(&text).map_err(|error| {

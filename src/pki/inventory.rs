@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use crate::config::Config;
 use crate::files::{self, Most};
 use crate::identity::certificate::PresentedCertificate;
 use crate::location::Location;
 use crate::policy::{CertificateRule, Policy};
-use crate::tls::{self, EXPIRY_NOTICE, Material, TlsSettings};
+use crate::tls::{self, EXPIRY_NOTICE, KeySide, Material, TlsSettings};
 use crate::x509::{Certificate, RevocationList};
 
 /// A certificate or revocation list in a file, or what is wrong with the file.
@@ -28,6 +28,8 @@ pub struct Row {
     pub purposes: Vec<String>,
     /// What it holds.
     pub holding: Holding,
+    /// Why no handshake can go by the certificate, or nothing be verified by it, if it is an authority's.
+    pub fault: Option<String>,
     /// The key that belongs to it, where there is one.
     pub key: Option<Key>,
 }
@@ -75,6 +77,8 @@ pub enum KeyState {
     Exposed(u32),
     /// This user may not read it, so nothing is known.
     Unread,
+    /// The certificate cannot be used with any key, so nothing is known.
+    Uncompared,
     /// It is not, or cannot be used: why.
     Broken(String),
 }
@@ -118,6 +122,9 @@ impl Row {
         let soon = |end: Timestamp| {
             if end.duration_since(now) <= EXPIRY_NOTICE { State::ExpiresSoon } else { State::Valid }
         };
+        if self.fault.is_some() {
+            return State::Broken;
+        }
         let dates = match &self.holding {
             Holding::Broken(_) => State::Broken,
             Holding::Pin { .. } => State::Valid,
@@ -175,7 +182,7 @@ fn is_key(file: &Path) -> bool {
 
 /// What these files hold; a certificate's key is the file beside it that ends in `.key`.
 pub fn of_files(files: &[PathBuf]) -> Vec<Row> {
-    files.iter().flat_map(|file| rows(file, beside(file).as_deref())).collect()
+    files.iter().flat_map(|file| rows(file, beside(file).as_deref(), Role::Client)).collect()
 }
 
 /// What the configuration uses, and what lies in `directory` beside that.
@@ -187,18 +194,23 @@ pub fn of_config(config: &Config, directory: &Path) -> Vec<Row> {
         for pair in &tls.certificates {
             let used = used.entry(&pair.certificate).or_default();
             used.key = Some(&pair.private_key);
+            used.role = Role::Gateway;
             used.purposes.push(format!("listener {on}"));
         }
         for (file, what) in [(&tls.client_ca, "clients' authority"), (&tls.crl, "revocations")] {
             if let Some(file) = file {
-                used.entry(file).or_default().purposes.push(format!("{what} of listener {on}"));
+                let used = used.entry(file).or_default();
+                used.purposes.push(format!("{what} of listener {on}"));
+                used.role = Role::Authority;
             }
         }
     }
     let upstream = &config.upstream;
     let xivo = format!("of XiVO ({})", upstream.location);
     if let Some(file) = &upstream.ca {
-        used.entry(file).or_default().purposes.push(format!("authority {xivo}"));
+        let used = used.entry(file).or_default();
+        used.purposes.push(format!("authority {xivo}"));
+        used.role = Role::Authority;
     }
     // A file may be named in two ways.
     let known: Vec<PathBuf> = used.keys().filter_map(|file| file.canonicalize().ok()).collect();
@@ -208,9 +220,9 @@ pub fn of_config(config: &Config, directory: &Path) -> Vec<Row> {
         used.entry(file).or_default();
     }
     let mut all = Vec::new();
-    for (file, Used { key, purposes }) in used {
+    for (file, Used { key, purposes, role }) in used {
         let key = key.map(Path::to_owned).or_else(|| beside(file));
-        for mut row in rows(file, key.as_deref()) {
+        for mut row in rows(file, key.as_deref(), role) {
             row.purposes.clone_from(&purposes);
             if purposes.is_empty() {
                 row.purposes = peers(config, &row);
@@ -253,6 +265,7 @@ fn add_pin(
             file: location.file().to_owned(),
             purposes: vec![purpose],
             holding: Holding::Pin { of_key, sha256 },
+            fault: None,
             key: None,
         }),
     }
@@ -268,6 +281,38 @@ fn peer(policy: &Policy, rule: &CertificateRule) -> String {
 struct Used<'c> {
     key: Option<&'c Path>,
     purposes: Vec<String>,
+    role: Role,
+}
+
+/// Whose a file's first certificate is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Role {
+    /// A client's, as far as is known.
+    #[default]
+    Client,
+    /// A listener's.
+    Gateway,
+    /// An authority's, and so are those behind it.
+    Authority,
+}
+
+impl Role {
+    /// Why the certificate at this place of its file cannot be what it is for. Certificates that lead
+    /// from one to its authority are judged with it, request by request.
+    fn fault(self, at: usize, der: &CertificateDer<'_>) -> Option<String> {
+        let checked = match (self, at) {
+            (Self::Authority, _) => tls::check_authority(der),
+            (Self::Gateway, 0) => tls::check(der, KeySide::Gateway),
+            (Self::Client, 0) => tls::check(der, KeySide::Client),
+            _ => Ok(()),
+        };
+        let as_what = match self {
+            Self::Authority => "nothing can be verified by it",
+            Self::Gateway => "no listener can use it",
+            Self::Client => "no client is let in with it",
+        };
+        checked.err().map(|fault| format!("{as_what}: {fault}"))
+    }
 }
 
 /// The peers whose policies name the certificate, if a trusted authority issued it where they need one.
@@ -288,26 +333,33 @@ fn beside(file: &Path) -> Option<PathBuf> {
     key.is_file().then_some(key)
 }
 
-fn rows(file: &Path, key: Option<&Path>) -> Vec<Row> {
-    let row = |holding, key| Row { file: file.to_owned(), purposes: Vec::new(), holding, key };
+fn rows(file: &Path, key: Option<&Path>, role: Role) -> Vec<Row> {
+    let row = |holding, fault, key| Row {
+        file: file.to_owned(),
+        purposes: Vec::new(),
+        holding,
+        fault,
+        key,
+    };
     if let Some(lists) = revocations(file) {
-        return lists.into_iter().map(|holding| row(holding, None)).collect();
+        return lists.into_iter().map(|holding| row(holding, None, None)).collect();
     }
     let chain = match tls::read_certificates(file) {
         Ok(chain) => chain,
-        Err(error) => return vec![row(Holding::Broken(error.why), None)],
+        Err(error) => return vec![row(Holding::Broken(error.why), None, None)],
     };
     let of = chain.len();
-    let holding = |(at, der): (usize, &rustls::pki_types::CertificateDer<'_>)| {
+    let holding = |(at, der): (usize, &CertificateDer<'_>)| {
         let key = key
             .filter(|_| at == 0)
             .map(|key| Key { file: key.to_owned(), state: key_state(file, key) });
         match Certificate::read(der) {
             Ok(certificate) => row(
                 Holding::Certificate { certificate: Box::new(certificate), number: at + 1, of },
+                role.fault(at, der),
                 key,
             ),
-            Err(error) => row(Holding::Broken(error.to_string()), key),
+            Err(error) => row(Holding::Broken(error.to_string()), None, key),
         }
     };
     chain.iter().enumerate().map(holding).collect()
@@ -315,7 +367,7 @@ fn rows(file: &Path, key: Option<&Path>) -> Vec<Row> {
 
 /// The revocation lists of a file, or `None` where it has none.
 fn revocations(file: &Path) -> Option<Vec<Holding>> {
-    let text = files::read(file, Most::REVOCATIONS).ok()?;
+    let text = tls::read_pem(file, Most::REVOCATIONS).ok()?;
     let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&text).flatten().collect();
     let holding = |list: &CertificateRevocationListDer<'_>| match RevocationList::read(list) {
         Ok(list) => Holding::Revocations(list),
@@ -337,6 +389,7 @@ fn key_state(certificate: &Path, private_key: &Path) -> KeyState {
     match Material::load(&pair(certificate, private_key)) {
         Ok(_) if mode & 0o007 != 0 => KeyState::Exposed(mode),
         Ok(_) => KeyState::Belongs,
+        Err(errors) if errors.iter().all(|error| error.file == certificate) => KeyState::Uncompared,
         Err(errors) => KeyState::Broken(errors.into_iter().map(|error| error.why).collect()),
     }
 }

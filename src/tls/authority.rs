@@ -17,8 +17,9 @@ use rustls::{
     SignatureScheme,
 };
 
+use super::usable;
 use crate::identity::certificate::CertificateFault;
-use crate::x509::{Certificate, Revocations};
+use crate::x509::Revocations;
 
 /// Judges clients' certificates by a listener's `client_ca` and `crl`.
 #[derive(Debug)]
@@ -49,6 +50,7 @@ impl ClientAuthority {
             .map_err(|error| error.to_string())?;
         let mut roots = RootCertStore::empty();
         for der in client_ca {
+            usable::check_authority(der).map_err(|error| format!("no authority: {error}"))?;
             roots.add(der.clone()).map_err(|error| format!("no authority: {error}"))?;
         }
         let verifier = if roots.is_empty() {
@@ -128,8 +130,8 @@ fn fault(error: &CertificateError) -> CertificateFault {
     }
 }
 
-/// What the handshake asks of a client's certificate: that it can be read, and that the client holds
-/// its key.
+/// What the handshake asks of a client's certificate: that it can be read, that signatures can be
+/// verified by its key, and that the client holds that key.
 #[derive(Debug)]
 pub(super) struct KeyHolder {
     algorithms: WebPkiSupportedAlgorithms,
@@ -158,16 +160,9 @@ impl ClientCertVerifier for KeyHolder {
         intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let length = intermediates.iter().fold(end_entity.len(), |sum, der| sum + der.len());
-        if length > LONGEST_CHAIN {
-            return Err(Error::General(format!(
-                "the client's certificates have {length} bytes together, and {LONGEST_CHAIN} are \
-                 allowed"
-            )));
-        }
-        match Certificate::read(end_entity) {
-            Ok(_) => Ok(ClientCertVerified::assertion()),
-            Err(_) => Err(CertificateError::BadEncoding.into()),
+        match usable::check_client(end_entity, intermediates) {
+            Ok(()) => Ok(ClientCertVerified::assertion()),
+            Err(unusable) => Err(unusable.into_error()),
         }
     }
 
@@ -193,6 +188,3 @@ impl ClientCertVerifier for KeyHolder {
         self.algorithms.supported_schemes()
     }
 }
-
-/// What a client may show, in bytes: it is held for as long as the connection, whoever it is.
-const LONGEST_CHAIN: usize = 16 * 1024;

@@ -3,14 +3,16 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustls::ServerConfig;
+use rustls::{CertificateError, Error, ServerConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::TlsFacts;
+use super::{TlsFacts, UnusableCertificate};
 use crate::x509::UnreadableCertificate;
 
 /// What a connection to a TLS listener turned out to be.
@@ -36,10 +38,19 @@ pub enum HandshakeFault {
     Ended(io::Error),
     /// The client and this gateway did not agree, or one refused the other's certificate.
     #[error("{}", why(.0))]
-    Failed(rustls::Error),
+    Failed(Error),
     /// The client's certificate cannot be read.
     #[error("the client's certificate: {0}")]
     Certificate(#[from] UnreadableCertificate),
+}
+
+impl HandshakeFault {
+    /// Whether it is the kind of the client's key. Clients see which kinds can be verified before they
+    /// show a certificate.
+    pub fn is_of_key(&self) -> bool {
+        let Self::Failed(error) = self else { return false };
+        matches!(UnusableCertificate::of(error), Some(UnusableCertificate::Key { .. }))
+    }
 }
 
 /// Shakes hands on `stream` until `deadline`.
@@ -57,18 +68,46 @@ pub async fn handshake(
         Ok(Ok(_)) if first != [HANDSHAKE_RECORD] => return Ok(Opened::Plain(stream)),
         Ok(Ok(_)) => {}
     }
-    let accepting = TlsAcceptor::from(Arc::clone(config)).accept(stream);
+    let accepting = TlsAcceptor::from(Arc::clone(config)).accept(stream).into_fallible();
     let stream = match timeout_at(deadline, accepting).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(fault(error)),
+        Ok(Err((error, stream))) => {
+            let fault = fault(error);
+            if matches!(fault, HandshakeFault::Failed(_)) {
+                let until = deadline.min(Instant::now() + MAX_LINGER);
+                // Boxed to keep the future small.
+                let _ = timeout_at(until, Box::pin(drain(stream))).await;
+            }
+            return Err(fault);
+        }
         Err(_) => return Err(HandshakeFault::TimedOut),
     };
     let facts = TlsFacts::of(stream.get_ref().1)?;
     Ok(Opened::Tls(Box::new(stream), Rc::new(facts)))
 }
 
+/// Says that nothing more comes, and reads what the client may have sent meanwhile: closing on unread
+/// bytes sends a reset, which takes the alert away from the client. In TLS 1.3 a client sends its request
+/// before it can know that its certificate is refused.
+async fn drain(mut stream: TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut drained = 0;
+    let mut buffer = [0; 1024];
+    while drained < MAX_DRAINED {
+        match stream.read(&mut buffer).await? {
+            0 => break,
+            count => drained += count,
+        }
+    }
+    Ok(())
+}
+
+/// How long a client that is refused may go on sending, and how much.
+const MAX_LINGER: Duration = Duration::from_secs(2);
+const MAX_DRAINED: usize = 64 * 1024;
+
 fn fault(error: io::Error) -> HandshakeFault {
-    match error.downcast::<rustls::Error>() {
+    match error.downcast::<Error>() {
         Ok(error) => HandshakeFault::Failed(error),
         Err(error) => HandshakeFault::Ended(error),
     }
@@ -83,10 +122,21 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// What went wrong, in an administrator's words where rustls' own do not say what to do.
-fn why(error: &rustls::Error) -> String {
-    use rustls::{AlertDescription as Alert, Error, PeerIncompatible};
-    let said = match error {
+/// What went wrong, in an administrator's words.
+fn why(error: &Error) -> String {
+    match UnusableCertificate::of(error) {
+        Some(unusable) => format!("the client's certificate cannot be used: {unusable}"),
+        None => match (said(error), error) {
+            (Some(said), Error::AlertReceived(_)) => format!("{said} ({error})"),
+            (Some(said), _) => said.to_owned(),
+            (None, _) => format!("the handshake failed ({error})"),
+        },
+    }
+}
+
+fn said(error: &Error) -> Option<&'static str> {
+    use rustls::{AlertDescription as Alert, PeerIncompatible};
+    Some(match error {
         Error::AlertReceived(
             Alert::UnknownCA | Alert::BadCertificate | Alert::CertificateUnknown,
         ) => {
@@ -94,6 +144,12 @@ fn why(error: &rustls::Error) -> String {
         }
         Error::AlertReceived(Alert::CertificateExpired) => {
             "the client says that this gateway's certificate has expired"
+        }
+        Error::AlertReceived(Alert::UnsupportedCertificate) => {
+            "the client says that it cannot use this gateway's certificate: give this gateway one for servers, with a key of another kind"
+        }
+        Error::AlertReceived(Alert::HandshakeFailure) => {
+            "the client says that it has nothing in common with this gateway: versions, cipher suites, curves and kinds of keys are in question"
         }
         Error::PeerIncompatible(
             PeerIncompatible::Tls12NotOfferedOrEnabled
@@ -104,11 +160,23 @@ fn why(error: &rustls::Error) -> String {
         Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => {
             "the client has no cipher suite in common with this gateway"
         }
+        Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon) => {
+            "the client has no group for the key exchange in common with this gateway, which has X25519, P-256 and P-384"
+        }
+        Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon) => {
+            "the client cannot verify signatures by this gateway's key: give this gateway a certificate with a key of another kind"
+        }
+        // Whether the certificate is one that can be used was asked before its signature.
+        Error::InvalidCertificate(CertificateError::BadSignature) => {
+            "the client's signature is not by its certificate's key: it has the key of another certificate, or none"
+        }
+        Error::InvalidCertificate(_) => {
+            "the client's signature cannot be verified by its certificate's key: it signed in another way than this gateway offered"
+        }
         Error::NoApplicationProtocol => "the client's ALPN offers no HTTP/1.1",
         Error::InvalidMessage(_) => "what the client sent is no TLS",
-        _ => "the handshake failed",
-    };
-    format!("{said} ({error})")
+        _ => return None,
+    })
 }
 
 /// The first byte of a TLS record that begins a handshake (RFC 8446, section 5.1).

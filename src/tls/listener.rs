@@ -1,15 +1,18 @@
 //! A TLS listener as it stands: what it shows, and what it trusts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoClientAuth, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, version};
 
 use super::authority::KeyHolder;
-use super::{ClientAuthority, Loaded, Material};
+use super::{ClientAuthority, HandshakeFault, Loaded, Material};
 
 /// A TLS listener's certificates, and what it trusts of clients'. Replaced as a whole.
 #[derive(Debug)]
@@ -22,6 +25,7 @@ pub struct ListenerTls {
     pub certificates: Vec<Loaded>,
     /// The certificates in `client_ca`.
     pub client_ca: Vec<Loaded>,
+    verifier: Arc<dyn ClientCertVerifier>,
 }
 
 /// The keys that sessions are sealed with, one set for all workers and listeners and for as long as
@@ -68,7 +72,7 @@ impl ListenerTls {
         let certificates = keys.iter().map(|(loaded, _)| loaded.clone()).collect();
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(Arc::clone(&verifier))
             .with_cert_resolver(Arc::new(ByName(keys)));
         config.ticketer = Arc::clone(&sessions.0);
         // xivo-dird opens a connection per lookup: one ticket is one resumption, and it gets a new one.
@@ -79,7 +83,32 @@ impl ListenerTls {
             &["http/1.1", "http/1.0"]
         };
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Ok(Self { config: Arc::new(config), authority, certificates, client_ca })
+        Ok(Self { config: Arc::new(config), authority, certificates, client_ca, verifier })
+    }
+
+    /// Whether clients are asked for a certificate; otherwise none shows any.
+    pub fn asks_clients(&self) -> bool {
+        self.verifier.offer_client_auth()
+    }
+
+    /// What the verifier that handshakes ask says at `now` of a client that shows `chain`, its own
+    /// certificate first. Only the signature by which it proves its key is left out.
+    ///
+    /// # Errors
+    /// What the handshake would fail with.
+    pub fn check_client(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<(), HandshakeFault> {
+        let [leaf, intermediates @ ..] = chain else { return Ok(()) };
+        if !self.asks_clients() {
+            return Ok(());
+        }
+        let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let verified = self.verifier.verify_client_cert(leaf, intermediates, now);
+        verified.map(drop).map_err(HandshakeFault::Failed)
     }
 }
 

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use rustls::RootCertStore;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::ClientAuthority;
+use super::usable::{self, KeySide};
 use crate::files::{self, Most};
 use crate::location::Location;
 use crate::x509::Certificate;
@@ -164,43 +164,51 @@ fn certified_key(
     let fault = |file: &Path, why: String| LoadError { file: file.to_owned(), why };
     let chain = read_certificates(certificate)?;
     let leaf = leaf(certificate, &chain)?;
-    let key = read(private_key, Most::TEXT)?;
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| {
+    let key = read_pem(private_key, Most::TEXT)?;
+    let key = PrivateKeyDer::from_pem_slice(&key)
+        .map_err(|error| fault(private_key, no_key(&key, &error)))?;
+    let provider = ring::default_provider();
+    let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| {
         let why = match error {
-            pem::Error::NoItemsFound => no_key(&key),
-            error => format!("it is no PEM file: {error}"),
+            rustls::Error::InconsistentKeys(_) => {
+                format!("this key is not that of the certificate in {}", certificate.display())
+            }
+            // The certificate's key is one that can be used.
+            error => format!(
+                "this key cannot be used, and is not that of the certificate in {}: {error}",
+                certificate.display()
+            ),
         };
         fault(private_key, why)
-    })?;
-    let provider = ring::default_provider();
-    let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            let why =
-                format!("this key is not that of the certificate in {}", certificate.display());
-            fault(private_key, why)
-        }
-        error => fault(private_key, format!("this key cannot be used: {error}")),
     })?;
     Ok((leaf, Arc::new(certified)))
 }
 
+/// The first certificate of a chain, which this gateway shows with its key.
 fn leaf(file: &Path, chain: &[CertificateDer<'_>]) -> Result<Loaded, LoadError> {
     let fault = |why: String| LoadError { file: file.to_owned(), why };
     let first = chain.first().ok_or_else(|| fault("it holds no certificate".to_owned()))?;
+    usable::check(first, KeySide::Gateway)
+        .map_err(|error| fault(format!("this certificate cannot be used: {error}")))?;
     let certificate = Certificate::read(first).map_err(|error| fault(error.to_string()))?;
     Ok(Loaded { file: file.to_owned(), certificate })
 }
 
 /// What a PEM file without a usable key holds instead.
-fn no_key(pem: &[u8]) -> String {
+fn no_key(pem: &[u8], error: &pem::Error) -> String {
     const FORMS: &str = "needed is a PEM private key in PKCS#8, SEC1 or PKCS#1";
-    if memchr::memmem::find(pem, b"ENCRYPTED PRIVATE KEY").is_some() {
+    let has = |what: &[u8]| memchr::memmem::find(pem, what).is_some();
+    // Of PKCS#8, and of PKCS#1 and SEC1, whose encryption stands in a header (RFC 1421).
+    if has(b"ENCRYPTED PRIVATE KEY") || has(b"4,ENCRYPTED") {
         return format!(
             "this key is encrypted, and nobody is there to type its passphrase; {FORMS} \
              (`openssl pkey -in OLD -out NEW` takes the passphrase off)"
         );
     }
-    format!("it holds no private key; {FORMS}")
+    match error {
+        pem::Error::NoItemsFound => format!("it holds no private key; {FORMS}"),
+        error => format!("it is no PEM file: {error}; {FORMS}"),
+    }
 }
 
 /// The certificates in a PEM file, in their order; at least one.
@@ -209,7 +217,7 @@ fn no_key(pem: &[u8]) -> String {
 /// The file cannot be read, or is no such file.
 pub fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
     let fault = |why: String| LoadError { file: file.to_owned(), why };
-    let text = read(file, Most::TEXT)?;
+    let text = read_pem(file, Most::TEXT)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let certificates =
         certificates.map_err(|error| fault(format!("it is no PEM file: {error}")))?;
@@ -228,16 +236,15 @@ fn authority(settings: &TlsSettings) -> Result<(ClientAuthority, Vec<Loaded>), L
         authorities = read_certificates(file)?;
         for der in &authorities {
             let fault = |why: String| LoadError { file: file.clone(), why };
+            usable::check_authority(der)
+                .map_err(|error| fault(format!("this is no authority's certificate: {error}")))?;
             let certificate = Certificate::read(der).map_err(|error| fault(error.to_string()))?;
-            RootCertStore::empty()
-                .add(der.clone())
-                .map_err(|error| fault(format!("no authority: {error}")))?;
             client_ca.push(Loaded { file: file.clone(), certificate });
         }
     }
     if let Some(file) = &settings.crl {
         let fault = |why: String| LoadError { file: file.clone(), why };
-        let text = read(file, Most::REVOCATIONS)?;
+        let text = read_pem(file, Most::REVOCATIONS)?;
         let lists: Result<_, _> = CertificateRevocationListDer::pem_slice_iter(&text).collect();
         crls = lists.map_err(|error| fault(format!("it is no PEM file: {error}")))?;
         if crls.is_empty() {
@@ -249,6 +256,36 @@ fn authority(settings: &TlsSettings) -> Result<(ClientAuthority, Vec<Loaded>), L
     let authority = ClientAuthority::new(&authorities, crls)
         .map_err(|why| LoadError { file: named.unwrap_or_default(), why })?;
     Ok((authority, client_ca))
+}
+
+/// The PEM text of a file, without the byte order marks that editors put at its begin and `cat` then
+/// leaves in the middle: a line with one begins no block. In PEM they mean nothing.
+///
+/// # Errors
+/// The file cannot be read, or has more bytes than `most`.
+pub fn read_pem(file: &Path, most: Most) -> Result<Vec<u8>, LoadError> {
+    let text = read(file, most)?;
+    if text.starts_with(&[0xff, 0xfe]) || text.starts_with(&[0xfe, 0xff]) {
+        let why = "it is a text in UTF-16, and PEM is ASCII: save it again as ASCII or UTF-8";
+        return Err(LoadError { file: file.to_owned(), why: why.to_owned() });
+    }
+    Ok(without_marks(text))
+}
+
+fn without_marks(text: Vec<u8>) -> Vec<u8> {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    if memchr::memmem::find(&text, MARK).is_none() {
+        return text;
+    }
+    let mut kept = Vec::with_capacity(text.len());
+    let mut rest = text.as_slice();
+    while let Some(at) = memchr::memmem::find(rest, MARK) {
+        let (before, after) = rest.split_at(at);
+        kept.extend_from_slice(before);
+        rest = after.strip_prefix(MARK).unwrap_or(after);
+    }
+    kept.extend_from_slice(rest);
+    kept
 }
 
 fn read(file: &Path, most: Most) -> Result<Vec<u8>, LoadError> {

@@ -264,3 +264,50 @@ fn what_cannot_be_explained_says_why() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     assert!(run.stderr.contains("did you mean `url`?"), "{}", run.stderr);
 }
+
+#[test]
+fn without_a_request_a_search_for_a_common_word_is_explained() {
+    let run = explain(&["198.51.100.3"]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", run.stdout);
+    let line = format!("GET {PHONEBOOK}?act=search&search=martin HTTP/1.1");
+    assert!(run.stdout.contains(&line), "{}", run.stdout);
+    assert!(run.stdout.contains("a search for `martin`, 6 characters"), "{}", run.stdout);
+}
+
+#[test]
+fn a_peers_name_stands_for_its_first_host() {
+    for (name, told) in [
+        (
+            "lyon",
+            "from      198.51.100.1 is in 198.51.100.0/29, the first host of `lyon` [policies/lyon.toml:4]",
+        ),
+        ("viewer", "from      203.0.113.3 is the first host of `viewer` [policies/viewer.toml:1]"),
+    ] {
+        let run = explain(&[name, "--json"]);
+        let value: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!((&value["peer"], &value["steps"][0]["step"]), (&json!(name), &json!("from")));
+        let run = explain(&[name]);
+        assert!(run.stdout.lines().any(|line| line == told), "{}", run.stdout);
+    }
+    for (name, part) in [
+        ("lion", "`lion` is no IPv4 or IPv6 address, and no peer's name: did you mean `lyon`?"),
+        ("montreal-and-more", "there are late, lyon, off, patient and viewer"),
+    ] {
+        let run = explain(&[name]);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{name}");
+        assert!(run.stderr.contains(part), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_peer_that_is_known_by_its_certificate_alone_is_asked_for_it() {
+    let mut policies = POLICIES.to_vec();
+    let text = "[certificate]\nsan_dns = [\"roaming.example\"]\nrequire = \"certificate\"\n";
+    policies.push(("roaming", text));
+    let site = Site::new(MAIN, &policies);
+    let run = site.run(&["explain", "-c", "gateway.toml", "--from", "roaming"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{}", run.stderr);
+    let part = "the peer `roaming` is known by its certificate alone [policies/roaming.toml:1]: \
+                write --certificate FILE, too";
+    assert!(run.stderr.contains(part), "{}", run.stderr);
+}

@@ -82,7 +82,11 @@ fn mistakes_go_to_standard_error_with_2_and_the_commands_usage() {
         (&["report", "--json", "--html", "-", "-"], "report", "give --html a file"),
         (&["certs", "new"], "certs [OPTIONS] <COMMAND>", "there is no `certs new`"),
         (&["certs", "show", "--directory", "x", "a.pem"], "certs show", "not both"),
-        (&["explain", "/x"], "explain [OPTIONS] --from <ADDRESS> [METHOD] <URL>", "is missing"),
+        (
+            &["explain", "/x"],
+            "explain [OPTIONS] --from <ADDRESS|PEER> [[METHOD] URL]",
+            "is missing",
+        ),
         (&["explain", "--from", "::1", "GET", "/x", "y"], "explain", "`y` behind the URL"),
         (&["probe", "https://xivo"], "probe [OPTIONS] [URL]", "--pin"),
         (&["-c", "a", "demo"], "demo [OPTIONS]", "brings its own configuration"),

@@ -27,6 +27,8 @@ mod documentation;
 #[cfg(test)]
 mod fairness;
 #[cfg(test)]
+mod handshake_agreement;
+#[cfg(test)]
 mod hidden_terms;
 #[cfg(test)]
 mod http2;

@@ -1,6 +1,7 @@
 //! What the tests stand on: real programs started on free loopback ports, and a client that sends bytes as given.
 
 pub(crate) mod binary;
+pub(crate) mod certificates;
 pub(crate) mod dird;
 pub(crate) mod dns;
 pub(crate) mod haproxy;

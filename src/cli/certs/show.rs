@@ -67,13 +67,6 @@ fn configured(config: &Path, directory: &Path) -> (Vec<Row>, bool) {
     }
 }
 
-/// The alternative names of a certificate as a list.
-pub(super) fn names(certificate: &Certificate) -> String {
-    let addresses = certificate.ip_addresses.iter().map(ToString::to_string);
-    let names = certificate.dns_names.iter().chain(&certificate.uris).cloned().chain(addresses);
-    names.collect::<Vec<String>>().join(", ")
-}
-
 fn as_text(row: &Row, now: Timestamp) -> String {
     let mut lines = Vec::new();
     let mut file = row.file.display().to_string();
@@ -88,7 +81,7 @@ fn as_text(row: &Row, now: Timestamp) -> String {
         Holding::Broken(why) => line("BROKEN", why),
         Holding::Certificate { certificate, .. } => {
             line("subject", &certificate.subject);
-            match names(certificate) {
+            match certificate.names() {
                 none if none.is_empty() => {}
                 names => line("names", &names),
             }
@@ -110,6 +103,9 @@ fn as_text(row: &Row, now: Timestamp) -> String {
             line("next", &format!("{next}{late}"));
         }
     }
+    if let Some(fault) = &row.fault {
+        line("BROKEN", fault);
+    }
     if let Some(key) = &row.key {
         let file = key.file.display();
         line(
@@ -118,6 +114,9 @@ fn as_text(row: &Row, now: Timestamp) -> String {
                 KeyState::Belongs => format!("{file} is its private key"),
                 KeyState::Unread => {
                     format!("{file} may not be read by you, so it was not compared")
+                }
+                KeyState::Uncompared => {
+                    format!("{file} lies beside it, and was not compared with it")
                 }
                 KeyState::Exposed(mode) => format!(
                     "EXPOSED: {file} is its private key, and has mode {mode:04o}: everybody on this host may read it"
@@ -153,7 +152,7 @@ fn as_json(row: &Row, now: Timestamp) -> Value {
         "certificate": null,
         "revocation_list": null,
         "pin": null,
-        "error": null,
+        "error": row.fault,
         "private_key": null,
     });
     match &row.holding {
@@ -169,6 +168,7 @@ fn as_json(row: &Row, now: Timestamp) -> Value {
                 "dns_names": certificate.dns_names,
                 "uris": certificate.uris,
                 "ip_addresses": certificate.ip_addresses,
+                "other_names": certificate.other_names,
                 "is_authority": certificate.is_authority,
                 "not_before": certificate.not_before.to_string(),
                 "not_after": certificate.not_after.to_string(),
@@ -194,7 +194,7 @@ fn as_json(row: &Row, now: Timestamp) -> Value {
         let (belongs, fault) = match &key.state {
             KeyState::Belongs => (Some(true), None),
             KeyState::Exposed(mode) => (Some(true), Some(format!("mode {mode:04o}"))),
-            KeyState::Unread => (None, None),
+            KeyState::Unread | KeyState::Uncompared => (None, None),
             KeyState::Broken(why) => (Some(false), Some(why.clone())),
         };
         object["private_key"] =

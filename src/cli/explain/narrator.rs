@@ -28,6 +28,13 @@ pub(super) struct StepShown {
     pub(super) annotations: Vec<Note>,
 }
 
+impl StepShown {
+    /// How it was found whom the connection comes from.
+    pub(super) fn from_note(note: Note) -> Self {
+        Self { step: "from", refused: false, annotations: vec![note] }
+    }
+}
+
 /// What decided, and where it stands.
 #[derive(Debug)]
 pub(super) struct Note {

@@ -16,29 +16,36 @@ pub(super) struct AskedRequest {
     /// `Name: value`, each.
     headers: Vec<Vec<u8>>,
     http10: bool,
+    /// Whether the client has a certificate, which it shows in TLS alone.
+    shows_certificate: bool,
 }
 
 impl AskedRequest {
     /// The request that `options` describe.
     pub(super) fn of(options: &Options) -> Result<Self, Misuse> {
-        let (method, url): (&[u8], _) = match options.request.as_slice() {
-            [url] => (b"GET", url),
-            [method, url] => (method.as_bytes(), url),
+        let (method, url): (&[u8], &[u8]) = match options.request.as_slice() {
+            [] => (b"GET", USUAL.as_bytes()),
+            [url] => (b"GET", url.as_bytes()),
+            [method, url] => (method.as_bytes(), url.as_bytes()),
             [_, _, more, ..] => {
                 let more = more.to_string_lossy();
                 let what = format!("unexpected argument `{}` behind the URL", more.escape_debug());
                 return Err(Misuse::new("explain", what));
             }
-            [] => return Err(Misuse::new("explain", "`URL` is missing")),
         };
         Ok(Self {
             method: method.to_vec(),
-            url: url.as_bytes().to_vec(),
+            url: url.to_vec(),
             headers: options.headers.iter().map(|line| line.as_bytes().to_vec()).collect(),
             http10: options.http10,
+            shows_certificate: options.certificate.is_some(),
         })
     }
 }
+
+/// What is asked where nothing else is: a search for a common word, which most peers may make.
+const USUAL: &str =
+    "/service/ipbx/json.php/restricted/pbx_services/phonebook?act=search&search=martin";
 
 /// A request, and where it comes to.
 #[derive(Debug)]
@@ -70,7 +77,8 @@ impl ExplainedRequest {
         wanted: Option<SocketAddr>,
     ) -> Result<Self, String> {
         let url = Url::read(&request.url)?;
-        let index = listener(config, wanted, url.scheme)?;
+        let wants_tls = request.shows_certificate.then_some(Scheme::Https);
+        let index = listener(config, wanted, url.scheme.or(wants_tls))?;
         let listener = config.listeners.get(index);
         let has_tls = listener.is_some_and(|listener| listener.tls.is_some());
         let spoken = match (url.scheme, has_tls) {
@@ -197,6 +205,11 @@ fn default_host(listener: &Listener) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_usual_request_is_of_the_phonebook() {
+        assert!(USUAL.strip_prefix(crate::lookup::PATH).is_some_and(|rest| rest.starts_with('?')));
+    }
 
     #[test]
     fn a_url_is_cut_and_not_normalized() {

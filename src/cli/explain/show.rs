@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use super::narrator::{Note, StepShown};
-use super::{Asking, Explained};
+use super::{Asking, Explained, Refused};
 
 impl Explained {
     /// The explanation as text for people.
@@ -24,7 +24,11 @@ impl Explained {
                 let body = indented(&self.answer);
                 put(&mut out, format_args!("answered here (200)\n\nThe client reads:\n\n{body}"));
             }
-            Err(refusal) => {
+            Err(Refused::Handshake) => {
+                put(&mut out, format_args!("refused in the TLS handshake\n{}\n\n", self.why));
+                put(&mut out, format_args!("{UNREAD}\n"));
+            }
+            Err(Refused::Request(refusal)) => {
                 put(&mut out, format_args!("refused: {} ({})\n", refusal.word(), refusal.status()));
                 put(&mut out, format_args!("{}\n", self.why));
                 let body = indented(&self.answer);
@@ -53,8 +57,8 @@ impl Explained {
             "peer": self.peer,
             "steps": self.steps.iter().map(step_value).collect::<Value>(),
             "verdict": if refusal.is_some() { "refused" } else { "allowed" },
-            "status": refusal.map(|refusal| refusal.status()),
-            "reason": refusal.map(|refusal| refusal.word()),
+            "status": refusal.and_then(Refused::status),
+            "reason": refusal.map(Refused::word),
             "limits": limits.collect::<Value>(),
             "answer": self.answer_value(),
             "upstream": asking.map(|asking| json!({
@@ -66,6 +70,9 @@ impl Explained {
         })
     }
 }
+
+const UNREAD: &str = "No request is read: the client gets a TLS alert and no answer, the journal says why, and the \
+                      access log has no line.";
 
 /// What an allowed request becomes.
 fn put_allowed(out: &mut String, asking: &Asking) {

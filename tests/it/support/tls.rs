@@ -11,7 +11,10 @@ use std::{
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
     SupportedProtocolVersion,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    client::{
+        ResolvesClientCert,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
@@ -41,6 +44,19 @@ pub(crate) fn credulous(
             builder.with_client_auth_cert(chain.map(Result::unwrap).collect(), key).unwrap()
         }
     })
+}
+
+/// The same with a certificate that is chosen in the handshake.
+pub(crate) fn credulous_showing(
+    versions: &[&'static SupportedProtocolVersion],
+    identity: Arc<dyn ResolvesClientCert>,
+) -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Credulous))
+        .with_client_cert_resolver(identity)
 }
 
 /// A connection whose handshake is complete.
