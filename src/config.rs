@@ -173,7 +173,7 @@ fn revision(main: &Document, policies: &[Arc<Document>]) -> String {
             hash.update(part);
         }
     }
-    Hex(hash.finish().as_ref().get(..REVISION_BYTES).unwrap_or_default()).to_string()
+    Hex(&hash.finish().as_ref()[..REVISION_BYTES]).to_string()
 }
 
 /// Of a revision; each has two digits.

@@ -35,12 +35,12 @@ pub async fn take(stream: &TcpStream, deadline: Instant) -> Result<Header, Missi
             }
         };
         let before = bytes.len();
-        bytes.extend_from_slice(chunk.get(..seen).unwrap_or_default());
+        bytes.extend_from_slice(&chunk[..seen]);
         let header = read(&bytes).map_err(Missing::Broken)?;
         let mut own = header.map_or(seen, |header| header.len - before);
         while own > 0 {
             // These bytes have been seen; they are there.
-            match stream.try_read(chunk.get_mut(..own).unwrap_or_default()) {
+            match stream.try_read(&mut chunk[..own]) {
                 Ok(taken @ 1..) => own -= taken,
                 Ok(0) | Err(_) => return Err(Missing::Broken("it failed")),
             }

@@ -41,12 +41,12 @@ fn means_private(path: &[u8]) -> bool {
     let Some(last) = ends.clone().last() else {
         return false;
     };
-    let info = resolved.get(last..).unwrap_or_default();
+    let info = &resolved[last..];
     // nginx's `$` matches before a last line feed too.
     let info = info.strip_suffix(b"\n").unwrap_or(info);
     // No directory of XiVO's is called `….php`: if any file is there to be found, it is the first.
     let cut = ends.find(is_file).map_or(0, |first| last - first);
-    let climbed = info.get(info.len().saturating_sub(cut)..).unwrap_or_default();
+    let climbed = &info[info.len().saturating_sub(cut)..];
     is_private_realm(info) || is_private_realm(climbed)
 }
 

@@ -146,8 +146,7 @@ fn over_udp(server: SocketAddr, question: &Message<Vec<u8>>) -> io::Result<Messa
     loop {
         socket.set_read_timeout(Some(left(until)?))?;
         let length = socket.recv(&mut buffer)?;
-        let bytes = buffer.get(..length).unwrap_or_default();
-        if let Some(answer) = answer_to(question, bytes) {
+        if let Some(answer) = answer_to(question, &buffer[..length]) {
             return Ok(answer);
         }
     }
