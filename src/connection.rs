@@ -92,9 +92,9 @@ async fn handshake(
     // Whom a certificate names is known only now.
     let Some(facts) = after_handshake(&mut guard, facts) else { return };
     if transport.speaks_http2() {
-        Box::pin(http2::serve(guard, transport, facts)).await
+        Box::pin(http2::serve(guard, transport, facts)).await;
     } else {
-        Box::pin(serve(guard, transport, facts)).await
+        Box::pin(serve(guard, transport, facts)).await;
     }
 }
 
@@ -153,8 +153,9 @@ async fn serve(guard: ConnectionGuard, stream: Transport, facts: ConnectionFacts
         request.position.pipelined = pipelined;
         request.position.refused = refused;
         // Where one that was refused ends is not known: nothing follows it.
-        let length = request.head.as_ref().ok().map(|head| head.len());
-        let has_body = request.head.as_ref().is_ok_and(|head| head.has_body());
+        let length = request.head.as_ref().ok().map(super::http1::request::RequestHead::len);
+        let has_body =
+            request.head.as_ref().is_ok_and(super::http1::request::RequestHead::has_body);
         let ends = facts.over_ceiling
             || !stays
             || served >= limits.max_requests_per_connection

@@ -71,6 +71,9 @@ impl PeerLimits {
 
     /// Takes one of the peer's places for lookups in flight. It is free again when the slot is
     /// dropped, however the lookup ended.
+    ///
+    /// # Errors
+    /// All of them are taken.
     pub fn slot(self: &Arc<Self>) -> Result<Slot, TooMany> {
         let one_more = |count: u32| (count < self.concurrent).then(|| count + 1);
         self.in_flight
@@ -120,6 +123,9 @@ impl GatewayLimits {
     ///
     /// The peer is asked first, so one that is over its own rate does not touch the gateway's number,
     /// which all workers write to.
+    ///
+    /// # Errors
+    /// What is used up.
     pub fn admit(&self, peer: &PeerLimits, now: Moment) -> Result<Admitted, RateLimited> {
         let of_peer = peer.bucket.take(now).map_err(|e| RateLimited::new(Limit::Peer, e))?;
         match self.gateway.take(now) {
@@ -139,6 +145,9 @@ impl GatewayLimits {
     ///
     /// Such a request is refused in any case. `Ok` says that it is answered with its own refusal (403
     /// for an unknown peer), `Err` that this is now 429 and the end of the connection.
+    ///
+    /// # Errors
+    /// The rate of callers in no policy is used up.
     pub fn unknown(&self, caller: ClientAddress, now: Moment) -> Result<(), RateLimited> {
         self.unknown.take(caller, now).map_err(|e| RateLimited::new(Limit::Unknown, e))
     }

@@ -162,6 +162,7 @@ struct Names {
 }
 
 impl Names {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "names of other kinds are not looked at")]
     fn add(&mut self, name: &GeneralName<'_>) {
         match name {
             GeneralName::DNSName(name) if is_plain(name) => {

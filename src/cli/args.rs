@@ -3,6 +3,12 @@
 //! `--config FILE` may stand before the command or behind it. What is not known is refused with the
 //! nearest known word; nothing is ignored.
 
+#![expect(
+    clippy::match_wildcard_for_single_variants,
+    clippy::wildcard_enum_match_arm,
+    reason = "lexopt's own way: what was not asked for is unexpected"
+)]
+
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStringExt;

@@ -59,7 +59,7 @@ fn demonstrate(process: &Process, options: &DemoOptions) -> Exit {
     let coloured = !options.plain && serve::is_coloured(io::stdout().is_terminal());
     let exit = match greet(greeting(listening, xivo.address, coloured)) {
         Exit::Well => signals.govern(process, server),
-        failed => failed,
+        failed @ (Exit::Findings | Exit::Usage | Exit::Failed | Exit::BadConfiguration) => failed,
     };
     // Nobody waits for it: it has nothing that could be lost.
     let _ = xivo.end.send(());
@@ -189,6 +189,12 @@ fn explain(error: &StartError) -> String {
                  address, or let the kernel choose a port: phonebook-gateway demo --listen {other}"
             )
         }
-        other => other.to_string(),
+        StartError::Loopback(_)
+        | StartError::Listen(_)
+        | StartError::Log(_)
+        | StartError::Certificates(_)
+        | StartError::Tls(_)
+        | StartError::Worker(_)
+        | StartError::Thread { .. } => error.to_string(),
     }
 }

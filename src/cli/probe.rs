@@ -164,10 +164,8 @@ async fn ask(
 
 /// Prints a step.
 fn tell(step: &str, what: impl Display) -> Result<(), Exit> {
-    match say(&format!("{step:<10}{what}\n")) {
-        Exit::Well => Ok(()),
-        exit => Err(exit),
-    }
+    let exit = say(&format!("{step:<10}{what}\n"));
+    if exit == Exit::Well { Ok(()) } else { Err(exit) }
 }
 
 /// Prints the step that ends the probe.

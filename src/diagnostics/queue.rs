@@ -62,6 +62,9 @@ impl DiagnosticsQueue {
 
     /// Starts the thread that writes to standard error, or first to the journal's socket where the form
     /// says so.
+    ///
+    /// # Errors
+    /// Standard error is closed, or the thread cannot be started.
     pub fn start(
         &self,
         QueueReader(queue): QueueReader,

@@ -24,12 +24,18 @@ pub struct RequestAnnotations {
 
 impl RequestAnnotations {
     /// A rate was looked at; yields the outcome.
+    ///
+    /// # Errors
+    /// That of `outcome`.
     pub fn rated<T, E>(&self, outcome: Result<T, E>) -> Result<T, E> {
         self.rate.set(checked(&outcome));
         outcome
     }
 
     /// A ceiling was looked at; yields the outcome.
+    ///
+    /// # Errors
+    /// That of `outcome`.
     pub fn counted<T, E>(&self, outcome: Result<T, E>) -> Result<T, E> {
         self.concurrent.set(checked(&outcome));
         outcome

@@ -113,7 +113,25 @@ pub fn reason<'r>(
         | Refusal::CertificateMismatch { location, .. } => {
             (certificate_reason(refusal, source), Some(location))
         }
-        refusal => (refusal.advice().into_owned(), refusal.location()),
+        Refusal::MalformedRequest(_)
+        | Refusal::PlainOnTls
+        | Refusal::UriTooLong
+        | Refusal::HeadersTooLarge(_)
+        | Refusal::RequestTimeout
+        | Refusal::Misdirected
+        | Refusal::PeerDisabled { .. }
+        | Refusal::PeerExpired { .. }
+        | Refusal::RateLimited(_)
+        | Refusal::PrivatePath
+        | Refusal::UnknownPath
+        | Refusal::MethodNotAllowed
+        | Refusal::BodyNotAllowed
+        | Refusal::BadArgument(_)
+        | Refusal::ActionNotGranted(_)
+        | Refusal::TooManyConcurrent(_)
+        | Refusal::Overloaded
+        | Refusal::Upstream(_)
+        | Refusal::ClientClosed => (refusal.advice().into_owned(), refusal.location()),
     }
 }
 
@@ -150,7 +168,15 @@ fn certificate_reason(refusal: &Refusal, source: &RequestSource<'_>) -> String {
     let hint = match fault {
         CertificateFault::NoAuthority => "; set client_ca in the listener's tls, or pin the key",
         CertificateFault::NotOfPeer => "; the policy names none of its names, nor its key",
-        _ => "",
+        CertificateFault::UnknownIssuer
+        | CertificateFault::Expired
+        | CertificateFault::NotYetValid
+        | CertificateFault::IssuerNotValid
+        | CertificateFault::Revoked
+        | CertificateFault::RevocationUnknown
+        | CertificateFault::NotForClients
+        | CertificateFault::AuthoritysOwn
+        | CertificateFault::Broken => "",
     };
     format!(
         "{address} would be `{peer}`, but its certificate {fault}: {subject}, issued by {issuer}, \

@@ -213,7 +213,7 @@ impl<'a> Record<'a> {
             },
             rate: annotations.rate.get(),
             concurrent: annotations.concurrent.get(),
-            action: annotations.action.get().map(|action| action.as_str()),
+            action: annotations.action.get().map(super::super::policy::Action::as_str),
             reason: self.reason,
             limit: self.limit,
             rule,

@@ -54,7 +54,7 @@ impl<'a> WhoAmI<'a> {
             days_left: whole_days(now, shown.certificate.not_after),
             fault: shown.trust.err().map(|fault| format!("the certificate {}", fault.as_str())),
         });
-        let address = caller.address.map(|address| address.ip());
+        let address = caller.address.map(super::super::net::client_address::ClientAddress::ip);
         Self { address, source: caller.source.as_str(), certificate, peer, request_id }
     }
 

@@ -77,6 +77,9 @@ impl Bucket {
     /// Spends a token, or says how long it takes until one is there.
     ///
     /// Threads may come with their moments out of order: an older moment sees less earned, never more.
+    ///
+    /// # Errors
+    /// [`TooSoon`]
     pub fn take(&self, now: Moment) -> Result<Token<'_>, TooSoon> {
         // governor asks its clock for the time and cannot be handed it. GCRA however depends only on
         // the difference of TAT and now, so the limiter is run where now is always zero: the key

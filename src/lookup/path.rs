@@ -80,11 +80,13 @@ fn decode(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((&byte, tail)) = rest.split_first() {
-        (rest, _) = match (byte, tail) {
-            (b'%', [high, low, tail @ ..]) => (tail, decoded.push(unhex(*high, *low)?)),
+        let (byte, behind) = match (byte, tail) {
+            (b'%', [high, low, behind @ ..]) => (unhex(*high, *low)?, behind),
             (b'%', _) => return None,
-            _ => (tail, decoded.push(byte)),
+            _ => (byte, tail),
         };
+        decoded.push(byte);
+        rest = behind;
     }
     (!decoded.contains(&0)).then_some(Cow::Owned(decoded))
 }

@@ -61,9 +61,13 @@ pub fn write_pair(directory: &Path, name: &str, pair: &Pair) -> Result<Written, 
 }
 
 fn write_new(file: &Path, text: &str, mode: u32) -> Result<(), CertsError> {
-    let fault = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists => CertsError::Exists(file.to_owned()),
-        _ => CertsError::Write { file: file.to_owned(), error },
+    let fault = |error: io::Error| {
+        let file = file.to_owned();
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            CertsError::Exists(file)
+        } else {
+            CertsError::Write { file, error }
+        }
     };
     let mut new =
         OpenOptions::new().write(true).create_new(true).mode(mode).open(file).map_err(fault)?;

@@ -143,7 +143,7 @@ impl Row {
     fn certificate(&self) -> Option<&Certificate> {
         match &self.holding {
             Holding::Certificate { certificate, .. } => Some(certificate),
-            _ => None,
+            Holding::Revocations(_) | Holding::Pin { .. } | Holding::Broken(_) => None,
         }
     }
 }

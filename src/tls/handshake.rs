@@ -74,6 +74,10 @@ fn fault(error: io::Error) -> HandshakeFault {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "io::ErrorKind has dozens of kinds, and gets more"
+)]
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
@@ -84,6 +88,7 @@ fn hint(error: &io::Error) -> &'static str {
 }
 
 /// What went wrong, in an administrator's words where rustls' own do not say what to do.
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls has more faults, and gets more")]
 fn why(error: &rustls::Error) -> String {
     use rustls::{AlertDescription as Alert, Error, PeerIncompatible};
     let said = match error {

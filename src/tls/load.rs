@@ -166,20 +166,21 @@ fn certified_key(
     let leaf = leaf(certificate, &chain)?;
     let key = read(private_key, Most::TEXT)?;
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| {
-        let why = match error {
-            pem::Error::NoItemsFound => no_key(&key),
-            error => format!("it is no PEM file: {error}"),
+        let why = if matches!(error, pem::Error::NoItemsFound) {
+            no_key(&key)
+        } else {
+            format!("it is no PEM file: {error}")
         };
         fault(private_key, why)
     })?;
     let provider = ring::default_provider();
-    let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            let why =
-                format!("this key is not that of the certificate in {}", certificate.display());
-            fault(private_key, why)
-        }
-        error => fault(private_key, format!("this key cannot be used: {error}")),
+    let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| {
+        let why = if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            format!("this key is not that of the certificate in {}", certificate.display())
+        } else {
+            format!("this key cannot be used: {error}")
+        };
+        fault(private_key, why)
     })?;
     Ok((leaf, Arc::new(certified)))
 }

@@ -381,7 +381,16 @@ impl UpstreamFault {
             Self::Unreachable(Unreachable::Tls(TlsFault::Certificate { seen, .. })) => {
                 seen.as_deref()
             }
-            _ => None,
+            Self::ThisHost(_)
+            | Self::Unreachable(_)
+            | Self::Invalid(_)
+            | Self::Redirect(_)
+            | Self::RefusedGateway(_)
+            | Self::Error(_)
+            | Self::TooLarge
+            | Self::Timeout
+            | Self::Stalled
+            | Self::TooSlow => None,
         }
     }
 }

@@ -77,10 +77,10 @@ pub(super) fn report(mut parser: Parser, config: Option<PathBuf>) -> Result<Comm
             Short('c') | Long("config") => options.config = Some(parser.value()?.into()),
             Long("log-format") => options.log_format = Some(parser.value()?.string()?),
             Long("since") => {
-                options.selection.since = Some(time("since", &parser.value()?.string()?, &now)?)
+                options.selection.since = Some(time("since", &parser.value()?.string()?, &now)?);
             }
             Long("until") => {
-                options.selection.until = Some(time("until", &parser.value()?.string()?, &now)?)
+                options.selection.until = Some(time("until", &parser.value()?.string()?, &now)?);
             }
             Long("peer") => options.selection.peers.extend(listed(&parser.value()?.string()?)),
             Long("status") => words.extend(listed(&parser.value()?.string()?)),

@@ -39,10 +39,8 @@ pub(super) fn run(options: &CertsOptions, directory: &Path, files: &[PathBuf], j
         false if rows.is_empty() => "no certificates\n".to_owned(),
         false => rows.iter().map(|row| as_text(row, now)).collect::<Vec<_>>().join("\n"),
     };
-    match say(&text) {
-        Exit::Well if finding => Exit::Findings,
-        exit => exit,
-    }
+    let exit = say(&text);
+    if finding && exit == Exit::Well { Exit::Findings } else { exit }
 }
 
 /// What the configuration uses. Where it cannot be read that is said, and the directory shown.

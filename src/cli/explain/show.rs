@@ -53,8 +53,8 @@ impl Explained {
             "peer": self.peer,
             "steps": self.steps.iter().map(step_value).collect::<Value>(),
             "verdict": if refusal.is_some() { "refused" } else { "allowed" },
-            "status": refusal.map(|refusal| refusal.status()),
-            "reason": refusal.map(|refusal| refusal.word()),
+            "status": refusal.map(crate::refusal::Refusal::status),
+            "reason": refusal.map(crate::refusal::Refusal::word),
             "limits": limits.collect::<Value>(),
             "answer": self.answer_value(),
             "upstream": asking.map(|asking| json!({
@@ -125,9 +125,9 @@ pub(super) fn line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().fold(String::new(), |mut out, char| {
         if char.is_control() {
-            out.extend(char.escape_default())
+            out.extend(char.escape_default());
         } else {
-            out.push(char)
+            out.push(char);
         }
         out
     })

@@ -78,7 +78,7 @@ impl Timeline {
                 true if ours.is_empty() => *ours = events,
                 true => ours.extend_from_slice(&events),
                 false => {
-                    ours.extend(events.into_iter().map(|event| event.of(numbers[event.peer()])))
+                    ours.extend(events.into_iter().map(|event| event.of(numbers[event.peer()])));
                 }
             }
         }

@@ -174,10 +174,12 @@ impl Reader {
             return Err(Unreadable::Ambiguous);
         }
         let text = values.of(self.time);
-        let time = match self.time {
-            Slot::TimeLocal => self.clock.local(text),
-            Slot::TimeIso8601 => self.clock.iso8601(text),
-            _ => self.clock.msec(text),
+        let time = if self.time == Slot::TimeLocal {
+            self.clock.local(text)
+        } else if self.time == Slot::TimeIso8601 {
+            self.clock.iso8601(text)
+        } else {
+            self.clock.msec(text)
         };
         let time = time.filter(|time| TIMES.contains(&time.unix)).ok_or(Unreadable::Time)?;
         let status = match *values.of(Slot::Status) {

@@ -47,7 +47,7 @@ impl Source {
     /// What tells a regular file from all others, whichever name it goes by.
     fn identity(&self) -> Option<(u64, u64)> {
         let Self::File(path) = self else { return None };
-        path.metadata().ok().filter(|it| it.is_file()).map(|it| (it.dev(), it.ino()))
+        path.metadata().ok().filter(std::fs::Metadata::is_file).map(|it| (it.dev(), it.ino()))
     }
 
     /// Whether its name is that of a packed file.
@@ -134,7 +134,9 @@ fn look_into(source: &Source, formats: &Formats, read: &Arc<AtomicU64>) -> io::R
 /// How many bytes the sources have, as they are stored; `None` where one of them is no regular file.
 pub fn total(sources: &[Source]) -> Option<u64> {
     let size = |source: &Source| match source {
-        Source::File(path) => path.metadata().ok().filter(|it| it.is_file()).map(|it| it.len()),
+        Source::File(path) => {
+            path.metadata().ok().filter(std::fs::Metadata::is_file).map(|it| it.len())
+        }
         Source::Stdin => None,
     };
     sources.iter().map(size).sum()

@@ -164,7 +164,7 @@ pub enum PatternError {
     #[error("{0}")]
     Format(#[from] FormatError),
     /// Where one value ends and the next begins cannot be told.
-    #[error("{why}{}", advice(.corrected))]
+    #[error("{why}{}", advice(.corrected.as_deref()))]
     Unsure {
         /// Why not.
         why: Unsure,
@@ -179,7 +179,7 @@ pub enum PatternError {
     NoStatus,
 }
 
-fn advice(corrected: &Option<String>) -> String {
+fn advice(corrected: Option<&str>) -> String {
     match corrected {
         Some(text) => format!("; this format says the same and can be read: {text}"),
         None => "; put quotes around each value".to_owned(),
@@ -279,7 +279,14 @@ impl Pattern {
                 Step::One(part, how) => {
                     let end = match how {
                         How::Address => self.address(rest, &mut values.is_other_address),
-                        how => self.end(part, *how, rest),
+                        How::Status
+                        | How::Digits
+                        | How::Time(_)
+                        | How::Quote(_)
+                        | How::Run
+                        | How::List
+                        | How::At(_)
+                        | How::Line => self.end(part, *how, rest),
                     };
                     let end = end.ok_or_else(|| part.kind.expected())?;
                     values.slots[part.slot as usize] = &rest[..end];
@@ -310,10 +317,10 @@ impl Pattern {
             }
             How::Time(width) => (rest.len() >= width).then_some(width),
             How::Run => self.run(part, rest),
-            How::List => match part.kind {
-                Kind::Tries(each) => Some(each.end(rest)),
-                _ => None,
-            },
+            How::List => {
+                let Kind::Tries(each) = part.kind else { return None };
+                Some(each.end(rest))
+            }
             How::At(mark) => {
                 let end = found(mark, rest)?.checked_sub(mark.at)?;
                 self.is(part, &rest[..end]).then_some(end)

@@ -79,7 +79,7 @@ impl Selection {
     }
 
     fn takes_reason(&self, entry: &Entry<'_>) -> bool {
-        let word = entry.reason.map(|reason| reason.word());
+        let word = entry.reason.map(super::entry::Reason::word);
         self.reasons.iter().any(|known| word == Some(known.as_bytes()))
     }
 }

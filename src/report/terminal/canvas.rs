@@ -247,9 +247,9 @@ pub(super) fn safe(text: &str) -> String {
     let is_shown = |c: char| matches!(c, ' '..='~' | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{24f}' | '…' | '▁'..='█' | '▉'..='▏' | '░' | '▒');
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         if is_shown(c) {
-            out.push(c)
+            out.push(c);
         } else {
-            out.extend(c.escape_default())
+            out.extend(c.escape_default());
         }
         out
     })
