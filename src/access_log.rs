@@ -4,8 +4,8 @@
 //! a line, [`format::clock`] keeps the second's text, and [`writer`] brings whole lines from the workers to their
 //! target without ever making a worker wait.
 //!
-//! Imports `diagnostics`, `files`, `identity`, `limits`, `location`, `lookup`, `supervision`, `text`,
-//! `upstream`, `x509`. Begin with `worker_log.rs`, where a request becomes its lines.
+//! Imports `diagnostics`, `files`, `identity`, `limits`, `location`, `lookup`, `net`, `supervision`,
+//! `text`, `upstream`, `x509`. Begin with `worker_log.rs`, where a request becomes its lines.
 
 pub mod condition;
 pub mod format;

@@ -4,7 +4,7 @@
 //! bounded queue, so that nobody waits for a disk or a pipe. Lines that are lost are counted, and told of
 //! when it works again (`losses.rs`).
 //!
-//! Imports `supervision`. Begin with `queue.rs`.
+//! Imports `net`, `supervision`. Begin with `queue.rs`.
 
 mod journal;
 mod line;

@@ -4,6 +4,7 @@
 //! Imports nothing of this crate. Begin with [`client_address`].
 
 pub mod client_address;
+pub mod datagram;
 pub mod deadline;
 pub mod listen;
 pub mod proxy_protocol;

@@ -1,6 +1,8 @@
 //! What the tests stand on: real programs started on free loopback ports, and a client that sends bytes as given.
 
 pub(crate) mod binary;
+#[path = "../../benches/support/credulous.rs"]
+pub(crate) mod credulous;
 pub(crate) mod dird;
 pub(crate) mod dns;
 pub(crate) mod haproxy;
