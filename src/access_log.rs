@@ -7,13 +7,13 @@
 //! Imports `diagnostics`, `files`, `identity`, `limits`, `location`, `lookup`, `net`, `supervision`,
 //! `text`, `upstream`, `x509`. Begin with `worker_log.rs`, where a request becomes its lines.
 
-pub mod condition;
+pub(crate) mod condition;
 pub mod format;
 mod settings;
 mod target;
 mod term_key;
 mod worker_log;
-pub mod writer;
+pub(crate) mod writer;
 
 pub use condition::{Condition, Statuses, Words};
 pub use format::clock::{LocalClock, UnixSeconds};

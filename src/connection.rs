@@ -3,10 +3,10 @@
 //! Imports `config`, `gateway`, `http1`, `limits`, `net`, `refusal`, `response`,
 //! `supervision`, `tls`, `worker`. Begin with [`begin`].
 
-pub mod http1_stream;
-pub mod http2;
-pub mod proxy_header;
-pub mod transport;
+pub(crate) mod http1_stream;
+pub(crate) mod http2;
+pub(crate) mod proxy_header;
+pub(crate) mod transport;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::tls::{self, Opened};
 use crate::worker::{ConnectionGuard, DRAIN_FIRST_REQUEST_TIMEOUT};
 
 /// Begins to serve `stream` in a task of its own.
-pub fn begin(guard: ConnectionGuard, stream: TcpStream, arrival: Arrival) {
+pub(crate) fn begin(guard: ConnectionGuard, stream: TcpStream, arrival: Arrival) {
     match arrival {
         Arrival::Known(facts) => open(guard, stream, facts),
         Arrival::Unannounced(unannounced) => {

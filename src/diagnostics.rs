@@ -12,6 +12,6 @@ pub(crate) mod losses;
 mod queue;
 mod thread;
 
-pub use journal::is_standard_error as journal_is_standard_error;
-pub use line::Form;
-pub use queue::{DiagnosticsQueue, JournalLayer, OneLine, QueueReader};
+pub(crate) use journal::is_standard_error as journal_is_standard_error;
+pub(crate) use line::Form;
+pub(crate) use queue::{DiagnosticsQueue, JournalLayer};

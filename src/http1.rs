@@ -14,11 +14,11 @@
 //!
 //! Imports nothing of this crate. Begin with `request.rs`.
 
-pub mod chunked;
-pub mod field;
-pub mod host;
+pub(crate) mod chunked;
+pub(crate) mod field;
+pub(crate) mod host;
 pub mod request;
-pub mod response;
+pub(crate) mod response;
 
 /// A message's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,9 +14,9 @@
 //!
 //! Imports `net`, `policy`. Begin with [`GatewayLimits`], then `seats.rs`.
 
-pub mod bucket;
+pub(crate) mod bucket;
 pub(crate) mod budget;
-pub mod seats;
+pub(crate) mod seats;
 mod unknown;
 
 #[cfg(test)]
@@ -27,14 +27,14 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub use bucket::{Bucket, Moment, Token, TooSoon};
-pub use seats::{CallerClass, Ceilings, NoSeat, PeerId, SeatGuard, SeatTable};
+pub(crate) use bucket::{Bucket, Moment, TooSoon};
+pub(crate) use seats::{CallerClass, Ceilings, NoSeat, PeerId, SeatGuard, SeatTable};
 
 use crate::net::client_address::ClientAddress;
 use crate::policy::Rate;
 
 /// How many unknown callers are remembered, unless told otherwise: some 11 MB when full.
-pub const UNKNOWN_CALLERS: usize = 65_536;
+pub(crate) const UNKNOWN_CALLERS: usize = 65_536;
 
 /// What one peer may ask: its rate, and its lookups in flight.
 #[derive(Debug)]

@@ -14,7 +14,7 @@
 //! Imports `text`. Begin with [`Lookup::parse`].
 
 mod error;
-pub mod path;
+pub(crate) mod path;
 mod query;
 mod term;
 

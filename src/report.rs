@@ -5,12 +5,11 @@
 //!
 //! Imports `access_log`, `config`, `net`, `policy`, `refusal`. Begin with `cli/report.rs`, then [`read`].
 
-pub mod build;
-pub mod count;
-pub mod html;
-pub mod read;
-pub mod summary;
-pub mod terminal;
+pub(crate) mod build;
+pub(crate) mod count;
+pub(crate) mod html;
+pub(crate) mod read;
+pub(crate) mod summary;
+pub(crate) mod terminal;
 
-pub use summary::Report;
-pub use summary::local_time::Moment;
+pub(crate) use summary::local_time::Moment;

@@ -17,10 +17,10 @@ mod handshake;
 mod listener;
 mod load;
 
-pub use authority::ClientAuthority;
-pub use facts::TlsFacts;
-pub use handshake::{HandshakeFault, Opened, handshake};
-pub use listener::{HandshakeOptions, ListenerTls, Sessions};
-pub use load::{
+pub(crate) use authority::ClientAuthority;
+pub(crate) use facts::TlsFacts;
+pub(crate) use handshake::{HandshakeFault, Opened, handshake};
+pub(crate) use listener::{HandshakeOptions, ListenerTls, Sessions};
+pub(crate) use load::{
     EXPIRY_NOTICE, KeyPair, LoadError, Loaded, Material, Stamp, TlsSettings, read_certificates,
 };

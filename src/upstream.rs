@@ -21,7 +21,7 @@ mod fault;
 mod pool;
 mod records;
 mod tls;
-pub mod trace;
+pub(crate) mod trace;
 mod transport;
 
 use std::io;

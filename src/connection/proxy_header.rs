@@ -11,7 +11,7 @@ use crate::worker::{ConnectionGuard, DRAIN_FIRST_REQUEST_TIMEOUT, Worker};
 
 /// Why there is no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
+pub(crate) enum Missing {
     /// The connection ended before its first byte: somebody only tries whether the port is open.
     Nothing,
     /// The text says why, of the connection.
@@ -22,7 +22,7 @@ pub enum Missing {
 ///
 /// # Errors
 /// There is none: the connection is to be closed, since whatever comes on it may be anybody's.
-pub async fn take(stream: &TcpStream, deadline: Instant) -> Result<Header, Missing> {
+pub(crate) async fn take(stream: &TcpStream, deadline: Instant) -> Result<Header, Missing> {
     let mut bytes = Vec::new();
     let mut chunk = [0; CHUNK];
     loop {
@@ -52,7 +52,7 @@ pub async fn take(stream: &TcpStream, deadline: Instant) -> Result<Header, Missi
 }
 
 /// Waits for what the sender of a connection has to say of its client; `None` ends the connection.
-pub async fn announce(
+pub(crate) async fn announce(
     guard: &mut ConnectionGuard,
     stream: &TcpStream,
     unannounced: Unannounced,
@@ -81,7 +81,7 @@ pub async fn announce(
 }
 
 /// Counts a connection as `guest`'s, or ends it (`None`) where there is no room even to say so.
-pub fn reseat(
+pub(crate) fn reseat(
     guard: &mut ConnectionGuard,
     mut facts: ConnectionFacts,
     class: CallerClass,
@@ -96,7 +96,7 @@ pub fn reseat(
 
 /// Ends a little after the worker has begun to drain: who has said nothing of use by then holds up
 /// nobody's restart.
-pub async fn drain_grace_over(worker: &Worker) {
+pub(crate) async fn drain_grace_over(worker: &Worker) {
     while !worker.is_draining() {
         worker.drain.notified().await;
     }

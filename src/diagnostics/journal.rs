@@ -39,7 +39,7 @@ impl Journal {
 
 /// Whether standard error is the journal's, as systemd.exec(5) says of `JOURNAL_STREAM`: it may have
 /// been led elsewhere since the variable was set.
-pub fn is_standard_error() -> bool {
+pub(crate) fn is_standard_error() -> bool {
     let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else { return false };
     let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)

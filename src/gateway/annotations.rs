@@ -9,7 +9,7 @@ use crate::upstream::trace::Trace;
 
 /// What became of a request on its way, noted where it is known.
 #[derive(Debug, Default)]
-pub struct RequestAnnotations {
+pub(crate) struct RequestAnnotations {
     /// The lookup's action.
     pub action: Cell<Option<Action>>,
     /// What became of the rate.
@@ -27,7 +27,7 @@ impl RequestAnnotations {
     ///
     /// # Errors
     /// That of `outcome`.
-    pub fn rated<T, E>(&self, outcome: Result<T, E>) -> Result<T, E> {
+    pub(crate) fn rated<T, E>(&self, outcome: Result<T, E>) -> Result<T, E> {
         self.rate.set(checked(&outcome));
         outcome
     }
@@ -36,7 +36,7 @@ impl RequestAnnotations {
     ///
     /// # Errors
     /// That of `outcome`.
-    pub fn counted<T, E>(&self, outcome: Result<T, E>) -> Result<T, E> {
+    pub(crate) fn counted<T, E>(&self, outcome: Result<T, E>) -> Result<T, E> {
         self.concurrent.set(checked(&outcome));
         outcome
     }

@@ -63,7 +63,7 @@ impl Diagnostics {
 }
 
 /// What went wrong with XiVO and what to do about it, with what was seen of it.
-pub fn explain_fault(fault: &UpstreamFault, snapshot: &Snapshot) -> String {
+pub(crate) fn explain_fault(fault: &UpstreamFault, snapshot: &Snapshot) -> String {
     match (fault, fault.refused_certificate()) {
         (UpstreamFault::RefusedGateway(_), _) => format!("{fault} for host {}", source(snapshot)),
         (fault, Some(seen)) => format!("{fault} (seen: {seen})"),
@@ -73,7 +73,11 @@ pub fn explain_fault(fault: &UpstreamFault, snapshot: &Snapshot) -> String {
 
 /// Why a request was refused, with the file and line that decided and, for an unknown caller, the
 /// entry that it missed by least.
-pub fn explain(refusal: &Refusal, snapshot: &Snapshot, source: &RequestSource<'_>) -> String {
+pub(crate) fn explain(
+    refusal: &Refusal,
+    snapshot: &Snapshot,
+    source: &RequestSource<'_>,
+) -> String {
     match reason(refusal, snapshot, source) {
         (text, Some(location)) => format!("{text} [{location}]"),
         (text, None) => text,
@@ -81,7 +85,7 @@ pub fn explain(refusal: &Refusal, snapshot: &Snapshot, source: &RequestSource<'_
 }
 
 /// The same with the place apart.
-pub fn reason<'r>(
+pub(crate) fn reason<'r>(
     refusal: &'r Refusal,
     snapshot: &Snapshot,
     source: &RequestSource<'_>,
@@ -136,7 +140,7 @@ pub fn reason<'r>(
 }
 
 /// The line of the configuration that refused: a policy's, or the one that sets the limit.
-pub fn rule<'a>(
+pub(crate) fn rule<'a>(
     refusal: &'a Refusal,
     snapshot: &'a Snapshot,
     source: &RequestSource<'a>,
@@ -191,7 +195,7 @@ fn certificate_reason(refusal: &Refusal, source: &RequestSource<'_>) -> String {
 }
 
 /// The address that XiVO sees, as far as the configuration and the routing say.
-pub fn source(snapshot: &Snapshot) -> String {
+pub(crate) fn source(snapshot: &Snapshot) -> String {
     match source_address(snapshot) {
         _ if snapshot.config.upstream.send_proxy_protocol => {
             "each peer's own address, which the PROXY protocol tells".to_owned()
@@ -202,7 +206,7 @@ pub fn source(snapshot: &Snapshot) -> String {
 }
 
 /// The same where it is known.
-pub fn source_address(snapshot: &Snapshot) -> Option<IpAddr> {
+pub(crate) fn source_address(snapshot: &Snapshot) -> Option<IpAddr> {
     let routed = || snapshot.upstream.first().and_then(|&to| crate::upstream::routed_source(to));
     let configured = snapshot.config.upstream.source.as_ref().map(|source| source.value);
     configured.or_else(routed)

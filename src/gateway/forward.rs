@@ -106,7 +106,7 @@ impl Exchange<'_> {
 }
 
 /// Whom the PROXY protocol names to XiVO, where it is sent. `listener` took the connection.
-pub fn relayed(snapshot: &Snapshot, caller: &Caller<'_>, listener: usize) -> Relayed {
+pub(crate) fn relayed(snapshot: &Snapshot, caller: &Caller<'_>, listener: usize) -> Relayed {
     let listener = snapshot.config.listeners.get(listener);
     let unknown = (Ipv4Addr::UNSPECIFIED, 0);
     let destination = listener.map_or_else(|| unknown.into(), |listener| listener.address);
@@ -117,7 +117,7 @@ pub fn relayed(snapshot: &Snapshot, caller: &Caller<'_>, listener: usize) -> Rel
 
 /// How long XiVO may take until the head of its answer: it builds the whole list before the first
 /// byte.
-pub fn time_allowed(upstream: &Upstream, lookup: &Lookup) -> Duration {
+pub(crate) fn time_allowed(upstream: &Upstream, lookup: &Lookup) -> Duration {
     match lookup {
         Lookup::List { .. } => upstream.list_timeout,
         Lookup::Search { .. } | Lookup::View { .. } => upstream.timeout,
@@ -126,7 +126,7 @@ pub fn time_allowed(upstream: &Upstream, lookup: &Lookup) -> Duration {
 
 /// What XiVO is told of a client.
 #[derive(Clone, Copy, Debug)]
-pub struct ClientSide<'a> {
+pub(crate) struct ClientSide<'a> {
     /// Who it is.
     pub caller: &'a Caller<'a>,
     /// What it spoke: `http` or `https`.
@@ -136,7 +136,7 @@ pub struct ClientSide<'a> {
 }
 
 /// What XiVO is asked for a client that was given `permit`.
-pub fn request_parts<'q>(
+pub(crate) fn request_parts<'q>(
     upstream: &'q Upstream,
     permit: &'q Permit,
     client: ClientSide<'q>,

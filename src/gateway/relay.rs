@@ -71,7 +71,7 @@ fn judge(
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check(
+pub(crate) fn check(
     lookup: &Lookup,
     answer: &UpstreamResponse,
     upstream: &Upstream,
@@ -81,7 +81,7 @@ pub fn check(
 
 /// The places that an answer passes on its way.
 #[derive(Debug)]
-pub struct Relay<'a, 'r> {
+pub(crate) struct Relay<'a, 'r> {
     /// Where the connection to XiVO goes back to.
     pub worker: &'a Worker,
     /// The `[upstream]` section.
@@ -97,7 +97,7 @@ impl Relay<'_, '_> {
     ///
     /// # Errors
     /// [`Refusal`] as long as nothing has been sent.
-    pub async fn pass(
+    pub(crate) async fn pass(
         mut self,
         lookup: &Lookup,
         answer: UpstreamResponse,

@@ -15,16 +15,16 @@ use crate::refusal::Refusal;
 use crate::response::{Head, ResponseOptions, Value};
 
 /// Where it is asked for.
-pub const PATH: &[u8] = b"/.well-known/phonebook-gateway/whoami";
+pub(crate) const PATH: &[u8] = b"/.well-known/phonebook-gateway/whoami";
 
 /// Whether `head` asks for it.
-pub fn is_asked(head: &Result<RequestHead<'_>, Refusal>) -> bool {
+pub(crate) fn is_asked(head: &Result<RequestHead<'_>, Refusal>) -> bool {
     head.as_ref().is_ok_and(|head| head.path() == PATH)
 }
 
 /// What the gateway knows.
 #[derive(Debug, Serialize)]
-pub struct WhoAmI<'a> {
+pub(crate) struct WhoAmI<'a> {
     /// The address that policies are compared with; null where a proxy says nothing of its client.
     address: Option<IpAddr>,
     /// How it was found.
@@ -48,7 +48,12 @@ struct CertificateShown<'a> {
 
 impl<'a> WhoAmI<'a> {
     /// What is known of `caller` at `now`.
-    pub fn new(caller: &Caller<'a>, peer: bool, now: Timestamp, request_id: &'a str) -> Self {
+    pub(crate) fn new(
+        caller: &Caller<'a>,
+        peer: bool,
+        now: Timestamp,
+        request_id: &'a str,
+    ) -> Self {
         let certificate = caller.certificate.map(|shown| CertificateShown {
             subject: &shown.certificate.subject,
             days_left: whole_days(now, shown.certificate.not_after),
@@ -60,7 +65,7 @@ impl<'a> WhoAmI<'a> {
 
     /// The head of the answer, and its body.
     #[expect(clippy::expect_used, reason = "text and numbers become JSON, and memory takes it")]
-    pub fn answer(&self, options: &ResponseOptions) -> (Head<'static>, Vec<u8>) {
+    pub(crate) fn answer(&self, options: &ResponseOptions) -> (Head<'static>, Vec<u8>) {
         let mut body = serde_json::to_vec(self).expect("text and numbers");
         body.push(b'\n');
         let head = Head::new(200, options)

@@ -20,7 +20,7 @@ pub enum Framing {
 
 /// The head of one answer, by where its parts stand in the buffer that it was read from.
 #[derive(Clone, Copy, Debug)]
-pub struct ResponseSpans {
+pub(crate) struct ResponseSpans {
     version: Version,
     status: u16,
     framing: Framing,
@@ -71,7 +71,7 @@ impl ResponseSpans {
     ///
     /// # Errors
     /// [`InvalidResponse`] where what has come cannot be a head.
-    pub fn read(buffer: &[u8]) -> Result<Option<Self>, InvalidResponse> {
+    pub(crate) fn read(buffer: &[u8]) -> Result<Option<Self>, InvalidResponse> {
         let mut reader = Reader::default();
         let mut line = 0;
         while let Some(found) = memchr::memchr(b'\n', &buffer[line..]) {
@@ -93,7 +93,7 @@ impl ResponseSpans {
     }
 
     /// The head in `buffer`, which begins with the bytes that it was read from.
-    pub fn over(self, buffer: &[u8]) -> ResponseHead<'_> {
+    pub(crate) fn over(self, buffer: &[u8]) -> ResponseHead<'_> {
         ResponseHead { spans: self, buffer }
     }
 }

@@ -438,7 +438,7 @@ pub enum IdentityError {
 ///
 /// # Errors
 /// [`IdentityError::Disabled`] and [`IdentityError::Expired`], with the line that decides.
-pub fn check_in_force(policy: &Policy, now: Timestamp) -> Result<(), IdentityError> {
+pub(crate) fn check_in_force(policy: &Policy, now: Timestamp) -> Result<(), IdentityError> {
     if !policy.enabled.value {
         return Err(IdentityError::Disabled { location: policy.enabled.location.clone() });
     }

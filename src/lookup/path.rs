@@ -6,7 +6,7 @@ use crate::text::unhex;
 
 /// Where a path leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
+pub(crate) enum Endpoint {
     /// The shared phonebook, in its one spelling.
     Phonebook,
     /// Anything that XiVO would read as its `private` realm.
@@ -19,7 +19,7 @@ pub enum Endpoint {
 ///
 /// Only the exact path is the phonebook. Whether any other path means `private` is found by reading
 /// it as XiVO's nginx and PHP would; this names the refusal and can let nothing through.
-pub fn read(path: &[u8]) -> Endpoint {
+pub(crate) fn read(path: &[u8]) -> Endpoint {
     if path.strip_suffix(b"/").unwrap_or(path) == super::PATH.as_bytes() {
         return Endpoint::Phonebook;
     }

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 /// Where datagrams go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DatagramAddress {
+pub(crate) enum DatagramAddress {
     /// To an address, over UDP.
     Udp(SocketAddr),
     /// To a socket's file.
@@ -24,7 +24,7 @@ pub enum DatagramAddress {
 /// others are refused at once. What to do about an error is the caller's: to send again, over a new socket
 /// after [`Self::disconnect`], or not to.
 #[derive(Debug)]
-pub struct DatagramSender {
+pub(crate) struct DatagramSender {
     address: DatagramAddress,
     socket: Option<Socket>,
     /// The receiver took nothing when it was waited for.
@@ -33,7 +33,7 @@ pub struct DatagramSender {
 
 /// Why a datagram was not sent.
 #[derive(Debug, Error)]
-pub enum SendError {
+pub(crate) enum SendError {
     /// There is no connection, and none could be made.
     #[error(transparent)]
     Unconnected(io::Error),
@@ -53,7 +53,7 @@ enum Socket {
 
 impl DatagramSender {
     /// Connects to nothing yet.
-    pub fn new(address: DatagramAddress) -> Self {
+    pub(crate) fn new(address: DatagramAddress) -> Self {
         Self { address, socket: None, stuck: false }
     }
 
@@ -61,7 +61,7 @@ impl DatagramSender {
     ///
     /// # Errors
     /// No connection can be made.
-    pub fn reconnect(&mut self) -> io::Result<()> {
+    pub(crate) fn reconnect(&mut self) -> io::Result<()> {
         self.stuck = false;
         self.socket = None;
         self.socket = Some(Socket::connect(&self.address)?);
@@ -69,12 +69,13 @@ impl DatagramSender {
     }
 
     /// Gives the socket up; the next datagram goes over a new one.
-    pub fn disconnect(&mut self) {
+    pub(crate) fn disconnect(&mut self) {
         self.socket = None;
     }
 
     /// Whether the receiver took nothing when it was last waited for.
-    pub fn is_stuck(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_stuck(&self) -> bool {
         self.stuck
     }
 
@@ -82,7 +83,7 @@ impl DatagramSender {
     ///
     /// # Errors
     /// [`SendError`]
-    pub fn send(&mut self, datagram: &[u8]) -> Result<(), SendError> {
+    pub(crate) fn send(&mut self, datagram: &[u8]) -> Result<(), SendError> {
         let socket = self.connected().map_err(SendError::Unconnected)?;
         match socket.send(datagram) {
             Ok(()) => {
@@ -166,4 +167,4 @@ impl Socket {
 }
 
 /// How long a receiver that takes nothing is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// An address that is listened on by all workers.
 #[derive(Debug)]
-pub struct Bound {
+pub(crate) struct Bound {
     /// The address, with the port that the kernel chose where the configuration says 0.
     pub address: SocketAddr,
     /// One socket per worker.
@@ -56,7 +56,7 @@ pub enum ListenError {
 ///
 /// # Errors
 /// [`ListenError`]
-pub fn bind(address: SocketAddr, workers: usize) -> Result<Bound, ListenError> {
+pub(crate) fn bind(address: SocketAddr, workers: usize) -> Result<Bound, ListenError> {
     match bind_exactly(address, workers) {
         Err(ListenError::Refused { source, .. })
             if address.ip().is_unspecified() && is_without_ipv6(&source) =>
@@ -143,7 +143,7 @@ fn remedy(error: &io::Error) -> &'static str {
 /// A name in the kernel's table of abstract sockets, which belongs to a network name space as the
 /// address does, and is free again when the process ends, however it ends.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held, never used")] UnixListener);
+pub(crate) struct Lock(#[expect(dead_code, reason = "held, never used")] UnixListener);
 
 impl Lock {
     fn take(address: SocketAddr) -> Result<Self, ListenError> {

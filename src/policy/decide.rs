@@ -33,7 +33,7 @@ impl Permit {
     clippy::expect_used,
     reason = "question and policy are constants, and a test has them both"
 )]
-pub fn trial() -> Permit {
+pub(crate) fn trial() -> Permit {
     let parts = LookupParts {
         method: b"GET",
         path: PATH.as_bytes(),
@@ -95,7 +95,7 @@ impl fmt::Display for NotGranted {
 }
 
 /// Decides whether `policy` grants `lookup`.
-pub fn decide(policy: &Policy, lookup: Lookup) -> Verdict {
+pub(crate) fn decide(policy: &Policy, lookup: Lookup) -> Verdict {
     let action = action(&lookup);
     if !policy.actions.value.contains(action) {
         let location = policy.actions.location.clone();
@@ -114,7 +114,7 @@ pub fn decide(policy: &Policy, lookup: Lookup) -> Verdict {
 }
 
 /// The action that a lookup needs.
-pub fn action(lookup: &Lookup) -> Action {
+pub(crate) fn action(lookup: &Lookup) -> Action {
     match lookup {
         Lookup::Search { .. } => Action::Search,
         Lookup::List { .. } => Action::List,

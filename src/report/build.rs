@@ -28,7 +28,7 @@ use crate::report::summary::wording::plural;
 
 /// What a report is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct Material<'a> {
+pub(crate) struct Material<'a> {
     /// What was counted.
     pub tally: &'a Tally,
     /// What was counted in its order; finished.
@@ -45,7 +45,7 @@ pub struct Material<'a> {
 
 impl Material<'_> {
     /// The report; `input` says what was read.
-    pub fn report(&self, mut input: Input) -> Report {
+    pub(crate) fn report(&self, mut input: Input) -> Report {
         let Self { tally, .. } = *self;
         input.filtered = tally.filtered;
         input.reasons_inferred = tally.inferred;

@@ -32,7 +32,7 @@ const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\
     <meta name=\"robots\" content=\"noindex\">\n<title>Phonebook lookups";
 
 /// Writes the page.
-pub fn page(report: &Report) -> String {
+pub(crate) fn page(report: &Report) -> String {
     let mut page = Markup::default();
     let on = report.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
     page.put(HEAD).text(&on).text(&span(report)).put("</title>\n<style>\n");

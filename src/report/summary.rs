@@ -11,11 +11,11 @@ use serde::Serialize;
 use crate::report::summary::local_time::Moment;
 
 /// The version of the JSON.
-pub const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 /// What the logs tell.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// The version of this form, [`SCHEMA`].
     pub schema: u32,
     /// When it was made.
@@ -56,19 +56,19 @@ pub struct Report {
 
 impl Report {
     /// Whether nothing is said of what needs somebody.
-    pub fn needs_nobody(&self) -> bool {
+    pub(crate) fn needs_nobody(&self) -> bool {
         self.findings.is_empty() && self.input.findings.is_empty()
     }
 
     /// Whether something has happened that somebody has to look after. That a log's format could tell more
     /// is said, and yet nothing to call anybody for, week after week.
-    pub fn calls_for_somebody(&self) -> bool {
+    pub(crate) fn calls_for_somebody(&self) -> bool {
         let Input { findings, lacking, .. } = &self.input;
         !self.findings.is_empty() || findings.len() > *lacking
     }
 
     /// What is said where that is so.
-    pub fn nothing(&self) -> &'static str {
+    pub(crate) fn nothing(&self) -> &'static str {
         if self.totals.requests == 0 {
             return "Nothing, as far as no request tells.";
         }
@@ -81,7 +81,7 @@ impl Report {
 
 /// Something that needs somebody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// What it is about.
     pub kind: FindingKind,
     /// What was found; what a machine reads stands between backticks.
@@ -95,7 +95,7 @@ pub struct Finding {
 /// What a finding is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum FindingKind {
+pub(crate) enum FindingKind {
     /// The log itself.
     Log,
     /// Failures of XiVO.
@@ -118,7 +118,7 @@ pub enum FindingKind {
 
 /// What was read.
 #[derive(Clone, Debug, Serialize)]
-pub struct Input {
+pub(crate) struct Input {
     /// The files, in the order of their times.
     pub files: Vec<LogFile>,
     /// Lines, empty ones not counted.
@@ -145,14 +145,14 @@ pub struct Input {
 
 impl Input {
     /// Whether so many lines were unreadable that what is said of the others may not hold of all.
-    pub fn is_unreadable_in_good_part(&self) -> bool {
+    pub(crate) fn is_unreadable_in_good_part(&self) -> bool {
         self.unreadable > 0 && self.unreadable.saturating_mul(20) >= self.lines
     }
 }
 
 /// A file that was read.
 #[derive(Clone, Debug, Serialize)]
-pub struct LogFile {
+pub(crate) struct LogFile {
     /// Its path, or `standard input`.
     pub name: String,
     /// The format it was read in: a name, or `--log-format`; several where it changes, between commas.
@@ -163,7 +163,7 @@ pub struct LogFile {
 
 /// A line that no format fits.
 #[derive(Clone, Debug, Serialize)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// The file.
     pub file: String,
     /// Its line, from 1.
@@ -176,7 +176,7 @@ pub struct Sample {
 
 /// All requests.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Totals {
+pub(crate) struct Totals {
     /// When the first one ended.
     pub first: Option<Moment>,
     /// And the last one.
@@ -212,7 +212,7 @@ pub struct Totals {
 
 /// Lookups that were not answered while the caller waited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct NotInTime {
+pub(crate) struct NotInTime {
     /// Requests that XiVO was asked for: what `total` is a part of.
     pub lookups: u64,
     /// All of the following.
@@ -229,7 +229,7 @@ pub struct NotInTime {
 
 /// Figures of the time before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Before {
+pub(crate) struct Before {
     /// Its beginning.
     pub begin: Moment,
     /// Its end.
@@ -245,7 +245,7 @@ pub struct Before {
 }
 
 /// How exact figures are; for people.
-pub const ACCURACY: &str = "Counts are exact. Numbers of distinct addresses and terms are exact to 4,096 and estimated \
+pub(crate) const ACCURACY: &str = "Counts are exact. Numbers of distinct addresses and terms are exact to 4,096 and estimated \
     beyond (HyperLogLog with 4,096 registers: standard error 1.6 %). Percentiles of times are exact to 255 ms and \
     within 1 % beyond (HdrHistogram with 2 digits). Unknown callers are exact to 8,192 addresses; beyond, the busiest \
     are found with as many counters (Misra and Gries): a caller with more than 1 in 4,096 of the strangers' requests \
@@ -253,7 +253,7 @@ pub const ACCURACY: &str = "Counts are exact. Numbers of distinct addresses and 
 
 /// What a cache of XiVO's answers would have answered, and how often the same was asked for while it was under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Repeats {
+pub(crate) struct Repeats {
     /// Lookups that can be compared: XiVO was asked, and the log says for what.
     pub lookups: u64,
     /// What caches would have answered in which an answer is good for 5, 60 and 300 seconds.
@@ -266,7 +266,7 @@ pub struct Repeats {
 
 /// What a cache would have answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Within {
+pub(crate) struct Within {
     /// How long an answer is good for.
     pub seconds: u32,
     /// If each peer had one of its own.
@@ -277,7 +277,7 @@ pub struct Within {
 
 /// How often something was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Count<T> {
+pub(crate) struct Count<T> {
     /// What.
     pub value: T,
     /// How often.
@@ -286,7 +286,7 @@ pub struct Count<T> {
 
 /// Figures over time.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Buckets {
+pub(crate) struct Buckets {
     /// A bucket's length in seconds: 3600, or a multiple where the log spans too many hours.
     pub seconds: u32,
     /// The buckets.
@@ -295,7 +295,7 @@ pub struct Buckets {
 
 /// One stretch of time.
 #[derive(Clone, Debug, Serialize)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     /// When it begins.
     pub begin: Moment,
     /// All requests.
@@ -316,7 +316,7 @@ pub struct Bucket {
 
 /// A peer, or in a log that names no peers (nginx's own) an address that was let in.
 #[derive(Clone, Debug, Serialize)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// Its name, or its address.
     pub name: String,
     /// Whether the name is an address.
@@ -372,7 +372,7 @@ pub struct Peer {
 
 /// The busiest hour.
 #[derive(Clone, Debug, Serialize)]
-pub struct PerHour {
+pub(crate) struct PerHour {
     /// When it began.
     pub begin: Moment,
     /// How many.
@@ -381,7 +381,7 @@ pub struct PerHour {
 
 /// A reason for which requests were refused, or were answered with a failure.
 #[derive(Clone, Debug, Serialize)]
-pub struct Refused {
+pub(crate) struct Refused {
     /// The gateway's stable word; a status where only that is known.
     pub reason: String,
     /// The statuses that it was answered with.
@@ -402,7 +402,7 @@ pub struct Refused {
 
 /// A caller that was limited.
 #[derive(Clone, Debug, Serialize)]
-pub struct Limited {
+pub(crate) struct Limited {
     /// The peer, or `-` for everybody in no policy.
     pub peer: String,
     /// Which limit: `peer`, `concurrent`, `unknown`, `gateway`; `None` where the format has no `$limit`.
@@ -424,7 +424,7 @@ pub struct Limited {
 
 /// A `rate` of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Quota {
+pub(crate) struct Quota {
     /// Requests a second.
     pub per_second: u32,
     /// Requests that may come at once.
@@ -433,7 +433,7 @@ pub struct Quota {
 
 /// How long answers took, in milliseconds.
 #[derive(Clone, Debug, Serialize)]
-pub struct AnswerTimes {
+pub(crate) struct AnswerTimes {
     /// How many are known.
     pub count: u64,
     /// Half were this fast or faster.
@@ -452,11 +452,11 @@ pub struct AnswerTimes {
 }
 
 /// Upper bounds of [`AnswerTimes::histogram`], in milliseconds; one figure more is for the rest.
-pub const HISTOGRAM: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
+pub(crate) const HISTOGRAM: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
 
 /// Callers in no policy.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Unknown {
+pub(crate) struct Unknown {
     /// Their requests.
     pub requests: u64,
     /// Distinct addresses (an estimate).
@@ -473,7 +473,7 @@ pub struct Unknown {
 
 impl Unknown {
     /// The callers that need a row of their own: all but those that are shown with their network.
-    pub fn alone(&self) -> Vec<&Stranger> {
+    pub(crate) fn alone(&self) -> Vec<&Stranger> {
         let networks = self.networks.iter();
         let networks: Vec<IpNet> = networks.filter_map(|it| it.network.parse().ok()).collect();
         let is_shown = |caller: &Stranger| {
@@ -487,7 +487,7 @@ impl Unknown {
 
 /// A network of callers in no policy.
 #[derive(Clone, Debug, Serialize)]
-pub struct Network {
+pub(crate) struct Network {
     /// As it is written: `192.0.2.0/24`.
     pub network: String,
     /// Addresses of it that asked.
@@ -504,7 +504,7 @@ pub struct Network {
 
 /// A caller in no policy.
 #[derive(Clone, Debug, Serialize)]
-pub struct Stranger {
+pub(crate) struct Stranger {
     /// Its address.
     pub address: String,
     /// Its requests.
@@ -529,7 +529,7 @@ pub struct Stranger {
 
 /// A peer that has stopped asking.
 #[derive(Clone, Debug, Serialize)]
-pub struct Silent {
+pub(crate) struct Silent {
     /// The peer.
     pub peer: String,
     /// When it was last heard of; `None` for a peer of the configuration that no line names.
@@ -544,7 +544,7 @@ pub struct Silent {
 
 /// Signs that somebody reads the phonebook out.
 #[derive(Clone, Debug, Serialize)]
-pub struct Harvest {
+pub(crate) struct Harvest {
     /// The peer, or an address.
     pub peer: String,
     /// `alphabetical`: terms that go through the alphabet one behind the other; `volume`: more distinct terms in an
@@ -563,7 +563,7 @@ pub struct Harvest {
 /// What kind of harvest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum HarvestKind {
+pub(crate) enum HarvestKind {
     /// In the order of the alphabet.
     Alphabetical,
     /// By their number.
@@ -572,7 +572,7 @@ pub enum HarvestKind {
 
 /// XiVO's failures.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     /// Requests that failed for XiVO's sake: 5xx, but those that the gateway was too busy for.
     pub failed: u64,
     /// By reason; also in [`Report::refusals`], with the sentence that mends it.
@@ -587,7 +587,7 @@ pub struct Upstream {
 
 /// A stretch of failures: none is more than a minute behind another.
 #[derive(Clone, Debug, Serialize)]
-pub struct Outage {
+pub(crate) struct Outage {
     /// The first failure.
     pub begin: Moment,
     /// The last.
@@ -596,7 +596,7 @@ pub struct Outage {
     pub failed: u64,
 }
 
-pub mod local_time;
+pub(crate) mod local_time;
 #[cfg(test)]
 pub(super) mod sample;
-pub mod wording;
+pub(crate) mod wording;

@@ -15,7 +15,7 @@ use crate::x509::UnreadableCertificate;
 
 /// What a connection to a TLS listener turned out to be.
 #[derive(Debug)]
-pub enum Opened {
+pub(crate) enum Opened {
     /// TLS, its handshake complete.
     Tls(Box<TlsStream<TcpStream>>, Rc<TlsFacts>),
     /// No TLS: the client began with something else, which has not been read.
@@ -46,7 +46,7 @@ pub enum HandshakeFault {
 ///
 /// # Errors
 /// [`HandshakeFault`]; the client has been sent the alert that goes with it.
-pub async fn handshake(
+pub(crate) async fn handshake(
     stream: TcpStream,
     config: &Arc<ServerConfig>,
     deadline: Instant,

@@ -101,12 +101,12 @@ impl Loaded {
 }
 
 /// How long before its end a certificate is spoken of.
-pub const EXPIRY_NOTICE: SignedDuration = SignedDuration::from_hours(14 * 24);
+pub(crate) const EXPIRY_NOTICE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// By what a file's change is told: renaming another one over it changes its inode, and writing to
 /// it its time or length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     device: u64,
     inode: u64,
     length: u64,
@@ -116,7 +116,7 @@ pub struct Stamp {
 
 impl Stamp {
     /// The file's stamp as of now; `None` where it cannot be looked at.
-    pub fn of(file: &Path) -> Option<Self> {
+    pub(crate) fn of(file: &Path) -> Option<Self> {
         let metadata = fs::metadata(file).ok()?;
         Some(Self {
             device: metadata.dev(),
@@ -208,7 +208,7 @@ fn no_key(pem: &[u8]) -> String {
 ///
 /// # Errors
 /// The file cannot be read, or is no such file.
-pub fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+pub(crate) fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
     let fault = |why: String| LoadError { file: file.to_owned(), why };
     let text = read(file, Most::TEXT)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();

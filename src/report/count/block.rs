@@ -170,7 +170,7 @@ pub(in crate::report) struct Asked {
 
 /// What lines that follow one another tell.
 #[derive(Debug, Default)]
-pub struct Stretch {
+pub(crate) struct Stretch {
     /// The hour of the last event, and those of this hour since it was another one.
     hour: i64,
     events: Vec<Event>,

@@ -23,7 +23,7 @@ use crate::report::read::time::HOUR;
 
 /// Everything that depends on the order.
 #[derive(Clone, Debug, Default)]
-pub struct Timeline {
+pub(crate) struct Timeline {
     /// By the numbers that the tally has given the peers.
     pub(in crate::report) peers: Vec<PeerLine>,
     /// Their names.
@@ -104,7 +104,7 @@ impl Timeline {
     }
 
     /// Looks at all that is left, so that nothing of it is missing in the report.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         while !self.hours.is_empty() {
             self.look_at_first();
         }

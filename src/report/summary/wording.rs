@@ -7,7 +7,7 @@ use crate::report::summary::local_time::Moment;
 use crate::report::summary::{Before, HISTOGRAM, Quota, Totals};
 
 /// A number with its thousands told apart: `1,234,567`.
-pub fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -20,12 +20,12 @@ pub fn count(number: u64) -> String {
 }
 
 /// How many of something: `1 request`, `2,000 requests`.
-pub fn plural(number: u64, one: &str, many: &str) -> String {
+pub(crate) fn plural(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
 /// The first names of a list, and how many others: `a`, `a and b`, `a, b and 3 others`.
-pub fn listed(names: &[&str], most: usize) -> String {
+pub(crate) fn listed(names: &[&str], most: usize) -> String {
     match names {
         [] => "nobody".to_owned(),
         [name] => (*name).to_owned(),
@@ -42,7 +42,7 @@ pub fn listed(names: &[&str], most: usize) -> String {
 }
 
 /// The figures beside those of as long a time before.
-pub fn compared(totals: &Totals, before: &Before) -> String {
+pub(crate) fn compared(totals: &Totals, before: &Before) -> String {
     format!(
         "Than in as long a time before (from {}): {} requests, {} refused, {} failed, {} not in time.",
         minute(before.begin),
@@ -54,7 +54,7 @@ pub fn compared(totals: &Totals, before: &Before) -> String {
 }
 
 /// A size in decimal units, as disks and networks are measured: `1.4 GB`.
-pub fn bytes(number: u64) -> String {
+pub(crate) fn bytes(number: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if number < 1000 {
         return format!("{number} B");
@@ -72,7 +72,7 @@ pub fn bytes(number: u64) -> String {
 }
 
 /// A length of time in its two largest units: `2 h 10 min`.
-pub fn duration(seconds: u64) -> String {
+pub(crate) fn duration(seconds: u64) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
     let first = UNITS.iter().position(|&(length, _)| seconds >= length).unwrap_or(UNITS.len() - 1);
     let (length, unit) = UNITS[first];
@@ -86,7 +86,7 @@ pub fn duration(seconds: u64) -> String {
 }
 
 /// How long an answer took: `850 ms`, and from ten seconds on `12.3 s`.
-pub fn milliseconds(number: u64) -> String {
+pub(crate) fn milliseconds(number: u64) -> String {
     match number {
         0..10_000 => format!("{} ms", count(number)),
         _ => format!("{}.{} s", count(number / 1000), number % 1000 / 100),
@@ -94,7 +94,7 @@ pub fn milliseconds(number: u64) -> String {
 }
 
 /// A share: `12 %`, below ten with a tenth. Neither 0 nor 100 is said of what is only nearly that.
-pub fn percent(part: u64, whole: u64) -> String {
+pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 || part == 0 {
         return "0 %".to_owned();
     }
@@ -112,22 +112,22 @@ pub fn percent(part: u64, whole: u64) -> String {
 
 /// A part of the whole, from 0 to 1; 0 of nothing.
 #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
-pub fn ratio(part: u64, whole: u64) -> f64 {
+pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { (part as f64 / whole as f64).min(1.0) }
 }
 
 /// How long it is from one moment to another.
-pub fn between(begin: Moment, end: Moment) -> String {
+pub(crate) fn between(begin: Moment, end: Moment) -> String {
     duration(u64::try_from(end.unix.saturating_sub(begin.unix)).unwrap_or(0))
 }
 
 /// Day of the week, date and minute: `Tue 2026-11-17 10:10`.
-pub fn minute(moment: Moment) -> String {
+pub(crate) fn minute(moment: Moment) -> String {
     moment.format("%a %Y-%m-%d %H:%M")
 }
 
 /// The clock that the times of a report are shown at: `UTC`, `UTC+01:00`.
-pub fn zone(moment: Moment) -> String {
+pub(crate) fn zone(moment: Moment) -> String {
     match moment.offset {
         0 => "UTC".to_owned(),
         _ => format!("UTC{}", moment.format("%:z")),
@@ -144,7 +144,7 @@ fn change(now: u64, before: u64) -> String {
 }
 
 /// From when to when, to the minute; the day is said once where it is one: `Sun 2026-11-22 08:00 to 17:30`.
-pub fn period(begin: Moment, end: Moment) -> String {
+pub(crate) fn period(begin: Moment, end: Moment) -> String {
     let day = "%Y-%m-%d";
     let from = minute(begin);
     if from == minute(end) {
@@ -157,12 +157,12 @@ pub fn period(begin: Moment, end: Moment) -> String {
 }
 
 /// A quota as a policy writes it, ready to be pasted.
-pub fn rate(quota: Quota) -> String {
+pub(crate) fn rate(quota: Quota) -> String {
     format!("rate = {{ per_second = {}, burst = {} }}", quota.per_second, quota.burst)
 }
 
 /// The file for the policy of an address that is in none: a name that the gateway takes as a peer's.
-pub fn policy_file(address: &str) -> String {
+pub(crate) fn policy_file(address: &str) -> String {
     let name: String = address
         .chars()
         .take(50)
@@ -176,7 +176,7 @@ pub fn policy_file(address: &str) -> String {
 
 /// What the figure at `index` of [`AnswerTimes::histogram`](crate::report::summary::AnswerTimes::histogram) counts:
 /// `to 1 ms`, `to 500 ms`, `to 1 s`, `over 5 s`.
-pub fn histogram_label(index: usize) -> String {
+pub(crate) fn histogram_label(index: usize) -> String {
     let length = |bound: u64| match bound {
         0..1000 => format!("{bound} ms"),
         _ => format!("{} s", bound / 1000),
