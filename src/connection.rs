@@ -21,7 +21,7 @@ use crate::config::Limits;
 use crate::connection::http1_stream::{Client, Reading};
 use crate::connection::transport::Transport;
 use crate::gateway;
-use crate::gateway::connection_facts::{Arrival, ConnectionFacts, Unannounced};
+use crate::gateway::connection_facts::{Accepted, AwaitingProxyHeader, ConnectionFacts};
 use crate::gateway::response_sink::{Disposition, Persistence};
 use crate::limits::CallerClass;
 use crate::supervision::ends_for_test;
@@ -29,18 +29,22 @@ use crate::tls::{self, Opened};
 use crate::worker::{ConnectionGuard, DRAIN_FIRST_REQUEST_TIMEOUT};
 
 /// Begins to serve `stream` in a task of its own.
-pub(crate) fn begin(guard: ConnectionGuard, stream: TcpStream, arrival: Arrival) {
-    match arrival {
-        Arrival::Known(facts) => open(guard, stream, facts),
-        Arrival::Unannounced(unannounced) => {
-            drop(spawn_local(wait_for_name(guard, stream, unannounced)));
+pub(crate) fn begin(guard: ConnectionGuard, stream: TcpStream, accepted: Accepted) {
+    match accepted {
+        Accepted::Ready(facts) => open(guard, stream, facts),
+        Accepted::AwaitingProxyHeader(waiting) => {
+            drop(spawn_local(await_proxy_header(guard, stream, waiting)));
         }
     }
 }
 
 /// Waits until the sender has said for whom the connection is.
-async fn wait_for_name(mut guard: ConnectionGuard, stream: TcpStream, unannounced: Unannounced) {
-    if let Some(facts) = proxy_header::announce(&mut guard, &stream, unannounced).await {
+async fn await_proxy_header(
+    mut guard: ConnectionGuard,
+    stream: TcpStream,
+    waiting: AwaitingProxyHeader,
+) {
+    if let Some(facts) = proxy_header::read_proxy_header(&mut guard, &stream, waiting).await {
         open(guard, stream, facts);
     }
 }

@@ -50,6 +50,7 @@ mod policy;
 
 pub mod access_log;
 mod location;
+mod page;
 mod pki;
 pub mod refusal;
 mod report;

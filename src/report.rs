@@ -3,7 +3,8 @@
 //! Lines are read ([`read`]), counted ([`count`]), and judged ([`build`]); [`summary`] is the result, and the terminal,
 //! the JSON and the HTML page only show it.
 //!
-//! Imports `access_log`, `config`, `net`, `policy`, `refusal`. Begin with `cli/report.rs`, then [`read`].
+//! Imports `access_log`, `config`, `net`, `page`, `policy`, `refusal`, `text`. Begin with `cli/report.rs`, then
+//! [`read`].
 
 pub(crate) mod build;
 pub(crate) mod count;
@@ -12,4 +13,4 @@ pub(crate) mod read;
 pub(crate) mod summary;
 pub(crate) mod terminal;
 
-pub(crate) use summary::local_time::Moment;
+pub(crate) use summary::local_time::LocalTime;

@@ -185,11 +185,11 @@ impl<'a> Record<'a> {
             request: context.request(),
             remote_port: match caller.source {
                 ClientSource::Socket => Some(facts.socket.port()),
-                ClientSource::ProxyProtocol => log_facts.announced.map(|client| client.port()),
+                ClientSource::ProxyProtocol => log_facts.proxied_client.map(|client| client.port()),
                 ClientSource::XForwardedFor | ClientSource::Forwarded => None,
             },
             socket: facts.socket,
-            announced: log_facts.announced,
+            proxied_client: log_facts.proxied_client,
             local: log_facts.local,
             server_name: server_name.map(String::as_str).unwrap_or_default(),
             tls: context.tls(),

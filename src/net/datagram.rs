@@ -20,7 +20,7 @@ pub(crate) enum DatagramAddress {
 
 /// Sends datagrams to one address.
 ///
-/// A receiver that takes nothing is waited for once, for [`PATIENCE`]; until it takes a datagram again the
+/// A receiver that takes nothing is waited for once, for [`WRITE_TIMEOUT`]; until it takes a datagram again the
 /// others are refused at once. What to do about an error is the caller's: to send again, over a new socket
 /// after [`Self::disconnect`], or not to.
 #[derive(Debug)]
@@ -132,13 +132,13 @@ impl Socket {
                 };
                 let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
                 socket.connect(address)?;
-                socket.set_write_timeout(Some(PATIENCE))?;
+                socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
                 Ok(Self::Udp(socket))
             }
             DatagramAddress::Unix(path) => {
                 let socket = UnixDatagram::unbound()?;
                 socket.connect(path)?;
-                socket.set_write_timeout(Some(PATIENCE))?;
+                socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
                 Ok(Self::Unix(socket))
             }
         }
@@ -167,4 +167,4 @@ impl Socket {
 }
 
 /// How long a receiver that takes nothing is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -25,7 +25,7 @@ pub struct Facts<'a> {
     /// The connection's other end.
     pub socket: SocketAddr,
     /// The client that the PROXY protocol names.
-    pub announced: Option<SocketAddr>,
+    pub proxied_client: Option<SocketAddr>,
     /// The address that the connection came to.
     pub local: Option<SocketAddr>,
     /// The first of the listener's names.

@@ -246,9 +246,9 @@ impl Value<'_> {
             }
             Named::RealipRemoteAddr => self.address(Some(facts.socket)),
             Named::RealipRemotePort => self.port(Some(facts.socket.port())),
-            Named::ProxyProtocolAddr => self.address(facts.announced),
-            Named::ProxyProtocolPort => match facts.announced {
-                Some(announced) => self.number(announced.port()),
+            Named::ProxyProtocolAddr => self.address(facts.proxied_client),
+            Named::ProxyProtocolPort => match facts.proxied_client {
+                Some(proxied_client) => self.number(proxied_client.port()),
                 None => self.text(None),
             },
             Named::ServerAddr => self.address(facts.local),

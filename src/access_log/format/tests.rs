@@ -8,6 +8,30 @@ use crate::access_log::{Entry, LocalClock, UnixSeconds, write_combined};
 use crate::identity::caller::ClientSource;
 use crate::upstream::trace::Attempt;
 
+#[test]
+fn what_is_written_of_a_format_is_that_format() {
+    let quoted = [r"'$status \\ it\'s' ' $request'"];
+    let formats: [&[&str]; 9] = [
+        &["$remote_addr [$time_local] \"$request\""],
+        &["escape=json {\"a\":\"${http_user_agent}b\",\"c\":$msec}"],
+        &["escape=none", "  $status"],
+        &["escape=json", r"'\'quoted\' $status'"],
+        &["escape=default log_format $status"],
+        &["escape=default", "escape=json $status"],
+        &["$status\n${status}x\t"],
+        &["$arg_name$sent_http_etag é"],
+        &quoted,
+    ];
+    let predefined = PREDEFINED.map(|(_, text)| [text]);
+    let formats = formats.into_iter().chain(predefined.iter().map(<[&str; 1]>::as_slice));
+    for parts in formats {
+        let format = Format::compile(parts).unwrap();
+        let written = format.written();
+        let parts: Vec<&str> = written.iter().map(String::as_str).collect();
+        assert_eq!(Format::compile(&parts).unwrap(), format, "{written:?}");
+    }
+}
+
 const REQUEST: &[u8] = b"GET /a%20b?x=1&Search=D\"oe HTTP/1.1";
 
 fn facts() -> Facts<'static> {
@@ -33,7 +57,7 @@ fn facts() -> Facts<'static> {
         },
         remote_port: Some(4711),
         socket,
-        announced: None,
+        proxied_client: None,
         local: Some("[::1]:80".parse().unwrap()),
         server_name: "first",
         tls: None,

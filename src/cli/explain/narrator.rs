@@ -203,7 +203,9 @@ impl<'s> Narrator<'s> {
     fn limit_notes(&mut self) -> Vec<Note> {
         let limits = &self.snapshot.config.limits;
         self.limits = match self.origin.found.peer() {
-            None => vec![shown_rate(Limit::Unknown.as_str(), "strangers", &limits.unknown_rate)],
+            None => {
+                vec![shown_rate(Limit::Unknown.as_str(), "unknown callers", &limits.unknown_rate)]
+            }
             Some(peer) => {
                 let policy = &peer.policy;
                 let concurrent = &policy.concurrent;

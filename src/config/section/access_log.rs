@@ -1,7 +1,7 @@
 //! `[[access_log]]`: where access records go, and which.
 
 mod condition;
-mod syslog;
+pub(crate) mod syslog;
 mod target;
 
 use std::collections::HashMap;

@@ -2,8 +2,8 @@
 //!
 //! As in nginx it is connected to when the first line comes, and again after an error; a line that is
 //! larger than a datagram may be is lost. A receiver that takes nothing is waited for once, for
-//! [`PATIENCE`](crate::net::datagram::PATIENCE); until it takes a line again the others are lost at once. That a datagram over UDP
-//! found nobody comes back with a later one, if at all: it is counted then.
+//! [`WRITE_TIMEOUT`](crate::net::datagram::WRITE_TIMEOUT); until it takes a line again the others are lost
+//! at once. That a datagram over UDP found nobody comes back with a later one, if at all: it is counted then.
 
 use std::io;
 
