@@ -14,6 +14,7 @@
 //!
 //! Imports nothing of this crate. Begin with `request.rs`.
 
+pub mod body_start;
 pub mod chunked;
 pub mod field;
 pub mod host;

@@ -3,7 +3,7 @@
 //! Lines are read ([`read`]), counted ([`count`]), and judged ([`build`]); [`summary`] is the result, and the terminal,
 //! the JSON and the HTML page only show it.
 //!
-//! Imports `access_log`, `config`, `net`, `policy`, `refusal`. Begin with `cli/report.rs`, then [`read`].
+//! Imports `access_log`, `config`, `lookup`, `net`, `policy`, `refusal`. Begin with `cli/report.rs`, then [`read`].
 
 pub mod build;
 pub mod count;

@@ -174,7 +174,7 @@ impl Explained {
                 shared.set_upstream(upstream.unwrap_or_default());
                 let asking =
                     Asking::of(&granted, &shared.snapshot(), (&origin.caller, &facts), &bytes);
-                narrator.forwarded(&asking);
+                narrator.forwarded(&asking, granted.permit.lookup());
                 Ok(Some(asking))
             }
             Err(refusal) => {

@@ -225,7 +225,7 @@ const WINGS: &[(&str, &[&str])] = &[
         ],
     ),
     ("pki", &["config", "files", "identity", "location", "policy", "tls", "x509"]),
-    ("report", &["access_log", "config", "net", "policy", "refusal"]),
+    ("report", &["access_log", "config", "lookup", "net", "policy", "refusal"]),
     (
         "cli",
         &[
