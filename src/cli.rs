@@ -2,12 +2,14 @@
 //!
 //! Imports `access_log`, `config`, `connection`, `demo`, `diagnostics`, `files`, `gateway`, `http1`,
 //! `identity`, `limits`, `location`, `lookup`, `net`, `pki`, `policy`, `refusal`, `report`, `response`,
-//! `server`, `supervision`, `tls`, `upstream`, `worker`, `x509`. Begin with `args.rs` and the command's
-//! own file.
+//! `server`, `supervision`, `tls`, `upstream`, `worker`, `x509`. Begin with the command's own file, where
+//! its options are too.
 
-mod args;
+mod address;
 mod certs;
 mod check;
+mod completions;
+mod config_file;
 mod demo;
 mod explain;
 mod help;
@@ -15,17 +17,23 @@ mod probe;
 mod process;
 mod report;
 mod serve;
+mod usage;
+mod version;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use args::Command;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, CommandFactory, FromArgMatches};
+
+use config_file::ConfigFile;
+use usage::Misuse;
 
 /// How a command ended; scripts and systemd units rely on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// 0: well.
-    Well,
+    /// 0: all is well.
+    Ok,
     /// 1: findings: an invalid configuration in `check`, a denied request in `explain`, a failed
     /// `probe`.
     Findings,
@@ -39,10 +47,10 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The exit code.
+    /// The number.
     pub fn code(self) -> u8 {
         match self {
-            Self::Well => 0,
+            Self::Ok => 0,
             Self::Findings => 1,
             Self::Usage => 2,
             Self::Failed => 3,
@@ -57,44 +65,194 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// The program's name.
+const NAME: &str = "phonebook-gateway";
+
+/// let other XiVO servers read this XiVO's phonebook, and nothing else of it
+#[derive(Debug, clap::Parser)]
+#[command(
+    name = NAME,
+    bin_name = NAME,
+    before_help = "phonebook-gateway lets other XiVO servers read this XiVO's phonebook, and nothing else of it.",
+    after_help = "Exit codes: 0 well, 1 findings, 2 the command line is wrong, 3 failed at run time, 78 `serve` does \
+                  not start with this configuration.",
+    subcommand_value_name = "COMMAND",
+    subcommand_help_heading = "Commands",
+    override_usage = "phonebook-gateway [-c FILE] COMMAND [OPTIONS]"
+)]
+struct CommandLine {
+    /// check, and print the configuration with all defaults, as in nginx
+    #[arg(short = 'T')]
+    dump: bool,
+    /// without the closing lines of a check
+    #[arg(short, long, hide = true)]
+    quiet: bool,
+    /// print the version
+    #[arg(short = 'v', long)]
+    version: bool,
+    /// print the version and how it was built
+    #[arg(short = 'V')]
+    build: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Serve(serve::Options),
+    #[command(short_flag = 't')]
+    Check(check::Options),
+    Explain(explain::Options),
+    Demo(demo::Options),
+    Certs(certs::Options),
+    Probe(probe::Options),
+    Report(report::Options),
+    Completions(completions::CompletionsOptions),
+    #[command(hide = true)]
+    Man(completions::ManOptions),
+    Version(version::Options),
+    Help(help::Options),
+}
+
+/// What the words ask for.
+enum Asked {
+    /// A command, with this configuration.
+    Run(Box<CommandLine>, ConfigFile),
+    /// This text.
+    Help(String),
+}
+
 /// Runs the command that `arguments` (without the program's name) say.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
-    let command = match args::read(arguments) {
-        Ok(command) => command,
-        Err(error) => {
-            complain(&format!("{error}\nTry `phonebook-gateway --help`."));
-            return Exit::Usage;
+    let words: Vec<OsString> = std::iter::once(NAME.into()).chain(arguments).collect();
+    match read(&words) {
+        Ok(Asked::Run(line, config)) => line.run(&config),
+        Ok(Asked::Help(text)) => print(&text),
+        Err(misuse) => misuse.report(),
+    }
+}
+
+/// Reads the command line, the program's name first.
+fn read(words: &[OsString]) -> Result<Asked, Misuse> {
+    let matches = match description().try_get_matches_from(words) {
+        Ok(matches) => matches,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            return Ok(Asked::Help(error.to_string()));
         }
+        Err(error) => return Err(Misuse::of(&error, words)),
     };
-    match command {
-        Command::Help(text) => say(text),
-        Command::Version => say(concat!("phonebook-gateway ", env!("CARGO_PKG_VERSION"), "\n")),
-        Command::Serve(options) => serve::run(&options),
-        Command::Check(options) => check::run(&options),
-        Command::Explain(options) => explain::run(&options),
-        Command::Demo(options) => demo::run(&options),
-        Command::Certs(options) => certs::run(&options),
-        Command::Probe(options) => probe::run(&options),
-        Command::Report(options) => report::run(&options),
+    let line = CommandLine::from_arg_matches(&matches);
+    let line = line.map_err(|error| Misuse::of(&error, words))?;
+    let config = ConfigFile::of(&matches);
+    let config = config.map_err(|why| Misuse::new(matches.subcommand_name().unwrap_or(""), why))?;
+    Ok(Asked::Run(Box::new(line), config))
+}
+
+/// The whole command line: what help, errors, completions and manual pages are made from.
+fn description() -> clap::Command {
+    shared(CommandLine::command())
+}
+
+/// Adds what every command has, here and below: the form of its help, `--help` and `--config`.
+fn shared(command: clap::Command) -> clap::Command {
+    let help = Arg::new("help").short('h').short_alias('?').long("help");
+    let help = help.action(ArgAction::HelpShort).help("print this help");
+    let reads_config = !WITHOUT_CONFIG.contains(&command.get_name());
+    command
+        .mut_args(|argument| match argument.get_action() {
+            // Twice is no more than once.
+            ArgAction::SetTrue => {
+                let same = argument.get_id().clone();
+                argument.overrides_with(same)
+            }
+            _ => argument,
+        })
+        .mut_subcommands(shared)
+        .disable_help_flag(true)
+        .disable_help_subcommand(true)
+        .disable_version_flag(true)
+        .arg_required_else_help(false)
+        .help_template("{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}")
+        .term_width(80)
+        .arg(ConfigFile::option(reads_config))
+        .arg(help)
+}
+
+/// Commands for which it does not matter which configuration there is.
+const WITHOUT_CONFIG: [&str; 5] = ["completions", "demo", "help", "man", "version"];
+
+impl CommandLine {
+    fn run(self, config: &ConfigFile) -> Exit {
+        if self.version {
+            return print(version::LINE);
+        }
+        if self.build {
+            return print(&version::in_full());
+        }
+        match self.asked() {
+            Ok(command) => command.run(config),
+            Err(misuse) => misuse.report(),
+        }
+    }
+
+    /// The command, with what stands before it as with nginx.
+    fn asked(self) -> Result<Command, Misuse> {
+        let Self { dump, quiet, command, .. } = self;
+        match command {
+            None if dump => Ok(Command::Check(check::Options::new(dump, quiet))),
+            None => Err(Misuse::new("", usage::which(&usage::command(&[])))),
+            Some(Command::Check(mut options)) => {
+                options.dump |= dump;
+                options.quiet |= quiet;
+                Ok(Command::Check(options))
+            }
+            Some(_) if dump || quiet => {
+                let given = if dump { "-T" } else { "-q" };
+                Err(Misuse::new("", format!("`{given}` goes with `check` and `-t` alone")))
+            }
+            Some(command) => Ok(command),
+        }
+    }
+}
+
+impl Command {
+    fn run(self, config: &ConfigFile) -> Exit {
+        match self {
+            Self::Serve(options) => serve::run(&options, config),
+            Self::Check(options) => check::run(&options, config),
+            Self::Explain(options) => explain::run(&options, config),
+            Self::Demo(options) => demo::run(&options, config),
+            Self::Certs(options) => certs::run(&options, config),
+            Self::Probe(options) => probe::run(&options, config),
+            Self::Report(options) => report::run(&options, config),
+            Self::Completions(options) => completions::completions(&options),
+            Self::Man(options) => completions::man(&options),
+            Self::Version(version::Options {}) => print(version::LINE),
+            Self::Help(options) => help::run(&options),
+        }
     }
 }
 
 /// Prints `text` to standard output. A reader that has seen enough (`| head`) is no failure.
-fn say(text: &str) -> Exit {
+fn print(text: &str) -> Exit {
     use std::io::Write;
     match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Ok(()) => Exit::Well,
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Well,
+        Ok(()) => Exit::Ok,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Ok,
         Err(error) => {
-            complain(&format!("cannot write to standard output: {error}"));
+            print_error(&format!("cannot write to standard output: {error}"));
             Exit::Failed
         }
     }
 }
 
 /// Prints an error to standard error.
-fn complain(text: &str) {
+fn print_error(text: &str) {
     use std::io::Write;
     // Where standard error is closed nobody can be told so.
     let _ = writeln!(std::io::stderr().lock(), "phonebook-gateway: {text}");
 }
+
+#[cfg(test)]
+mod tests;

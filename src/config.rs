@@ -12,6 +12,7 @@
 
 mod cross_check;
 mod document;
+mod dump;
 mod policy;
 mod section;
 mod value;
@@ -26,6 +27,7 @@ use crate::access_log::{Format, LogSettings};
 use crate::policy::Policy;
 use crate::x509::Hex;
 
+pub(crate) use document::diagnostic::{listed, nearest};
 pub use document::problem::{Problem, Problems, Severity};
 pub use section::limits::Limits;
 pub use section::listen::Listener;

@@ -21,7 +21,7 @@ use crate::config::Limits;
 use crate::connection::http1_stream::{Client, Reading};
 use crate::connection::transport::Transport;
 use crate::gateway;
-use crate::gateway::connection_facts::{Arrival, ConnectionFacts, Unannounced};
+use crate::gateway::connection_facts::{Accepted, AwaitingProxyHeader, ConnectionFacts};
 use crate::gateway::response_sink::{Disposition, Persistence};
 use crate::limits::CallerClass;
 use crate::supervision::ends_for_test;
@@ -29,18 +29,22 @@ use crate::tls::{self, Opened};
 use crate::worker::{ConnectionGuard, DRAIN_FIRST_REQUEST_TIMEOUT};
 
 /// Begins to serve `stream` in a task of its own.
-pub fn begin(guard: ConnectionGuard, stream: TcpStream, arrival: Arrival) {
-    match arrival {
-        Arrival::Known(facts) => open(guard, stream, facts),
-        Arrival::Unannounced(unannounced) => {
-            drop(spawn_local(wait_for_name(guard, stream, unannounced)));
+pub fn begin(guard: ConnectionGuard, stream: TcpStream, accepted: Accepted) {
+    match accepted {
+        Accepted::Ready(facts) => open(guard, stream, facts),
+        Accepted::AwaitingProxyHeader(waiting) => {
+            drop(spawn_local(await_proxy_header(guard, stream, waiting)));
         }
     }
 }
 
 /// Waits until the sender has said for whom the connection is.
-async fn wait_for_name(mut guard: ConnectionGuard, stream: TcpStream, unannounced: Unannounced) {
-    if let Some(facts) = proxy_header::announce(&mut guard, &stream, unannounced).await {
+async fn await_proxy_header(
+    mut guard: ConnectionGuard,
+    stream: TcpStream,
+    waiting: AwaitingProxyHeader,
+) {
+    if let Some(facts) = proxy_header::read_proxy_header(&mut guard, &stream, waiting).await {
         open(guard, stream, facts);
     }
 }
@@ -54,7 +58,7 @@ fn open(guard: ConnectionGuard, stream: TcpStream, facts: ConnectionFacts) {
             let deadline = Instant::now() + snapshot.config.limits.head_timeout;
             let config = Arc::clone(&tls.config);
             guard.wait(Instant::now().into_std(), true);
-            drop(spawn_local(handshake(guard, stream, facts, (config, deadline))));
+            drop(spawn_local(handshake(guard, stream, facts, config, deadline)));
         }
     }
 }
@@ -64,7 +68,8 @@ async fn handshake(
     mut guard: ConnectionGuard,
     stream: TcpStream,
     mut facts: ConnectionFacts,
-    (config, deadline): (Arc<ServerConfig>, Instant),
+    config: Arc<ServerConfig>,
+    deadline: Instant,
 ) {
     // Boxed, as what follows: only one of the two is held at a time, and both are large.
     let shaken = tokio::select! {
@@ -151,7 +156,8 @@ async fn serve(guard: ConnectionGuard, stream: Transport, facts: ConnectionFacts
         request.position.number = served;
         request.position.pipelined = pipelined;
         request.position.refused = refused;
-        let length = request.head.as_ref().map_or(buffer.len(), |head| head.len());
+        // Where one that was refused ends is not known: nothing follows it.
+        let length = request.head.as_ref().ok().map(|head| head.len());
         let has_body = request.head.as_ref().is_ok_and(|head| head.has_body());
         let ends = facts.over_ceiling
             || !stays
@@ -159,21 +165,24 @@ async fn serve(guard: ConnectionGuard, stream: Transport, facts: ConnectionFacts
             || request.position.began.duration_since(opened) >= limits.max_connection_age;
         let persistence = Persistence::ends_if(ends);
         // Boxed, so that a connection is small while it waits for its next request.
-        let serving = gateway::serve(&worker, &facts, &mut client, (request, &buffer), persistence);
+        let serving = gateway::serve(&worker, &facts, &mut client, request, persistence);
         let outcome = Box::pin(serving).await;
         refused = if outcome.refused { refused.saturating_add(1) } else { 0 };
-        let unread = has_body || buffer.len() > length;
-        match outcome.disposition {
-            Disposition::KeepAlive if unread => {
-                buffer.drain(..length);
+        let next = length.filter(|&length| length < buffer.len());
+        let unread = has_body || next.is_some();
+        match (outcome.disposition, next) {
+            (Disposition::KeepAlive, Some(next)) => {
+                buffer.drain(..next);
                 pending = Some(buffer);
             }
-            Disposition::KeepAlive => worker.buffers.put(buffer),
+            (Disposition::KeepAlive, None) => worker.buffers.put(buffer),
             // Who did not ask for the end may have its next request on the way.
-            Disposition::Close if unread || ends || worker.is_draining() || client.has_unread() => {
+            (Disposition::Close, _)
+                if unread || ends || worker.is_draining() || client.has_unread() =>
+            {
                 break Disposition::Linger;
             }
-            disposition => break disposition,
+            (disposition, _) => break disposition,
         }
     };
     // Nothing is asked on it any longer.

@@ -51,22 +51,20 @@ struct Exchange<'a> {
     request_id: RequestId,
     /// What the steps leave for the log.
     annotations: &'a RequestAnnotations,
-    /// What the head was read from.
-    bytes: &'a [u8],
 }
 
-/// Answers one request, whose head is in `bytes`, and records it.
+/// Answers one request, and records it.
 pub async fn serve(
     worker: &Worker,
     facts: &ConnectionFacts,
     client: &mut impl ResponseSink,
-    (request, bytes): (Request, &[u8]),
+    request: Request<'_>,
     persistence: Persistence,
 ) -> Outcome {
     let snapshot = worker.shared.snapshot();
     let Request { head, seen, answerable, position } = request;
     let head = facts.require_tls(head);
-    let values = |name| head.iter().flat_map(move |head| head.values(bytes, name));
+    let values = |name| head.iter().flat_map(move |head| head.values(name));
     let source = RequestSource::of(&snapshot, facts, values, Timestamp::now());
     let request_id = worker.request_id();
     let annotations = &RequestAnnotations::default();
@@ -75,7 +73,6 @@ pub async fn serve(
         facts,
         caller: source.caller,
         seen,
-        bytes,
         position,
         id: request_id,
         annotations,
@@ -86,18 +83,10 @@ pub async fn serve(
     }
     worker.timer_keep_alive.request();
     let began = Instant::now();
-    let exchange = Exchange {
-        worker,
-        snapshot: &snapshot,
-        facts,
-        source,
-        began,
-        request_id,
-        annotations,
-        bytes,
-    };
+    let exchange =
+        Exchange { worker, snapshot: &snapshot, facts, source, began, request_id, annotations };
     let persistence = if worker.is_draining() { Persistence::Ends } else { persistence };
-    let mut options = options(head.as_ref().ok(), bytes, persistence, request_id);
+    let mut options = options(head.as_ref().ok(), persistence, request_id);
     let refusal = match exchange.proxy(head, options, client, &mut record).await {
         Ok(disposition) => return Outcome::well(disposition),
         Err(refusal) => refusal,
@@ -136,13 +125,13 @@ impl<'a> Exchange<'a> {
     /// The way of a request.
     async fn proxy(
         &self,
-        head: Result<RequestHead, Refusal>,
+        head: Result<RequestHead<'_>, Refusal>,
         options: ResponseOptions,
         client: &mut impl ResponseSink,
         record: &mut Record<'a>,
     ) -> Result<Disposition, Refusal> {
-        let Self { snapshot, facts, bytes, .. } = *self;
-        let case = Case { snapshot, facts, found: self.source.found, bytes };
+        let Self { snapshot, facts, .. } = *self;
+        let case = Case { snapshot, facts, found: self.source.found };
         match judge(self, case, head)? {
             Judged::Lookup(granted) => self.forward(granted, options, client, record).await,
             Judged::WhoAmI => self.introduce(&options, client, record).await,

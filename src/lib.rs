@@ -50,6 +50,7 @@ pub mod policy;
 
 pub mod access_log;
 pub mod location;
+pub mod page;
 pub mod pki;
 pub mod refusal;
 pub mod report;

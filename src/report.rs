@@ -3,7 +3,8 @@
 //! Lines are read ([`read`]), counted ([`count`]), and judged ([`build`]); [`summary`] is the result, and the terminal,
 //! the JSON and the HTML page only show it.
 //!
-//! Imports `access_log`, `config`, `lookup`, `net`, `policy`, `refusal`. Begin with `cli/report.rs`, then [`read`].
+//! Imports `access_log`, `config`, `lookup`, `net`, `page`, `policy`, `refusal`, `text`. Begin with `cli/report.rs`,
+//! then [`read`].
 
 pub mod build;
 pub mod count;
@@ -13,4 +14,4 @@ pub mod summary;
 pub mod terminal;
 
 pub use summary::Report;
-pub use summary::local_time::Moment;
+pub use summary::local_time::LocalTime;

@@ -185,7 +185,7 @@ impl Server {
                 Err(error) => {
                     drop(ready.send(Err(error)));
                     // Whoever starts the gateway knows, and ends the others.
-                    return Ending::Told;
+                    return Ending::Expected;
                 }
             };
             // Who waits for the workers waits until the last of these is gone.
@@ -245,12 +245,12 @@ impl Server {
         if grace.is_zero() {
             self.phase.send_replace(Phase::Ended);
         }
-        let deadline = time::Instant::now() + grace + WORKER_PATIENCE;
+        let deadline = time::Instant::now() + grace + WORKER_TIMEOUT;
         for (number, worker) in self.workers.into_iter().enumerate() {
             join(&format!("worker-{number}"), worker, deadline);
         }
         drop(self.locks);
-        self.logs.finish(LOG_PATIENCE);
+        self.logs.finish(LOG_TIMEOUT);
     }
 
     /// Ends everything now, but for the log.
@@ -302,7 +302,7 @@ fn join(name: &str, thread: JoinHandle<()>, deadline: time::Instant) {
 }
 
 /// How long a worker may take to end once its connections have had their time.
-const WORKER_PATIENCE: Duration = Duration::from_secs(2);
+const WORKER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the log's thread may take to write the last lines.
-const LOG_PATIENCE: Duration = Duration::from_secs(2);
+const LOG_TIMEOUT: Duration = Duration::from_secs(2);

@@ -53,9 +53,9 @@ impl fmt::Display for Failed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// As it was told to, or since nobody is left who could tell it anything.
-    Told,
+    Expected,
     /// For this reason.
-    Untold(String),
+    Unexpected(String),
 }
 
 impl Default for Supervisor {
@@ -76,7 +76,7 @@ impl Supervisor {
         thread::Builder::new().name(part.clone()).spawn(move || {
             let mut guard = Guard { supervisor, part, returned: None };
             let ending = if ends_for_test(|| guard.part.clone()) {
-                Ending::Untold("a test wants it".to_owned())
+                Ending::Unexpected("a test wants it".to_owned())
             } else {
                 body()
             };
@@ -124,8 +124,8 @@ struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let how = match self.returned.take() {
-            Some(Ending::Told) => return,
-            Some(Ending::Untold(why)) => How::Returned(why),
+            Some(Ending::Expected) => return,
+            Some(Ending::Unexpected(why)) => How::Returned(why),
             None => How::Panicked,
         };
         self.supervisor.report(Failed { part: std::mem::take(&mut self.part), how });
@@ -172,8 +172,8 @@ mod tests {
 
     #[test]
     fn an_end_that_was_told_is_no_failure_and_any_other_is() {
-        assert_eq!(failure_of(|| Ending::Told), None);
-        let failed = failure_of(|| Ending::Untold("tired".to_owned())).unwrap();
+        assert_eq!(failure_of(|| Ending::Expected), None);
+        let failed = failure_of(|| Ending::Unexpected("tired".to_owned())).unwrap();
         assert_eq!(failed.to_string(), "the thread `part` ended without being told to: tired");
         let failed = failure_of(|| std::panic::resume_unwind(Box::new(()))).unwrap();
         assert_eq!(failed.to_string(), "the thread `part` panicked");

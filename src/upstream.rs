@@ -40,7 +40,7 @@ pub use pool::{Connection, Pool};
 pub use tls::{Tls, TlsError, Trust, check_authority};
 pub use transport::TlsFacts;
 
-use crate::http1::response::ResponseHead;
+use crate::http1::response::{ResponseHead, ResponseSpans};
 use crate::net::client_address::ClientAddress;
 use crate::policy::decide::Permit;
 use crate::text::write_address;
@@ -148,10 +148,8 @@ fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 /// The head of an answer, and the connection on which its body follows.
 #[derive(Debug)]
 pub struct UpstreamResponse {
-    /// The response's head.
-    pub head: ResponseHead,
-    /// The head's bytes and as much of the body as came with it.
-    pub buffer: Vec<u8>,
+    /// The response's head, and as much of the body as came with it.
+    pub received: Received,
     /// Where the rest comes from.
     pub connection: Connection,
 }
@@ -176,6 +174,37 @@ impl From<HeadDeadline> for UpstreamFault {
     /// The deadline passed.
     fn from(deadline: HeadDeadline) -> Self {
         Self::Timeout(deadline.timeout)
+    }
+}
+
+/// What has come of an answer whose head is complete.
+#[derive(Debug)]
+pub struct Received {
+    head: ResponseSpans,
+    /// What the head was read from.
+    buffer: Vec<u8>,
+}
+
+impl Received {
+    /// The head.
+    pub fn head(&self) -> ResponseHead<'_> {
+        self.head.over(&self.buffer)
+    }
+
+    /// The memory, for what comes next.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+}
+
+impl UpstreamResponse {
+    /// Reads more of the body, at most `room` bytes, behind what has come, waiting until `until` for the first
+    /// of them. `Ok(0)` is the end of the connection.
+    ///
+    /// # Errors
+    /// As [`Connection::read_body`].
+    pub async fn read_on(&mut self, room: usize, until: Instant) -> io::Result<usize> {
+        self.connection.read_body(&mut self.received.buffer, room, until).await
     }
 }
 
@@ -211,7 +240,10 @@ impl Pool {
                 trace.connected();
             }
             match exchange(&mut connection, request, &mut buffer, route.trace).await {
-                Ok(head) => return Ok(UpstreamResponse { head, buffer, connection }),
+                Ok(head) => {
+                    let received = Received { head, buffer };
+                    return Ok(UpstreamResponse { received, connection });
+                }
                 Err(Failed::BeforeFirstByte(_)) => buffer.clear(),
                 Err(Failed::Fault(fault)) => return Err(fault),
             }
@@ -233,7 +265,7 @@ async fn exchange(
     request: &Request,
     buffer: &mut Vec<u8>,
     trace: Option<&Trace>,
-) -> Result<ResponseHead, Failed> {
+) -> Result<ResponseSpans, Failed> {
     connection.count();
     // TLS may hold the last record back until it is flushed.
     let stream = connection.stream();
@@ -260,19 +292,22 @@ async fn exchange(
             }
         }
         loop {
-            match ResponseHead::read(buffer) {
+            let spans = match ResponseSpans::read(buffer) {
                 Err(why) => return invalid(why.into()),
                 Ok(None) => break,
-                Ok(Some(head)) if head.status() >= 200 => return Ok(head),
-                Ok(Some(head)) if head.status() == 101 => {
-                    return invalid(InvalidHead::OtherProtocol);
-                }
-                Ok(Some(head)) => {
+                Ok(Some(spans)) => spans,
+            };
+            let head = spans.over(buffer);
+            match head.status() {
+                200.. => return Ok(spans),
+                101 => return invalid(InvalidHead::OtherProtocol),
+                _ => {
                     interim += 1;
                     if interim > MAX_INTERIM {
                         return invalid(InvalidHead::Interim);
                     }
-                    buffer.drain(..head.len().min(buffer.len()));
+                    let length = head.len();
+                    buffer.drain(..length);
                 }
             }
         }
@@ -311,7 +346,10 @@ impl Connection {
         trace: Option<&Trace>,
     ) -> Result<UpstreamResponse, UpstreamFault> {
         match exchange(&mut self, request, &mut buffer, trace).await {
-            Ok(head) => Ok(UpstreamResponse { head, buffer, connection: self }),
+            Ok(head) => {
+                let received = Received { head, buffer };
+                Ok(UpstreamResponse { received, connection: self })
+            }
             Err(Failed::BeforeFirstByte(fault) | Failed::Fault(fault)) => Err(fault),
         }
     }

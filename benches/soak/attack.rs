@@ -120,7 +120,7 @@ impl Attack {
             Self::Drip { connections } => drip::run(field, connections).await,
             Self::SlowReader { connections } => drip::read_slowly(field, connections).await,
             Self::Http2 { connections, addresses, kind } => {
-                http2::run(field, (connections, addresses), kind).await;
+                http2::run(field, connections, addresses, kind).await;
             }
         }
     }

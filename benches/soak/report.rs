@@ -162,8 +162,7 @@ impl Outcome {
             let lines = self.lines.by_peer.get(peer.who).copied().unwrap_or_default();
             let _ = write!(text, ", {lines} of {} for {} answers", peer.who, peer.answered);
         }
-        let _ =
-            write!(text, "; {} torn; opened anew {} times", self.lines.torn, self.rotations.asked);
+        let _ = write!(text, "; {} torn; reopened {} times", self.lines.torn, self.rotations.asked);
         if self.rotations.unanswered {
             text.push_str(", then USR1 was NOT ANSWERED");
         }

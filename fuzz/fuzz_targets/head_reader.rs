@@ -3,8 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use phonebook_gateway::http1::Span;
-use phonebook_gateway::http1::request::{HeadError, HeadLimits, RequestHead, RequestReader};
+use phonebook_gateway::http1::request::{HeadLimits, RequestReader};
 
 /// A head of up to so many bytes is cut at every place, a longer one at one in eight.
 const EVERY_CUT: usize = 256;
@@ -29,7 +28,7 @@ fuzz_target!(|input: (bool, &[u8])| {
 enum Outcome {
     Head {
         len: usize,
-        spans: [Option<Span>; 4],
+        parts: [Option<Vec<u8>>; 4],
         has_body: bool,
         persists: bool,
         host: Option<Vec<u8>>,
@@ -43,23 +42,25 @@ fn read(bytes: &[u8], lengths: impl IntoIterator<Item = usize>, limits: &HeadLim
     let mut reader = RequestReader::default();
     for length in lengths {
         let seen = &bytes[..length];
-        let result: Result<Option<RequestHead>, HeadError> = reader.advance(seen, limits);
-        let _ = reader.seen(seen, limits).line.of(seen);
-        match result {
+        let read = reader.advance(seen, limits);
+        let _ = reader.seen(seen, limits).line();
+        match read {
             Ok(None) => {}
-            Ok(Some(head)) => {
+            Ok(Some(spans)) => {
+                let head = spans.over(seen);
                 assert!(head.len() <= length && head.len() <= limits.max_head);
                 return Outcome::Head {
                     len: head.len(),
-                    spans: [
+                    parts: [
                         Some(head.method()),
                         Some(head.path()),
                         head.query(),
                         head.user_agent(),
-                    ],
+                    ]
+                    .map(|part| part.map(<[u8]>::to_vec)),
                     has_body: head.has_body(),
                     persists: head.persists(),
-                    host: head.host(seen).map(|host| host.name().to_vec()),
+                    host: head.host().map(|host| host.name().to_vec()),
                 };
             }
             Err(_) => return Outcome::Refused,

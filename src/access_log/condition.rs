@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 /// What has to be true of a request. What is not given is always true.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
-    /// The statuses that are logged; `None` for all.
+    /// The statuses.
     pub status: Option<Statuses>,
     /// The peers' names.
     pub peer: Option<Words<Box<str>>>,
@@ -62,6 +62,22 @@ impl Statuses {
         Self { bits, negated }
     }
 
+    /// As the configuration writes them.
+    pub fn written(&self) -> Vec<String> {
+        let listed = Self { negated: false, ..self.clone() };
+        let mut words = Vec::new();
+        for class in Self::ALL.step_by(100) {
+            let of_class = class..class + 100;
+            if of_class.clone().all(|status| listed.has(status)) {
+                words.push(format!("{}xx", class / 100));
+            } else {
+                let found = of_class.filter(|&status| listed.has(status));
+                words.extend(found.map(|status| status.to_string()));
+            }
+        }
+        negate(words, self.negated)
+    }
+
     /// Whether `status` is one of them.
     pub fn has(&self, status: u16) -> bool {
         let within = position(status)
@@ -69,6 +85,12 @@ impl Statuses {
             .unwrap_or(false);
         within != self.negated
     }
+}
+
+/// With a `!` before each, if all others are meant.
+fn negate(words: Vec<String>, negated: bool) -> Vec<String> {
+    let before = if negated { "!" } else { "" };
+    words.into_iter().map(|word| format!("{before}{word}")).collect()
 }
 
 /// Where a status has its bit.
@@ -90,6 +112,12 @@ impl<W: AsRef<str>> Words<W> {
     /// These, and with `none` also no word at all; where `negated`, all others.
     pub fn new(words: impl IntoIterator<Item = W>, none: bool, negated: bool) -> Self {
         Self { words: words.into_iter().collect(), none, negated }
+    }
+
+    /// As the configuration writes them.
+    pub fn written(&self) -> Vec<String> {
+        let words = self.words.iter().map(|word| word.as_ref().to_owned());
+        negate(words.chain(self.none.then(|| "-".to_owned())).collect(), self.negated)
     }
 
     /// Whether `word` is one of them.
@@ -115,6 +143,23 @@ mod tests {
         }
         assert!(Statuses::new([Statuses::ALL], false).has(100));
         assert!(Statuses::new([Statuses::ALL], false).has(599));
+    }
+
+    #[test]
+    fn what_is_written_of_them_means_the_same() {
+        for ranges in [vec![400..=499], vec![404..=404, 500..=599], vec![100..=598]] {
+            for negated in [false, true] {
+                let statuses = Statuses::new(ranges.clone(), negated);
+                let written = statuses.written();
+                assert!(written.iter().all(|word| word.starts_with('!') == negated));
+                let words = written.iter().map(|word| word.trim_start_matches('!'));
+                let read = Statuses::new(words.filter_map(Statuses::range), negated);
+                assert_eq!(read, statuses, "{written:?}");
+            }
+        }
+        assert_eq!(Statuses::new([400..=499, 204..=204], true).written(), ["!204", "!4xx"]);
+        assert_eq!(Words::new(["lyon"], true, false).written(), ["lyon", "-"]);
+        assert_eq!(Words::new(["lyon"], false, true).written(), ["!lyon"]);
     }
 
     #[test]

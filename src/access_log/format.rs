@@ -133,13 +133,34 @@ impl Format {
         Ok((escape, parse::pieces(&text)?))
     }
 
-    /// The variables and literal texts that it consists of.
+    /// Its pieces.
     pub(crate) fn pieces(&self) -> Vec<Piece> {
         let piece = |op: &Op| match op {
             Op::Literal(text) => Piece::Literal(String::from_utf8_lossy(text).into_owned()),
             Op::Variable(variable) => Piece::Variable(variable.name()),
         };
         self.program.iter().map(piece).collect()
+    }
+
+    /// What [`compile`](Self::compile) reads as this format.
+    pub fn written(&self) -> Vec<String> {
+        let pieces = self.pieces();
+        let text: String = pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Literal(text) => text.clone(),
+                Piece::Variable(name) => format!("${{{name}}}"),
+            })
+            .collect();
+        // What begins with a quote is read as nginx's quoted pieces are.
+        let text = if text.trim_start().starts_with('\'') {
+            format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+        } else {
+            text
+        };
+        let word = Escape::WORDS.iter().find(|(_, escape)| *escape == self.escape);
+        let escape = word.map(|(word, _)| format!("escape={word}"));
+        escape.into_iter().chain([text]).collect()
     }
 
     pub(super) fn program(&self) -> &[Op] {
@@ -158,7 +179,7 @@ pub enum LogFormat {
     /// nginx's predefined one, which has a writer of its own.
     #[default]
     Combined,
-    /// Any format but `combined`.
+    /// Any other.
     Compiled(Arc<Format>),
 }
 

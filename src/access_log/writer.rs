@@ -78,14 +78,14 @@ impl AccessLogs {
 
     /// Writes everything that is queued and ends the threads. Lines that a worker pushes after this
     /// are lost, so the workers' buffers are to be dropped before. A target that does not take its
-    /// lines within `patience` (a terminal that was stopped, a disk that hangs) is left alone, and an
+    /// lines within `timeout` (a terminal that was stopped, a disk that hangs) is left alone, and an
     /// error says so.
-    pub fn finish(self, patience: Duration) {
+    pub fn finish(self, timeout: Duration) {
         for log in &self.logs {
             log.shared.finish.store(true, Ordering::SeqCst);
             log.wake();
         }
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         for log in self.logs {
             log.join(deadline);
         }
@@ -121,8 +121,8 @@ impl Log {
 
     fn join(self, deadline: Instant) {
         let ended = self.ended.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let patience = deadline.saturating_duration_since(Instant::now());
-        if ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        if ended.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
             tracing::error!(
                 log = self.shared.name,
                 "the access log {} did not take its last lines in time; they are lost",

@@ -4,26 +4,190 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::args::{CertsAct, CertsOptions};
-use super::{Exit, complain, say};
-use crate::pki::{AUTHORITY, Authority, CertsError, For, Written, make_directory, write_pair};
+use super::config_file::ConfigFile;
+use super::{Exit, print, print_error};
+use crate::pki::{
+    AUTHORITY, AUTHORITY_DAYS, Authority, CertsError, For, LEAF_DAYS, ServerName, Written,
+    make_directory, write_pair,
+};
+use crate::policy::PeerName;
 use crate::x509::{Certificate, Hex};
 
 mod show;
 
+/// make certificates for the gateway and its peers, and show them
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Makes certificates for the gateway and its peers with a private authority, and shows which there \
+                   are. Nothing is ever overwritten; keys have mode 0600.",
+    after_help = "Exit codes: 0 well, 1 `show`: something is expired or broken, or the configuration cannot be read, 2 \
+                  the command line is wrong, 3 nothing was made (a file exists, say).",
+    subcommand_value_name = "COMMAND"
+)]
+pub(super) struct Options {
+    #[command(subcommand)]
+    act: Act,
+}
+
+/// What to do with certificates.
+#[derive(Debug, clap::Subcommand)]
+enum Act {
+    Init(Init),
+    Server(Server),
+    Peer(Peer),
+    Show(Show),
+}
+
+/// make the authority: ca.pem and ca.key
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Makes the authority that signs all others: ca.pem and ca.key.", after_help = MADE)]
+struct Init {
+    /// what the authority is called
+    #[arg(long, value_name = "TEXT", value_parser = authority_name)]
+    name: Option<String>,
+    /// for how long it is valid
+    #[arg(long, value_name = "N", value_parser = days, default_value_t = AUTHORITY_DAYS)]
+    days: u32,
+    #[command(flatten)]
+    place: Directory,
+}
+
+/// make NAME.pem and NAME.key for a listener
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Makes NAME.pem and NAME.key for a listener that callers know by these names and addresses.",
+    after_help = MADE
+)]
+struct Server {
+    /// the host names and addresses that callers use, such as gateway.example.org 192.0.2.1; the first names the files
+    #[arg(value_name = "NAME", required = true, value_parser = server_name)]
+    names: Vec<ServerName>,
+    /// for how long it is valid, and no longer than the authority
+    #[arg(long, value_name = "N", value_parser = days, default_value_t = LEAF_DAYS)]
+    days: u32,
+    #[command(flatten)]
+    place: Directory,
+}
+
+/// make NAME.pem and NAME.key for a peer
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Makes NAME.pem and NAME.key for the peer whose policy is NAME.toml.",
+    after_help = MADE
+)]
+struct Peer {
+    /// the peer: the name of its policy file, without .toml
+    #[arg(value_parser = peer_name)]
+    name: PeerName,
+    /// for how long it is valid, and no longer than the authority
+    #[arg(long, value_name = "N", value_parser = days, default_value_t = LEAF_DAYS)]
+    days: u32,
+    #[command(flatten)]
+    place: Directory,
+}
+
+/// list what the configuration uses, and what else is in the directory
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Lists what the configuration uses, and what else is in the directory: for whom, until when, and the \
+                   SHA-256 to pin. With FILE or --directory what is there alone.",
+    after_help = "Exit codes: 0 well, 1 something is expired or broken, or the configuration cannot be read, 2 the \
+                  command line is wrong, 3 the directory cannot be read."
+)]
+struct Show {
+    /// certificates and keys
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// as a JSON array: file, used_by, state (valid, expires-soon, expired, not-yet-valid, broken), and what the file
+    /// holds
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Directory,
+}
+
+/// Where certificates are.
+#[derive(Debug, clap::Args)]
+struct Directory {
+    /// where the files are, `certs` beside the configuration unless given
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+}
+
+const MADE: &str =
+    "Exit codes: 0 made, 2 the command line is wrong, 3 nothing was made (a file exists, say).";
+
+/// The most days that may be asked for: a hundred years.
+const MOST_DAYS: u32 = 36_500;
+
+fn days(text: &str) -> Result<u32, String> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit());
+    match text.parse() {
+        Ok(days @ 1..=MOST_DAYS) if plain => Ok(days),
+        _ => {
+            let text = text.escape_debug();
+            Err(format!("`{text}` is no whole number from 1 to {MOST_DAYS}"))
+        }
+    }
+}
+
+fn authority_name(text: &str) -> Result<String, String> {
+    let length = text.chars().count();
+    if text.trim() != text || !(1..=64).contains(&length) || text.chars().any(char::is_control) {
+        let text = text.escape_debug();
+        return Err(format!("`{text}` is not 1 to 64 characters without blanks around them"));
+    }
+    Ok(text.to_owned())
+}
+
+fn server_name(text: &str) -> Result<ServerName, String> {
+    ServerName::new(not_reserved(text)?)
+}
+
+fn peer_name(text: &str) -> Result<PeerName, String> {
+    PeerName::new(not_reserved(text)?).ok_or_else(|| {
+        format!(
+            "`{}` is no peer's name: a small letter or digit, then up to 63 small letters, digits, `.`, `_` and `-`, as in the name of its policy file",
+            text.escape_debug()
+        )
+    })
+}
+
+/// The authority's own files have this name.
+fn not_reserved(name: &str) -> Result<&str, String> {
+    if name.eq_ignore_ascii_case(AUTHORITY) {
+        Err(format!("`{AUTHORITY}` is the authority's own name; choose another"))
+    } else {
+        Ok(name)
+    }
+}
+
 /// Runs the command.
-pub(super) fn run(options: &CertsOptions) -> Exit {
-    let directory = options.directory.clone().unwrap_or_else(|| beside(&options.config));
-    let place = Place { directory: &directory, config: &options.config };
+pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
+    let config = config.path();
+    let at = |given: &Directory| given.directory.clone().unwrap_or_else(|| beside(config));
     let made = match &options.act {
-        CertsAct::Show { files, json } => return show::run(options, &directory, files, *json),
-        CertsAct::Init { name, days } => init(&place, name.as_deref(), *days),
-        CertsAct::Issue { what, days } => issue(&place, what, *days),
+        Act::Show(options) => return show::run(options, config, &at(&options.place)),
+        Act::Init(Init { name, days, place }) => {
+            init(&Place { directory: &at(place), config }, name.as_deref(), *days)
+        }
+        Act::Server(Server { names, days, place }) => {
+            let mut once: Vec<ServerName> = Vec::with_capacity(names.len());
+            for name in names {
+                if !once.contains(name) {
+                    once.push(name.clone());
+                }
+            }
+            issue(&Place { directory: &at(place), config }, &For::Server(once), *days)
+        }
+        Act::Peer(Peer { name, days, place }) => {
+            issue(&Place { directory: &at(place), config }, &For::Peer(name.clone()), *days)
+        }
     };
     match made {
-        Ok(text) => say(&text),
+        Ok(text) => print(&text),
         Err(error) => {
-            complain(&error.to_string());
+            print_error(&error.to_string());
             Exit::Failed
         }
     }

@@ -6,19 +6,54 @@ use std::path::Path;
 use annotate_snippets::{Level, Origin, Renderer};
 use serde_json::{Value, json};
 
-use super::args::CheckOptions;
-use super::{Exit, complain, say};
+use super::config_file::ConfigFile;
+use super::{Exit, print, print_error};
 use crate::config::{Config, Problem, Severity, Upstream, UpstreamHost};
 use crate::limits::Ceilings;
 use crate::policy::Policy;
 use crate::server::{LoopbackSource, check_source, resolve};
 
+/// look for mistakes in the configuration
+#[derive(Debug, Default, clap::Args)]
+#[command(
+    before_help = "Shows every mistake in the configuration and the policies, each with its place, and what is legal \
+                   but doubtful. Starts nothing and resolves no names. phonebook-gateway -t is the same, as in nginx, \
+                   and -T is check -T.",
+    override_usage = "phonebook-gateway check [OPTIONS]",
+    after_help = "Exit codes: 0 valid, 1 findings, 2 the command line is wrong, 3 the standard output cannot be written."
+)]
+pub(super) struct Options {
+    /// warnings are findings too
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// the problems as a JSON array on standard output
+    #[arg(long)]
+    json: bool,
+    /// where there is no error, print the configuration as it takes effect: all keys with their defaults, and what the
+    /// environment says, in files that can be read again. Keys and certificates are named there and not shown
+    #[arg(short = 'T', long, conflicts_with = "json")]
+    pub(super) dump: bool,
+    /// without the closing lines
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+    /// what `check` does anyway
+    #[arg(short = 't', hide = true)]
+    _test: bool,
+}
+
+impl Options {
+    /// Of a check without its name.
+    pub(super) fn new(dump: bool, quiet: bool) -> Self {
+        Self { dump, quiet, ..Self::default() }
+    }
+}
+
 /// Runs the command.
-pub(super) fn run(options: &CheckOptions) -> Exit {
-    let findings = Findings::of(&options.config);
+pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
+    let findings = Findings::of(config.path());
     if options.json {
-        let exit = say(&format!("{:#}\n", findings.as_json()));
-        if exit != Exit::Well {
+        let exit = print(&format!("{:#}\n", findings.as_json()));
+        if exit != Exit::Ok {
             return exit;
         }
     } else {
@@ -26,11 +61,19 @@ pub(super) fn run(options: &CheckOptions) -> Exit {
     }
     if !options.quiet {
         if let Some(room) = findings.room() {
-            complain(&room);
+            print_error(&room);
         }
-        complain(&findings.summary(&options.config, options.strict));
+        print_error(&findings.summary(config.path(), options.strict));
     }
-    if findings.are_findings(options.strict) { Exit::Findings } else { Exit::Well }
+    if options.dump
+        && let Some(config) = findings.config.as_ref().filter(|_| findings.errors() == 0)
+    {
+        let exit = print(&config.dump());
+        if exit != Exit::Ok {
+            return exit;
+        }
+    }
+    if findings.are_findings(options.strict) { Exit::Findings } else { Exit::Ok }
 }
 
 /// What was found in a configuration, and the configuration if it can be read.

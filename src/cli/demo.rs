@@ -1,16 +1,17 @@
 //! `demo`: a sample XiVO and the gateway in front of it, on this machine alone and without a file.
 
 use std::io::{self, IsTerminal};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::args::DemoOptions;
+use super::config_file::ConfigFile;
 use super::process::Process;
-use super::{Exit, say, serve};
+use super::usage::Misuse;
+use super::{Exit, address, print, serve};
 use crate::config::{Config, Problems};
 use crate::demo::sample_xivo::SampleXivo;
 use crate::lookup::PATH;
@@ -18,8 +19,41 @@ use crate::net::listen::ListenError;
 use crate::server::{Server, StartError};
 use crate::supervision::{Ending, Supervisor};
 
+/// try it out against a sample XiVO; needs no configuration
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Starts a sample XiVO with a small phonebook and a gateway in front of it, both on this machine \
+                   alone, prints requests to try, and shows the access log as it grows. Needs no file and leaves none. \
+                   Ctrl-C ends it.",
+    after_help = "Exit codes: 0 ended by a signal, 2 the command line is wrong, 3 failed at run time."
+)]
+pub(super) struct Options {
+    /// where the gateway listens: a loopback address; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", value_parser = loopback, default_value_t = ADDRESS)]
+    listen: SocketAddr,
+    /// without colours
+    #[arg(long)]
+    plain: bool,
+}
+
+/// Where the demo listens unless told otherwise.
+const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9480);
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address = address::socket(text)?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err(format!(
+        "the demo serves this machine alone, and {address} is no loopback address; give one such as 127.0.0.1:9481"
+    ))
+}
+
 /// Runs the command.
-pub(super) fn run(options: &DemoOptions) -> Exit {
+pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
+    if config.given().is_some() {
+        return Misuse::new("demo", "`demo` brings its own configuration: leave `-c` out").report();
+    }
     // What is refused shows in the access log already.
     let process = match Process::begin(false, "warn") {
         Ok(process) => process,
@@ -29,7 +63,7 @@ pub(super) fn run(options: &DemoOptions) -> Exit {
     process.end(exit)
 }
 
-fn demonstrate(process: &Process, options: &DemoOptions) -> Exit {
+fn demonstrate(process: &Process, options: &Options) -> Exit {
     let signals = match serve::Signals::listen(process) {
         Ok(signals) => signals,
         Err(exit) => return exit,
@@ -37,7 +71,7 @@ fn demonstrate(process: &Process, options: &DemoOptions) -> Exit {
     let xivo = match Xivo::start(&process.supervisor) {
         Ok(xivo) => xivo,
         Err(error) => {
-            process.complain(&format!("cannot start the sample XiVO: {error}"));
+            process.print_error(&format!("cannot start the sample XiVO: {error}"));
             return Exit::Failed;
         }
     };
@@ -49,7 +83,7 @@ fn demonstrate(process: &Process, options: &DemoOptions) -> Exit {
     let coloured = !options.plain && serve::is_coloured(io::stdout().is_terminal());
     let instead = taken.map(|taken| instead(taken, listening)).unwrap_or_default();
     let exit = match greet(instead + &greeting(listening, xivo.address, coloured)) {
-        Exit::Well => signals.govern(process, server),
+        Exit::Ok => signals.run_until_signalled(process, server),
         failed => failed,
     };
     // Nobody waits for it: it has nothing that could be lost.
@@ -90,7 +124,7 @@ fn start_on(
 }
 
 fn fail<T>(process: &Process, why: &str) -> Result<T, Exit> {
-    process.complain(why);
+    process.print_error(why);
     Err(Exit::Failed)
 }
 
@@ -106,7 +140,7 @@ fn greet(text: String) -> Exit {
     let (done, greeted) = sync_channel(1);
     let greet = move || {
         // Who waited has lost patience.
-        let _ = done.send(say(&text));
+        let _ = done.send(print(&text));
     };
     if let Err(error) = thread::Builder::new().name("greeting".to_owned()).spawn(greet) {
         tracing::error!("cannot start the thread that prints the greeting: {error}");
@@ -114,7 +148,7 @@ fn greet(text: String) -> Exit {
     }
     match greeted.recv_timeout(PATIENCE) {
         Ok(exit) => exit,
-        Err(RecvTimeoutError::Timeout) => Exit::Well,
+        Err(RecvTimeoutError::Timeout) => Exit::Ok,
         Err(RecvTimeoutError::Disconnected) => Exit::Failed,
     }
 }
@@ -141,8 +175,8 @@ impl Xivo {
                 let _ = ended.await;
             });
             match runtime.block_on(run) {
-                Ok(()) => Ending::Told,
-                Err(error) => Ending::Untold(format!("it cannot accept connections: {error}")),
+                Ok(()) => Ending::Expected,
+                Err(error) => Ending::Unexpected(format!("it cannot accept connections: {error}")),
             }
         };
         supervisor.spawn("sample-xivo", serve)?;

@@ -8,21 +8,25 @@ mod request;
 mod show;
 mod via;
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
-use super::args::ExplainOptions;
-use super::{Exit, check, complain, say, serve};
+use super::config_file::ConfigFile;
+use super::usage::Misuse;
+use super::{Exit, address, check, print, print_error, serve};
 use crate::config::{Config, Listener};
 use crate::connection::http1_stream::read_whole;
-use crate::gateway::connection_facts::{Arrival, ConnectionFacts};
+use crate::gateway::connection_facts::{Accepted, ConnectionFacts};
 use crate::gateway::explain::{self, source_address};
 use crate::gateway::forward::{self, ClientSide};
 use crate::gateway::judge::{Case, Granted, Judged, judge};
@@ -41,62 +45,111 @@ use crate::upstream::{NotAllowed, Request, check_relayed};
 use crate::worker::Shared;
 use crate::worker::snapshot::Snapshot;
 use narrator::{LimitShown, Narrator, StepShown};
-use request::{ExplainedRequest, Spoken};
+use request::{AskedRequest, ExplainedRequest, Spoken};
+
+/// show step by step what would become of a request
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Shows what would become of a request, by the rules that `serve` uses: each step with the file and \
+                   line that decided, the answer, and what XiVO would be sent. No request is made and no rate used up; host names \
+                   may be resolved.",
+    override_usage = "phonebook-gateway explain [OPTIONS] --from <ADDRESS> [METHOD] <URL>",
+    after_help = "Exit codes: 0 allowed, 1 refused or the configuration is not valid, 2 the command line is wrong, 3 \
+                  the standard output cannot be written."
+)]
+pub(super) struct Options {
+    /// whom the connection comes from: a client, or a proxy that stands in front
+    #[arg(long, value_name = "ADDRESS", value_parser = address::ip)]
+    from: IpAddr,
+    /// the client that the PROXY header of a sender listed in proxy_protocol_from names; it names none unless given
+    #[arg(long, value_name = "ADDRESS", value_parser = address::ip)]
+    proxied_for: Option<IpAddr>,
+    /// the certificate that the client shows, and behind it those that lead to its authority, as PEM; its key is taken
+    /// for proven
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// the listener that it comes to, as [[listen]] has it; the first that speaks as the URL does unless given
+    #[arg(long, value_name = "ADDRESS", value_parser = address::socket)]
+    listen: Option<SocketAddr>,
+    /// a further header line, `Name: value`; a Host replaces that of the URL
+    #[arg(short = 'H', long = "header", value_name = "LINE", allow_hyphen_values = true, value_parser = OsStringValueParser::new().try_map(header))]
+    headers: Vec<OsString>,
+    /// speak HTTP/1.0
+    #[arg(long = "http1.0")]
+    http10: bool,
+    /// the same as a JSON object: from, client (address, source), peer, steps (each with step, outcome, place, text),
+    /// verdict, status, reason, limits (each with limit, place, text), answer, upstream (address, source, request),
+    /// hint; null where there is none
+    #[arg(long)]
+    json: bool,
+    /// METHOD is GET unless given. URL is http:// or https://host:port/path?query, or the path and query alone; taken as
+    /// it is written: nothing is encoded or normalized
+    #[arg(value_name = "URL", required = true, num_args = 1..)]
+    request: Vec<OsString>,
+}
 
 /// Runs the command.
-pub(super) fn run(options: &ExplainOptions) -> Exit {
-    let config = match Config::load(&options.config) {
+pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
+    let request = match AskedRequest::of(options) {
+        Ok(request) => request,
+        Err(misuse) => return misuse.report(),
+    };
+    let config = match Config::load(config.path()) {
         Ok((config, _doubtful)) => config,
         Err(problems) => {
             let renderer = serve::renderer(std::io::stderr().is_terminal());
             check::show(&(problems.render(&renderer) + "\n\n"));
-            complain("the configuration is not valid; no request can be explained by it");
+            print_error("the configuration is not valid; no request can be explained by it");
             return Exit::Findings;
         }
     };
     if let Some(loopback) = check::loopback_source(&config.upstream) {
-        complain(&format!("`serve` does not start with this configuration. {loopback}"));
+        print_error(&format!("`serve` does not start with this configuration. {loopback}"));
     }
-    let asked = ExplainedRequest::of(&config, options).and_then(|asked| {
+    let asked = ExplainedRequest::of(&config, &request, options.listen).and_then(|asked| {
         let chain = options.certificate.as_deref().map(read_certificates).transpose();
         Ok((asked, chain.map_err(|error| format!("--certificate: {error}"))?.unwrap_or_default()))
     });
     let (asked, chain) = match asked {
         Ok(asked) => asked,
-        Err(error) => {
-            complain(&error);
-            return Exit::Usage;
-        }
+        Err(error) => return Misuse::new("explain", error).report(),
     };
     let from = ClientAddress::new(options.from);
     let to = config.listeners.get(asked.listener);
     if let Some(error) = vain_header(options, to).or_else(|| vain_certificate(&asked, &chain)) {
-        complain(&error);
-        return Exit::Usage;
+        return Misuse::new("explain", error).report();
     }
     let address = to.map(|listener| listener.address);
     let sender = Sender { from, proxied_for: options.proxied_for, chain };
     let explained = match Explained::of(config, &sender, asked) {
         Ok(explained) => explained,
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             return Exit::Findings;
         }
     };
     let said = if options.json {
-        say(&format!("{:#}\n", explained.as_json()))
+        print(&format!("{:#}\n", explained.as_json()))
     } else {
-        say(&explained.as_text(address))
+        print(&explained.as_text(address))
     };
     match (said, &explained.outcome) {
-        (Exit::Well, Ok(_)) => Exit::Well,
-        (Exit::Well, Err(_)) => Exit::Findings,
+        (Exit::Ok, Ok(_)) => Exit::Ok,
+        (Exit::Ok, Err(_)) => Exit::Findings,
         (failed, _) => failed,
     }
 }
 
+/// A header line has a name and a value; which of them are allowed is what is to be explained.
+fn header(line: OsString) -> Result<OsString, String> {
+    if line.as_encoded_bytes().contains(&b':') {
+        return Ok(line);
+    }
+    Err(format!("`{}` is no `Name: value`", line.to_string_lossy().escape_debug()))
+}
+
 /// Why `--proxied-for` cannot be: nobody else may send a PROXY header.
-fn vain_header(options: &ExplainOptions, listener: Option<&Listener>) -> Option<String> {
+fn vain_header(options: &Options, listener: Option<&Listener>) -> Option<String> {
     let listener = listener.filter(|_| options.proxied_for.is_some())?;
     let from = ClientAddress::new(options.from);
     (!listener.proxy_protocol_from.contain(from)).then(|| {
@@ -156,24 +209,22 @@ impl Explained {
         let facts = sender.facts(&snapshot, &asked)?;
         let bytes = asked.head;
         let head = facts.require_tls(read_whole(&bytes, &snapshot.config.limits));
-        let sent = bytes.as_slice();
-        let values = |name| head.iter().flat_map(move |head| head.values(sent, name));
+        let values = |name| head.iter().flat_map(move |head| head.values(name));
         let origin = RequestSource::of(&snapshot, &facts, values, Timestamp::now());
-        let options = reply::options(head.as_ref().ok(), &bytes, Persistence::Offered, EXAMPLE_ID);
+        let options = reply::options(head.as_ref().ok(), Persistence::Offered, EXAMPLE_ID);
         let addressed = facts.addressed(&snapshot);
         let mut via = via::annotations(&snapshot, &facts, &origin);
         via.extend(via::names(names.as_ref(), &origin));
-        let mut narrator = Narrator::new(&snapshot, origin, via, (addressed, &bytes));
+        let mut narrator = Narrator::new(&snapshot, origin, via, addressed);
         let found = origin.found;
-        let case = Case { snapshot: &snapshot, facts: &facts, found, bytes: &bytes };
+        let case = Case { snapshot: &snapshot, facts: &facts, found };
         let outcome = match judge(&mut narrator, case, head) {
             Ok(Judged::WhoAmI) => Ok(None),
             Ok(Judged::Lookup(granted)) => {
                 // Resolving a name takes time, and only what is asked of XiVO needs it.
                 let upstream = server::resolve(&snapshot.config.upstream);
                 shared.set_upstream(upstream.unwrap_or_default());
-                let asking =
-                    Asking::of(&granted, &shared.snapshot(), (&origin.caller, &facts), &bytes);
+                let asking = Asking::of(&granted, &shared.snapshot(), &origin.caller, &facts);
                 narrator.forwarded(&asking, granted.permit.lookup());
                 Ok(Some(asking))
             }
@@ -204,12 +255,12 @@ impl Explained {
 
 impl Asking {
     fn of<A>(
-        granted: &Granted<'_, A>,
+        granted: &Granted<'_, '_, A>,
         snapshot: &Snapshot,
-        (caller, facts): (&Caller<'_>, &ConnectionFacts),
-        bytes: &[u8],
+        caller: &Caller<'_>,
+        facts: &ConnectionFacts,
     ) -> Self {
-        let user_agent = granted.head.user_agent().map(|span| span.of(bytes));
+        let user_agent = granted.head.user_agent();
         let client = ClientSide { caller, scheme: facts.scheme(), user_agent };
         let upstream = &snapshot.config.upstream;
         let route = snapshot.route(forward::relayed(snapshot, caller, facts.listener));
@@ -241,11 +292,11 @@ impl Sender {
         asked: &ExplainedRequest,
     ) -> Result<ConnectionFacts, String> {
         let socket = SocketAddr::new(self.from.ip(), 0);
-        let mut facts = match Arrival::at_accept(snapshot, socket, asked.listener).0 {
-            Arrival::Known(facts) => facts,
-            Arrival::Unannounced(unannounced) => {
+        let mut facts = match Accepted::at_accept(snapshot, socket, asked.listener).0 {
+            Accepted::Ready(facts) => facts,
+            Accepted::AwaitingProxyHeader(unannounced) => {
                 let named = self.proxied_for.map(|client| SocketAddr::new(client, 0));
-                unannounced.announced(snapshot, named).0
+                unannounced.with_client(snapshot, named).0
             }
         };
         match &asked.spoken {

@@ -12,8 +12,9 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::time::{Instant, timeout_at};
 
-use super::args::ProbeOptions;
-use super::{Exit, check, complain, say, serve};
+use super::config_file::ConfigFile;
+use super::usage::Misuse;
+use super::{Exit, address, check, print, print_error, serve};
 use crate::config::{Config, Upstream, UpstreamHost};
 use crate::gateway::explain::{explain_fault, source_address};
 use crate::gateway::forward::{self, ClientSide};
@@ -30,27 +31,52 @@ use crate::upstream::{
 use crate::worker::Shared;
 use crate::worker::snapshot::Snapshot;
 
+/// connect to XiVO and say step by step what is there
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Connects to the configured XiVO as the gateway would, says step by step what is there, and asks one \
+                   question: a search for what no contact is called.",
+    after_help = "Exit codes: 0 XiVO answers as a phonebook does, 1 it does not or the configuration is not valid, 2 the \
+                  command line is wrong, 3 failed at run time."
+)]
+pub(super) struct Options {
+    /// the client that the PROXY protocol names, if it is sent; an address of this host unless given
+    #[arg(long, value_name = "ADDRESS", value_parser = address::ip)]
+    from: Option<IpAddr>,
+    /// print the pin_sha256 line of the certificate that XiVO, or whoever is at URL, shows; verify nothing and ask
+    /// nothing
+    #[arg(long)]
+    pin: bool,
+    /// whose certificate --pin prints, where it is not that of the configuration's XiVO
+    url: Option<String>,
+}
+
 /// Runs the command.
-pub(super) fn run(options: &ProbeOptions) -> Exit {
+pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
+    if options.url.is_some() && !options.pin {
+        let what = "`probe` asks the XiVO of the configuration; a URL goes with --pin";
+        return Misuse::new("probe", what).report();
+    }
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(&format!("cannot wait for connections: {error}"));
+            print_error(&format!("cannot wait for connections: {error}"));
             return Exit::Failed;
         }
     };
     let probed = if options.pin {
-        runtime.block_on(pin::show(options))
+        runtime.block_on(pin::show(options, config))
     } else {
-        load(&options.config).and_then(|config| {
+        load(config.path()).and_then(|config| {
             if options.from.is_some() && !config.upstream.send_proxy_protocol {
-                complain("--from is for the PROXY protocol: upstream.send_proxy_protocol is false");
-                return Err(Exit::Usage);
+                let what =
+                    "--from is for the PROXY protocol: upstream.send_proxy_protocol is false";
+                return Err(Misuse::new("probe", what).report());
             }
             runtime.block_on(probe(config, options.from))
         })
     };
-    probed.map_or_else(|exit| exit, |()| Exit::Well)
+    probed.map_or_else(|exit| exit, |()| Exit::Ok)
 }
 
 /// Reads the configuration, or says why it cannot be.
@@ -58,7 +84,7 @@ fn load(path: &Path) -> Result<Config, Exit> {
     Config::load(path).map(|(config, _doubtful)| config).map_err(|problems| {
         let renderer = serve::renderer(std::io::stderr().is_terminal());
         check::show(&(problems.render(&renderer) + "\n\n"));
-        complain("the configuration is not valid; `probe --pin URL` needs none");
+        print_error("the configuration is not valid; `probe --pin URL` needs none");
         Exit::Findings
     })
 }
@@ -204,13 +230,13 @@ async fn answer(
     let mut answer =
         timeout_at(deadline.at, send).await.unwrap_or_else(|_| Err(deadline.into()))?;
     relay::check(permit.lookup(), &mut answer, upstream, deadline).await?;
-    Ok(answer.head.status())
+    Ok(answer.received.head().status())
 }
 
 /// Prints a step.
 fn tell(step: &str, what: impl Display) -> Result<(), Exit> {
-    match say(&format!("{step:<10}{what}\n")) {
-        Exit::Well => Ok(()),
+    match print(&format!("{step:<10}{what}\n")) {
+        Exit::Ok => Ok(()),
         exit => Err(exit),
     }
 }

@@ -19,7 +19,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
-use super::{Exit, complain};
+use super::{Exit, print_error};
 use crate::diagnostics::{DiagnosticsQueue, Form, JournalLayer, journal_is_standard_error};
 use crate::supervision::{Failed, How, Supervisor};
 
@@ -50,7 +50,7 @@ impl Process {
         let hooked = process.clone();
         panic::set_hook(Box::new(move |panic| hooked.panicked(panic)));
         process.diagnostics.start(far_end, &process.supervisor).map_err(|error| {
-            complain(&format!("cannot start the thread that writes diagnostics: {error}"));
+            print_error(&format!("cannot start the thread that writes diagnostics: {error}"));
             Exit::Failed
         })?;
         subscribe(&process.diagnostics, level);
@@ -58,7 +58,7 @@ impl Process {
     }
 
     /// Tells whoever started the program why it does not run.
-    pub(super) fn complain(&self, text: &str) {
+    pub(super) fn print_error(&self, text: &str) {
         self.diagnostics.tell(&format!("phonebook-gateway: {text}\n"));
     }
 

@@ -3,8 +3,10 @@
 mod follow;
 mod formats;
 mod logs;
+mod options;
 
 use std::io::IsTerminal;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,22 +15,26 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Zoned;
 
-use super::args::{DEFAULT_CONFIG, ReportOptions};
-use super::{Exit, complain, say};
-use crate::config::Config;
+use super::config_file::ConfigFile;
+use super::usage::{Misuse, quoted};
+use super::{Exit, print, print_error};
+use crate::config::{Config, nearest};
 use crate::files;
 use crate::report::build::Material;
 use crate::report::count::{Counted, run as count};
 use crate::report::read::formats::Formats;
 use crate::report::read::input::{Plan, Source, plan, total};
+use crate::report::read::select::Selection;
 use crate::report::summary::wording::plural;
 use crate::report::summary::{Input, Report};
 use crate::report::terminal::{self, Screen};
-use crate::report::{Moment, html};
+use crate::report::{LocalTime, html};
+
+pub(super) use options::Options;
 
 /// Runs the command.
-pub(super) fn run(options: &ReportOptions) -> Exit {
-    let context = match Context::of(options) {
+pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
+    let context = match Context::of(options, config) {
         Ok(context) => context,
         Err(exit) => return exit,
     };
@@ -41,14 +47,17 @@ pub(super) fn run(options: &ReportOptions) -> Exit {
     };
     let input = Input { configuration: context.configuration(), ..counted.input.clone() };
     let input = Input { notes: [context.notes.clone(), input.notes.clone()].concat(), ..input };
-    let report = context.material(&counted, options).report(input);
+    let report = context.material(&counted).report(input);
+    if let Some(misuse) = context.misspelt_peer(&report) {
+        return misuse.report();
+    }
     let shown = show(options, &report);
-    if shown != Exit::Well {
+    if shown != Exit::Ok {
         return shown;
     }
     let Input { lines, unreadable, .. } = report.input;
     if lines > 0 && lines == unreadable {
-        complain(
+        print_error(
             "no line could be read; say by --log-format which format the log is written in: its name, or \
              what stands in the nginx.conf behind log_format and the name",
         );
@@ -60,35 +69,35 @@ pub(super) fn run(options: &ReportOptions) -> Exit {
     if options.exit_code && report.calls_for_somebody() {
         return Exit::Findings;
     }
-    Exit::Well
+    Exit::Ok
 }
 
-fn show(options: &ReportOptions, report: &Report) -> Exit {
+fn show(options: &Options, report: &Report) -> Exit {
     if let Some(path) = &options.html {
         let page = html::page(report);
         if path.as_os_str() == "-" {
-            return say(&page);
+            return print(&page);
         }
         if let Err(error) = write_page(path, page.as_bytes()) {
-            complain(&format!("cannot write {}: {error}", path.display()));
+            print_error(&format!("cannot write {}: {error}", path.display()));
             return Exit::Failed;
         }
         if !options.json {
-            complain(&format!("the report is in {}", path.display()));
-            return Exit::Well;
+            print_error(&format!("the report is in {}", path.display()));
+            return Exit::Ok;
         }
     }
     if options.json {
         return match serde_json::to_string_pretty(report) {
-            Ok(text) => say(&(text + "\n")),
+            Ok(text) => print(&(text + "\n")),
             Err(error) => {
-                complain(&format!("cannot write the report as JSON: {error}"));
+                print_error(&format!("cannot write the report as JSON: {error}"));
                 Exit::Failed
             }
         };
     }
     let screen = Screen { all: options.all, ..screen(options.plain) };
-    say(&terminal::render(report, &screen))
+    print(&terminal::render(report, &screen))
 }
 
 /// Puts the page into the place of `path`: it names people as the log does, so that it is as private,
@@ -127,74 +136,114 @@ struct Context {
     config: Option<Config>,
     formats: Formats,
     sources: Vec<Source>,
+    selection: Selection,
     notes: Vec<String>,
-    now: Moment,
+    now: LocalTime,
     host: Option<String>,
 }
 
 impl Context {
-    fn of(options: &ReportOptions) -> Result<Self, Exit> {
+    fn of(options: &Options, config: &ConfigFile) -> Result<Self, Exit> {
         let zoned = Zoned::now();
+        let selection = options.selection(&zoned);
+        let selection = selection.map_err(|error| Misuse::new("report", error).report())?;
+        let given = options.sources();
         let offset = i16::try_from(zoned.offset().seconds() / 60).unwrap_or(0);
-        let now = Moment { unix: zoned.timestamp().as_second(), offset };
+        let now = LocalTime { unix: zoned.timestamp().as_second(), offset };
         let mut notes = Vec::new();
-        let config = load(options.config.as_deref(), &mut notes)?;
+        let config = load(config, &mut notes)?;
         // Where the logs are the configuration's, what is said of each says it.
         let note = |note| {
-            if !options.sources.is_empty() {
+            if !given.is_empty() {
                 notes.push(note);
             }
         };
         let formats = formats::of(options.log_format.as_deref(), config.as_ref(), offset, note)?;
-        let sources = match (&*options.sources, &config) {
+        let sources = match (given.as_slice(), &config) {
             ([], Some(config)) => logs::of(config, options.follow, &mut notes)?,
             ([], None) => {
-                complain(&format!(
-                    "which log? There is no configuration at {DEFAULT_CONFIG} that names one; give files, or - \
-                     for the standard input"
-                ));
-                return Err(Exit::Usage);
+                let what = format!(
+                    "which log? There is no configuration at {} that names one; give files, or - for the standard \
+                     input",
+                    ConfigFile::DEFAULT
+                );
+                return Err(Misuse::new("report", what).report());
             }
-            (given, _) => given.to_vec(),
+            _ => given,
         };
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let host = Some(host).filter(|host| !host.is_empty());
-        Ok(Self { config, formats, sources, notes, now, host })
+        Ok(Self { config, formats, sources, selection, notes, now, host })
     }
 
     fn configuration(&self) -> Option<String> {
         self.config.as_ref().map(|config| config.file.display().to_string())
     }
 
-    fn material<'a>(&'a self, counted: &'a Counted, options: &'a ReportOptions) -> Material<'a> {
+    /// A name given with `--peer` that no policy has and no line is of, where it is known which policies there are. One
+    /// that has a line may have had a policy.
+    fn misspelt_peer(&self, report: &Report) -> Option<Misuse> {
+        let policies = &self.config.as_ref()?.policies;
+        if report.input.lines > 0 && report.input.lines == report.input.unreadable {
+            return None;
+        }
+        let names: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
+        let is_known = |name: &str| {
+            name == "-"
+                || name.parse::<IpAddr>().is_ok()
+                || names.contains(&name)
+                || report.peers.iter().any(|peer| peer.name == name)
+        };
+        let name = self.selection.peers.iter().find(|name| !is_known(name))?;
+        let alike = |known: &&str| strsim::jaro_winkler(name, known);
+        let near = nearest(name, names.iter().copied()).or_else(|| {
+            let near = names.iter().copied().max_by(|one, two| alike(one).total_cmp(&alike(two)));
+            near.filter(|near| alike(near) > ALIKE)
+        });
+        let hint = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if names.is_empty() => "the configuration has no peer".to_owned(),
+            None if names.len() <= MOST_NAMED => {
+                format!("the configuration has {}", quoted(&names, "and"))
+            }
+            None => format!("none of the configuration's {} peers is called alike", names.len()),
+        };
+        let name = name.escape_debug();
+        let what = format!(
+            "--peer: no policy is called `{name}`, and no line that counts is of such a peer; {hint}"
+        );
+        Some(Misuse::new("report", what))
+    }
+
+    fn material<'a>(&'a self, counted: &'a Counted) -> Material<'a> {
         let Counted { tally, timeline, .. } = counted;
         let (config, host) = (self.config.as_ref(), self.host.as_deref());
-        Material { tally, timeline, selection: &options.selection, config, host, now: self.now }
+        Material { tally, timeline, selection: &self.selection, config, host, now: self.now }
     }
 
     /// What was counted, and whether something could not be read at all.
-    fn count(&self, options: &ReportOptions) -> Result<(Counted, bool), Exit> {
+    fn count(&self, options: &Options) -> Result<(Counted, bool), Exit> {
         let read = Arc::new(AtomicU64::new(0));
         let Plan { files, failed, foreign } = plan(&self.sources, &self.formats, &read);
         for why in &failed {
-            complain(&format!("cannot read {why}"));
+            print_error(&format!("cannot read {why}"));
         }
         if files.is_empty() {
-            foreign.iter().for_each(|sentence| complain(sentence));
+            foreign.iter().for_each(|sentence| print_error(sentence));
             return Err(Exit::Failed);
         }
         let threads = match options.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+            Some(threads) => threads.into(),
         };
         let bar = Bar::start(total(&self.sources), Arc::clone(&read));
-        let mut counted = count(files, &self.formats, &options.selection, threads, &read);
+        let mut counted = count(files, &self.formats, &self.selection, threads, &read);
         bar.end();
         let input = &mut counted.input;
         // Of what is damaged something may have been read; of nothing there is nothing to report.
         let is_nothing = input.lines == 0 && !input.notes.is_empty();
         if is_nothing {
-            input.notes.iter().for_each(|note| complain(note));
+            input.notes.iter().for_each(|note| print_error(note));
         }
         let missing = failed.len() + foreign.len();
         input
@@ -213,10 +262,16 @@ impl Context {
     }
 }
 
+/// From here on two names are alike enough to be taken for one another (Jaro and Winkler's measure, at most 1).
+const ALIKE: f64 = 0.8;
+
+/// The most peers that are named where none of them is meant.
+const MOST_NAMED: usize = 12;
+
 /// The configuration: the one that was given must be readable; the usual one may be missing or broken,
 /// since a log can be read without.
-fn load(given: Option<&Path>, notes: &mut Vec<String>) -> Result<Option<Config>, Exit> {
-    let path = given.unwrap_or_else(|| Path::new(DEFAULT_CONFIG));
+fn load(file: &ConfigFile, notes: &mut Vec<String>) -> Result<Option<Config>, Exit> {
+    let (path, given) = (file.path(), file.given());
     if given.is_none() && !path.exists() {
         return Ok(None);
     }
@@ -232,7 +287,7 @@ fn load(given: Option<&Path>, notes: &mut Vec<String>) -> Result<Option<Config>,
         Err(problems) => {
             let renderer = super::serve::renderer(std::io::stderr().is_terminal());
             super::check::show(&(problems.render(&renderer) + "\n\n"));
-            complain(
+            print_error(
                 "the configuration is not valid; without --config the logs are read without it",
             );
             Err(Exit::Findings)

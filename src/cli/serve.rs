@@ -9,44 +9,67 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Exit;
-use super::args::ServeOptions;
+use super::config_file::ConfigFile;
 use super::process::{Process, READY};
 use crate::config::Config;
 use crate::gateway::explain::source;
 use crate::server::{Server, StartError};
 use crate::supervision::{Failed, ends_for_test};
 
+/// run the gateway
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Runs the gateway until a signal ends it.",
+    after_help = "Signals: TERM, QUIT and INT finish what is under way, within 5 seconds; a second one ends at once. \
+                  USR1 opens the access logs again.\n\n\
+                  Environment: RUST_LOG sets how much is told: error, warn, info or debug.\n\n\
+                  Exit codes: 0 ended by a signal, 2 the command line is wrong, 3 failed at run time (an address is \
+                  taken, say), 78 the configuration is not valid, or not safe on this host."
+)]
+pub(super) struct Options {
+    /// how diagnostics are written to standard error
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = LogForm::Text)]
+    log_format: LogForm,
+}
+
+/// The form of diagnostics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum LogForm {
+    Text,
+    Json,
+}
+
 /// Runs the command.
-pub(super) fn run(options: &ServeOptions) -> Exit {
-    let process = match Process::begin(options.log_json, "info") {
+pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
+    let process = match Process::begin(options.log_format == LogForm::Json, "info") {
         Ok(process) => process,
         Err(exit) => return exit,
     };
-    let exit = serve(&process, options);
+    let exit = serve(&process, config);
     process.end(exit)
 }
 
-fn serve(process: &Process, options: &ServeOptions) -> Exit {
+fn serve(process: &Process, config: &ConfigFile) -> Exit {
     let signals = match Signals::listen(process) {
         Ok(signals) => signals,
         Err(exit) => return exit,
     };
-    let Some(config) = load(process, &options.config) else {
+    let Some(config) = load(process, config.path()) else {
         return Exit::BadConfiguration;
     };
     let server = match Server::start_under(config, process.supervisor.clone()) {
         Ok(server) => server,
         Err(error @ StartError::Loopback(_)) => {
-            process.complain(&error.to_string());
+            process.print_error(&error.to_string());
             return Exit::BadConfiguration;
         }
         Err(error) => {
-            process.complain(&error.to_string());
+            process.print_error(&error.to_string());
             return Exit::Failed;
         }
     };
     tracing::info!(target: READY, "{}", ready_line(&server));
-    signals.govern(process, server)
+    signals.run_until_signalled(process, server)
 }
 
 /// Reads the configuration; tells its problems, and yields it if it has no error.
@@ -60,7 +83,7 @@ fn load(process: &Process, path: &Path) -> Option<Config> {
             Some(config)
         }
         Err(problems) => {
-            process.complain(&format!(
+            process.print_error(&format!(
                 "the configuration is not valid, nothing was started:\n{}",
                 problems.render(&renderer)
             ));
@@ -92,9 +115,9 @@ fn ready_line(server: &Server) -> String {
     )
 }
 
-/// nginx's signals: USR1 reopens the logs, QUIT and TERM drain, a second TERM ends at once.
+/// nginx's signals: USR1 opens the logs anew, QUIT and TERM drain, a second TERM ends at once.
 ///
-/// They are listened for before anything is started, so that one which comes early is obeyed and
+/// They are listened for before anything is started, so that one which comes early is handled and
 /// does not do what signals do by default.
 pub(super) struct Signals {
     runtime: Runtime,
@@ -116,19 +139,19 @@ impl Signals {
             Ok(Self { runtime, reopen, reload, ends })
         };
         listen().map_err(|error: io::Error| {
-            process.complain(&format!("cannot listen for signals: {error}"));
+            process.print_error(&format!("cannot listen for signals: {error}"));
             Exit::Failed
         })
     }
 
     /// Lets a gateway run until a signal ends it, or a part of it fails.
-    pub(super) fn govern(self, process: &Process, server: Server) -> Exit {
+    pub(super) fn run_until_signalled(self, process: &Process, server: Server) -> Exit {
         let Self { runtime, reopen, reload, ends } = self;
-        runtime.block_on(obey(process, server, reopen, reload, ends))
+        runtime.block_on(handle_signals(process, server, reopen, reload, ends))
     }
 }
 
-async fn obey(
+async fn handle_signals(
     process: &Process,
     mut server: Server,
     mut reopen: Signal,
@@ -156,7 +179,7 @@ async fn obey(
             name = ends.recv() => {
                 tracing::info!("{name} again: ending at once");
                 server.stop_now();
-                return Exit::Well;
+                return Exit::Ok;
             }
             _ = reopen.recv() => server.reopen_logs(),
             () = tokio::time::sleep(Duration::from_millis(10)) => {}
@@ -164,7 +187,7 @@ async fn obey(
     }
     server.stop(GRACE);
     tracing::info!("ended");
-    Exit::Well
+    Exit::Ok
 }
 
 /// Ends what is left of a gateway; what it has answered is still written to its logs.

@@ -8,6 +8,7 @@ pub(crate) mod diagnostic;
 pub(crate) mod environment;
 mod field;
 pub(crate) mod files;
+pub(crate) mod literal;
 pub(crate) mod problem;
 pub(crate) mod units;
 

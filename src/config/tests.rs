@@ -851,4 +851,5 @@ fn times_that_cannot_be_meant_are_warned_of() {
 }
 
 mod access_logs;
+mod dump;
 mod upstream_tls;

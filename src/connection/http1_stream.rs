@@ -32,9 +32,9 @@ pub struct Client {
 /// What came of waiting for a request.
 #[expect(clippy::large_enum_variant, reason = "a request is the rule, and is to cost no memory")]
 #[derive(Debug)]
-pub enum Reading {
+pub enum Reading<'b> {
     /// A request, or what there was of one: at least one byte came.
-    Request(Request),
+    Request(Request<'b>),
     /// The connection ended, or was silent for too long, before a first byte.
     Nothing,
 }
@@ -82,7 +82,7 @@ impl Client {
     ///
     /// A head must be complete `limits.head_timeout` after its first byte. Line ends before a
     /// request line are skipped (RFC 9112, section 2.2).
-    pub async fn read_head(&mut self, buffer: &mut Vec<u8>, limits: &Limits) -> Reading {
+    pub async fn read_head<'b>(&mut self, buffer: &'b mut Vec<u8>, limits: &Limits) -> Reading<'b> {
         let position = RequestPosition::first();
         let deadline = position.began + limits.head_timeout;
         let head_limits = HeadLimits::from(limits);
@@ -92,7 +92,8 @@ impl Client {
             line_ends |= skip_line_ends(buffer);
             let refusal = match reader.advance(buffer, &head_limits) {
                 Ok(Some(head)) => {
-                    return request(Ok(head), reader.seen(buffer, &head_limits), position);
+                    let head = Ok(head.over(buffer));
+                    return request(head, reader.seen(buffer, &head_limits), position);
                 }
                 Err(error) => {
                     return request(Err(error.into()), reader.seen(buffer, &head_limits), position);
@@ -212,7 +213,11 @@ impl Drop for Client {
     }
 }
 
-fn request(head: Result<RequestHead, Refusal>, seen: Seen, position: RequestPosition) -> Reading {
+fn request<'b>(
+    head: Result<RequestHead<'b>, Refusal>,
+    seen: Seen<'b>,
+    position: RequestPosition,
+) -> Reading<'b> {
     Reading::Request(Request { head, seen, answerable: true, position })
 }
 
@@ -220,8 +225,9 @@ fn request(head: Result<RequestHead, Refusal>, seen: Seen, position: RequestPosi
 ///
 /// # Errors
 /// Why there is none.
-pub fn read_whole(bytes: &[u8], limits: &Limits) -> Result<RequestHead, Refusal> {
-    RequestReader::default().advance(bytes, &HeadLimits::from(limits))?.ok_or(ENDED_EARLY)
+pub fn read_whole<'b>(bytes: &'b [u8], limits: &Limits) -> Result<RequestHead<'b>, Refusal> {
+    let spans = RequestReader::default().advance(bytes, &HeadLimits::from(limits))?;
+    spans.map(|spans| spans.over(bytes)).ok_or(ENDED_EARLY)
 }
 
 /// Takes whole line ends off the beginning, and says whether there were any. They can stand only

@@ -57,6 +57,7 @@ use crate::worker::{ConnectionGuard, Worker};
 use crate::limits::budget::Share;
 use engine::{Caps, Engine, Opened, Step};
 use frames::Reason;
+use head::WrittenHead;
 use stream::{Nobody, Stream};
 use wire::Wire;
 
@@ -79,7 +80,7 @@ pub async fn serve(guard: ConnectionGuard, mut stream: Transport, facts: Connect
     let share = Share::new(Arc::clone(&worker.shared.http2), facts.unknown);
     let caller = Rc::new(Served { worker, config, facts, refused: Cell::new(0) });
     match began {
-        Some(Ok(())) => Connection::new(caller, (engine, wire), share).run(&guard).await,
+        Some(Ok(())) => Connection::new(caller, engine, wire, share).run(&guard).await,
         // Nothing came: no request was begun.
         _ if !engine.received_any() => {}
         Some(Err(_)) => caller.reject(malformed(Http2Fault::NoPreface)).await,
@@ -127,15 +128,8 @@ impl Served {
             position: RequestPosition::first(),
         };
         // Boxed: few connections come to it, and all of them would carry its room.
-        let nobody = &mut Nobody;
-        Box::pin(gateway::serve(
-            &self.worker,
-            &self.facts,
-            nobody,
-            (request, b""),
-            Persistence::Ends,
-        ))
-        .await;
+        let (worker, facts, nobody) = (&self.worker, &self.facts, &mut Nobody);
+        Box::pin(gateway::serve(worker, facts, nobody, request, Persistence::Ends)).await;
     }
 
     /// Answers one request on its stream.
@@ -146,13 +140,13 @@ impl Served {
         number: u32,
     ) -> Disposition {
         let limits = &self.config.limits;
-        let (mut request, bytes) = head::read(&opened.message, self.facts.scheme(), limits);
+        let written = WrittenHead::of(&opened.message);
+        let mut request = written.read(&opened.message, self.facts.scheme(), limits);
         drop(opened);
         request.position.number = number;
         request.position.refused = self.refused.get();
         let persistence = Persistence::ends_if(self.facts.over_ceiling);
-        let serving =
-            gateway::serve(&self.worker, &self.facts, &mut stream, (request, &bytes), persistence);
+        let serving = gateway::serve(&self.worker, &self.facts, &mut stream, request, persistence);
         let Outcome { disposition, refused } = serving.await;
         self.refused.set(if refused { self.refused.get().saturating_add(1) } else { 0 });
         stream.end(disposition);
@@ -198,7 +192,8 @@ enum Event {
 impl Connection {
     fn new(
         caller: Rc<Served>,
-        (engine, wire): (Box<Engine<Transport>>, Rc<Wire>),
+        engine: Box<Engine<Transport>>,
+        wire: Rc<Wire>,
         share: Share,
     ) -> Self {
         let now = Instant::now();

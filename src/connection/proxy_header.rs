@@ -4,45 +4,49 @@
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::gateway::connection_facts::{ConnectionFacts, Unannounced};
+use crate::gateway::connection_facts::{AwaitingProxyHeader, ConnectionFacts};
 use crate::limits::CallerClass;
 use crate::net::proxy_protocol::read::{Header, read};
 use crate::worker::{ConnectionGuard, DRAIN_FIRST_REQUEST_TIMEOUT, Worker};
 
 /// Why there is no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
+pub enum ReadError {
     /// The connection ended before its first byte: somebody only tries whether the port is open.
-    Nothing,
+    Closed,
     /// The text says why, of the connection.
-    Broken(&'static str),
+    Invalid(&'static str),
 }
 
 /// Waits for the header of a connection from a sender that has to send one.
 ///
 /// # Errors
 /// There is none: the connection is to be closed, since whatever comes on it may be anybody's.
-pub async fn take(stream: &TcpStream, deadline: Instant) -> Result<Header, Missing> {
+pub async fn read_header(stream: &TcpStream, deadline: Instant) -> Result<Header, ReadError> {
     let mut bytes = Vec::new();
     let mut chunk = [0; CHUNK];
     loop {
         let seen = match timeout_at(deadline, stream.peek(&mut chunk)).await {
-            Ok(Ok(0) | Err(_)) if bytes.is_empty() => return Err(Missing::Nothing),
-            Ok(Ok(0) | Err(_)) => return Err(Missing::Broken("it ended within its PROXY header")),
+            Ok(Ok(0) | Err(_)) if bytes.is_empty() => return Err(ReadError::Closed),
+            Ok(Ok(0) | Err(_)) => {
+                return Err(ReadError::Invalid("it ended within its PROXY header"));
+            }
             Ok(Ok(seen)) => seen,
             Err(_) => {
-                return Err(Missing::Broken("its PROXY header did not come within head_timeout"));
+                return Err(ReadError::Invalid(
+                    "its PROXY header did not come within head_timeout",
+                ));
             }
         };
         let before = bytes.len();
         bytes.extend_from_slice(chunk.get(..seen).unwrap_or_default());
-        let header = read(&bytes).map_err(Missing::Broken)?;
+        let header = read(&bytes).map_err(ReadError::Invalid)?;
         let mut own = header.map_or(seen, |header| header.len - before);
         while own > 0 {
             // These bytes have been seen; they are there.
             match stream.try_read(chunk.get_mut(..own).unwrap_or_default()) {
                 Ok(taken @ 1..) => own -= taken,
-                Ok(0) | Err(_) => return Err(Missing::Broken("it failed")),
+                Ok(0) | Err(_) => return Err(ReadError::Invalid("it failed")),
             }
         }
         if let Some(header) = header {
@@ -52,31 +56,35 @@ pub async fn take(stream: &TcpStream, deadline: Instant) -> Result<Header, Missi
 }
 
 /// Waits for what the sender of a connection has to say of its client; `None` ends the connection.
-pub async fn announce(
+pub async fn read_proxy_header(
     guard: &mut ConnectionGuard,
     stream: &TcpStream,
-    unannounced: Unannounced,
+    waiting: AwaitingProxyHeader,
 ) -> Option<ConnectionFacts> {
     let snapshot = guard.worker().shared.snapshot();
     let deadline = Instant::now() + snapshot.config.limits.head_timeout;
     let header = tokio::select! {
         biased;
-        header = take(stream, deadline) => header,
+        header = read_header(stream, deadline) => header,
         () = drain_grace_over(guard.worker()) => return None,
         () = guard.left() => return None,
     };
     let header = match header {
         Ok(header) => header,
-        Err(Missing::Nothing) => return None,
-        Err(Missing::Broken(why)) => {
-            let sender = unannounced.sender();
-            let listener = snapshot.config.listeners.get(unannounced.listener());
+        Err(ReadError::Closed) => return None,
+        Err(ReadError::Invalid(why)) => {
+            let sender = waiting.sender();
+            let listener = snapshot.config.listeners.get(waiting.listener());
             let entry = listener.and_then(|found| found.proxy_protocol_from.find(sender));
-            guard.worker().diagnostics.unannounced(sender, why, entry.map(|entry| &entry.location));
+            guard.worker().diagnostics.no_proxy_header(
+                sender,
+                why,
+                entry.map(|entry| &entry.location),
+            );
             return None;
         }
     };
-    let (facts, class) = unannounced.announced(&snapshot, header.client);
+    let (facts, class) = waiting.with_client(&snapshot, header.client);
     reseat(guard, facts, class)
 }
 
@@ -117,7 +125,7 @@ mod tests {
     use crate::net::proxy_protocol::read::LONGEST;
 
     /// What becomes of a connection on which these segments come, and what is left on it.
-    fn taken(segments: &[&[u8]]) -> (Result<Header, Missing>, Vec<u8>) {
+    fn taken(segments: &[&[u8]]) -> (Result<Header, ReadError>, Vec<u8>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -132,7 +140,7 @@ mod tests {
                 }
                 client.shutdown().await.unwrap();
             };
-            let (found, ()) = tokio::join!(take(&stream, far), send);
+            let (found, ()) = tokio::join!(read_header(&stream, far), send);
             let mut rest = Vec::new();
             stream.read_to_end(&mut rest).await.unwrap();
             (found, rest)
@@ -156,9 +164,9 @@ mod tests {
 
     #[test]
     fn a_connection_without_a_header_is_told_apart_from_one_without_a_byte() {
-        assert_eq!(taken(&[]).0, Err(Missing::Nothing));
+        assert_eq!(taken(&[]).0, Err(ReadError::Closed));
         for segments in [&[&b"PROXY "[..]][..], &[b"GET / HTTP/1.1\r\n"], &[b"PROXY", b" X\r\n"]] {
-            assert!(matches!(taken(segments).0, Err(Missing::Broken(_))), "{segments:?}");
+            assert!(matches!(taken(segments).0, Err(ReadError::Invalid(_))), "{segments:?}");
         }
     }
 }

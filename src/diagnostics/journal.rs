@@ -54,7 +54,7 @@ impl Journal {
             None => {
                 let socket = UnixDatagram::unbound()?;
                 socket.connect(&self.path)?;
-                socket.set_write_timeout(Some(PATIENCE))?;
+                socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
                 socket.set_nonblocking(self.stuck)?;
                 socket
             }
@@ -98,7 +98,7 @@ const SOCKET: &str = "/run/systemd/journal/socket";
 const TEST_SOCKET: &str = "PHONEBOOK_GATEWAY_TEST_JOURNAL";
 
 /// How long a journal that takes nothing is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -123,7 +123,7 @@ impl DiagnosticsQueue {
     /// there is some again within a second. Not for those who serve.
     pub fn tell(&self, text: &str) {
         for piece in pieces(text) {
-            if !self.insist(Line::plain(self.form, piece), Instant::now() + PATIENCE) {
+            if !self.insist(Line::plain(self.form, piece), Instant::now() + WRITE_TIMEOUT) {
                 return;
             }
         }
@@ -133,7 +133,7 @@ impl DiagnosticsQueue {
     /// is the fault. Waits for a second at the most, and only where it must.
     pub fn fatal(&self, text: &str) {
         let line = Line::notice(self.form, Level::ERROR, text);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WRITE_TIMEOUT;
         if thread::current().name() == Some(THREAD) {
             write_beside(line, deadline);
         } else {
@@ -162,7 +162,7 @@ impl DiagnosticsQueue {
 
     /// Waits until what was said by now is written, but no longer than a second.
     pub fn flush(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WRITE_TIMEOUT;
         let (done, written) = sync_channel(1);
         let mut message = Message::Flush(done);
         loop {
@@ -251,7 +251,7 @@ const LINES: usize = 4096;
 const BYTES: usize = 4 << 20;
 
 /// How long the end of the process waits for a standard error that blocks.
-const PATIENCE: Duration = Duration::from_secs(1);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Between two looks whether there is room.
 const PAUSE: Duration = Duration::from_millis(5);

@@ -47,7 +47,7 @@ impl WriterThread {
                 }
             }
         }
-        Ending::Told
+        Ending::Expected
     }
 
     /// Waits for a message, but not before it has said that all former ones are dealt with.

@@ -52,30 +52,30 @@ pub struct ConnectionLogFacts {
     /// The address that it came to, where a log asks for it.
     pub local: Option<SocketAddr>,
     /// The client that the PROXY protocol named.
-    pub announced: Option<SocketAddr>,
+    pub proxied_client: Option<SocketAddr>,
 }
 
 impl ConnectionLogFacts {
     /// Of a connection that was accepted now.
     pub fn now() -> Self {
-        Self { number: 0, opened: Instant::now(), local: None, announced: None }
+        Self { number: 0, opened: Instant::now(), local: None, proxied_client: None }
     }
 }
 
 /// A connection that was accepted.
 #[derive(Debug)]
-pub enum Arrival {
+pub enum Accepted {
     /// What is known of it; requests may come.
-    Known(ConnectionFacts),
+    Ready(ConnectionFacts),
     /// Its sender has to name its client first.
-    Unannounced(Unannounced),
+    AwaitingProxyHeader(AwaitingProxyHeader),
 }
 
 /// A connection whose sender has named no client yet, so that no request can be read from it.
 #[derive(Debug)]
-pub struct Unannounced(ConnectionFacts);
+pub struct AwaitingProxyHeader(ConnectionFacts);
 
-impl Arrival {
+impl Accepted {
     /// What the socket says, and whose the connection seems to be by it. A sender that has to name its
     /// client has named none yet, and neither it nor a trusted proxy is taken for an unknown caller: many
     /// callers share its connections.
@@ -102,29 +102,29 @@ impl Arrival {
             facts.client = None;
             facts.source = ClientSource::ProxyProtocol;
             let class = facts.class(snapshot);
-            return (Self::Unannounced(Unannounced(facts)), class);
+            return (Self::AwaitingProxyHeader(AwaitingProxyHeader(facts)), class);
         }
         let class = facts.class(snapshot);
         facts.unknown = is_unknown(class);
-        (Self::Known(facts), class)
+        (Self::Ready(facts), class)
     }
 
     /// What is known of it already.
     pub fn facts(&self) -> &ConnectionFacts {
         match self {
-            Self::Known(facts) | Self::Unannounced(Unannounced(facts)) => facts,
+            Self::Ready(facts) | Self::AwaitingProxyHeader(AwaitingProxyHeader(facts)) => facts,
         }
     }
 
     /// The same, to add to it.
     pub fn facts_mut(&mut self) -> &mut ConnectionFacts {
         match self {
-            Self::Known(facts) | Self::Unannounced(Unannounced(facts)) => facts,
+            Self::Ready(facts) | Self::AwaitingProxyHeader(AwaitingProxyHeader(facts)) => facts,
         }
     }
 }
 
-impl Unannounced {
+impl AwaitingProxyHeader {
     /// Who has to name its client.
     pub fn sender(&self) -> ClientAddress {
         ClientAddress::new(self.0.socket.ip())
@@ -139,15 +139,15 @@ impl Unannounced {
     /// unknown caller: balancers look after the gateway's health that way, and unknown callers who use up what
     /// they may have are not to make it look dead.
     #[must_use]
-    pub fn announced(
+    pub fn with_client(
         self,
         snapshot: &Snapshot,
         client: Option<SocketAddr>,
     ) -> (ConnectionFacts, CallerClass) {
         let mut facts = self.0;
-        let announced = client
+        let proxied_client = client
             .map(|client| SocketAddr::new(ClientAddress::new(client.ip()).ip(), client.port()));
-        facts.log_facts = ConnectionLogFacts { announced, ..*facts.log_facts }.into();
+        facts.log_facts = ConnectionLogFacts { proxied_client, ..*facts.log_facts }.into();
         facts.client = client.map(|client| ClientAddress::new(client.ip()));
         let class = facts.class(snapshot);
         facts.unknown = is_unknown(class);
@@ -236,7 +236,10 @@ impl ConnectionFacts {
     ///
     /// # Errors
     /// [`Refusal::PlainOnTls`], or that of `head`.
-    pub fn require_tls(&self, head: Result<RequestHead, Refusal>) -> Result<RequestHead, Refusal> {
+    pub fn require_tls<'b>(
+        &self,
+        head: Result<RequestHead<'b>, Refusal>,
+    ) -> Result<RequestHead<'b>, Refusal> {
         if self.plain_on_tls { Err(Refusal::PlainOnTls) } else { head }
     }
 

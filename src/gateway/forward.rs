@@ -28,7 +28,7 @@ impl Exchange<'_> {
     /// Asks XiVO what was granted, and passes the answer on.
     pub(super) async fn forward(
         &self,
-        granted: Granted<'_, Admitted>,
+        granted: Granted<'_, '_, Admitted>,
         options: ResponseOptions,
         client: &mut impl ResponseSink,
         record: &mut Record<'_>,
@@ -72,16 +72,15 @@ impl Exchange<'_> {
     async fn ask(
         &self,
         permit: &Permit,
-        head: &RequestHead,
+        head: &RequestHead<'_>,
         deadline: HeadDeadline,
         trace: Option<&Trace>,
     ) -> Result<UpstreamResponse, Refusal> {
         let upstream = &self.snapshot.config.upstream;
-        let agent = head.user_agent().map(|span| span.of(self.bytes));
         let client = ClientSide {
             caller: &self.source.caller,
             scheme: self.facts.scheme(),
-            user_agent: agent,
+            user_agent: head.user_agent(),
         };
         let request_parts = request_parts(upstream, permit, client, &self.request_id);
         let buffers = &self.worker.buffers;
@@ -97,9 +96,9 @@ impl Exchange<'_> {
         let answer = answer.map_err(Refusal::Upstream);
         if let Some(trace) = trace {
             match &answer {
-                Ok(UpstreamResponse { head, buffer, .. }) => {
-                    let body = buffer.len().saturating_sub(head.len());
-                    trace.answered(head.status(), body);
+                Ok(answer) => {
+                    let head = answer.received.head();
+                    trace.answered(head.status(), head.behind().len());
                 }
                 Err(refusal) => trace.failed(refusal.status()),
             }

@@ -49,7 +49,7 @@ pub trait Gate {
 #[derive(Debug)]
 pub enum Step<'a> {
     /// A head that is HTTP, and meant for this gateway.
-    Read(&'a RequestHead),
+    Read(&'a RequestHead<'a>),
     /// A peer whose policy is in force.
     Identified(&'a Peer<Arc<PeerLimits>>),
     /// What is asked.
@@ -60,18 +60,18 @@ pub enum Step<'a> {
 
 /// A request that nothing refuses.
 #[derive(Debug)]
-pub enum Judged<'s, A> {
+pub enum Judged<'s, 'b, A> {
     /// What is to be asked of XiVO.
-    Lookup(Granted<'s, A>),
+    Lookup(Granted<'s, 'b, A>),
     /// Who it is, by whoever asks.
     WhoAmI,
 }
 
 /// A request that may be asked of XiVO.
 #[derive(Debug)]
-pub struct Granted<'s, A> {
+pub struct Granted<'s, 'b, A> {
     /// The request's head.
-    pub head: RequestHead,
+    pub head: RequestHead<'b>,
     /// Whose it is.
     pub peer: &'s Peer<Arc<PeerLimits>>,
     /// That its tokens are spent.
@@ -82,45 +82,43 @@ pub struct Granted<'s, A> {
 
 /// What a head is judged by.
 #[derive(Clone, Copy, Debug)]
-pub struct Case<'s, 'b> {
+pub struct Case<'s> {
     /// The configuration in force.
     pub snapshot: &'s Snapshot,
     /// What is known of its connection.
     pub facts: &'s ConnectionFacts,
     /// Whose it is by the policies.
     pub found: Found<'s>,
-    /// What it was read from.
-    pub bytes: &'b [u8],
 }
 
 /// Judges a request whose head was read, or could not be.
 ///
 /// # Errors
 /// The first refusal.
-pub fn judge<'s, G: Gate>(
+pub fn judge<'s, 'b, G: Gate>(
     mut gate: G,
-    case: Case<'s, '_>,
-    head: Result<RequestHead, Refusal>,
-) -> Result<Judged<'s, G::Admitted>, Refusal> {
-    if case.snapshot.config.whoami && whoami::is_asked(&head, case.bytes) {
+    case: Case<'s>,
+    head: Result<RequestHead<'b>, Refusal>,
+) -> Result<Judged<'s, 'b, G::Admitted>, Refusal> {
+    if case.snapshot.config.whoami && whoami::is_asked(&head) {
         return introduce(&mut gate, case, head).map(|()| Judged::WhoAmI);
     }
     grant(gate, case, head).map(Judged::Lookup)
 }
 
 /// The way from a head to a permit. The order of these lines is the order in which refusals are found.
-fn grant<'s, G: Gate>(
+fn grant<'s, 'b, G: Gate>(
     mut gate: G,
-    case: Case<'s, '_>,
-    head: Result<RequestHead, Refusal>,
-) -> Result<Granted<'s, G::Admitted>, Refusal> {
-    let Case { found, bytes, .. } = case;
+    case: Case<'s>,
+    head: Result<RequestHead<'b>, Refusal>,
+) -> Result<Granted<'s, 'b, G::Admitted>, Refusal> {
+    let found = case.found;
     let head = validate_head(&mut gate, case, head)?;
     let peer =
         found.identify(Timestamp::now()).map_err(|why| gate.count_refused(found, why.into()))?;
     gate.passed(Step::Identified(peer));
     let admitted = gate.admit(peer)?;
-    let lookup = Lookup::parse(lookup_parts(&head, bytes))?;
+    let lookup = Lookup::parse(lookup_parts(&head))?;
     gate.passed(Step::Parsed(&lookup));
     let verdict = decide(&peer.policy, lookup);
     gate.passed(Step::Decided(&verdict));
@@ -131,12 +129,12 @@ fn grant<'s, G: Gate>(
 /// those of callers in no policy are, whoever asks.
 fn introduce<G: Gate>(
     gate: &mut G,
-    case: Case<'_, '_>,
-    head: Result<RequestHead, Refusal>,
+    case: Case<'_>,
+    head: Result<RequestHead<'_>, Refusal>,
 ) -> Result<(), Refusal> {
     let head = validate_head(gate, case, head)?;
     gate.introduce(case.found)?;
-    match head.method().of(case.bytes) {
+    match head.method() {
         b"GET" | b"HEAD" if head.has_body() => Err(Refusal::BodyNotAllowed),
         b"GET" | b"HEAD" => Ok(()),
         _ => Err(Refusal::MethodNotAllowed),
@@ -144,35 +142,32 @@ fn introduce<G: Gate>(
 }
 
 /// The first step: a head that is HTTP, and meant for this gateway.
-fn validate_head<G: Gate>(
+fn validate_head<'b, G: Gate>(
     gate: &mut G,
-    case: Case<'_, '_>,
-    head: Result<RequestHead, Refusal>,
-) -> Result<RequestHead, Refusal> {
-    let Case { found, bytes, .. } = case;
+    case: Case<'_>,
+    head: Result<RequestHead<'b>, Refusal>,
+) -> Result<RequestHead<'b>, Refusal> {
+    let found = case.found;
     let head =
-        direct(head, bytes, case.facts.addressed(case.snapshot)).map_err(
-            |refusal| match refusal {
-                // The connection would go on, so an unknown caller's rate has to end it.
-                Refusal::Misdirected => gate.count_refused(found, refusal),
-                refusal => {
-                    gate.charge_rejected(found);
-                    refusal
-                }
-            },
-        )?;
+        direct(head, case.facts.addressed(case.snapshot)).map_err(|refusal| match refusal {
+            // The connection would go on, so an unknown caller's rate has to end it.
+            Refusal::Misdirected => gate.count_refused(found, refusal),
+            refusal => {
+                gate.charge_rejected(found);
+                refusal
+            }
+        })?;
     gate.passed(Step::Read(&head));
     Ok(head)
 }
 
 /// Refuses what is not HTTP, or is meant for somebody else.
-fn direct(
-    head: Result<RequestHead, Refusal>,
-    bytes: &[u8],
+fn direct<'b>(
+    head: Result<RequestHead<'b>, Refusal>,
     addressed: Addressed<'_>,
-) -> Result<RequestHead, Refusal> {
+) -> Result<RequestHead<'b>, Refusal> {
     let head = head?;
-    let host = head.host(bytes);
+    let host = head.host();
     // A client that asked for one name in the handshake and for another in the request would get
     // what belongs to the second by what it showed to the first (RFC 9110, section 7.4).
     let same_name =
@@ -192,11 +187,11 @@ pub fn is_served(listener: &Listener, host: Option<Host<'_>>) -> bool {
 }
 
 /// The parts of a head that say what is asked.
-pub fn lookup_parts<'b>(head: &RequestHead, bytes: &'b [u8]) -> LookupParts<'b> {
+pub fn lookup_parts<'b>(head: &RequestHead<'b>) -> LookupParts<'b> {
     LookupParts {
-        method: head.method().of(bytes),
-        path: head.path().of(bytes),
-        query: head.query().map(|query| query.of(bytes)),
+        method: head.method(),
+        path: head.path(),
+        query: head.query(),
         has_body: head.has_body(),
     }
 }

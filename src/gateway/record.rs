@@ -33,9 +33,7 @@ pub struct RecordContext<'a> {
     /// Whom it comes from.
     pub caller: Caller<'a>,
     /// What was read of it.
-    pub seen: Seen,
-    /// What it was read from.
-    pub bytes: &'a [u8],
+    pub seen: Seen<'a>,
     /// Its place in its connection.
     pub position: RequestPosition,
     /// The id that the answer carries too (`$request_id`).
@@ -45,19 +43,14 @@ pub struct RecordContext<'a> {
 }
 
 impl<'a> RecordContext<'a> {
-    /// Where in the request line the target stands.
-    fn target(&self) -> Option<std::ops::Range<usize>> {
-        self.seen.parts.map(|parts| parts.target.within(self.seen.line))
-    }
-
     fn request(&self) -> RequestFacts<'a> {
-        let Self { seen, bytes, .. } = self;
+        let Self { seen, .. } = self;
         RequestFacts {
-            method: seen.parts.map(|parts| parts.method.of(bytes)),
-            target: self.target(),
-            protocol: seen.parts.map(|parts| parts.version.of(bytes)),
-            host: seen.host.and_then(|host| Host::read(host.of(bytes))).map(Host::name),
-            fields: seen.fields.of(bytes),
+            method: seen.method(),
+            target: seen.target(),
+            protocol: seen.version(),
+            host: seen.host().map(Host::name),
+            fields: seen.fields(),
         }
     }
 
@@ -155,23 +148,24 @@ impl<'a> Record<'a> {
     }
 
     fn entry(&self, time: UnixSeconds) -> Entry<'a> {
-        let RecordContext { seen, bytes, caller, .. } = self.context;
+        let RecordContext { seen, caller, .. } = self.context;
         Entry {
             remote_addr: caller.ip(),
             remote_user: self.peer,
             time,
-            request: Some(seen.line.of(bytes)),
+            request: Some(seen.line()),
             status: self.status,
             body_bytes_sent: self.body_bytes,
-            referer: seen.referer.map(|span| span.of(bytes)),
-            user_agent: seen.user_agent.map(|span| span.of(bytes)),
+            referer: seen.referer(),
+            user_agent: seen.user_agent(),
         }
     }
 
     /// What a line can say of the request that ended at `now`.
     fn facts<'f>(
         &'f self,
-        (entry, now): (Entry<'f>, SystemTime),
+        entry: Entry<'f>,
+        now: SystemTime,
         attempts: &'f [Attempt],
         rule: Option<&'f Location>,
     ) -> Facts<'f> {
@@ -191,18 +185,19 @@ impl<'a> Record<'a> {
             request: context.request(),
             remote_port: match caller.source {
                 ClientSource::Socket => Some(facts.socket.port()),
-                ClientSource::ProxyProtocol => log_facts.announced.map(|client| client.port()),
+                ClientSource::ProxyProtocol => log_facts.proxied_client.map(|client| client.port()),
                 ClientSource::XForwardedFor | ClientSource::Forwarded => None,
             },
             socket: facts.socket,
-            announced: log_facts.announced,
+            proxied_client: log_facts.proxied_client,
             local: log_facts.local,
             server_name: server_name.map(String::as_str).unwrap_or_default(),
             tls: context.tls(),
-            connection: (log_facts.number, position.number),
+            connection: log_facts.number,
+            connection_requests: position.number,
             connection_time: since(log_facts.opened),
             pipelined: position.pipelined,
-            request_length: context.seen.length as u64,
+            request_length: context.seen.length() as u64,
             request_time: since(position.began),
             bytes_sent: head_length + self.body_bytes,
             completed: self.completed,
@@ -239,9 +234,9 @@ impl Drop for Record<'_> {
         {
             let attempts = self.context.annotations.upstream.attempts();
             let rule = self.context.annotations.rule.borrow();
-            let facts = || self.facts((entry, now), &attempts, rule.as_ref());
+            let facts = || self.facts(entry, now, &attempts, rule.as_ref());
             let facts = self.log.wants_facts().then(facts);
-            let (target, reason) = (self.context.target(), self.reason);
+            let (target, reason) = (self.context.seen.target(), self.reason);
             self.log.push(now, Ended { entry, facts, target, reason });
         }
         self.log.keep_head(std::mem::take(&mut self.head));

@@ -50,12 +50,12 @@ fn judge(
     answer: &UpstreamResponse,
     upstream: &Upstream,
 ) -> Result<Pass, UpstreamFault> {
-    let head = &answer.head;
-    if head.framing() == Framing::Empty && answer.buffer.len() > head.len() {
+    let head = answer.received.head();
+    if head.framing() == Framing::Empty && !head.behind().is_empty() {
         return Err(InvalidBody::AfterTheEnd.into());
     }
     match (head.status(), lookup) {
-        (200, _) if !head.is_json(&answer.buffer) => Err(InvalidHead::NotJson.into()),
+        (200, _) if !head.is_json() => Err(InvalidHead::NotJson.into()),
         (200, _) if head.is_coded() => Err(InvalidHead::Coded.into()),
         (200, _) => match head.framing() {
             Framing::Length(length) if length > upstream.max_answer => Err(UpstreamFault::TooLarge),
@@ -120,9 +120,9 @@ impl Relay<'_, '_> {
                 return Err(Refusal::Upstream(fault));
             }
             Err(fault) => {
-                let UpstreamResponse { head, buffer, connection } = answer;
-                self.discard_body(&head, &buffer, connection);
-                self.worker.buffers.put(buffer);
+                let UpstreamResponse { received, connection } = answer;
+                self.discard_body(received.head(), connection);
+                self.worker.buffers.put(received.into_buffer());
                 return Err(Refusal::Upstream(fault));
             }
         };
@@ -139,25 +139,25 @@ impl Relay<'_, '_> {
         match pass {
             Pass::Body if !self.options.head_only => self.pass_body(lookup, answer, client).await,
             Pass::Body | Pass::Head => {
-                let UpstreamResponse { head, buffer, connection } = answer;
-                self.discard_body(&head, &buffer, connection);
-                let out = self.head(&head, &buffer);
+                let UpstreamResponse { received, connection } = answer;
+                self.discard_body(received.head(), connection);
+                let out = self.head(received.head());
                 let passed = self.send_whole(client, &out, b"").await;
-                self.worker.buffers.put(buffer);
+                self.worker.buffers.put(received.into_buffer());
                 passed
             }
             Pass::NoContact => {
-                let UpstreamResponse { head, buffer, connection } = answer;
-                self.discard_body(&head, &buffer, connection);
-                self.worker.buffers.put(buffer);
+                let UpstreamResponse { received, connection } = answer;
+                self.discard_body(received.head(), connection);
+                self.worker.buffers.put(received.into_buffer());
                 let (head, body) = problem::no_contact(&self.options);
                 self.send_whole(client, &head, &body).await
             }
         }
     }
 
-    /// The head for the client, of an answer whose head was read from `buffer`.
-    fn head<'b>(&self, answer: &ResponseHead, buffer: &'b [u8]) -> Head<'b> {
+    /// The head for the client, of an answer with this head.
+    fn head<'b>(&self, answer: ResponseHead<'b>) -> Head<'b> {
         let mut head = Head::new(answer.status(), &self.options);
         match answer.framing() {
             Framing::Length(length) => head = head.with("Content-Length", Value::Number(length)),
@@ -170,7 +170,7 @@ impl Relay<'_, '_> {
             head = head.with("Content-Type", Value::Text(b"application/json"));
         }
         if let Some(version) = answer.ws_version() {
-            head = head.with("X-XIVO-WS-VERSION", Value::Text(version.of(buffer)));
+            head = head.with("X-XIVO-WS-VERSION", Value::Text(version));
         }
         head
     }
@@ -185,7 +185,7 @@ impl Relay<'_, '_> {
         if let Some(trace) = self.record.upstream() {
             trace.ended();
         }
-        let sent = send_whole(self.worker, client, (head, body), self.record).await;
+        let sent = send_whole(self.worker, client, head, body, self.record).await;
         sent.map_err(|Disconnected| Refusal::ClientClosed)?;
         Ok(self.disposition())
     }
@@ -201,22 +201,25 @@ impl Relay<'_, '_> {
         answer: UpstreamResponse,
         client: &mut impl ResponseSink,
     ) -> Result<Disposition, Refusal> {
-        if self.options.version == Version::Http10 && answer.head.framing() == Framing::Chunked {
+        let UpstreamResponse { received, mut connection } = answer;
+        let head = received.head();
+        if self.options.version == Version::Http10 && head.framing() == Framing::Chunked {
             // HTTP/1.0 knows no chunks: the end of the connection ends the answer.
             self.options.keep_alive = false;
         }
         let whole = Instant::now() + whole_time(self.upstream, lookup);
-        let mut body = Body::new(&answer.head, self.options.version, self.upstream);
-        let UpstreamResponse { head, mut buffer, mut connection } = answer;
-        let out = self.head(&head, &buffer);
+        let mut body = Body::new(head, self.options.version, self.upstream);
+        let persists = head.persists();
+        let out = self.head(head);
         let mut framed = self.worker.buffers.take();
         let trace = self.record.upstream();
-        let first = buffer.get(head.len()..).unwrap_or_default();
-        let (mut part, piece) = body.frame(first, &mut framed).map_err(Refusal::Upstream)?;
+        let (mut part, piece) =
+            body.frame(head.behind(), &mut framed).map_err(Refusal::Upstream)?;
         self.record.begin(&out);
         let begun = deadline::by(|| whole, client.begin(self.worker, &out, piece, part)).await;
         begun.unwrap_or(Err(Disconnected)).map_err(|_| Refusal::ClientClosed)?;
         self.record.add_body_bytes(piece.len());
+        let mut buffer = received.into_buffer();
         buffer.reserve_exact(body.room().saturating_sub(buffer.len()));
         while part == Part::More {
             buffer.clear();
@@ -249,7 +252,7 @@ impl Relay<'_, '_> {
         self.record.complete();
         self.worker.buffers.put(buffer);
         self.worker.buffers.put(framed);
-        if head.persists() {
+        if persists {
             self.worker.pool.put(connection);
         }
         Ok(self.disposition())
@@ -263,8 +266,8 @@ impl Relay<'_, '_> {
     }
 
     /// Gives a connection back whose answer's body, which nobody needs, has come with its head.
-    fn discard_body(&self, head: &ResponseHead, buffer: &[u8], connection: Connection) {
-        let came = buffer.get(head.len()..).unwrap_or_default();
+    fn discard_body(&self, head: ResponseHead<'_>, connection: Connection) {
+        let came = head.behind();
         let ended = match head.framing() {
             Framing::Empty => came.is_empty(),
             Framing::Length(length) => came.len() as u64 == length,
@@ -297,7 +300,7 @@ enum Body {
 }
 
 impl Body {
-    fn new(head: &ResponseHead, version: Version, upstream: &Upstream) -> Self {
+    fn new(head: ResponseHead<'_>, version: Version, upstream: &Upstream) -> Self {
         match head.framing() {
             Framing::Length(left) => Self::Length { left },
             Framing::Empty => Self::Length { left: 0 },

@@ -29,7 +29,7 @@ impl Exchange<'_> {
         let known = found.peer().is_some();
         let whoami = WhoAmI::new(caller, known, Timestamp::now(), self.request_id.as_str());
         let (head, body) = whoami.answer(options);
-        let sent = send_whole(self.worker, client, (&head, &body), record).await;
+        let sent = send_whole(self.worker, client, &head, &body, record).await;
         sent.map_err(|Disconnected| Refusal::ClientClosed)?;
         Ok(if options.keep_alive { Disposition::KeepAlive } else { Disposition::Close })
     }
@@ -45,7 +45,7 @@ impl Exchange<'_> {
         let audience = audience(&self.source.found, refusal);
         let takes = |length| client.takes_now(length);
         let (head, body) = problem::answer(refusal, audience, options, takes);
-        send_whole(self.worker, client, (&head, &body), record).await
+        send_whole(self.worker, client, &head, &body, record).await
     }
 }
 
@@ -53,7 +53,8 @@ impl Exchange<'_> {
 pub(super) async fn send_whole(
     worker: &Worker,
     client: &mut impl ResponseSink,
-    (head, body): (&Head<'_>, &[u8]),
+    head: &Head<'_>,
+    body: &[u8],
     record: &mut Record<'_>,
 ) -> Result<(), Disconnected> {
     record.begin(head);
@@ -63,16 +64,15 @@ pub(super) async fn send_whole(
     Ok(())
 }
 
-/// How the request whose head is in `bytes` is answered.
+/// How the request with this head is answered.
 pub fn options(
-    head: Option<&RequestHead>,
-    bytes: &[u8],
+    head: Option<&RequestHead<'_>>,
     persistence: Persistence,
     request_id: RequestId,
 ) -> ResponseOptions {
     ResponseOptions {
         version: head.map_or(Version::Http11, RequestHead::version),
-        head_only: head.is_some_and(|head| head.method().of(bytes) == b"HEAD"),
+        head_only: head.is_some_and(|head| head.method() == b"HEAD"),
         keep_alive: head.is_some_and(|head| head.persists() && !head.has_body())
             && persistence == Persistence::Offered,
         request_id,

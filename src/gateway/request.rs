@@ -7,11 +7,11 @@ use crate::refusal::Refusal;
 
 /// A request as far as it was read.
 #[derive(Debug)]
-pub struct Request {
+pub struct Request<'b> {
     /// The head, or why there is none.
-    pub head: Result<RequestHead, Refusal>,
+    pub head: Result<RequestHead<'b>, Refusal>,
     /// What the log shows of it.
-    pub seen: Seen,
+    pub seen: Seen<'b>,
     /// Whether an answer is sent. nginx logs a connection on which only line ends came, and so does
     /// this gateway, but there is nothing to answer.
     pub answerable: bool,

@@ -18,8 +18,8 @@ use crate::response::{Head, ResponseOptions, Value};
 pub const PATH: &[u8] = b"/.well-known/phonebook-gateway/whoami";
 
 /// Whether `head` asks for it.
-pub fn is_asked(head: &Result<RequestHead, Refusal>, bytes: &[u8]) -> bool {
-    head.as_ref().is_ok_and(|head| head.path().of(bytes) == PATH)
+pub fn is_asked(head: &Result<RequestHead<'_>, Refusal>) -> bool {
+    head.as_ref().is_ok_and(|head| head.path() == PATH)
 }
 
 /// What the gateway knows.

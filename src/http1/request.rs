@@ -1,5 +1,7 @@
 //! The head of a request, read as it arrives.
 
+use std::ops::Range;
+
 use thiserror::Error;
 
 use super::field::{self, Field, FieldFault, once};
@@ -132,41 +134,81 @@ struct Draft {
     bad_framing: Option<Malformed>,
 }
 
-/// The parts of a head that an access log shows.
+/// What an access log shows of a head, as far as it came: a view of the buffer that it was read from.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Seen {
-    /// The request line without its CRLF: nginx's `$request`.
-    pub line: Span,
-    /// The first `Referer`, without the spaces around it; nginx keeps tabs, and so does this.
-    pub referer: Option<Span>,
-    /// The first `User-Agent`, in the same way.
-    pub user_agent: Option<Span>,
-    /// The parts of a request line that is one.
-    pub parts: Option<SeenLine>,
-    /// The target's host, or the Host; it may be none.
-    pub host: Option<Span>,
-    /// The field lines that have the form of one, with their line ends.
-    pub fields: Span,
-    /// The bytes up to their end: nginx's `$request_length`. 0 where the request line is none.
-    pub length: usize,
+pub struct Seen<'b> {
+    buffer: &'b [u8],
+    line: Span,
+    referer: Option<Span>,
+    user_agent: Option<Span>,
+    /// Of a request line that is one.
+    parts: Option<SeenLine>,
+    host: Option<Span>,
+    fields: Span,
+    length: usize,
 }
 
-impl Seen {
-    /// What the log shows of a head of which nobody reads more than its first line, of `length` bytes.
-    pub fn only(length: usize, limits: &HeadLimits) -> Self {
-        Self { line: Span::new(0, length.min(limits.max_uri)), ..Self::default() }
-    }
-}
-
-/// The parts of a request line.
+/// The parts of a request line that a log shows apart.
 #[derive(Clone, Copy, Debug)]
-pub struct SeenLine {
-    /// The request method.
-    pub method: Span,
+struct SeenLine {
+    method: Span,
     /// The target's path with its query; empty, or beginning with `/` or `?`.
-    pub target: Span,
-    /// The protocol version as it came, `HTTP/1.1` say.
-    pub version: Span,
+    target: Span,
+    version: Span,
+}
+
+impl<'b> Seen<'b> {
+    /// What the log shows of a head of which nobody reads more than its first line: the first `length`
+    /// bytes of `buffer`.
+    pub fn only(buffer: &'b [u8], length: usize, limits: &HeadLimits) -> Self {
+        Self { buffer, line: Span::new(0, length.min(limits.max_uri)), ..Self::default() }
+    }
+
+    /// The request line without its CRLF: nginx's `$request`.
+    pub fn line(&self) -> &'b [u8] {
+        self.line.of(self.buffer)
+    }
+
+    /// The first `Referer`, without the spaces around it; nginx keeps tabs, and so does this.
+    pub fn referer(&self) -> Option<&'b [u8]> {
+        self.referer.map(|span| span.of(self.buffer))
+    }
+
+    /// The first `User-Agent`, in the same way.
+    pub fn user_agent(&self) -> Option<&'b [u8]> {
+        self.user_agent.map(|span| span.of(self.buffer))
+    }
+
+    /// The request method, of a request line that is one.
+    pub fn method(&self) -> Option<&'b [u8]> {
+        self.parts.map(|parts| parts.method.of(self.buffer))
+    }
+
+    /// Where in [`Self::line`] the target's path with its query stands, of a request line that is one. It is
+    /// empty, or begins with `/` or `?`.
+    pub fn target(&self) -> Option<Range<usize>> {
+        self.parts.map(|parts| parts.target.within(self.line))
+    }
+
+    /// The protocol version as it came, `HTTP/1.1` say, of a request line that is one.
+    pub fn version(&self) -> Option<&'b [u8]> {
+        self.parts.map(|parts| parts.version.of(self.buffer))
+    }
+
+    /// The target's host, or the Host, where that is a valid one.
+    pub fn host(&self) -> Option<Host<'b>> {
+        self.host.and_then(|host| Host::read(host.of(self.buffer)))
+    }
+
+    /// The field lines that have the form of one, with their line ends.
+    pub fn fields(&self) -> &'b [u8] {
+        self.fields.of(self.buffer)
+    }
+
+    /// The bytes up to the end of the fields: nginx's `$request_length`. 0 where the request line is none.
+    pub fn length(&self) -> usize {
+        self.length
+    }
 }
 
 /// A request line, cut at its two blanks, and its target taken apart.
@@ -181,9 +223,9 @@ struct RequestLine {
     version: Version,
 }
 
-/// A whole head that has the form of HTTP/1. Its URL has not been looked at.
+/// A whole head that has the form of HTTP/1, by where its parts stand in the buffer that it was read from.
 #[derive(Clone, Copy, Debug)]
-pub struct RequestHead {
+pub struct RequestSpans {
     line: RequestLine,
     path: Span,
     query: Option<Span>,
@@ -204,7 +246,7 @@ impl RequestReader {
     /// Looks at what came since the last call; `buffer` begins with the first byte of the request
     /// line and has grown at its end only.
     ///
-    /// Yields the head when its empty line has come, `None` while more is needed.
+    /// Yields where the parts of the head are when its empty line has come, `None` while more is needed.
     ///
     /// # Errors
     /// [`HeadError`] as soon as no further bytes can make the head acceptable.
@@ -212,13 +254,14 @@ impl RequestReader {
         &mut self,
         buffer: &[u8],
         limits: &HeadLimits,
-    ) -> Result<Option<RequestHead>, HeadError> {
+    ) -> Result<Option<RequestSpans>, HeadError> {
         while let Some(lf) = self.next_line_feed(buffer) {
             let next = lf + 1;
             let text = buffer.get(self.line..lf).and_then(|text| text.strip_suffix(b"\r"));
-            let Some(end) = text.map(|text| self.line + text.len()) else {
+            let Some(text) = text else {
                 return Err(Malformed::BareLineFeed.into());
             };
+            let end = self.line + text.len();
             if next > limits.max_head {
                 // The request line begins at 0.
                 let in_line = self.head.line.is_none() && end > limits.max_uri;
@@ -226,7 +269,7 @@ impl RequestReader {
                 return Err(if in_line { HeadError::UriTooLong } else { too_large });
             }
             if self.head.line.is_none() {
-                self.head.line = Some(self.read_line(buffer, end, limits)?);
+                self.head.line = Some(self.read_line(text, limits)?);
             } else if end == self.line {
                 self.line = next;
                 return self.head.finish(buffer, next).map(Some).map_err(HeadError::Malformed);
@@ -251,20 +294,15 @@ impl RequestReader {
     }
 
     /// The request line, whose version must be the one that is spoken.
-    fn read_line(
-        &self,
-        buffer: &[u8],
-        end: usize,
-        limits: &HeadLimits,
-    ) -> Result<RequestLine, HeadError> {
+    fn read_line(&self, line: &[u8], limits: &HeadLimits) -> Result<RequestLine, HeadError> {
         let version = if self.http2 { Version::read_http2 } else { Version::read };
-        RequestLine::read(buffer, (self.line, end), limits, version)
+        RequestLine::read(line, limits, version)
     }
 
     /// What the log can say of the request so far, as nginx does for a head that it refuses: the
     /// request line as far as it came, `max_uri` bytes of it at the most, and the fields that were
     /// read before the fault.
-    pub fn seen(&self, buffer: &[u8], limits: &HeadLimits) -> Seen {
+    pub fn seen<'b>(&self, buffer: &'b [u8], limits: &HeadLimits) -> Seen<'b> {
         let unread = || {
             let end = memchr::memchr2(b'\r', b'\n', buffer).unwrap_or(buffer.len());
             Span::new(0, end.min(limits.max_uri))
@@ -281,6 +319,7 @@ impl RequestReader {
         });
         let length = if parts.is_some() { self.line } else { 0 };
         Seen {
+            buffer,
             line,
             referer,
             user_agent,
@@ -329,14 +368,13 @@ impl RequestReader {
 }
 
 impl RequestLine {
-    /// Method, blank, target, blank, version (RFC 9112, section 3), each exactly once.
+    /// Method, blank, target, blank, version (RFC 9112, section 3), each exactly once. A buffer begins with
+    /// the line.
     fn read(
-        buffer: &[u8],
-        (start, end): (usize, usize),
+        line: &[u8],
         limits: &HeadLimits,
         read_version: impl Fn(&[u8]) -> Option<Version>,
     ) -> Result<Self, HeadError> {
-        let line = buffer.get(start..end).unwrap_or_default();
         if line.len() > limits.max_uri {
             return Err(HeadError::UriTooLong);
         }
@@ -359,14 +397,14 @@ impl RequestLine {
         let Some(version) = version.strip_prefix(b" ").and_then(read_version) else {
             return Err(Malformed::OtherVersion.into());
         };
-        let target = Span::new(start + target_start, start + target_start + target_len);
-        let (path, authority) = split_target(buffer, target)?;
-        if authority.is_some_and(|authority| Host::read(authority.of(buffer)).is_none()) {
+        let target = Span::new(target_start, target_start + target_len);
+        let (path, authority) = split_target(line, target)?;
+        if authority.is_some_and(|authority| Host::read(authority.of(line)).is_none()) {
             return Err(Malformed::BadTargetHost.into());
         }
         Ok(Self {
-            whole: Span::new(start, end),
-            method: Span::new(start, start + method),
+            whole: Span::new(0, line.len()),
+            method: Span::new(0, method),
             path,
             authority,
             version,
@@ -414,7 +452,7 @@ impl Draft {
 
     /// The rules that need the whole head: exactly one valid Host, and a target that agrees with it
     /// (RFC 9112, section 3.2).
-    fn finish(self, buffer: &[u8], len: usize) -> Result<RequestHead, Malformed> {
+    fn finish(self, buffer: &[u8], len: usize) -> Result<RequestSpans, Malformed> {
         let Some(line) = self.line else {
             return Err(Malformed::NoRequestLine);
         };
@@ -432,7 +470,7 @@ impl Draft {
             }
         }
         let (path, query) = split_query(buffer, line.path);
-        Ok(RequestHead {
+        Ok(RequestSpans {
             line,
             path,
             query,
@@ -471,10 +509,25 @@ fn split_query(buffer: &[u8], target: Span) -> (Span, Option<Span>) {
     }
 }
 
-impl RequestHead {
+impl RequestSpans {
+    /// The head in `buffer`, which begins with the bytes that it was read from.
+    pub fn over(self, buffer: &[u8]) -> RequestHead<'_> {
+        RequestHead { spans: self, buffer }
+    }
+}
+
+/// A whole head that has the form of HTTP/1, and the buffer that it was read from. Its URL has not been
+/// looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'b> {
+    spans: RequestSpans,
+    buffer: &'b [u8],
+}
+
+impl<'b> RequestHead<'b> {
     /// The bytes that the head takes of its buffer; what follows is the next request.
     pub fn len(&self) -> usize {
-        self.len
+        self.spans.len
     }
 
     /// Never: a head has a request line.
@@ -483,44 +536,43 @@ impl RequestHead {
     }
 
     /// The method, a token.
-    pub fn method(&self) -> Span {
-        self.line.method
+    pub fn method(&self) -> &'b [u8] {
+        self.spans.line.method.of(self.buffer)
     }
 
     /// The path as it was sent, undecoded: empty or beginning with `/`.
-    pub fn path(&self) -> Span {
-        self.path
+    pub fn path(&self) -> &'b [u8] {
+        self.spans.path.of(self.buffer)
     }
 
     /// What follows the first `?`, undecoded, if there is one.
-    pub fn query(&self) -> Option<Span> {
-        self.query
+    pub fn query(&self) -> Option<&'b [u8]> {
+        self.spans.query.map(|span| span.of(self.buffer))
     }
 
     /// The version that the client speaks.
     pub fn version(&self) -> Version {
-        self.line.version
+        self.spans.line.version
     }
 
     /// The valid `Host`, or an absolute-form target's; HTTP/1.0 may have none.
-    pub fn host<'b>(&self, buffer: &'b [u8]) -> Option<Host<'b>> {
-        self.host.and_then(|host| Host::read(host.of(buffer)))
+    pub fn host(&self) -> Option<Host<'b>> {
+        self.spans.host.and_then(|host| Host::read(host.of(self.buffer)))
     }
 
     /// The first `User-Agent`.
-    pub fn user_agent(&self) -> Option<Span> {
-        self.user_agent
+    pub fn user_agent(&self) -> Option<&'b [u8]> {
+        self.spans.user_agent.map(|span| span.of(self.buffer))
     }
 
     /// The values of all fields of this name, in their order. The lines are looked for when the values
     /// are, so that a head of which nobody asks this costs nothing.
-    pub fn values<'b>(
+    pub fn values(
         &self,
-        buffer: &'b [u8],
         name: &'static str,
-    ) -> impl DoubleEndedIterator<Item = &'b [u8]> {
-        let start = self.line.whole.end as usize;
-        let fields = buffer.get(start..self.len).unwrap_or_default();
+    ) -> impl DoubleEndedIterator<Item = &'b [u8]> + use<'b> {
+        let start = self.spans.line.whole.end as usize;
+        let fields = self.buffer.get(start..self.spans.len).unwrap_or_default();
         // No line of an accepted head holds a line feed but at its end.
         fields.split(|&b| b == b'\n').filter_map(move |line| {
             let (found, value) = line.split_at_checked(name.len())?;
@@ -531,20 +583,20 @@ impl RequestHead {
 
     /// Whether a body follows the head, in bytes that nobody here reads.
     pub fn has_body(&self) -> bool {
-        self.content_length.is_some_and(|length| length > 0)
+        self.spans.content_length.is_some_and(|length| length > 0)
     }
 
     /// The same head where a body follows that no field told of, as HTTP/2 can have it.
     #[must_use]
     pub fn with_body(mut self) -> Self {
-        let told = self.content_length.unwrap_or_default();
-        self.content_length = Some(told.max(1));
+        let told = self.spans.content_length.unwrap_or_default();
+        self.spans.content_length = Some(told.max(1));
         self
     }
 
     /// Whether the client wants to go on after this request.
     pub fn persists(&self) -> bool {
-        self.connection.persists(self.line.version)
+        self.spans.connection.persists(self.spans.line.version)
     }
 }
 

@@ -18,9 +18,9 @@ pub enum Framing {
     UntilClose,
 }
 
-/// The head of one answer.
+/// The head of one answer, by where its parts stand in the buffer that it was read from.
 #[derive(Clone, Copy, Debug)]
-pub struct ResponseHead {
+pub struct ResponseSpans {
     version: Version,
     status: u16,
     framing: Framing,
@@ -66,7 +66,7 @@ pub enum InvalidResponse {
     ChunkedWithoutBody,
 }
 
-impl ResponseHead {
+impl ResponseSpans {
     /// Reads the head that `buffer` begins with, `None` while its empty line is missing.
     ///
     /// # Errors
@@ -92,19 +92,38 @@ impl ResponseHead {
         if b"HTTP/1.".starts_with(begun) { Ok(None) } else { Err(InvalidResponse::NoStatusLine) }
     }
 
+    /// The head in `buffer`, which begins with the bytes that it was read from.
+    pub fn over(self, buffer: &[u8]) -> ResponseHead<'_> {
+        ResponseHead { spans: self, buffer }
+    }
+}
+
+/// The head of one answer, and the buffer that it was read from.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseHead<'b> {
+    spans: ResponseSpans,
+    buffer: &'b [u8],
+}
+
+impl<'b> ResponseHead<'b> {
     /// 100 to 599.
     pub fn status(&self) -> u16 {
-        self.status
+        self.spans.status
     }
 
     /// How the body is framed.
     pub fn framing(&self) -> Framing {
-        self.framing
+        self.spans.framing
     }
 
     /// The bytes that the head takes of its buffer.
     pub fn len(&self) -> usize {
-        self.len
+        self.spans.len
+    }
+
+    /// What stands behind the head in its buffer: as much of the body as has come with it.
+    pub fn behind(&self) -> &'b [u8] {
+        self.buffer.get(self.spans.len..).unwrap_or_default()
     }
 
     /// Never: a head has a status line.
@@ -114,24 +133,25 @@ impl ResponseHead {
 
     /// Whether the connection may be used again once the body has been read.
     pub fn persists(&self) -> bool {
-        self.connection.persists(self.version) && self.framing != Framing::UntilClose
+        self.spans.connection.persists(self.spans.version)
+            && self.spans.framing != Framing::UntilClose
     }
 
     /// Whether the body is JSON, by its type: `application/json`, with or without parameters.
-    pub fn is_json(&self, buffer: &[u8]) -> bool {
-        let value = self.content_type.map(|span| span.of(buffer)).unwrap_or_default();
+    pub fn is_json(&self) -> bool {
+        let value = self.spans.content_type.map(|span| span.of(self.buffer)).unwrap_or_default();
         let media_type = value.split(|&b| b == b';').next().unwrap_or_default();
         field::trim(media_type).eq_ignore_ascii_case(b"application/json")
     }
 
     /// Whether the body is coded (gzip, say), which was not asked for.
     pub fn is_coded(&self) -> bool {
-        self.content_encoding
+        self.spans.content_encoding
     }
 
     /// `X-XIVO-WS-VERSION`, if any.
-    pub fn ws_version(&self) -> Option<Span> {
-        self.ws_version
+    pub fn ws_version(&self) -> Option<&'b [u8]> {
+        self.spans.ws_version.map(|span| span.of(self.buffer))
     }
 }
 
@@ -187,7 +207,7 @@ impl Reader {
         Ok(())
     }
 
-    fn finish(self, len: usize) -> Result<ResponseHead, InvalidResponse> {
+    fn finish(self, len: usize) -> Result<ResponseSpans, InvalidResponse> {
         let (version, status) = self.status.ok_or(InvalidResponse::NoStatusLine)?;
         let framing = match (self.chunked, self.content_length) {
             (true, Some(_)) => {
@@ -204,7 +224,7 @@ impl Reader {
             (false, Some(length)) => Framing::Length(length),
             (false, None) => Framing::UntilClose,
         };
-        Ok(ResponseHead {
+        Ok(ResponseSpans {
             version,
             status,
             framing,
@@ -226,12 +246,12 @@ fn has_no_body(status: u16) -> bool {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> ResponseHead {
-        ResponseHead::read(text.as_bytes()).unwrap().unwrap()
+    fn read(text: &str) -> ResponseHead<'_> {
+        ResponseSpans::read(text.as_bytes()).unwrap().unwrap().over(text.as_bytes())
     }
 
     fn invalid(bytes: &[u8]) {
-        let read = ResponseHead::read(bytes);
+        let read = ResponseSpans::read(bytes);
         assert!(read.is_err(), "{:?}: {read:?}", bytes.escape_ascii().to_string());
     }
 
@@ -288,7 +308,7 @@ mod tests {
             invalid(bytes);
         }
         for begun in [&b""[..], b"H", b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\nA: b\r\n"] {
-            assert!(ResponseHead::read(begun).unwrap().is_none());
+            assert!(ResponseSpans::read(begun).unwrap().is_none());
         }
     }
 
@@ -313,12 +333,12 @@ mod tests {
             b"HTTP/1.1 200 OK\r\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nA: b\r\n\r\r\n",
         ] {
-            let read = ResponseHead::read(bytes);
+            let read = ResponseSpans::read(bytes);
             assert!(read.is_err(), "{:?}: {read:?}", bytes.escape_ascii().to_string());
         }
         let alone = InvalidResponse::BareLineFeed;
-        assert_eq!(ResponseHead::read(b"HTTP/1.1 200 OK\r\nA: b\n").unwrap_err(), alone);
-        assert_eq!(ResponseHead::read(b"HTTP/1.1 200 OK\r\nA: b\r\n\n").unwrap_err(), alone);
+        assert_eq!(ResponseSpans::read(b"HTTP/1.1 200 OK\r\nA: b\n").unwrap_err(), alone);
+        assert_eq!(ResponseSpans::read(b"HTTP/1.1 200 OK\r\nA: b\r\n\n").unwrap_err(), alone);
     }
 
     #[test]
@@ -327,8 +347,9 @@ mod tests {
         let head = read(text);
         assert_eq!(head.status(), 345);
         assert_eq!(&text[head.len()..], "body");
+        assert_eq!(head.behind(), b"body");
         assert!(!head.is_empty());
-        assert_eq!(head.ws_version().unwrap().of(text.as_bytes()), b"1.0");
+        assert_eq!(head.ws_version().unwrap(), b"1.0");
         assert_eq!(read("HTTP/1.1 200 OK\r\n\r\n").ws_version(), None);
     }
 
@@ -342,8 +363,8 @@ mod tests {
             ("Content-Encoding: gzip\r\nContent-Encoding: identity\r\n", true),
             ("Content-Encoding: Identity\r\nContent-Encoding: gzip\r\n", true),
         ] {
-            let head = read(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"));
-            assert_eq!(head.is_coded(), coded, "{fields}");
+            let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+            assert_eq!(read(&text).is_coded(), coded, "{fields}");
         }
     }
 
@@ -358,8 +379,8 @@ mod tests {
             ("", false),
         ] {
             let text = format!("HTTP/1.1 200 OK\r\nContent-Type: {value}\r\n\r\n");
-            assert_eq!(read(&text).is_json(text.as_bytes()), json, "{value}");
+            assert_eq!(read(&text).is_json(), json, "{value}");
         }
-        assert!(!read("HTTP/1.1 200 OK\r\n\r\n").is_json(b""));
+        assert!(!read("HTTP/1.1 200 OK\r\n\r\n").is_json());
     }
 }

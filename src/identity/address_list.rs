@@ -30,6 +30,11 @@ impl Senders {
         self.0.iter().find(|sender| sender.value.contains(prefix))
     }
 
+    /// All of them, in the order written.
+    pub fn iter(&self) -> impl Iterator<Item = &Located<IpNet>> {
+        self.0.iter()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -13,7 +13,7 @@ use crate::access_log::format::{Escape, plain_field};
 use crate::config::Config;
 use crate::net::client_address::ClientAddress;
 use crate::policy::{Policy, Rate};
-use crate::report::build::remedy::mend;
+use crate::report::build::remedy::remedy;
 use crate::report::count::repeats::{Repeated, SECONDS};
 use crate::report::count::tally::{
     Counts, Hours, LONGEST, OTHERS, OVERLOADED, PeerTally, ReasonTally, Tally,
@@ -23,10 +23,10 @@ use crate::report::read::entry::Action;
 use crate::report::read::pattern::unescaped;
 use crate::report::read::select::Selection;
 use crate::report::read::time::{HOUR, LineTime};
-use crate::report::summary::local_time::Moment;
+use crate::report::summary::local_time::LocalTime;
 use crate::report::summary::wording::plural;
 
-/// What a report is made of.
+/// What a report is built from.
 #[derive(Clone, Copy, Debug)]
 pub struct Material<'a> {
     /// What was counted.
@@ -37,10 +37,10 @@ pub struct Material<'a> {
     pub selection: &'a Selection,
     /// The configuration, where there is one.
     pub config: Option<&'a Config>,
-    /// The host that it is made on.
+    /// The host that the report is built on.
     pub host: Option<&'a str>,
-    /// When the report is made.
-    pub now: Moment,
+    /// When the report is built.
+    pub now: LocalTime,
 }
 
 impl Material<'_> {
@@ -106,7 +106,7 @@ impl Material<'_> {
                         is said.";
             notes.push(text.to_owned());
         }
-        if tally.strangers_hidden > 0 {
+        if tally.unknown_hidden > 0 {
             let text = "No policies are proposed for unknown callers, since a part of what these asked for was left out \
                         by `--status` or `--reason`.";
             notes.push(text.to_owned());
@@ -115,9 +115,9 @@ impl Material<'_> {
     }
 
     /// Seconds at the clock that the log's last line shows.
-    fn moment(&self, unix: i64) -> Moment {
+    fn local_time(&self, unix: i64) -> LocalTime {
         let offset = self.tally.span.map_or(self.now.offset, |span| span.last.offset);
-        Moment { unix, offset }
+        LocalTime { unix, offset }
     }
 
     fn totals(&self) -> Totals {
@@ -151,8 +151,8 @@ impl Material<'_> {
         let is_whole = self.tally.earliest <= begin + (end - begin) / 20;
         let is_something = requests + self.tally.counts().requests > 0;
         (is_whole && is_something).then(|| Before {
-            begin: self.moment(begin),
-            end: self.moment(end),
+            begin: self.local_time(begin),
+            end: self.local_time(end),
             requests,
             refused,
             failed,
@@ -184,7 +184,7 @@ impl Material<'_> {
         let count = (span.last.unix - begin) / width + 1;
         let mut list: Vec<Bucket> = (0..count)
             .map(|number| Bucket {
-                begin: self.moment(begin + number * width),
+                begin: self.local_time(begin + number * width),
                 requests: 0,
                 refused: 0,
                 limited: 0,
@@ -256,7 +256,7 @@ impl Material<'_> {
             policy: self.policy_of_address(&name, tally),
             terms_per_hour: line
                 .most_terms
-                .map(|(begin, count)| PerHour { begin: self.moment(begin), count }),
+                .map(|(begin, count)| PerHour { begin: self.local_time(begin), count }),
             answer_times: tally.times.summary(),
             buckets: in_buckets(&tally.hours, buckets),
             hour_of_day: tally.hour_of_day.to_vec(),
@@ -281,8 +281,8 @@ impl Material<'_> {
         self.config?.policies.iter().find(|policy| policy.name.as_str() == peer)
     }
 
-    /// The peers: name, figures, course.
-    fn heard(&self) -> impl Iterator<Item = (&[u8], &PeerTally, &PeerLine)> {
+    /// The peers that the report is asked for: the name of each, its figures, and its course of time.
+    fn seen_peers(&self) -> impl Iterator<Item = (&[u8], &PeerTally, &PeerLine)> {
         let peers = self.tally.peers.iter().zip(&self.timeline.peers);
         peers.map(|((name, tally), line)| (name, tally, line)).filter(|(name, tally, _)| {
             tally.span.is_some() || self.selection.names_peer(&String::from_utf8_lossy(name))
@@ -290,7 +290,7 @@ impl Material<'_> {
     }
 
     fn line(&self, name: &[u8]) -> Option<&PeerLine> {
-        self.heard().find(|(known, ..)| *known == name).map(|(.., line)| line)
+        self.seen_peers().find(|(known, ..)| *known == name).map(|(.., line)| line)
     }
 
     fn refusals(&self) -> Vec<Refused> {
@@ -316,7 +316,7 @@ impl Material<'_> {
                 first: self.at(tally.span.first),
                 last: self.at(tally.span.last),
                 busiest_second: line.and_then(|line| line.busiest).map(|(second, count)| PerHour {
-                    begin: self.moment(second),
+                    begin: self.local_time(second),
                     count: count.into(),
                 }),
                 present: self.present(&text(name)),
@@ -340,38 +340,38 @@ impl Material<'_> {
 
     fn silent(&self) -> Vec<Silent> {
         let end = self.tally.span.map_or(i64::MIN, |span| span.last.unix);
-        let end = end.max(self.tally.last_heard);
+        let end = end.max(self.tally.last_seen);
         let mut silent: Vec<Silent> = Vec::new();
-        for (name, tally, line) in self.heard().filter(|(name, ..)| *name != OTHERS) {
-            let silence = end.abs_diff(tally.heard_span.last.unix);
+        for (name, tally, line) in self.seen_peers().filter(|(name, ..)| *name != OTHERS) {
+            let silence = end.abs_diff(tally.seen_span.last.unix);
             let usual = line.longest_gap.max(LEAST_SILENCE / 2);
-            if tally.heard >= LEAST_REQUESTS && silence > 2 * usual {
+            if tally.seen >= LEAST_REQUESTS && silence > 2 * usual {
                 silent.push(Silent {
                     peer: text(name),
-                    last: Some(self.at(tally.heard_span.last)),
+                    last: Some(self.at(tally.seen_span.last)),
                     silence: Some(silence),
                     longest_gap: Some(line.longest_gap),
-                    requests: tally.heard,
+                    requests: tally.seen,
                 });
             }
         }
         silent.sort_by(|a, b| b.silence.cmp(&a.silence).then_with(|| a.peer.cmp(&b.peer)));
-        silent.extend(self.never_heard());
+        silent.extend(self.never_seen());
         silent
     }
 
     /// Peers of the configuration that did not ask at all. XiVO's own log names none of them.
-    fn never_heard(&self) -> Vec<Silent> {
-        let mut heard = self.tally.peers.iter().map(|(_, peer)| peer.is_address).peekable();
-        if heard.peek().is_some() && heard.all(|is_address| is_address) {
+    fn never_seen(&self) -> Vec<Silent> {
+        let mut seen = self.tally.peers.iter().map(|(_, peer)| peer.is_address).peekable();
+        if seen.peek().is_some() && seen.all(|is_address| is_address) {
             return Vec::new();
         }
-        let is_heard =
+        let is_seen =
             |name: &str| self.tally.peers.iter().any(|(known, _)| known == name.as_bytes());
         let policies = self.config.iter().flat_map(|config| &config.policies);
         let never = policies.filter(|policy| {
             let peer = policy.name.as_str();
-            policy.enabled.value && !is_heard(peer) && self.selection.names_peer(peer)
+            policy.enabled.value && !is_seen(peer) && self.selection.names_peer(peer)
         });
         never
             .map(|policy| Silent {
@@ -394,8 +394,8 @@ impl Material<'_> {
         let overloaded = self.tally.reasons.iter().find(|(word, _)| *word == OVERLOADED);
         let overloaded = overloaded.map_or(0, |(_, tally)| tally.count);
         let outages = self.timeline.outages.list().map(|(begin, end, failed)| Outage {
-            begin: self.moment(begin),
-            end: self.moment(end),
+            begin: self.local_time(begin),
+            end: self.local_time(end),
             failed,
         });
         let mut outages: Vec<Outage> = outages.collect();
@@ -425,7 +425,7 @@ impl Material<'_> {
             reason: word.to_owned(),
             statuses,
             count: tally.count,
-            mend: mend(word).to_owned(),
+            remedy: remedy(word).to_owned(),
             callers,
             callers_left_out: left_out,
             last: self.at(tally.span.last),
@@ -434,8 +434,8 @@ impl Material<'_> {
     }
 
     /// The time of a line, at the clock that the log's last line shows, as all times of the report are.
-    fn at(&self, time: LineTime) -> Moment {
-        self.moment(time.unix)
+    fn at(&self, time: LineTime) -> LocalTime {
+        self.local_time(time.unix)
     }
 }
 
@@ -527,9 +527,9 @@ fn plain(logged: &[u8]) -> String {
     })
 }
 
-/// So many buckets a report has at the most.
+/// The most buckets of a report.
 const MOST_BUCKETS: i64 = 2000;
-/// So many callers of a reason are shown.
+/// The number of callers of a reason that are shown.
 const SHOWN_CALLERS: usize = 200;
 /// Less than this in seconds is no silence.
 const LEAST_SILENCE: u64 = 6 * 3600;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::read::findings;
 use super::read::line::{Line, LineReader};
 use super::summary::{Input, LogFile, Sample};
-use crate::report::count::block::Stretch;
+use crate::report::count::block::BlockSummary;
 use crate::report::count::tally::{Tally, ThingHasher};
 use crate::report::count::timeline::{Timeline, put_in_order};
 use crate::report::read::entry::Unreadable;
@@ -34,7 +34,7 @@ pub struct Counted {
     pub tally: Tally,
     /// What was counted in its order.
     pub timeline: Timeline,
-    /// What was read.
+    /// The files and lines that were read.
     pub input: Input,
 }
 
@@ -69,7 +69,7 @@ pub fn run(
     Counted { input: ledger.input(formats), tally: ledger.tally, timeline: ledger.timeline }
 }
 
-/// Looks at what the timeline has not looked at yet, on so many threads.
+/// Looks at what the timeline has not looked at yet, on this number of threads.
 fn finish(timeline: &mut Timeline, threads: usize) {
     let (mut hours, names) = timeline.take_hours();
     let part = hours.len().div_ceil(threads.max(1)).max(1);
@@ -101,7 +101,7 @@ pub struct Worker<'s> {
 }
 
 impl<'s> Worker<'s> {
-    /// A worker.
+    /// A worker that has read nothing yet.
     pub fn new(formats: &Formats, hasher: ThingHasher, selection: &'s Selection) -> Self {
         Self { reader: formats.reader(), scratch: Vec::new(), selection, hasher }
     }
@@ -113,7 +113,7 @@ impl<'s> Worker<'s> {
             match next {
                 None => return,
                 Some(Ok(place)) => {
-                    let told = self.count(&block, place.format);
+                    let result = self.count(&block, place.format);
                     let mut ledger = locked(ledger);
                     // Whose block is next never waits; and if that one has panicked, this ends all the same.
                     while ledger.waiting.len() >= MOST_WAITING && place.block != ledger.next {
@@ -124,7 +124,7 @@ impl<'s> Worker<'s> {
                             break;
                         }
                     }
-                    ledger.take(place, told);
+                    ledger.take(place, result);
                     taken.notify_all();
                 }
                 Some(Err((file, why))) => locked(ledger).fail(file, why),
@@ -133,44 +133,44 @@ impl<'s> Worker<'s> {
     }
 
     /// Counts the lines of a block of a file that is in the format of this number, as far as is known.
-    pub fn count(&mut self, block: &[u8], format: usize) -> Told {
-        let mut told = Told::new(self.hasher.clone());
+    pub fn count(&mut self, block: &[u8], format: usize) -> BlockResult {
+        let mut result = BlockResult::new(self.hasher.clone());
         self.reader.begin(format);
         let takes_all = !self.selection.is_choosy();
         let (mut current, mut fitting) = (format, 0);
         for line in lines(block) {
-            told.lines += 1;
+            result.lines += 1;
             match self.reader.read(line, &mut self.scratch) {
                 Ok(Line::Entry(entry)) => {
                     if self.reader.current() != current {
-                        told.fit(current, std::mem::take(&mut fitting));
+                        result.fit(current, std::mem::take(&mut fitting));
                         current = self.reader.current();
                     }
                     fitting += 1;
                     if self.selection.takes_time(&entry) {
                         let choice =
                             if takes_all { Choice::Asked } else { self.selection.choice(&entry) };
-                        told.tally.count(&entry, &mut told.stretch, choice);
+                        result.tally.count(&entry, &mut result.summary, choice);
                     } else {
                         let is_before = self.selection.takes_time_before(&entry);
-                        told.tally.pass_over(&entry, is_before && self.selection.takes(&entry));
+                        result.tally.pass_over(&entry, is_before && self.selection.takes(&entry));
                     }
                 }
                 Ok(Line::Part) => {}
-                Err(why) => told.cannot_read(line, why),
+                Err(why) => result.cannot_read(line, why),
             }
         }
-        told.fit(current, fitting);
-        told.unreadable += self.reader.end();
-        told
+        result.fit(current, fitting);
+        result.unreadable += self.reader.end();
+        result
     }
 }
 
-/// What a block tells.
+/// What was counted in a block.
 #[derive(Debug)]
-pub struct Told {
+pub struct BlockResult {
     tally: Box<Tally>,
-    stretch: Stretch,
+    summary: BlockSummary,
     lines: u64,
     unreadable: u64,
     /// How many lines were in the format of each number.
@@ -179,11 +179,11 @@ pub struct Told {
     samples: Vec<(u64, String, Unreadable)>,
 }
 
-impl Told {
+impl BlockResult {
     fn new(hasher: ThingHasher) -> Self {
         Self {
             tally: Box::new(Tally::new(hasher)),
-            stretch: Stretch::default(),
+            summary: BlockSummary::default(),
             lines: 0,
             unreadable: 0,
             fitting: Vec::new(),
@@ -227,11 +227,11 @@ pub struct Ledger {
     /// What could not be read: of which file, and why.
     failures: Vec<(usize, String)>,
     next: u64,
-    waiting: BTreeMap<u64, (Place, Told)>,
+    waiting: BTreeMap<u64, (Place, BlockResult)>,
 }
 
 impl Ledger {
-    /// Nothing yet.
+    /// A ledger of no files.
     pub fn new() -> Self {
         let input = Input {
             files: Vec::new(),
@@ -262,7 +262,7 @@ impl Ledger {
         self.fitting.push((format, Vec::new()));
     }
 
-    /// What was read.
+    /// The files and lines that were read so far.
     pub fn input(&self, formats: &Formats) -> Input {
         let mut input = self.input.clone();
         let mut total = Vec::new();
@@ -282,28 +282,29 @@ impl Ledger {
     }
 
     /// Takes a block, in whichever order they come.
-    pub fn take(&mut self, place: Place, told: Told) {
-        self.waiting.insert(place.block, (place, told));
-        while let Some((place, told)) = self.waiting.remove(&self.next) {
+    pub fn take(&mut self, place: Place, result: BlockResult) {
+        self.waiting.insert(place.block, (place, result));
+        while let Some((place, result)) = self.waiting.remove(&self.next) {
             self.next += 1;
-            self.append(place.file, told);
+            self.append(place.file, result);
         }
     }
 
     /// Takes the next block of this file.
-    pub fn append(&mut self, file: usize, mut told: Told) {
+    pub fn append(&mut self, file: usize, mut result: BlockResult) {
         if let Some((_, fitting)) = self.fitting.get_mut(file) {
-            told.fitting
+            result
+                .fitting
                 .iter()
                 .enumerate()
                 .for_each(|(number, count)| add(fitting, number, *count));
         }
-        let numbers = self.tally.merge(&told.tally);
-        self.timeline.append(&mut told.stretch, &numbers, self.tally.names());
-        self.input.lines += told.lines;
-        self.input.unreadable += told.unreadable;
+        let numbers = self.tally.merge(&result.tally);
+        self.timeline.append(&mut result.summary, &numbers, self.tally.names());
+        self.input.lines += result.lines;
+        self.input.unreadable += result.unreadable;
         let Some(file) = self.input.files.get_mut(file) else { return };
-        for (line, text, why) in told.samples {
+        for (line, text, why) in result.samples {
             if self.input.unreadable_samples.len() < SAMPLES {
                 self.input.unreadable_samples.push(Sample {
                     file: file.name.clone(),
@@ -313,7 +314,7 @@ impl Ledger {
                 });
             }
         }
-        file.lines += told.lines;
+        file.lines += result.lines;
     }
 
     fn fail(&mut self, file: usize, why: String) {
@@ -332,8 +333,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// So many unreadable lines are shown, and so many bytes of each.
+/// The number of unreadable lines that are shown.
 const SAMPLES: usize = 10;
-/// So many blocks wait for one before them.
+/// The number of blocks that wait for one before them.
 const MOST_WAITING: usize = 8;
+/// The number of bytes of an unreadable line that are shown.
 const SAMPLE: usize = 200;

@@ -1,15 +1,13 @@
 //! The report as one page of HTML: for the administrator, for a phone, and for paper.
 //!
-//! The page is complete in itself: no script, no font, no picture and no address of another host, and its own
-//! Content-Security-Policy forbids all of them. Text of the log enters it through one function that escapes it
-//! (`markup`). Its size is bounded: of a long list the first rows are shown, and how many more the JSON has.
+//! Each part of the page is a template; what other pages have as well is in [`crate::page`]. The page's size is
+//! bounded: of a long list the first rows are shown, and how many more the JSON has.
 
 mod about;
-mod chart;
+mod columns;
 mod findings;
 mod latency;
-mod layout;
-mod markup;
+mod parts;
 mod peers;
 mod refusals;
 mod traffic;
@@ -18,43 +16,37 @@ mod unknown_callers;
 #[cfg(test)]
 mod tests;
 
-use markup::Markup;
+use maud::{Markup, html};
 
-use super::summary::Report;
-use crate::report::summary::wording;
+use crate::page::card::{self, Figure, Tone};
+use crate::page::{document, text};
+use crate::report::html::parts::time;
+use crate::report::summary::{Report, wording};
 
-/// The head up to the title's text; the policy allows the page's own style and nothing else.
-const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-    <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
-    base-uri 'none'; form-action 'none'\">\n\
-    <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-    <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
-    <meta name=\"robots\" content=\"noindex\">\n<title>Phonebook lookups";
-
-/// Writes the page.
+/// The report as the text of an HTML document.
 pub fn page(report: &Report) -> String {
-    let mut page = Markup::default();
-    let on = report.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
-    page.put(HEAD).text(&on).text(&span(report)).put("</title>\n<style>\n");
-    page.put(include_str!("html/style.css")).put("</style>\n</head>\n<body>\n<main>\n");
-    headline(&mut page, report);
-    key_figures(&mut page, report);
-    findings::section(&mut page, report);
-    traffic::over_time(&mut page, report);
-    peers::section(&mut page, report);
-    traffic::hours(&mut page, report);
-    refusals::section(&mut page, report);
-    refusals::limited(&mut page, report);
-    latency::section(&mut page, report);
-    latency::repeats(&mut page, report);
-    unknown_callers::section(&mut page, report);
-    unknown_callers::silent(&mut page, report);
-    unknown_callers::harvests(&mut page, report);
-    about::upstream(&mut page, report);
-    about::unreadable(&mut page, report);
-    about::how(&mut page, report);
-    page.put("</main>\n</body>\n</html>\n");
-    page.finish()
+    let host = report.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+    document(
+        &format!("Phonebook lookups{host}{}", span(report)),
+        &html! {
+            (headline(report))
+            (key_figures(report))
+            (findings::section(report))
+            (traffic::over_time(report))
+            (peers::section(report))
+            (traffic::hours(report))
+            (refusals::section(report))
+            (refusals::limited(report))
+            (latency::section(report))
+            (latency::repeats(report))
+            (unknown_callers::section(report))
+            (unknown_callers::silent(report))
+            (unknown_callers::harvests(report))
+            (about::upstream(report))
+            (about::unreadable(report))
+            (about::how(report))
+        },
+    )
 }
 
 /// The days that the report covers, for the title.
@@ -68,68 +60,68 @@ fn span(report: &Report) -> String {
     }
 }
 
-fn headline(page: &mut Markup, report: &Report) {
-    page.put("<header><h1>Phonebook lookups");
-    if let Some(host) = &report.host {
-        page.put(" on <bdi>").text(host).put("</bdi>");
+fn headline(report: &Report) -> Markup {
+    html! {
+        header {
+            h1 {
+                "Phonebook lookups"
+                @if let Some(host) = &report.host { " on " bdi { (text(host)) } }
+            }
+            @if let (Some(first), Some(last)) = (report.totals.first, report.totals.last) {
+                p.span {
+                    (time(first)) " to " (time(last)) " "
+                    span.muted { "(" (wording::between(first, last)) "; all times are " (wording::zone(first)) ")" }
+                }
+            }
+            (sources(report))
+            @if let Some(before) = &report.totals.before {
+                p { (wording::compared(&report.totals, before)) }
+            }
+        }
     }
-    page.put("</h1>");
-    if let (Some(first), Some(last)) = (report.totals.first, report.totals.last) {
-        page.put("<p class=\"span\">");
-        layout::time(page, first);
-        page.put(" to ");
-        layout::time(page, last);
-        page.put(" <span class=\"muted\">(")
-            .text(&wording::between(first, last))
-            .put("; all times are ");
-        page.text(&wording::zone(first)).put(")</span></p>");
-    }
-    let files = report.input.files.len() as u64;
-    page.put("<p class=\"muted\">")
-        .text(&wording::plural(report.input.lines, "line", "lines"))
-        .put(" of ");
-    page.text(&wording::plural(files, "file", "files"));
-    if report.input.filtered > 0 {
-        page.put(", ").count(report.input.filtered).put(" of them outside of what was asked for");
-    }
-    if report.input.unreadable > 0 {
-        page.put(", <a href=\"#unreadable\">")
-            .count(report.input.unreadable)
-            .put(" unreadable</a>");
-    }
-    if let Some(configuration) = &report.input.configuration {
-        page.put(", with the configuration <code>").text(configuration).put("</code>");
-    }
-    page.put(". Made ");
-    layout::time(page, report.generated);
-    page.put(" by <code>phonebook-gateway report</code>.</p>");
-    if let Some(before) = &report.totals.before {
-        page.put("<p>").text(&wording::compared(&report.totals, before)).put("</p>");
-    }
-    page.put("</header>\n");
 }
 
-fn key_figures(page: &mut Markup, report: &Report) {
+/// What was read, and by what.
+fn sources(report: &Report) -> Markup {
+    let input = &report.input;
+    html! {
+        p.muted {
+            (wording::plural(input.lines, "line", "lines")) " of "
+            (wording::plural(input.files.len() as u64, "file", "files"))
+            @if input.filtered > 0 {
+                ", " (wording::count(input.filtered)) " of them outside of what was asked for"
+            }
+            @if input.unreadable > 0 {
+                ", " a href="#unreadable" { (wording::count(input.unreadable)) " unreadable" }
+            }
+            @if let Some(configuration) = &input.configuration {
+                ", with the configuration " code { (text(configuration)) }
+            }
+            ". Made " (time(report.generated)) " by " code { "phonebook-gateway report" } "."
+        }
+    }
+}
+
+fn key_figures(report: &Report) -> Markup {
     let totals = &report.totals;
     let late = &totals.not_in_time;
-    page.put("<section aria-label=\"Key figures\"><dl class=\"figures\">");
-    let mut figure = |name: &'static str, class: &'static str, figure: String, beside: String| {
-        page.put("<div class=\"").put(class).put("\"><dt>").put(name).put("</dt><dd><b>");
-        page.text(&figure)
-            .put("</b><span class=\"muted\">")
-            .text(&beside)
-            .put("</span></dd></div>");
-    };
-    let of_all = |part| wording::percent(part, totals.requests);
+    let figure = |name, tone, figure, beside| Figure { name, tone, figure, beside };
+    let counted = |name, tone, count, beside| figure(name, tone, wording::count(count), beside);
+    let share =
+        |name, tone, count| counted(name, tone, count, wording::percent(count, totals.requests));
     let peers = wording::plural(report.peers.len() as u64, "peer", "peers");
-    figure("Requests", "", wording::count(totals.requests), format!("of {peers}"));
-    figure("Answered", "ok", wording::count(totals.answered), of_all(totals.answered));
-    figure("Refused", "warn", wording::count(totals.refused), of_all(totals.refused));
-    figure("Limited", "warn", wording::count(totals.limited), "of the refused".to_owned());
-    figure("Failed", "bad", wording::count(totals.failed), of_all(totals.failed));
     let of_lookups = wording::percent(late.total, late.lookups);
-    figure("Not in time", "bad", wording::count(late.total), format!("{of_lookups} of lookups"));
-    figure("Client left", "", wording::count(totals.left), of_all(totals.left));
-    figure("Sent", "", wording::bytes(totals.body_bytes), "of answers".to_owned());
-    page.put("</dl></section>\n");
+    let figures = [
+        counted("Requests", Tone::Neutral, totals.requests, format!("of {peers}")),
+        share("Answered", Tone::Good, totals.answered),
+        share("Refused", Tone::Warning, totals.refused),
+        counted("Limited", Tone::Warning, totals.limited, "of the refused".to_owned()),
+        share("Failed", Tone::Bad, totals.failed),
+        counted("Not in time", Tone::Bad, late.total, format!("{of_lookups} of lookups")),
+        share("Client left", Tone::Neutral, totals.left),
+        figure("Sent", Tone::Neutral, wording::bytes(totals.body_bytes), "of answers".to_owned()),
+    ];
+    html! {
+        section aria-label="Key figures" { (card::figures(&figures)) }
+    }
 }

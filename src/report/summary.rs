@@ -1,6 +1,7 @@
 //! What a report says: the figures that the terminal, the JSON and the HTML page all show.
 //!
-//! The names of the fields are the names in the JSON, which is a contract (`packaging/report.schema.json`):
+//! The names of the fields are the names in the JSON unless `serde` says another, which is a contract
+//! (`packaging/report.schema.json`):
 //! [`Report::schema`] is raised where a reader of the former form would be misled.
 
 use std::net::IpAddr;
@@ -8,7 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::report::summary::local_time::Moment;
+use crate::report::summary::local_time::LocalTime;
 
 /// The version of the JSON.
 pub const SCHEMA: u32 = 1;
@@ -18,13 +19,13 @@ pub const SCHEMA: u32 = 1;
 pub struct Report {
     /// The version of this form, [`SCHEMA`].
     pub schema: u32,
-    /// When it was made.
-    pub generated: Moment,
-    /// The host that it was made on.
+    /// When the report was built.
+    pub generated: LocalTime,
+    /// The host that it was built on.
     pub host: Option<String>,
     /// What needs somebody, most urgent first.
     pub findings: Vec<Finding>,
-    /// What was read.
+    /// The files and lines that were read.
     pub input: Input,
     /// Everything that was counted.
     pub totals: Totals,
@@ -48,7 +49,7 @@ pub struct Report {
     pub unknown: Unknown,
     /// Peers that used to ask and do so no longer.
     pub silent: Vec<Silent>,
-    /// Alphabetical sweeps and other harvests; the longest first.
+    /// Alphabetical enumerations and other harvests; the longest first.
     pub harvests: Vec<Harvest>,
     /// XiVO's failures.
     pub upstream: Upstream,
@@ -86,7 +87,7 @@ pub struct Finding {
     pub kind: FindingKind,
     /// What was found; what a machine reads stands between backticks.
     pub text: String,
-    /// What to do.
+    /// What to do about it.
     pub advice: Option<String>,
     /// Lines to paste.
     pub paste: Option<String>,
@@ -116,7 +117,7 @@ pub enum FindingKind {
     Harvest,
 }
 
-/// What was read.
+/// The files and lines that were read, and what is wrong with them.
 #[derive(Clone, Debug, Serialize)]
 pub struct Input {
     /// The files, in the order of their times.
@@ -164,7 +165,7 @@ pub struct LogFile {
 /// A line that no format fits.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sample {
-    /// The file.
+    /// The file that it stands in.
     pub file: String,
     /// Its line, from 1.
     pub line: u64,
@@ -174,14 +175,14 @@ pub struct Sample {
     pub why: String,
 }
 
-/// All requests.
+/// What was counted of all requests.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Totals {
     /// When the first one ended.
-    pub first: Option<Moment>,
-    /// And the last one.
-    pub last: Option<Moment>,
-    /// How many.
+    pub first: Option<LocalTime>,
+    /// When the last one ended.
+    pub last: Option<LocalTime>,
+    /// The number of requests.
     pub requests: u64,
     /// Answered: every status below 400.
     pub answered: u64,
@@ -230,17 +231,17 @@ pub struct NotInTime {
 /// Figures of the time before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Before {
-    /// Its beginning.
-    pub begin: Moment,
-    /// Its end.
-    pub end: Moment,
+    /// The beginning of that time.
+    pub begin: LocalTime,
+    /// The end of that time.
+    pub end: LocalTime,
     /// All requests.
     pub requests: u64,
     /// Refused, limited ones included.
     pub refused: u64,
-    /// 5xx.
+    /// Requests that XiVO failed: 5xx.
     pub failed: u64,
-    /// Not in time.
+    /// Lookups that were not answered in time.
     pub not_in_time: u64,
 }
 
@@ -248,7 +249,7 @@ pub struct Before {
 pub const ACCURACY: &str = "Counts are exact. Numbers of distinct addresses and terms are exact to 4,096 and estimated \
     beyond (HyperLogLog with 4,096 registers: standard error 1.6 %). Percentiles of times are exact to 255 ms and \
     within 1 % beyond (HdrHistogram with 2 digits). Unknown callers are exact to 8,192 addresses; beyond, the busiest \
-    are found with as many counters (Misra and Gries): a caller with more than 1 in 4,096 of the strangers' requests \
+    are found with as many counters (Misra and Gries): a caller with more than 1 in 4,096 of the unknown callers' requests \
     is never missed, and its count is at most as much too high as the figure beside it says.";
 
 /// What a cache of XiVO's answers would have answered, and how often the same was asked for while it was under way.
@@ -278,9 +279,9 @@ pub struct Within {
 /// How often something was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Count<T> {
-    /// What.
+    /// What was counted.
     pub value: T,
-    /// How often.
+    /// How often it was.
     pub count: u64,
 }
 
@@ -289,22 +290,22 @@ pub struct Count<T> {
 pub struct Buckets {
     /// A bucket's length in seconds: 3600, or a multiple where the log spans too many hours.
     pub seconds: u32,
-    /// The buckets.
+    /// The buckets, in the order of time.
     pub list: Vec<Bucket>,
 }
 
-/// One stretch of time.
+/// What was asked in one period.
 #[derive(Clone, Debug, Serialize)]
 pub struct Bucket {
     /// When it begins.
-    pub begin: Moment,
+    pub begin: LocalTime,
     /// All requests.
     pub requests: u64,
     /// Refused, limited ones included.
     pub refused: u64,
-    /// 429.
+    /// Limited requests: 429.
     pub limited: u64,
-    /// 5xx.
+    /// Requests that XiVO failed: 5xx.
     pub failed: u64,
     /// The client left: 499.
     pub left: u64,
@@ -327,22 +328,22 @@ pub struct Peer {
     #[serde(skip)]
     pub of_this_host: Option<&'static str>,
     /// When it first asked.
-    pub first: Moment,
-    /// And last.
-    pub last: Moment,
-    /// Requests.
+    pub first: LocalTime,
+    /// When it last asked.
+    pub last: LocalTime,
+    /// The number of its requests.
     pub requests: u64,
     /// Answered: every status below 400.
     pub answered: u64,
     /// Refused, limited ones included.
     pub refused: u64,
-    /// 429.
+    /// Limited requests: 429.
     pub limited: u64,
-    /// 5xx.
+    /// Requests that XiVO failed: 5xx.
     pub failed: u64,
-    /// The client left.
+    /// The client left: 499.
     pub left: u64,
-    /// Bytes of bodies.
+    /// Bytes of the bodies of its answers.
     pub body_bytes: u64,
     /// What was asked for: search, list, view, writing, other; most frequent first.
     pub actions: Vec<Count<String>>,
@@ -374,8 +375,8 @@ pub struct Peer {
 #[derive(Clone, Debug, Serialize)]
 pub struct PerHour {
     /// When it began.
-    pub begin: Moment,
-    /// How many.
+    pub begin: LocalTime,
+    /// The number in that hour.
     pub count: u64,
 }
 
@@ -386,16 +387,17 @@ pub struct Refused {
     pub reason: String,
     /// The statuses that it was answered with.
     pub statuses: Vec<u16>,
-    /// How often.
+    /// The number of requests.
     pub count: u64,
-    /// The sentence that mends it; for the administrator of the gateway.
-    pub mend: String,
+    /// What the administrator of the gateway does about it.
+    #[serde(rename = "mend")]
+    pub remedy: String,
     /// Whom it met most; `-` is everybody in no policy.
     pub callers: Vec<Count<String>>,
     /// How many further callers it met, at least.
     pub callers_left_out: u64,
     /// The last time.
-    pub last: Moment,
+    pub last: LocalTime,
     /// An example: the request line of the last one, its term masked.
     pub example: Option<String>,
 }
@@ -410,9 +412,9 @@ pub struct Limited {
     /// How many requests it refused.
     pub count: u64,
     /// The first time.
-    pub first: Moment,
+    pub first: LocalTime,
     /// The last time.
-    pub last: Moment,
+    pub last: LocalTime,
     /// The most requests of this caller in one second, refused ones included.
     pub busiest_second: Option<PerHour>,
     /// Its present `rate`, if the configuration was read.
@@ -438,11 +440,11 @@ pub struct AnswerTimes {
     pub count: u64,
     /// Half were this fast or faster.
     pub p50: u64,
-    /// 95 of 100.
+    /// 95 of 100 were this fast or faster.
     pub p95: u64,
-    /// 99 of 100.
+    /// 99 of 100 were this fast or faster.
     pub p99: u64,
-    /// The slowest.
+    /// The slowest answer.
     pub max: u64,
     /// How many took longer than a second; not all of these were too late, see `not_in_time`.
     pub late: u64,
@@ -457,12 +459,12 @@ pub const HISTOGRAM: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000
 /// Callers in no policy.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Unknown {
-    /// Their requests.
+    /// The number of their requests.
     pub requests: u64,
     /// Distinct addresses (an estimate).
     pub addresses: u64,
-    /// The busiest.
-    pub callers: Vec<Stranger>,
+    /// The busiest of them.
+    pub callers: Vec<UnknownCaller>,
     /// How many further ones there were (an estimate).
     pub callers_left_out: u64,
     /// Networks with several callers that do not ask as a XiVO does: IPv4 by /24, IPv6 by /48; the busiest first.
@@ -473,10 +475,10 @@ pub struct Unknown {
 
 impl Unknown {
     /// The callers that need a row of their own: all but those that are shown with their network.
-    pub fn alone(&self) -> Vec<&Stranger> {
+    pub fn alone(&self) -> Vec<&UnknownCaller> {
         let networks = self.networks.iter();
         let networks: Vec<IpNet> = networks.filter_map(|it| it.network.parse().ok()).collect();
-        let is_shown = |caller: &Stranger| {
+        let is_shown = |caller: &UnknownCaller| {
             let address = caller.address.parse::<IpAddr>().map(|it| it.to_canonical());
             caller.lookups == 0
                 && address.is_ok_and(|it| networks.iter().any(|network| network.contains(&it)))
@@ -492,29 +494,29 @@ pub struct Network {
     pub network: String,
     /// Addresses of it that asked.
     pub addresses: u64,
-    /// Their requests.
+    /// The number of their requests.
     pub requests: u64,
     /// How many of these were lookups.
     pub lookups: u64,
     /// The first time.
-    pub first: Moment,
-    /// And the last.
-    pub last: Moment,
+    pub first: LocalTime,
+    /// When one of them last asked.
+    pub last: LocalTime,
 }
 
 /// A caller in no policy.
 #[derive(Clone, Debug, Serialize)]
-pub struct Stranger {
-    /// Its address.
+pub struct UnknownCaller {
+    /// The address that it asks from.
     pub address: String,
-    /// Its requests.
+    /// The number of its requests.
     pub requests: u64,
     /// By how much that figure may be too high.
     pub error: u64,
     /// When it first asked, as far as is known.
-    pub first: Moment,
-    /// And last.
-    pub last: Moment,
+    pub first: LocalTime,
+    /// When it last asked.
+    pub last: LocalTime,
     /// How many of its requests were lookups on the phonebook's path.
     pub lookups: u64,
     /// Of these, how many on the path with `private`.
@@ -530,15 +532,15 @@ pub struct Stranger {
 /// A peer that has stopped asking.
 #[derive(Clone, Debug, Serialize)]
 pub struct Silent {
-    /// The peer.
+    /// The name of the peer.
     pub peer: String,
     /// When it was last heard of; `None` for a peer of the configuration that no line names.
-    pub last: Option<Moment>,
+    pub last: Option<LocalTime>,
     /// Seconds from then to the log's end.
     pub silence: Option<u64>,
     /// The longest gap before, in seconds.
     pub longest_gap: Option<u64>,
-    /// Requests until then.
+    /// The number of its requests until then.
     pub requests: u64,
 }
 
@@ -551,10 +553,10 @@ pub struct Harvest {
     /// hour than people type.
     pub kind: HarvestKind,
     /// When it began.
-    pub begin: Moment,
+    pub begin: LocalTime,
     /// When it ended.
-    pub end: Moment,
-    /// How many terms.
+    pub end: LocalTime,
+    /// The number of terms.
     pub terms: u64,
     /// The first and the last term, for an alphabetical one.
     pub range: Option<(String, String)>,
@@ -566,7 +568,7 @@ pub struct Harvest {
 pub enum HarvestKind {
     /// In the order of the alphabet.
     Alphabetical,
-    /// By their number.
+    /// More terms than people type.
     Volume,
 }
 
@@ -575,9 +577,9 @@ pub enum HarvestKind {
 pub struct Upstream {
     /// Requests that failed for XiVO's sake: 5xx, but those that the gateway was too busy for.
     pub failed: u64,
-    /// By reason; also in [`Report::refusals`], with the sentence that mends it.
+    /// By reason; also in [`Report::refusals`], with the remedy.
     pub reasons: Vec<Count<String>>,
-    /// Stretches in which it failed, the worst first.
+    /// The outages, the worst first.
     pub outages: Vec<Outage>,
     /// How many further ones there were, with fewest failures.
     pub outages_left_out: u64,
@@ -585,14 +587,14 @@ pub struct Upstream {
     pub answer_times: Option<AnswerTimes>,
 }
 
-/// A stretch of failures: none is more than a minute behind another.
+/// Failures of which none is more than a minute behind another.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outage {
     /// The first failure.
-    pub begin: Moment,
-    /// The last.
-    pub end: Moment,
-    /// How many.
+    pub begin: LocalTime,
+    /// The last failure.
+    pub end: LocalTime,
+    /// The number of failures.
     pub failed: u64,
 }
 

@@ -17,7 +17,7 @@ use crate::report::summary::wording::{bytes, compared, count, percent, period, p
 /// What can be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Screen {
-    /// Columns.
+    /// The width in columns.
     pub width: usize,
     /// Whether colours may be used.
     pub colour: bool,
@@ -27,7 +27,7 @@ pub struct Screen {
     pub all: bool,
 }
 
-/// The whole report.
+/// The whole report as text.
 pub fn render(report: &Report, screen: &Screen) -> String {
     let mut canvas = Canvas::new(*screen);
     headline(report, &mut canvas);

@@ -15,7 +15,7 @@ use tokio::time::{Instant, interval, sleep, timeout_at};
 use super::Phase;
 use crate::access_log::WorkerLog;
 use crate::connection;
-use crate::gateway::connection_facts::{Arrival, ConnectionLogFacts};
+use crate::gateway::connection_facts::{Accepted, ConnectionLogFacts};
 use crate::supervision::{Ending, ends_for_test};
 use crate::worker::{ConnectionGuard, Shared, Worker};
 
@@ -35,10 +35,10 @@ pub(super) async fn run_worker(
         // Every sender of the phase lives as long as the server.
         _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
         Some(_) = acceptors.join_next() => {
-            return Ending::Untold("a task of it that accepts connections has ended".to_owned());
+            return Ending::Unexpected("a task of it that accepts connections has ended".to_owned());
         }
         () = run_maintenance(&worker) => {
-            return Ending::Untold("it does no longer flush its log, nor keep time".to_owned());
+            return Ending::Unexpected("it does no longer flush its log, nor keep time".to_owned());
         }
     }
     worker.begin_to_drain();
@@ -58,7 +58,7 @@ pub(super) async fn run_worker(
         () = run_maintenance(&worker) => {}
     }
     // What is still open is dropped with the runtime, and leaves its record as it goes.
-    Ending::Told
+    Ending::Expected
 }
 
 /// What a worker does beside its connections; never returns.
@@ -114,8 +114,8 @@ async fn on_accept(
 }
 
 fn spawn_connection(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listener: usize) {
-    let (mut arrival, class) = Arrival::at_accept(&worker.shared.snapshot(), address, listener);
-    let facts = arrival.facts_mut();
+    let (mut accepted, class) = Accepted::at_accept(&worker.shared.snapshot(), address, listener);
+    let facts = accepted.facts_mut();
     match ConnectionGuard::new(worker, class, facts.log_facts.opened.into_std()) {
         Err(why) => worker.diagnostics.connection_rejected(facts.shown_address(), why),
         Ok(guard) => {
@@ -125,7 +125,7 @@ fn spawn_connection(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr,
             let number = worker.shared.next_connection();
             facts.log_facts = ConnectionLogFacts { number, local, ..*facts.log_facts }.into();
             facts.over_ceiling = guard.is_over();
-            connection::begin(guard, stream, arrival);
+            connection::begin(guard, stream, accepted);
         }
     }
 }

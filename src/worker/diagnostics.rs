@@ -23,7 +23,7 @@ pub struct Diagnostics {
     pub(crate) unknown: Throttle,
     rejected: Throttle,
     rejected_unknown: Throttle,
-    unannounced: Throttle,
+    no_proxy_header: Throttle,
     pub(crate) faults: Throttle,
     handshakes: Throttle,
     accept: Throttle,
@@ -59,8 +59,8 @@ impl Diagnostics {
     }
 
     /// Tells of a connection that was closed since its sender named no client.
-    pub fn unannounced(&self, sender: ClientAddress, why: &str, location: Option<&Location>) {
-        if let Some(suppressed) = self.unannounced.pass(1) {
+    pub fn no_proxy_header(&self, sender: ClientAddress, why: &str, location: Option<&Location>) {
+        if let Some(suppressed) = self.no_proxy_header.pass(1) {
             let location = location.map(|location| format!(" [{location}]")).unwrap_or_default();
             tracing::warn!(
                 %sender,

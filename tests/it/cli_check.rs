@@ -104,6 +104,7 @@ fn a_valid_configuration_is_said_to_be_valid_under_each_name_of_the_command() {
         ["check", "--config", "gateway.toml"],
         ["--config", "gateway.toml", "check"],
         ["-t", "-c", "gateway.toml"],
+        ["-c", "gateway.toml", "-t"],
         ["check", "--strict", "--config=gateway.toml"],
     ] {
         let run = site.run(&words);
@@ -166,23 +167,8 @@ fn names_are_not_resolved() {
 }
 
 #[test]
-fn a_missing_configuration_is_a_finding_and_a_wrong_command_line_is_usage() {
+fn a_missing_configuration_is_a_finding() {
     let none = run(Path::new("/"), &["check", "--config", "/nonexistent/gateway.toml"]);
     assert_eq!(none.code, Some(1));
     assert!(none.stderr.contains("/nonexistent/gateway.toml cannot be read"), "{}", none.stderr);
-    for (words, part) in [
-        (&["chekc"][..], "did you mean `check`?"),
-        (&["check", "--srtict"], "did you mean `--strict`?"),
-        (&["report", "--jsno"], "did you mean `--json`?"),
-        (&["certs", "new"], "there is no `certs new`"),
-        (&["ctl", "--help"], "`ctl` is not available in this version"),
-        (&[], "which command?"),
-    ] {
-        let run = run(Path::new("/"), words);
-        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{words:?}");
-        assert!(run.stderr.contains(part), "{words:?}: {}", run.stderr);
-    }
-    let version = run(Path::new("/"), &["--version"]);
-    let expected = concat!("phonebook-gateway ", env!("CARGO_PKG_VERSION"), "\n");
-    assert_eq!((version.code, version.stdout.as_str()), (Some(0), expected));
 }

@@ -80,7 +80,7 @@ If XiVO answers 401 or 403: add a Web Services user for host 192.168.1.125 in Xi
 }
 
 #[test]
-fn a_unknown_caller_is_told_apart_from_the_peer_that_was_meant() {
+fn an_unknown_caller_is_told_apart_from_the_peer_that_was_meant() {
     let run = explain(&["198.51.100.9", "/any"]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(1), ""));
     assert_eq!(

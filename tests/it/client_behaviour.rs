@@ -412,8 +412,8 @@ fn unknown_callers_hold_a_quarter_of_the_connections_and_never_lock_a_peer_out()
     let open = || gateway.server().shared().connections();
     let silent = ["127.0.0.9", "127.0.0.10"].map(|from| gateway.client_from(from));
     assert!(becomes_true(|| open() == 2));
-    let mut unheard = gateway.client_from("127.0.0.11");
-    assert_eq!(unheard.ended(), End::Orderly);
+    let mut rejected = gateway.client_from("127.0.0.11");
+    assert_eq!(rejected.ended(), End::Orderly);
     assert_eq!(open(), 2, "the third ended before the others");
     let mut peers: Vec<Client> = (0..6).map(|_| gateway.client()).collect();
     for peer in &mut peers {
@@ -450,8 +450,8 @@ fn beyond_max_connections_peers_are_told_and_far_beyond_they_are_closed() {
     // Three, and eight that are told why.
     let told: Vec<Client> = (0..8).map(|_| gateway.client()).collect();
     assert!(becomes_true(|| open() == 11));
-    let mut unheard = gateway.client();
-    assert_eq!(unheard.ended(), End::Orderly);
+    let mut rejected = gateway.client();
+    assert_eq!(rejected.ended(), End::Orderly);
     assert_eq!(open(), 11, "the one ended before the others");
     drop(told);
     assert!(becomes_true(|| open() == 3));
@@ -466,7 +466,7 @@ fn beyond_max_connections_peers_are_told_and_far_beyond_they_are_closed() {
 }
 
 #[test]
-fn a_unknown_caller_gets_its_burst_of_403_then_429_and_the_end() {
+fn an_unknown_caller_gets_its_burst_of_403_then_429_and_the_end() {
     let upstream = Scripted::well();
     let gateway = Setup::new(upstream.address())
         .limits("unknown_rate = { per_minute = 1, burst = 3 }")

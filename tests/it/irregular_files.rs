@@ -212,7 +212,7 @@ fn a_pipe_in_the_place_of_a_certificate_holds_nothing_up() {
     let config = credulous(&[&version::TLS13], None);
     let shown = || tls::shown(&tls::connect(address, &config, "localhost").unwrap());
     assert!(shown() == first.der);
-    let loads = |gateway: &Binary| gateway.stderr().matches("was loaded anew").count();
+    let loads = |gateway: &Binary| gateway.stderr().matches("was reloaded").count();
     for (at, (path, odd)) in
         [(&pem, "pipe"), (&key, "endless"), (&ca, "device"), (&crl, "pipe")].into_iter().enumerate()
     {

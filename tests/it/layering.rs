@@ -23,6 +23,8 @@ const CORE: &[&str] = &[
     "net/client_address.rs",
     "net/proxy_protocol.rs",
     "net/proxy_protocol",
+    "page.rs",
+    "page",
     "policy.rs",
     "policy",
     "refusal.rs",
@@ -58,6 +60,7 @@ const CORE: &[&str] = &[
     "response.rs",
     "response",
     "text.rs",
+    "text",
     "upstream/fault.rs",
     "x509.rs",
     "x509",
@@ -102,7 +105,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 ];
 
 /// The wings of `src`, from the ground up: each with the wings that it imports. A wing imports only what
-/// stands before it in this table, so no two can import each other. README.md has the same table.
+/// stands before it in this table, so no two can import each other. docs/design.md has the same table.
 const WINGS: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("location", &[]),
@@ -112,6 +115,7 @@ const WINGS: &[(&str, &[&str])] = &[
     ("http1", &[]),
     ("x509", &["text"]),
     ("lookup", &["text"]),
+    ("page", &["text"]),
     ("demo", &[]),
     ("diagnostics", &["supervision"]),
     ("policy", &["location", "lookup"]),
@@ -225,7 +229,7 @@ const WINGS: &[(&str, &[&str])] = &[
         ],
     ),
     ("pki", &["config", "files", "identity", "location", "policy", "tls", "x509"]),
-    ("report", &["access_log", "config", "lookup", "net", "policy", "refusal"]),
+    ("report", &["access_log", "config", "lookup", "net", "page", "policy", "refusal", "text"]),
     (
         "cli",
         &[
@@ -303,6 +307,24 @@ fn each_root_says_what_it_imports() {
         let sentence = format!("Imports {row}. Begin with ");
         assert!(words.join(" ").contains(&sentence), "src/{wing}.rs does not say: {sentence}");
     }
+}
+
+#[test]
+fn the_page_has_the_same_table() {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/design.md")).unwrap();
+    let rows = page.lines().skip_while(|line| !line.starts_with("| wing |")).skip(2);
+    let rows: Vec<(&str, Vec<&str>)> = rows
+        .map_while(|line| line.strip_prefix("| `")?.strip_suffix(" |"))
+        .map(|row| {
+            let (wing, rest) = row.split_once("` | ").unwrap();
+            let (_, imports) = rest.rsplit_once('|').unwrap();
+            (wing, imports.split(',').map(str::trim).filter(|name| !name.is_empty()).collect())
+        })
+        .collect();
+    let table: Vec<(&str, Vec<&str>)> =
+        WINGS.iter().map(|(wing, imports)| (*wing, imports.to_vec())).collect();
+    assert_eq!(rows, table);
 }
 
 #[test]
@@ -396,6 +418,27 @@ fn the_scan_sees_what_it_looks_for() {
     for word in ["hyper", "std::io", "std::process", "toki", "okio", "crate::serve"] {
         assert!(!names(&code, word), "{word} in {code}");
     }
+}
+
+#[test]
+fn templates_escape_everything_but_the_stylesheet() {
+    // What of `maud` is written without being escaped, and the one file that may do so.
+    const AS_IT_STANDS: [(&str, &str); 3] = [
+        ("PreEscaped", "page/document.rs"),
+        ("into_string", "page/document.rs"),
+        ("render_to", "page/value.rs"),
+    ];
+    let mut used = 0;
+    for name in files_of(&["page.rs", "page", "report.rs", "report"].map(str::to_owned)) {
+        let code = code_of(&std::fs::read_to_string(source_directory().join(&name)).unwrap());
+        for (word, place) in AS_IT_STANDS {
+            assert!(!names(&code, word) || name == place, "src/{name} names {word}");
+            used += usize::from(names(&code, word));
+        }
+        let raw = code.matches("PreEscaped(").count();
+        assert_eq!(raw, code.matches("PreEscaped(include_str!(").count(), "src/{name}");
+    }
+    assert_eq!(used, AS_IT_STANDS.len(), "the files that it stands in were not found");
 }
 
 /// `mod tests` and nothing behind it that is code of the crate: `mod tests;` anywhere, or a block that ends the file.

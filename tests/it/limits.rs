@@ -81,7 +81,7 @@ fn the_gateways_rate_over_all_workers_and_peers_is_exact() {
 }
 
 #[test]
-fn a_unknown_callers_burst_over_all_workers_is_exact() {
+fn an_unknown_callers_burst_over_all_workers_is_exact() {
     let upstream = Scripted::well();
     let gateway = Setup::new(upstream.address())
         .workers(4)

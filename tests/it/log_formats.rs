@@ -98,7 +98,7 @@ fn a_line_says_who_asked_what_and_which_line_of_the_configuration_decided() {
 }
 
 #[test]
-fn a_unknown_caller_is_counted_and_named_by_the_limit_that_it_used_up() {
+fn an_unknown_caller_is_counted_and_named_by_the_limit_that_it_used_up() {
     let upstream = Scripted::well();
     let logs = format!("{OWN}[limits]\nunknown_rate = {{ per_minute = 1, burst = 1 }}\n");
     let gateway = start(&logs, &upstream, &[]);

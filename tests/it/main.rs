@@ -15,11 +15,17 @@ mod cli_check;
 #[cfg(test)]
 mod cli_demo;
 #[cfg(test)]
+mod cli_dump;
+#[cfg(test)]
 mod cli_explain;
+#[cfg(test)]
+mod cli_usage;
 #[cfg(test)]
 mod client_behaviour;
 #[cfg(test)]
 mod corpus;
+#[cfg(test)]
+mod documentation;
 #[cfg(test)]
 mod fairness;
 #[cfg(test)]

@@ -318,7 +318,7 @@ fn unknown_callers_behind_a_proxy_are_counted_each_by_their_own_address() {
 }
 
 #[test]
-fn connections_of_a_proxy_are_not_counted_as_a_unknown_callers() {
+fn connections_of_a_proxy_are_not_counted_as_an_unknown_callers() {
     let recorder = Recorder::start();
     // Unknown callers may have two of these.
     let gateway = setup(&recorder).limits("max_connections = 8").start();

@@ -141,11 +141,8 @@ fn formats_of_nginx_are_read_and_what_cannot_be_says_why() {
     assert_eq!(told["refusals"][0]["reason"], "unknown-path");
     assert_eq!(told["upstream"]["answer_times"]["max"], 5);
     for (format, code, part) in [
-        (
-            "gatway",
-            2,
-            "there is no format `gatway`; known are combined, gateway, gateway_json, main",
-        ),
+        ("gatway", 2, "there is no format `gatway`; did you mean `gateway`?"),
+        ("ours", 2, "there is no format `ours`; known are combined, gateway, gateway_json, main"),
         ("$status$time_local", 2, "between $status and $time_local stands nothing"),
         ("$status", 2, "the format has no time"),
         ("$time_local x", 2, "the format has no $status"),

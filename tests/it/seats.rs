@@ -146,7 +146,7 @@ fn a_full_house_makes_room_from_whoever_has_most() {
 }
 
 #[test]
-fn a_unknown_caller_has_its_few_connections_and_the_next_one_still_comes_in() {
+fn an_unknown_caller_has_its_few_connections_and_the_next_one_still_comes_in() {
     let upstream = Scripted::well();
     let gateway = house(&upstream).limits("unknown_connections = 3\nhead_timeout = \"1h\"").start();
     let silent: Vec<Client> = (0..3).map(|_| gateway.client_from("127.0.0.9")).collect();
@@ -276,8 +276,8 @@ fn who_begins_handshakes_too_often_is_not_heard_and_a_known_peer_is() {
         client.send("\x16\x03\x01\x00\x01\x00");
         assert!(client.ended() == End::Orderly || client.ended() == End::Reset);
     }
-    let mut unheard = site.silent("127.0.9.1");
-    assert_eq!(unheard.ended(), End::Orderly);
+    let mut rejected = site.silent("127.0.9.1");
+    assert_eq!(rejected.ended(), End::Orderly);
     // Those of a peer that its certificate names are not an unknown caller's, however many there are.
     for _ in 0..10 {
         assert_eq!(site.lookup(), 200);

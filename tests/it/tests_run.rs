@@ -18,6 +18,10 @@ const REAL: &[&str] =
 const TESTED: &[&str] = &[
     "nginx",
     "haproxy",
+    "stunnel4",
+    "zsh",
+    "fish",
+    "groff",
     "curl",
     "php-fpm",
     "php",

@@ -22,7 +22,8 @@ const STREAMS: u32 = 32;
 /// Holds so many connections from so many addresses.
 pub(super) async fn run(
     field: Rc<Field>,
-    (connections, addresses): (usize, usize),
+    connections: usize,
+    addresses: usize,
     kind: &'static str,
 ) {
     let words: Rc<[u8]> = words(kind).into();

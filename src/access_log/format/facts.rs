@@ -25,15 +25,17 @@ pub struct Facts<'a> {
     /// The connection's other end.
     pub socket: SocketAddr,
     /// The client that the PROXY protocol names.
-    pub announced: Option<SocketAddr>,
+    pub proxied_client: Option<SocketAddr>,
     /// The address that the connection came to.
     pub local: Option<SocketAddr>,
     /// The first of the listener's names.
     pub server_name: &'a str,
     /// What the TLS handshake brought.
     pub tls: Option<TlsLine<'a>>,
-    /// The connection's number, and how many requests it has had with this one.
-    pub connection: (u64, u32),
+    /// The connection's number.
+    pub connection: u64,
+    /// How many requests it has had with this one.
+    pub connection_requests: u32,
     /// How old the connection is.
     pub connection_time: Duration,
     /// Whether the request came together with the one before it.

@@ -238,9 +238,9 @@ impl Value<'_> {
             }
             Named::RealipRemoteAddr => self.address(Some(facts.socket)),
             Named::RealipRemotePort => self.port(Some(facts.socket.port())),
-            Named::ProxyProtocolAddr => self.address(facts.announced),
-            Named::ProxyProtocolPort => match facts.announced {
-                Some(announced) => self.number(announced.port()),
+            Named::ProxyProtocolAddr => self.address(facts.proxied_client),
+            Named::ProxyProtocolPort => match facts.proxied_client {
+                Some(proxied_client) => self.number(proxied_client.port()),
                 None => self.text(None),
             },
             Named::ServerAddr => self.address(facts.local),
@@ -258,8 +258,8 @@ impl Value<'_> {
             Named::RequestLength => self.number(facts.request_length),
             Named::RequestId => self.word(Some(facts.request_id)),
             Named::RequestCompletion => self.word(Some(if facts.completed { "OK" } else { "" })),
-            Named::Connection => self.number(facts.connection.0),
-            Named::ConnectionRequests => self.number(facts.connection.1),
+            Named::Connection => self.number(facts.connection),
+            Named::ConnectionRequests => self.number(facts.connection_requests),
             Named::ConnectionTime => self.duration(facts.connection_time),
             Named::Pipe => self.raw(if facts.pipelined { b"p" } else { b"." }),
             Named::Pid => self.number(facts.pid),

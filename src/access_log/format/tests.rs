@@ -8,6 +8,30 @@ use crate::access_log::{Entry, LocalClock, UnixSeconds, write_combined};
 use crate::identity::caller::ClientSource;
 use crate::upstream::trace::Attempt;
 
+#[test]
+fn what_is_written_of_a_format_is_that_format() {
+    let quoted = [r"'$status \\ it\'s' ' $request'"];
+    let formats: [&[&str]; 9] = [
+        &["$remote_addr [$time_local] \"$request\""],
+        &["escape=json {\"a\":\"${http_user_agent}b\",\"c\":$msec}"],
+        &["escape=none", "  $status"],
+        &["escape=json", r"'\'quoted\' $status'"],
+        &["escape=default log_format $status"],
+        &["escape=default", "escape=json $status"],
+        &["$status\n${status}x\t"],
+        &["$arg_name$sent_http_etag é"],
+        &quoted,
+    ];
+    let predefined = PREDEFINED.map(|(_, text)| [text]);
+    let formats = formats.into_iter().chain(predefined.iter().map(|text| text.as_slice()));
+    for parts in formats {
+        let format = Format::compile(parts).unwrap();
+        let written = format.written();
+        let parts: Vec<&str> = written.iter().map(String::as_str).collect();
+        assert_eq!(Format::compile(&parts).unwrap(), format, "{written:?}");
+    }
+}
+
 const REQUEST: &[u8] = b"GET /a%20b?x=1&Search=D\"oe HTTP/1.1";
 
 fn facts() -> Facts<'static> {
@@ -33,11 +57,12 @@ fn facts() -> Facts<'static> {
         },
         remote_port: Some(4711),
         socket,
-        announced: None,
+        proxied_client: None,
         local: Some("[::1]:80".parse().unwrap()),
         server_name: "first",
         tls: None,
-        connection: (12, 3),
+        connection: 12,
+        connection_requests: 3,
         connection_time: Duration::from_millis(61_002),
         pipelined: true,
         request_length: 99,

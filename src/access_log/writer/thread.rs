@@ -55,7 +55,7 @@ impl LogThread {
             }
         }
         self.say_total();
-        Ending::Told
+        Ending::Expected
     }
 
     /// Waits for a message, but not before it has said that all former ones are dealt with.

@@ -1,46 +1,52 @@
 //! `certs show`: what is there, for whom, until when.
 
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::super::args::CertsOptions;
 use super::super::check::show as show_problems;
 use super::super::serve::renderer;
-use super::{Exit, complain, say};
+use super::super::usage::Misuse;
+use super::{Exit, Show, print, print_error};
 use crate::config::Config;
 use crate::pki::{Holding, KeyState, Row, State, files_in, of_config, of_files};
 use crate::x509::{Certificate, Hex};
 
-/// Runs the command.
-pub(super) fn run(options: &CertsOptions, directory: &Path, files: &[PathBuf], json: bool) -> Exit {
+/// Runs the command. `directory` is the one that was given, or the usual one.
+pub(super) fn run(options: &Show, config: &Path, directory: &Path) -> Exit {
+    let Show { files, json, place } = options;
+    let is_given = place.directory.is_some();
+    if is_given && !files.is_empty() {
+        let what = "`certs show` takes files or --directory, not both";
+        return Misuse::new("certs show", what).report();
+    }
     let now = Timestamp::now();
     let (rows, mut finding) = match () {
         () if !files.is_empty() => (of_files(files), false),
-        () if options.directory.is_some() => match files_in(directory) {
+        () if is_given => match files_in(directory) {
             Ok(files) => (of_files(&files), false),
             Err(error) => {
-                complain(&format!("{} cannot be read: {error}", directory.display()));
+                print_error(&format!("{} cannot be read: {error}", directory.display()));
                 return Exit::Failed;
             }
         },
-        () => configured(&options.config, directory),
+        () => configured(config, directory),
     };
-    let alone = !files.is_empty() || options.directory.is_some() || finding;
+    let alone = !files.is_empty() || is_given || finding;
     // What nothing uses harms nobody, unless it was asked for.
     finding |= rows
         .iter()
         .filter(|row| alone || !row.purposes.is_empty())
         .any(|row| row.state(now).is_finding());
-    let text = match json {
+    let text = match *json {
         true => format!("{:#}\n", rows.iter().map(|row| as_json(row, now)).collect::<Value>()),
         false if rows.is_empty() => "no certificates\n".to_owned(),
         false => rows.iter().map(|row| as_text(row, now)).collect::<Vec<_>>().join("\n"),
     };
-    match say(&text) {
-        Exit::Well if finding => Exit::Findings,
+    match print(&text) {
+        Exit::Ok if finding => Exit::Findings,
         exit => exit,
     }
 }
@@ -52,7 +58,7 @@ fn configured(config: &Path, directory: &Path) -> (Vec<Row>, bool) {
         Err(problems) => {
             let stderr = renderer(io::stderr().is_terminal());
             show_problems(&format!("{}\n", problems.render(&stderr)));
-            complain(&format!(
+            print_error(&format!(
                 "the configuration cannot be read; what is in {} follows",
                 directory.display()
             ));

@@ -55,7 +55,6 @@ pub(super) struct Narrator<'s> {
     snapshot: &'s Snapshot,
     origin: RequestSource<'s>,
     addressed: Addressed<'s>,
-    bytes: &'s [u8],
     /// How the caller was found, where a proxy stands in front.
     via: Vec<Note>,
     steps: Vec<StepShown>,
@@ -69,10 +68,10 @@ impl<'s> Narrator<'s> {
         snapshot: &'s Snapshot,
         origin: RequestSource<'s>,
         via: Vec<Note>,
-        (addressed, bytes): (Addressed<'s>, &'s [u8]),
+        addressed: Addressed<'s>,
     ) -> Self {
         let (steps, limits) = (Vec::new(), Vec::new());
-        Self { snapshot, origin, addressed, bytes, via, steps, limits, at: "read" }
+        Self { snapshot, origin, addressed, via, steps, limits, at: "read" }
     }
 
     /// The request ends where it is.
@@ -123,13 +122,13 @@ impl<'s> Narrator<'s> {
         self.steps.push(StepShown { step: self.at, refused, annotations });
     }
 
-    fn read(&mut self, head: &RequestHead) {
+    fn read(&mut self, head: &RequestHead<'_>) {
         let version = match head.version() {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
             Version::Http2 => "HTTP/2",
         };
-        let host = match head.host(self.bytes) {
+        let host = match head.host() {
             Some(host) => format!("host {}", String::from_utf8_lossy(host.name())),
             None => "no host".to_owned(),
         };

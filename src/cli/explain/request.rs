@@ -1,10 +1,44 @@
 //! The request that `explain` is asked about, as a client would send it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
 
-use super::show;
-use crate::cli::args::{AskedRequest, ExplainOptions};
+use super::{Options, show};
+use crate::cli::usage::Misuse;
 use crate::config::{Config, Listener};
+
+/// A request, as it was written on the command line.
+#[derive(Debug)]
+pub(super) struct AskedRequest {
+    method: Vec<u8>,
+    /// A URL, or its path and query alone.
+    url: Vec<u8>,
+    /// `Name: value`, each.
+    headers: Vec<Vec<u8>>,
+    http10: bool,
+}
+
+impl AskedRequest {
+    /// The request that `options` describe.
+    pub(super) fn of(options: &Options) -> Result<Self, Misuse> {
+        let (method, url): (&[u8], _) = match options.request.as_slice() {
+            [url] => (b"GET", url),
+            [method, url] => (method.as_bytes(), url),
+            [_, _, more, ..] => {
+                let more = more.to_string_lossy();
+                let what = format!("unexpected argument `{}` behind the URL", more.escape_debug());
+                return Err(Misuse::new("explain", what));
+            }
+            [] => return Err(Misuse::new("explain", "`URL` is missing")),
+        };
+        Ok(Self {
+            method: method.to_vec(),
+            url: url.as_bytes().to_vec(),
+            headers: options.headers.iter().map(|line| line.as_bytes().to_vec()).collect(),
+            http10: options.http10,
+        })
+    }
+}
 
 /// A request, and where it comes to.
 #[derive(Debug)]
@@ -20,7 +54,7 @@ pub(super) struct ExplainedRequest {
 /// What a client begins with.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Spoken {
-    /// A request in plain HTTP.
+    /// A request.
     Plain,
     /// A request, where a handshake is waited for.
     PlainOnTls,
@@ -29,10 +63,14 @@ pub(super) enum Spoken {
 }
 
 impl ExplainedRequest {
-    /// The request that `options` describe.
-    pub(super) fn of(config: &Config, options: &ExplainOptions) -> Result<Self, String> {
-        let url = Url::read(&options.request.url)?;
-        let index = listener(config, options.listen, url.scheme)?;
+    /// `request`, as it comes to the listener that is wanted.
+    pub(super) fn of(
+        config: &Config,
+        request: &AskedRequest,
+        wanted: Option<SocketAddr>,
+    ) -> Result<Self, String> {
+        let url = Url::read(&request.url)?;
+        let index = listener(config, wanted, url.scheme)?;
         let listener = config.listeners.get(index);
         let has_tls = listener.is_some_and(|listener| listener.tls.is_some());
         let spoken = match (url.scheme, has_tls) {
@@ -43,7 +81,7 @@ impl ExplainedRequest {
             (_, true) => Spoken::Tls { server_name: url.server_name() },
             (_, false) => Spoken::Plain,
         };
-        Ok(Self { listener: index, spoken, head: head(&options.request, &url, listener) })
+        Ok(Self { listener: index, spoken, head: head(request, &url, listener) })
     }
 }
 

@@ -3,9 +3,10 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use super::super::args::ProbeOptions;
-use super::super::{Exit, complain, say};
-use super::{described, load};
+use super::super::config_file::ConfigFile;
+use super::super::usage::Misuse;
+use super::super::{Exit, print, print_error};
+use super::{Options, described, load};
 use crate::config::{UpstreamHost, read_https_url};
 use crate::net::proxy_protocol::write::Relayed;
 use crate::upstream::{CertificateFacts, Route, Tls, connect};
@@ -23,16 +24,16 @@ struct PinTarget {
 }
 
 /// Prints the line, and what has to be done before it is trusted.
-pub(super) async fn show(options: &ProbeOptions) -> Result<(), Exit> {
+pub(super) async fn show(options: &Options, config: &ConfigFile) -> Result<(), Exit> {
     let asked = match &options.url {
         Some(url) => of_url(url)?,
-        None => of_configuration(options)?,
+        None => of_configuration(config)?,
     };
     let addresses = addresses(&asked)?;
     let (certificate, address) = certificate(&asked, &addresses, options.from).await?;
     let CertificateFacts { sha256, .. } = &certificate;
     let facts: String = described(&certificate).iter().map(|line| format!("# {line}\n")).collect();
-    let exit = say(&format!(
+    let exit = print(&format!(
         "# The certificate that {} ({address}) shows now. Nobody has verified it:\n{facts}\
          # Anyone in between could show another. Compare it with XiVO's own; on XiVO itself:\n\
          #   openssl s_client -connect localhost:{} </dev/null 2>/dev/null |\n\
@@ -41,14 +42,12 @@ pub(super) async fn show(options: &ProbeOptions) -> Result<(), Exit> {
          pin_sha256 = \"{sha256}\"\n",
         asked.url, asked.port
     ));
-    if exit == Exit::Well { Ok(()) } else { Err(exit) }
+    if exit == Exit::Ok { Ok(()) } else { Err(exit) }
 }
 
 fn of_url(text: &str) -> Result<PinTarget, Exit> {
-    let (host, port) = read_https_url(text).map_err(|error| {
-        complain(&error);
-        Exit::Usage
-    })?;
+    let (host, port) =
+        read_https_url(text).map_err(|error| Misuse::new("probe", error).report())?;
     Ok(PinTarget {
         url: text.to_owned(),
         server_name: server_name(&host),
@@ -60,10 +59,10 @@ fn of_url(text: &str) -> Result<PinTarget, Exit> {
     })
 }
 
-fn of_configuration(options: &ProbeOptions) -> Result<PinTarget, Exit> {
-    let upstream = load(&options.config)?.upstream;
+fn of_configuration(config: &ConfigFile) -> Result<PinTarget, Exit> {
+    let upstream = load(config.path())?.upstream;
     let Some(tls) = &upstream.tls else {
-        complain(&format!(
+        print_error(&format!(
             "{}: {} is not https; name XiVO's https URL: probe --pin https://…",
             upstream.location, upstream.url_text
         ));
@@ -93,7 +92,7 @@ fn addresses(asked: &PinTarget) -> Result<Vec<SocketAddr>, Exit> {
         host => (host.to_string(), asked.port).to_socket_addrs().map(Iterator::collect),
     };
     resolved.map_err(|error| {
-        complain(&format!("{}: {error}", asked.host));
+        print_error(&format!("{}: {error}", asked.host));
         Exit::Findings
     })
 }
@@ -105,7 +104,7 @@ async fn certificate(
     from: Option<IpAddr>,
 ) -> Result<(CertificateFacts, SocketAddr), Exit> {
     let tls = Tls::unverified(&asked.server_name).map_err(|error| {
-        complain(&error.to_string());
+        print_error(&error.to_string());
         Exit::Findings
     })?;
     let client = from.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
@@ -134,7 +133,7 @@ async fn certificate(
         seen.ok_or_else(|| "it showed no certificate".to_owned())
     });
     seen.map_err(|why| {
-        complain(&format!("{}: {why}", asked.url));
+        print_error(&format!("{}: {why}", asked.url));
         Exit::Findings
     })
 }

@@ -7,10 +7,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{Context, screen};
-use crate::cli::args::ReportOptions;
-use crate::cli::{Exit, complain, say};
-use crate::report::Moment;
+use super::{Context, Options, screen};
+use crate::cli::usage::Misuse;
+use crate::cli::{Exit, print, print_error};
+use crate::report::LocalTime;
 use crate::report::build::Material;
 use crate::report::count::tally::ThingHasher;
 use crate::report::count::{Ledger, Worker};
@@ -19,12 +19,12 @@ use crate::report::summary::{Input, Totals};
 use crate::report::terminal::{self, Recent};
 
 /// Runs until it is interrupted.
-pub(super) fn run(options: &ReportOptions, context: &Context) -> Exit {
+pub(super) fn run(options: &Options, context: &Context) -> Exit {
     if !io::stdout().is_terminal() {
-        complain("--follow needs a terminal to show the report in; leave it out to print it once");
-        return Exit::Usage;
+        let what = "--follow needs a terminal to show the report in; leave it out to print it once";
+        return Misuse::new("report", what).report();
     }
-    let mut worker = Worker::new(&context.formats, ThingHasher::default(), &options.selection);
+    let mut worker = Worker::new(&context.formats, ThingHasher::default(), &context.selection);
     let mut ledger = Ledger::new();
     let mut files: Vec<Followed> = Vec::new();
     for source in &context.sources {
@@ -32,7 +32,7 @@ pub(super) fn run(options: &ReportOptions, context: &Context) -> Exit {
         match Followed::open(path.clone()) {
             Ok(file) => files.push(file),
             Err(error) => {
-                complain(&format!("cannot read {}: {error}", path.display()));
+                print_error(&format!("cannot read {}: {error}", path.display()));
                 return Exit::Failed;
             }
         }
@@ -46,12 +46,12 @@ pub(super) fn run(options: &ReportOptions, context: &Context) -> Exit {
                 ledger.append(number, worker.count(block, format));
             });
             if let Err(error) = read {
-                complain(&format!("cannot read {}: {error}", file.path.display()));
+                print_error(&format!("cannot read {}: {error}", file.path.display()));
                 return Exit::Failed;
             }
         }
         let exit = redraw(options, context, &ledger, &mut past);
-        if exit != Exit::Well {
+        if exit != Exit::Ok {
             return exit;
         }
         std::thread::sleep(EVERY);
@@ -60,7 +60,7 @@ pub(super) fn run(options: &ReportOptions, context: &Context) -> Exit {
 
 /// Shows what is known by now, from the terminal's first line on.
 fn redraw(
-    options: &ReportOptions,
+    options: &Options,
     context: &Context,
     ledger: &Ledger,
     past: &mut VecDeque<(Instant, Totals)>,
@@ -71,22 +71,27 @@ fn redraw(
     let material = Material {
         tally: &ledger.tally,
         timeline: &timeline,
-        selection: &options.selection,
+        selection: &context.selection,
         config: context.config.as_ref(),
         host: context.host.as_deref(),
-        now: Moment { unix: now, ..context.now },
+        now: LocalTime { unix: now, ..context.now },
     };
     let report = material.report(Input {
         configuration: context.configuration(),
         notes: context.notes.clone(),
         ..ledger.input(&context.formats)
     });
+    if past.is_empty()
+        && let Some(misuse) = context.misspelt_peer(&report)
+    {
+        return misuse.report();
+    }
     let size = rustix::termios::tcgetwinsize(io::stdout());
     let height = size.map_or(24, |size| usize::from(size.ws_row)).max(10);
     let recent = recent(past, &report.totals);
     let text = terminal::live(&report, recent, &screen(options.plain), height - 1);
     // To the upper left corner; each line and what is below is cleared, so that nothing flickers.
-    say(&format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n")))
+    print(&format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n")))
 }
 
 /// What has come since the oldest of the totals of the last minute, to which these are added.

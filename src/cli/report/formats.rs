@@ -1,8 +1,9 @@
 //! The formats that lines may be in.
 
 use crate::access_log::{Format, LogFormat};
-use crate::cli::{Exit, complain};
-use crate::config::Config;
+use crate::cli::Exit;
+use crate::cli::usage::Misuse;
+use crate::config::{Config, nearest};
 use crate::report::read::formats::Formats;
 use crate::report::read::pattern::Pattern;
 
@@ -24,8 +25,7 @@ pub(super) fn of(
             match Pattern::of_format(format) {
                 Ok(pattern) => own.push((name.clone(), pattern)),
                 Err(error) if given == Some(name) => {
-                    complain(&format!("--log-format: {name}: {error}"));
-                    return Err(Exit::Usage);
+                    return Err(refused(&format!("{name}: {error}")));
                 }
                 Err(error) if is_used && given.is_none() => {
                     note(format!("Lines in the format `{name}` cannot be read: {error}."));
@@ -41,17 +41,23 @@ pub(super) fn of(
     }
     if !given.contains('$') {
         let known: Vec<&str> = formats.names().collect();
-        complain(&format!(
-            "--log-format: there is no format `{}`; known are {}, or give the text, with its $variables",
-            given.escape_debug(),
-            known.join(", ")
-        ));
-        return Err(Exit::Usage);
+        let hint = match nearest(given, known.iter().copied()) {
+            Some(near) => {
+                format!("did you mean `{near}`? A format's text, with its $variables, is taken too")
+            }
+            None => {
+                format!("known are {}, or give the text, with its $variables", known.join(", "))
+            }
+        };
+        let given = given.escape_debug();
+        return Err(refused(&format!("there is no format `{given}`; {hint}")));
     }
-    Formats::only("--log-format", &[given], offset).map_err(|error| {
-        complain(&format!("--log-format: {error}"));
-        Exit::Usage
-    })
+    Formats::only("--log-format", &[given], offset).map_err(|error| refused(&error.to_string()))
+}
+
+/// Says why the format that was given cannot be.
+fn refused(why: &str) -> Exit {
+    Misuse::new("report", format!("--log-format: {why}")).report()
 }
 
 fn uses(config: &Config, format: &Format) -> bool {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::access_log::{LogFormat, LogSettings, LogTarget};
-use crate::cli::{Exit, complain};
+use crate::cli::usage::Misuse;
+use crate::cli::{Exit, print_error};
 use crate::config::Config;
 use crate::report::read::input::{Source, of_peers, rotated};
 use crate::report::read::pattern::Pattern;
@@ -20,11 +21,9 @@ pub(super) fn of(
     let can = |log: &&LogSettings| hindrance(log).is_none();
     let takes_all = logs.iter().filter(can).find(|log| log.condition.is_none());
     let Some(log) = takes_all.or_else(|| logs.iter().find(can)) else {
-        hindered.iter().for_each(|sentence| complain(sentence));
-        complain(
-            "none of the configuration's logs can be read from here; give files, or - for the standard input",
-        );
-        return Err(Exit::Usage);
+        hindered.iter().for_each(|sentence| print_error(sentence));
+        let what = "none of the configuration's logs can be read from here; give files, or - for the standard input";
+        return Err(Misuse::new("report", what).report());
     };
     notes.append(&mut hindered);
     if log.condition.is_some() {
@@ -36,7 +35,7 @@ pub(super) fn of(
     }
     let found = files(&log.target, alone);
     if found.is_empty() {
-        complain(&format!(
+        print_error(&format!(
             "there is no log at {}, where the configuration has it; give files, or - for the standard input",
             log.target
         ));

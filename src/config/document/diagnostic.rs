@@ -36,10 +36,12 @@ pub(crate) fn nearest<'a>(
     found: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    let found = found.to_lowercase().replace('-', "_");
+    // `-` and `_` are taken for each other.
+    let even = |word: &str| word.to_lowercase().replace('-', "_");
+    let found = even(found);
     known
         .into_iter()
-        .map(|word| (strsim::damerau_levenshtein(&found, word), word))
+        .map(|word| (strsim::damerau_levenshtein(&found, &even(word)), word))
         .filter(|(distance, word)| *distance <= 1 + word.chars().count() / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)

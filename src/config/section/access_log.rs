@@ -1,7 +1,7 @@
 //! `[[access_log]]`: where access records go, and which.
 
 mod condition;
-mod syslog;
+pub(crate) mod syslog;
 mod target;
 
 use std::collections::HashMap;
@@ -37,12 +37,13 @@ pub(crate) fn read(root: &mut Section<'_>, formats: &Formats, base: &Path) -> Ve
         return vec![Written { settings, mark, location, peers: Vec::new() }];
     }
     let mut seen = HashMap::new();
-    sections.into_iter().map(|section| access_log(section, (formats, base), &mut seen)).collect()
+    sections.into_iter().map(|section| access_log(section, formats, base, &mut seen)).collect()
 }
 
 fn access_log(
     mut section: Section<'_>,
-    (formats, base): (&Formats, &Path),
+    formats: &Formats,
+    base: &Path,
     seen: &mut HashMap<LogTarget, Location>,
 ) -> Written {
     let path_field = section.take("path");

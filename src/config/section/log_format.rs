@@ -7,6 +7,7 @@ use crate::access_log::format::{
     Escape, Format, FormatError, LogFormat, PREDEFINED, Unsure, names,
 };
 use crate::config::document::diagnostic::{Diagnostic, listed, nearest, shown};
+use crate::config::document::literal::literal;
 use crate::config::document::{Field, Section};
 
 /// The formats that an access log may name.
@@ -110,23 +111,6 @@ fn unsure(why: &Unsure, name: &str, corrected: Option<&str>) -> Diagnostic {
     })
 }
 
-/// A string as TOML has it.
-fn literal(text: &str) -> String {
-    let needs_escapes = text.contains(|c: char| c == '\'' || c.is_control());
-    if !needs_escapes {
-        return format!("'{text}'");
-    }
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted += &format!("\\u{:04X}", u32::from(c)),
-            c => quoted.push(c),
-        }
-    }
-    quoted + "\""
-}
-
 fn diagnostic(error: &FormatError) -> Diagnostic {
     let message = error.to_string();
     let text = "allowed: what stands in an nginx.conf behind log_format and the name";
@@ -136,7 +120,7 @@ fn diagnostic(error: &FormatError) -> Diagnostic {
             let diagnostic = Diagnostic::new(message, label);
             match nearest(name, names()) {
                 Some(near) => diagnostic.help(format!("did you mean ${near}?")),
-                None => diagnostic.help("the README lists the variables"),
+                None => diagnostic.help("docs/access-log.md lists the variables"),
             }
         }
         FormatError::Unavailable(_, why) => {

@@ -59,10 +59,12 @@ pub struct Upstream {
     pub max_answer: u64,
     /// How TLS is spoken, with an https URL.
     pub tls: Option<Arc<Tls>>,
-    /// The file of the authorities that XiVO's certificate is issued by.
+    /// The file of the authorities that vouch for XiVO.
     pub ca: Option<PathBuf>,
     /// The certificates of which XiVO's has to be one.
     pub pins: Vec<Fingerprint>,
+    /// Whether any certificate is taken for XiVO's.
+    pub danger_accept_any_certificate: bool,
     /// Whether the PROXY protocol tells XiVO's nginx whom a connection is made for.
     pub send_proxy_protocol: bool,
     /// Where its section begins.
@@ -106,6 +108,7 @@ pub(crate) fn read(mut section: Section<'_>, base: &Path) -> Option<Upstream> {
         tls: tls.tls,
         ca: tls.ca,
         pins: tls.pins,
+        danger_accept_any_certificate: tls.anyone,
         send_proxy_protocol,
         location,
     })

@@ -12,30 +12,47 @@ use crate::http1::host::Host;
 use crate::http1::request::{HeadLimits, RequestHead, RequestReader, Seen, TooLarge};
 use crate::refusal::{Http2Fault, Refusal};
 
-/// Reads the head that `message` is, and says what it was read from. The connection speaks `scheme`.
-pub(super) fn read(message: &Message, scheme: &str, limits: &Limits) -> (Request, Vec<u8>) {
-    let mut bytes = Vec::with_capacity(capacity(message));
-    let line = write(message, &mut bytes);
-    let limits = HeadLimits::from(limits);
-    let (read, seen) = match memchr::memchr2(b'\r', b'\n', bytes.get(..line).unwrap_or_default()) {
-        // Nobody is to take what stands behind it for fields. The message has this fault, too.
-        Some(_) => (Err(malformed(Http2Fault::LineEndInRequestLine)), Seen::only(line, &limits)),
-        None => {
+/// The head of a message as HTTP/1 writes it.
+#[derive(Debug)]
+pub(super) struct WrittenHead {
+    bytes: Vec<u8>,
+    /// How long the first line is.
+    line: usize,
+}
+
+impl WrittenHead {
+    /// The head that `message` is.
+    pub(super) fn of(message: &Message) -> Self {
+        let mut bytes = Vec::with_capacity(capacity(message));
+        let line = write(message, &mut bytes);
+        Self { bytes, line }
+    }
+
+    /// Reads what was written of `message`. The connection speaks `scheme`.
+    pub(super) fn read(&self, message: &Message, scheme: &str, limits: &Limits) -> Request<'_> {
+        let Self { bytes, line } = self;
+        let limits = HeadLimits::from(limits);
+        let (read, seen) = if first_line_end(bytes) < *line {
+            // Nobody is to take what stands behind it for fields. The message has this fault, too.
+            let fault = malformed(Http2Fault::LineEndInRequestLine);
+            (Err(fault), Seen::only(bytes, *line, &limits))
+        } else {
             let mut reader = RequestReader::of_http2();
-            let read = reader.advance(&bytes, &limits);
-            (read.map_err(Refusal::from), reader.seen(&bytes, &limits))
-        }
-    };
-    let head = match read {
-        // A head is read from its beginning on, over HTTP/1 as well: this was found first.
-        Err(why @ (Refusal::UriTooLong | Refusal::HeadersTooLarge(_))) => Err(why),
-        read => match message.fault().or_else(|| disagreement(message, scheme)) {
-            Some(why) => Err(malformed(why)),
-            None => whole(read, message, bytes.len()),
-        },
-    };
-    let head = head.map(|head| if message.has_body() { head.with_body() } else { head });
-    (Request { head, seen, answerable: true, position: RequestPosition::first() }, bytes)
+            let read = reader.advance(bytes, &limits);
+            let read = read.map(|spans| spans.map(|spans| spans.over(bytes)));
+            (read.map_err(Refusal::from), reader.seen(bytes, &limits))
+        };
+        let head = match read {
+            // A head is read from its beginning on, over HTTP/1 as well: this was found first.
+            Err(why @ (Refusal::UriTooLong | Refusal::HeadersTooLarge(_))) => Err(why),
+            read => match message.fault().or_else(|| disagreement(message, scheme)) {
+                Some(why) => Err(malformed(why)),
+                None => whole(read, message, bytes.len()),
+            },
+        };
+        let head = head.map(|head| if message.has_body() { head.with_body() } else { head });
+        Request { head, seen, answerable: true, position: RequestPosition::first() }
+    }
 }
 
 fn capacity(message: &Message) -> usize {
@@ -72,12 +89,17 @@ fn is_connect(message: &Message) -> bool {
     message.method.as_deref() == Some(b"CONNECT")
 }
 
+/// Where the first byte is that could end a line.
+fn first_line_end(bytes: &[u8]) -> usize {
+    memchr::memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len())
+}
+
 /// A head that ended before the end of what was written would be somebody's trick.
-fn whole(
-    read: Result<Option<RequestHead>, Refusal>,
+fn whole<'b>(
+    read: Result<Option<RequestHead<'b>>, Refusal>,
     message: &Message,
     length: usize,
-) -> Result<RequestHead, Refusal> {
+) -> Result<RequestHead<'b>, Refusal> {
     match read? {
         _ if message.is_cut() => Err(Refusal::HeadersTooLarge(TooLarge::Bytes)),
         Some(head) if head.len() == length => Ok(head),

@@ -112,7 +112,7 @@ fn what_fails_is_counted_and_told_once_it_works_again_and_the_next_line_is_whole
     assert_eq!(lines(&stderr), ["one", "torn ", "four", told]);
     say(&near, "five");
     drop(near);
-    assert_eq!(thread.join().unwrap(), Ending::Told);
+    assert_eq!(thread.join().unwrap(), Ending::Expected);
     assert_eq!(lines(&stderr)[4..], ["five"]);
 }
 

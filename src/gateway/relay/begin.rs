@@ -19,14 +19,15 @@ pub(super) async fn begin(
     deadline: HeadDeadline,
     trace: Option<&Trace>,
 ) -> Result<(), UpstreamFault> {
-    let mut start = BodyStart::new(answer.head.framing());
+    let mut start = BodyStart::new(answer.received.head().framing());
     let expected = first_byte(lookup);
     loop {
-        let came = answer.buffer.get(answer.head.len()..).unwrap_or_default();
+        let head = answer.received.head();
+        let came = head.behind();
         match start.find(came).map_err(|_| InvalidBody::Chunks)? {
             Start::Byte(byte) if byte == expected => return Ok(()),
             Start::Byte(_) => {
-                let begins = shown(answer.head.framing(), came, lookup);
+                let begins = shown(head.framing(), came, lookup);
                 return Err(InvalidBody::Foreign { begins, expected: expected.into() }.into());
             }
             Start::Empty => return Err(InvalidBody::Empty.into()),
@@ -52,8 +53,7 @@ async fn read_on(
     deadline: HeadDeadline,
     trace: Option<&Trace>,
 ) -> Result<(), UpstreamFault> {
-    let UpstreamResponse { buffer, connection, .. } = answer;
-    match connection.read_body(buffer, READ, deadline.at).await {
+    match answer.read_on(READ, deadline.at).await {
         Ok(0) => Err(InvalidBody::Short.into()),
         Ok(count) => {
             if let Some(trace) = trace {

@@ -8,23 +8,24 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::{Material, plain, text};
 use crate::net::client_address::ClientAddress;
 use crate::policy::Host;
-use crate::report::count::tally::{PeerTally, Span, StrangerTally};
+use crate::report::count::tally::{PeerTally, Span, UnknownCallerTally};
 use crate::report::read::entry::Action;
 use crate::report::summary::wording::{count, period};
-use crate::report::summary::{Network, Stranger, Unknown};
+use crate::report::summary::{Network, Unknown, UnknownCaller};
 
 impl Material<'_> {
     pub(super) fn unknown(&self) -> Unknown {
         let tally = self.tally;
-        let known = tally.strangers.list();
+        let known = tally.unknown_callers.list();
         let callers = known.iter().take(MOST);
-        let callers: Vec<Stranger> =
-            callers.map(|(address, count, kept)| self.stranger(address, *count, kept)).collect();
-        let addresses = tally.stranger_addresses.estimate();
+        let callers: Vec<UnknownCaller> = callers
+            .map(|(address, count, kept)| self.unknown_caller(address, *count, kept))
+            .collect();
+        let addresses = tally.unknown_addresses.estimate();
         let networks = self.networks(&known);
         let networks_left_out = networks.len().saturating_sub(MOST) as u64;
         Unknown {
-            requests: tally.stranger_count,
+            requests: tally.unknown_requests,
             addresses,
             callers_left_out: addresses.saturating_sub(callers.len() as u64),
             callers,
@@ -33,7 +34,12 @@ impl Material<'_> {
         }
     }
 
-    fn stranger(&self, address: &[u8], requests: u64, tally: &StrangerTally) -> Stranger {
+    fn unknown_caller(
+        &self,
+        address: &[u8],
+        requests: u64,
+        tally: &UnknownCallerTally,
+    ) -> UnknownCaller {
         let address = text(address);
         let ip = address.parse::<IpAddr>().ok().map(ClientAddress::new);
         let known_by_now = ip.and_then(|ip| self.holder(ip));
@@ -41,13 +47,13 @@ impl Material<'_> {
             && known_by_now.is_none()
             && self.of_this_host(&address).is_none()
             // Of what was left out nothing is known.
-            && self.tally.strangers_hidden == 0;
-        let StrangerTally { span, lookups, private, actions, .. } = tally;
+            && self.tally.unknown_hidden == 0;
+        let UnknownCallerTally { span, lookups, private, actions, .. } = tally;
         let asked = Asked { requests, span: *span, actions, private: *private };
         let agent = &*tally.user_agent.text;
-        Stranger {
+        UnknownCaller {
             requests,
-            error: self.tally.strangers.error(),
+            error: self.tally.unknown_callers.error(),
             first: self.at(span.first),
             last: self.at(span.last),
             lookups: *lookups,
@@ -60,7 +66,7 @@ impl Material<'_> {
     }
 
     /// Networks with several callers that are no XiVO.
-    fn networks(&self, known: &[(&[u8], u64, &StrangerTally)]) -> Vec<Network> {
+    fn networks(&self, known: &[(&[u8], u64, &UnknownCallerTally)]) -> Vec<Network> {
         let mut networks: BTreeMap<IpNet, (u64, u64, u64, Span)> = BTreeMap::new();
         for (address, requests, tally) in known {
             let ip = std::str::from_utf8(address).ok().and_then(|it| it.parse::<IpAddr>().ok());
@@ -124,7 +130,7 @@ impl Material<'_> {
             return None;
         }
         // What it really asked for is not known where a part was left out.
-        let span = tally.span.filter(|_| tally.heard == tally.counts.requests)?;
+        let span = tally.span.filter(|_| tally.seen == tally.counts.requests)?;
         let requests = tally.counts.requests;
         let asked = Asked { requests, span, actions: &tally.actions, private: tally.private };
         Some(self.proposed(ip, &asked))
@@ -162,7 +168,7 @@ struct Asked<'a> {
     private: u64,
 }
 
-fn asks_as_xivo(tally: &StrangerTally, requests: u64) -> bool {
+fn asks_as_xivo(tally: &UnknownCallerTally, requests: u64) -> bool {
     tally.lookups > 0 && tally.lookups * 2 >= requests.min(MANY)
 }
 
@@ -175,7 +181,7 @@ fn network(ip: IpAddr) -> Option<IpNet> {
     network.map(|network| network.trunc())
 }
 
-/// So many callers in no policy are listed, and so many networks.
+/// The number of callers in no policy that are listed, and of networks.
 const MOST: usize = 200;
 /// A caller that asks more than this need not ask for lookups most of the time to be taken for a XiVO.
 const MANY: u64 = 1000;

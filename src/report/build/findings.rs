@@ -8,10 +8,10 @@ use crate::report::summary::wording::{
 };
 use crate::report::summary::{
     Finding, FindingKind, Harvest, HarvestKind, Limited, NotInTime, Outage, Peer, Quota, Refused,
-    Repeats, Report, Silent, Stranger,
+    Repeats, Report, Silent, UnknownCaller,
 };
 
-/// The findings of a report whose other parts are made.
+/// The findings of a report whose other parts are built.
 pub(in crate::report) fn of(report: &Report) -> Vec<Finding> {
     let mut found = Vec::new();
     if report.totals.requests > 0 {
@@ -43,7 +43,7 @@ fn some<T>(kind: FindingKind, all: &[T], what: &str, tell: impl Fn(&T) -> Findin
     found
 }
 
-/// Whether so many are worth to be told of: one of thousand, or very many.
+/// Whether a part of the whole is worth a finding: one of thousand, or very many.
 fn is_worth(part: u64, whole: u64) -> bool {
     part > 0 && (part >= MANY || part.saturating_mul(1000) >= whole)
 }
@@ -68,7 +68,7 @@ fn failed(report: &Report) -> Option<Finding> {
     };
     let advice = upstream.reasons.first().and_then(|first| {
         let refused = report.refusals.iter().find(|it| it.reason == first.value)?;
-        Some(format!("Most often `{}`: {}", first.value, refused.mend))
+        Some(format!("Most often `{}`: {}", first.value, refused.remedy))
     });
     Some(Finding { advice, ..finding(FindingKind::Failed, text) })
 }
@@ -129,7 +129,7 @@ pub(in crate::report) fn under_way(repeats: &Repeats) -> String {
     }
 }
 
-/// Stretches of failures worth a row each, and those of one failure or two in a moment.
+/// Outages worth a row each, and those of one failure or two within a minute.
 pub(in crate::report) fn told_apart(outages: &[Outage]) -> (Vec<&Outage>, Vec<&Outage>) {
     outages.iter().partition(|outage| outage.failed > 2 || outage.end.unix - outage.begin.unix > 60)
 }
@@ -147,7 +147,7 @@ pub(in crate::report) fn singles(outages: &[&Outage]) -> Option<String> {
     ))
 }
 
-/// Of which parts the figure is made.
+/// The parts of the figure.
 fn parts(figures: &NotInTime) -> String {
     let parts = [
         (figures.late_by_text, "by text came later than 2.9 s"),
@@ -175,8 +175,8 @@ fn refused(report: &Report) -> Vec<Finding> {
             refused.reason
         );
         let advice = match &refused.example {
-            Some(example) => format!("{} The last request was `{example}`.", refused.mend),
-            None => refused.mend.clone(),
+            Some(example) => format!("{} The last request was `{example}`.", refused.remedy),
+            None => refused.remedy.clone(),
         };
         Finding { advice: Some(advice), ..finding(FindingKind::Refused, text) }
     })
@@ -187,7 +187,7 @@ fn was(names: &[&str]) -> String {
     format!("{} {}", listed(names, 3), if names.len() == 1 { "was" } else { "were" })
 }
 
-/// Whether a refusal is a finding of its own: it met a peer. Strangers, limits and XiVO's failures have theirs.
+/// Whether a refusal is a finding of its own: it met a peer. Unknown callers, limits and XiVO's failures have theirs.
 pub(in crate::report) fn needs_somebody(refused: &Refused) -> bool {
     let failed = refused.statuses.iter().all(|status| *status >= 499);
     let by_peers = refused.callers.iter().any(|caller| caller.value != "-");
@@ -250,7 +250,7 @@ fn middle(limited: &Limited) -> Option<Quota> {
 
 fn unknown(report: &Report) -> Vec<Finding> {
     let callers = report.unknown.callers.iter();
-    let worth: Vec<&Stranger> = callers.filter(|caller| caller.policy.is_some()).collect();
+    let worth: Vec<&UnknownCaller> = callers.filter(|caller| caller.policy.is_some()).collect();
     some(FindingKind::Unknown, &worth, "addresses in no policy ask as a XiVO does", |caller| {
         let text = format!(
             "{} is in no policy and asks as a XiVO does: {}.",
@@ -369,11 +369,11 @@ fn unreadable(report: &Report) -> Option<Finding> {
     Some(Finding { advice: Some(advice.to_owned()), ..finding(FindingKind::Log, text) })
 }
 
-/// So many of each kind are told.
+/// The number of findings of each kind.
 const EACH: usize = 5;
-/// So many are worth to be told of, whatever their share.
+/// The number that is worth a finding, whatever its share.
 const MANY: u64 = 100;
-/// So many failures behind one another are an outage, whatever their share.
+/// The number of failures behind one another that are an outage, whatever their share.
 const AN_OUTAGE: u64 = 5;
 
 #[cfg(test)]

@@ -1,31 +1,31 @@
 //! Who seems to read the phonebook out: one finding for each time that somebody did.
 
 use super::{Material, text};
-use crate::report::count::enumeration::Sweep;
+use crate::report::count::enumeration::Enumeration;
 use crate::report::read::time::HOUR;
-use crate::report::summary::local_time::Moment;
+use crate::report::summary::local_time::LocalTime;
 use crate::report::summary::{Harvest, HarvestKind};
 
 impl Material<'_> {
     pub(super) fn harvests(&self) -> Vec<Harvest> {
         let mut all: Vec<Harvest> = Vec::new();
-        for (name, _, line) in self.heard() {
-            let sweeps = joined(line.persons.sweeps.found());
+        for (name, _, line) in self.seen_peers() {
+            let enumerations = joined(line.persons.enumerations.found());
             let begun = all.len();
-            all.extend(sweeps.into_iter().map(|sweep| Harvest {
+            all.extend(enumerations.into_iter().map(|enumeration| Harvest {
                 peer: text(name),
                 kind: HarvestKind::Alphabetical,
-                begin: self.moment(sweep.begin),
-                end: self.moment(sweep.end),
-                terms: sweep.terms,
-                range: Some((sweep.first.text(), sweep.last.text())),
+                begin: self.local_time(enumeration.begin),
+                end: self.local_time(enumeration.end),
+                terms: enumeration.terms,
+                range: Some((enumeration.first.text(), enumeration.last.text())),
             }));
             for (begin, end, terms) in busy_hours(line.persons.by_hour.clone()) {
-                let (begin, end) = (self.moment(begin), self.moment(end));
+                let (begin, end) = (self.local_time(begin), self.local_time(end));
                 // Going through the alphabet makes busy hours, which need not be told of again.
                 let is_told = |known: &Harvest| known.begin <= end && begin <= known.end;
                 if !all[begun..].iter().any(is_told) {
-                    all.push(self.volume(name, (begin, end), terms));
+                    all.push(self.volume(name, begin, end, terms));
                 }
             }
         }
@@ -36,22 +36,22 @@ impl Material<'_> {
         all
     }
 
-    fn volume(&self, name: &[u8], (begin, end): (Moment, Moment), terms: u64) -> Harvest {
+    fn volume(&self, name: &[u8], begin: LocalTime, end: LocalTime, terms: u64) -> Harvest {
         Harvest { peer: text(name), kind: HarvestKind::Volume, begin, end, terms, range: None }
     }
 }
 
-/// Sweeps of which each begins while another goes on, or soon after it: they are one.
-fn joined(mut sweeps: Vec<Sweep>) -> Vec<Sweep> {
-    sweeps.sort_by_key(|sweep| (sweep.begin, sweep.end, sweep.first));
-    let mut groups: Vec<(i64, Vec<Sweep>)> = Vec::new();
-    for sweep in sweeps {
+/// Enumerations of which each begins while another goes on, or soon after it: they are one.
+fn joined(mut enumerations: Vec<Enumeration>) -> Vec<Enumeration> {
+    enumerations.sort_by_key(|enumeration| (enumeration.begin, enumeration.end, enumeration.first));
+    let mut groups: Vec<(i64, Vec<Enumeration>)> = Vec::new();
+    for enumeration in enumerations {
         match groups.last_mut() {
-            Some((end, group)) if sweep.begin <= *end + HOUR => {
-                *end = sweep.end.max(*end);
-                group.push(sweep);
+            Some((end, group)) if enumeration.begin <= *end + HOUR => {
+                *end = enumeration.end.max(*end);
+                group.push(enumeration);
             }
-            _ => groups.push((sweep.end, vec![sweep])),
+            _ => groups.push((enumeration.end, vec![enumeration])),
         }
     }
     groups.into_iter().filter_map(|(_, group)| whole(group)).collect()
@@ -59,19 +59,19 @@ fn joined(mut sweeps: Vec<Sweep>) -> Vec<Sweep> {
 
 /// The one that several are. What was gone through more than once has no more terms for that: of those that overlap
 /// the largest number counts, which is the least that there can have been.
-fn whole(mut group: Vec<Sweep>) -> Option<Sweep> {
-    group.sort_by_key(|sweep| (sweep.first, sweep.last));
+fn whole(mut group: Vec<Enumeration>) -> Option<Enumeration> {
+    group.sort_by_key(|enumeration| (enumeration.first, enumeration.last));
     let mut group = group.into_iter();
     let mut whole = group.next()?;
     let (mut terms_before, mut terms) = (0, whole.terms);
-    for sweep in group {
-        if sweep.first > whole.last {
+    for enumeration in group {
+        if enumeration.first > whole.last {
             (terms_before, terms) = (terms_before + terms, 0);
         }
-        terms = terms.max(sweep.terms);
-        whole.last = whole.last.max(sweep.last);
-        whole.begin = whole.begin.min(sweep.begin);
-        whole.end = whole.end.max(sweep.end);
+        terms = terms.max(enumeration.terms);
+        whole.last = whole.last.max(enumeration.last);
+        whole.begin = whole.begin.min(enumeration.begin);
+        whole.end = whole.end.max(enumeration.end);
     }
     whole.terms = terms_before + terms;
     Some(whole)
@@ -97,7 +97,7 @@ fn busy_hours(mut hours: Vec<(i64, u64)>) -> Vec<(i64, i64, u64)> {
     busy
 }
 
-/// So many are no habit any more: four times what is usual at this time of the day, half of the days on which there
+/// The number that is no habit any more: four times what is usual at this time of the day, half of the days on which there
 /// was something then; where no other day had anything then, four times the busiest of all other hours.
 fn least(hours: &[(i64, u64)], hour: i64) -> u64 {
     const DAY: i64 = 24 * HOUR;
@@ -128,7 +128,7 @@ fn least(hours: &[(i64, u64)], hour: i64) -> u64 {
     }
 }
 
-/// So many in an hour, where that is also more than usual.
+/// The number of terms in an hour, where that is also more than usual.
 const MANY: u64 = 500;
 /// The same where nothing is known of what is usual.
 const MANY_ALONE: u64 = 3000;
@@ -145,9 +145,9 @@ mod tests {
     }
 
     #[test]
-    fn sweeps_at_one_time_are_one_and_what_is_gone_through_again_has_no_more_terms() {
+    fn enumerations_at_one_time_are_one_and_what_is_gone_through_again_has_no_more_terms() {
         let short = |text: &str| Short::of(text.as_bytes()).unwrap();
-        let sweep = |first, last, begin, end, terms| Sweep {
+        let enumeration = |first, last, begin, end, terms| Enumeration {
             first: short(first),
             last: short(last),
             begin,
@@ -156,12 +156,15 @@ mod tests {
         };
         let day = 24 * HOUR;
         let found = joined(vec![
-            sweep("b0", "b9", 50, 90, 10),
-            sweep("aa", "az", 0, 100, 26),
-            sweep("aa", "ax", 2000, 2100, 24),
-            sweep("aa", "az", day, day + 100, 26),
+            enumeration("b0", "b9", 50, 90, 10),
+            enumeration("aa", "az", 0, 100, 26),
+            enumeration("aa", "ax", 2000, 2100, 24),
+            enumeration("aa", "az", day, day + 100, 26),
         ]);
-        assert_eq!(found, [sweep("aa", "b9", 0, 2100, 36), sweep("aa", "az", day, day + 100, 26)]);
+        assert_eq!(
+            found,
+            [enumeration("aa", "b9", 0, 2100, 36), enumeration("aa", "az", day, day + 100, 26)]
+        );
     }
 
     #[test]

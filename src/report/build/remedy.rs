@@ -3,13 +3,13 @@
 use crate::refusal::Reason;
 
 /// The sentence for a reason of the log: the gateway's words, and the statuses that stand for several.
-pub(in crate::report) fn mend(reason: &str) -> &'static str {
+pub(in crate::report) fn remedy(reason: &str) -> &'static str {
     let others = || OTHERS.iter().find(|(word, _)| *word == reason).map(|(_, sentence)| *sentence);
-    Reason::of(reason).map(remedy).or_else(others).unwrap_or(OTHERWISE)
+    Reason::of(reason).map(of_reason).or_else(others).unwrap_or(OTHERWISE)
 }
 
 /// The sentence for a word of this gateway's.
-fn remedy(reason: Reason) -> &'static str {
+fn of_reason(reason: Reason) -> &'static str {
     match reason {
         Reason::MalformedRequest => {
             "What was sent is no HTTP as it is read here: scanners, a client that speaks TLS to a port without it, or a proxy in front whose `proxy_protocol_from` is missing. From a peer: look at its client."
@@ -127,8 +127,8 @@ mod tests {
 
     #[test]
     fn a_reason_has_its_own_sentence_and_anything_else_the_general_one() {
-        assert_eq!(mend("peer-disabled"), remedy(Reason::PeerDisabled));
-        assert_eq!(mend("502"), FAILED);
-        assert_eq!(mend("something else"), OTHERWISE);
+        assert_eq!(remedy("peer-disabled"), of_reason(Reason::PeerDisabled));
+        assert_eq!(remedy("502"), FAILED);
+        assert_eq!(remedy("something else"), OTHERWISE);
     }
 }

@@ -1,6 +1,6 @@
-//! What a stretch of lines tells of the course of things, made short: who asked in which second, and for what.
+//! The summary of a block of lines: who asked in which second, and for what.
 //!
-//! Stretches are read side by side, and what they tell is put into the order of time by the
+//! Blocks are read side by side, and their summaries are put into the order of time by the
 //! [`Timeline`](super::timeline).
 
 use std::collections::BTreeMap;
@@ -168,9 +168,9 @@ pub(in crate::report) struct Asked {
     pub(in crate::report) is_chosen: bool,
 }
 
-/// What lines that follow one another tell.
+/// What the lines of a block tell of the course of time.
 #[derive(Debug, Default)]
-pub struct Stretch {
+pub struct BlockSummary {
     /// The hour of the last event, and those of this hour since it was another one.
     hour: i64,
     events: Vec<Event>,
@@ -183,7 +183,7 @@ pub struct Stretch {
     pub(in crate::report) hashes: u64,
 }
 
-impl Stretch {
+impl BlockSummary {
     /// The peer of this number asks.
     #[inline]
     pub(in crate::report) fn ask(

@@ -59,7 +59,7 @@ const LENGTH_AT: u32 = 24;
 
 /// Terms in the alphabet's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::report) struct Sweep {
+pub(in crate::report) struct Enumeration {
     pub(in crate::report) first: Short,
     pub(in crate::report) last: Short,
     pub(in crate::report) begin: i64,
@@ -67,91 +67,94 @@ pub(in crate::report) struct Sweep {
     pub(in crate::report) terms: u64,
 }
 
-/// A sweep that may go on.
+/// An enumeration that may go on.
 #[derive(Clone, Copy, Debug)]
 struct Thread {
-    sweep: Sweep,
+    enumeration: Enumeration,
     /// When its last term was asked for last: that one term comes again is no step of it.
     seen: i64,
 }
 
 /// Follows one caller's terms.
 #[derive(Clone, Debug, Default)]
-pub(in crate::report) struct Sweeps {
+pub(in crate::report) struct Enumerations {
     threads: Vec<Thread>,
-    found: Vec<Sweep>,
+    found: Vec<Enumeration>,
 }
 
-impl Sweeps {
+impl Enumerations {
     /// A term was asked for.
     pub(in crate::report) fn ask(&mut self, second: i64, term: Short) {
-        let goes_on = |thread: &&mut Thread| second - thread.sweep.end <= PAUSE;
+        let goes_on = |thread: &&mut Thread| second - thread.enumeration.end <= PAUSE;
         let mut going_on = self.threads.iter_mut().filter(goes_on);
-        if let Some(thread) = going_on.find(|thread| thread.sweep.last == term) {
+        if let Some(thread) = going_on.find(|thread| thread.enumeration.last == term) {
             thread.seen = second;
             return;
         }
         let mut going_on = self.threads.iter_mut().filter(goes_on);
-        if let Some(thread) = going_on.find(|thread| term.follows(thread.sweep.last)) {
+        if let Some(thread) = going_on.find(|thread| term.follows(thread.enumeration.last)) {
             thread.seen = second;
-            thread.sweep.last = term;
-            thread.sweep.end = second;
-            thread.sweep.terms += 1;
+            thread.enumeration.last = term;
+            thread.enumeration.end = second;
+            thread.enumeration.terms += 1;
             return;
         }
-        let sweep = Sweep { first: term, last: term, begin: second, end: second, terms: 1 };
-        let begun = Thread { sweep, seen: second };
+        let enumeration =
+            Enumeration { first: term, last: term, begin: second, end: second, terms: 1 };
+        let begun = Thread { enumeration, seen: second };
         if self.threads.len() < THREADS {
             return self.threads.push(begun);
         }
         if let Some(oldest) = self.threads.iter_mut().min_by_key(|thread| thread.seen) {
             let ended = std::mem::replace(oldest, begun);
-            self.end(ended.sweep);
+            self.end(ended.enumeration);
         }
     }
 
-    fn end(&mut self, sweep: Sweep) {
-        if sweep.terms >= LEAST {
-            self.found.push(sweep);
+    fn end(&mut self, enumeration: Enumeration) {
+        if enumeration.terms >= LEAST {
+            self.found.push(enumeration);
             if self.found.len() > 2 * KEPT {
-                self.found.sort_by_key(|sweep| (std::cmp::Reverse(sweep.terms), sweep.begin));
+                self.found.sort_by_key(|enumeration| {
+                    (std::cmp::Reverse(enumeration.terms), enumeration.begin)
+                });
                 self.found.truncate(KEPT);
             }
         }
     }
 
-    /// The sweeps, those that may still go on included.
-    pub(in crate::report) fn found(&self) -> Vec<Sweep> {
-        let going_on = self.threads.iter().map(|thread| thread.sweep);
-        let going_on = going_on.filter(|sweep| sweep.terms >= LEAST);
-        let mut all: Vec<Sweep> = self.found.iter().copied().chain(going_on).collect();
-        all.sort_by_key(|sweep| (std::cmp::Reverse(sweep.terms), sweep.begin));
+    /// The enumerations, those that may still go on included.
+    pub(in crate::report) fn found(&self) -> Vec<Enumeration> {
+        let going_on = self.threads.iter().map(|thread| thread.enumeration);
+        let going_on = going_on.filter(|enumeration| enumeration.terms >= LEAST);
+        let mut all: Vec<Enumeration> = self.found.iter().copied().chain(going_on).collect();
+        all.sort_by_key(|enumeration| (std::cmp::Reverse(enumeration.terms), enumeration.begin));
         all.truncate(KEPT);
         all
     }
 }
 
-/// Seconds between two terms of a sweep, at the most: who is slower needs weeks for two letters.
+/// Seconds between two terms of an enumeration, at the most: who is slower needs weeks for two letters.
 const PAUSE: i64 = 6 * 3600;
-/// So many threads are followed for a caller.
+/// The number of threads that are followed for a caller.
 const THREADS: usize = 32;
-/// From so many terms on it is no chance.
+/// The number of terms from which on it is no chance.
 const LEAST: u64 = 15;
-/// So many sweeps are kept of a caller.
+/// The number of enumerations that are kept of a caller.
 const KEPT: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sweeps<'t>(terms: impl IntoIterator<Item = &'t str>) -> Vec<Sweep> {
-        let mut sweeps = Sweeps::default();
+    fn enumerations<'t>(terms: impl IntoIterator<Item = &'t str>) -> Vec<Enumeration> {
+        let mut enumerations = Enumerations::default();
         for (second, term) in (0..).zip(terms) {
             if let Some(term) = Short::of(term.as_bytes()) {
-                sweeps.ask(second, term);
+                enumerations.ask(second, term);
             }
         }
-        sweeps.found()
+        enumerations.found()
     }
 
     fn pairs() -> Vec<String> {
@@ -170,33 +173,40 @@ mod tests {
     }
 
     #[test]
-    fn all_pairs_of_letters_in_turn_are_one_sweep() {
+    fn all_pairs_of_letters_in_turn_are_one_enumeration() {
         let pairs = pairs();
-        let [sweep] = sweeps(pairs.iter().map(String::as_str))[..] else { panic!("not one") };
+        let [enumeration] = enumerations(pairs.iter().map(String::as_str))[..] else {
+            panic!("not one")
+        };
         assert_eq!(
-            (sweep.terms, sweep.first.text().as_str(), sweep.last.text().as_str()),
+            (
+                enumeration.terms,
+                enumeration.first.text().as_str(),
+                enumeration.last.text().as_str()
+            ),
             (676, "aa", "zz")
         );
     }
 
     #[test]
-    fn a_sweep_ends_with_its_last_step_though_that_term_comes_again() {
-        let mut sweeps = Sweeps::default();
+    fn an_enumeration_ends_with_its_last_step_though_that_term_comes_again() {
+        let mut enumerations = Enumerations::default();
         let mut ask =
-            |second: i64, term: &str| sweeps.ask(second, Short::of(term.as_bytes()).unwrap());
+            |second: i64, term: &str| enumerations.ask(second, Short::of(term.as_bytes()).unwrap());
         let terms: Vec<String> = ('a'..='z').map(|letter| format!("k{letter}")).collect();
         (0..).zip(&terms).for_each(|(second, term)| ask(second, term));
         ask(3000, "kz");
         ask(90_000, "kz");
-        // The next day anew; and what would be a step is none after a night.
+        // The next day again; and what would be a step is none after a night.
         ask(90_001, "l0");
         (100_000..).zip(&terms).for_each(|(second, term)| ask(second, term));
-        let ends: Vec<_> = sweeps.found().iter().map(|it| (it.begin, it.end, it.terms)).collect();
+        let ends: Vec<_> =
+            enumerations.found().iter().map(|it| (it.begin, it.end, it.terms)).collect();
         assert_eq!(ends, [(0, 25, 26), (100_000, 100_025, 26)]);
     }
 
     #[test]
-    fn a_sweep_is_found_among_what_others_ask() {
+    fn an_enumeration_is_found_among_what_others_ask() {
         let pairs = pairs();
         let others = ["dupo", "1001", "mart", "be", "zu", "4711"];
         let mut asked = Vec::new();
@@ -205,14 +215,14 @@ mod tests {
             asked.push(pair.as_str());
             asked.push(pair.as_str());
         }
-        assert!(sweeps(asked).iter().any(|sweep| sweep.terms > 600));
+        assert!(enumerations(asked).iter().any(|enumeration| enumeration.terms > 600));
     }
 
     #[test]
-    fn what_people_type_is_no_sweep() {
+    fn what_people_type_is_no_enumeration() {
         // Letter by letter, and extensions as they are called.
         let typed = ["d", "du", "dup", "dupo", "m", "ma", "mar", "mart", "b", "be", "ber", "bern"];
-        assert!(sweeps(typed.repeat(100)).is_empty());
+        assert!(enumerations(typed.repeat(100)).is_empty());
         let mut random = 7_u32;
         let extensions: Vec<String> = (0..20_000)
             .map(|_| {
@@ -220,6 +230,6 @@ mod tests {
                 (1000 + (random >> 16) % 400).to_string()
             })
             .collect();
-        assert!(sweeps(extensions.iter().map(String::as_str)).is_empty());
+        assert!(enumerations(extensions.iter().map(String::as_str)).is_empty());
     }
 }

@@ -1,16 +1,16 @@
-//! Stretches of failures: no failure of one is more than a minute behind another.
+//! Outages: no failure of one is more than a minute behind another.
 //!
-//! Stretches are joined in whichever order failures are told of, so that they are those of the log whatever order
+//! Outages are joined in whichever order failures are counted, so that they are those of the log whatever order
 //! its lines have.
 
 use std::collections::BTreeMap;
 
-/// Stretches of failures.
+/// The outages of a log.
 #[derive(Clone, Debug, Default)]
 pub(in crate::report) struct Outages {
     /// By the second in which each begins: the second in which it ends, and its failures.
-    stretches: BTreeMap<i64, (i64, u64)>,
-    /// Stretches that there was no room for, and their failures.
+    outages: BTreeMap<i64, (i64, u64)>,
+    /// The number of outages that there was no room for, and of their failures.
     left_out: (u64, u64),
 }
 
@@ -18,7 +18,7 @@ impl Outages {
     /// XiVO fails.
     pub(in crate::report) fn fail(&mut self, second: i64) {
         // As a rule this is behind all others.
-        if let Some(mut last) = self.stretches.last_entry()
+        if let Some(mut last) = self.outages.last_entry()
             && (*last.key()..=last.get().0).contains(&second)
         {
             last.get_mut().1 += 1;
@@ -29,14 +29,14 @@ impl Outages {
 
     fn add(&mut self, mut begin: i64, mut end: i64, mut failed: u64) {
         // Those that begin later than this one's end and a minute stand apart; of the others the last ones may touch.
-        while let Some((&other, &(until, count))) = self.stretches.range(..=end + CALM).next_back()
+        while let Some((&other, &(until, count))) = self.outages.range(..=end + CALM).next_back()
             && until + CALM >= begin
         {
-            self.stretches.remove(&other);
+            self.outages.remove(&other);
             (begin, end, failed) = (begin.min(other), end.max(until), failed + count);
         }
-        self.stretches.insert(begin, (end, failed));
-        if self.stretches.len() > MOST {
+        self.outages.insert(begin, (end, failed));
+        if self.outages.len() > MOST {
             self.make_room();
         }
     }
@@ -48,7 +48,7 @@ impl Outages {
             self.list().map(|(begin, _, failed)| (failed, begin)).collect();
         all.sort_unstable();
         for (failed, begin) in all.into_iter().take(MOST / 2) {
-            self.stretches.remove(&begin);
+            self.outages.remove(&begin);
             self.left_out.0 += 1;
             self.left_out.1 += failed;
         }
@@ -62,18 +62,18 @@ impl Outages {
 
     /// Begin, end and failures of each, in the order of time.
     pub(in crate::report) fn list(&self) -> impl Iterator<Item = (i64, i64, u64)> {
-        self.stretches.iter().map(|(&begin, &(end, failed))| (begin, end, failed))
+        self.outages.iter().map(|(&begin, &(end, failed))| (begin, end, failed))
     }
 
-    /// How many stretches there was no room for, and how many failures they had.
+    /// The number of outages that there was no room for, and of their failures.
     pub(in crate::report) fn left_out(&self) -> (u64, u64) {
         self.left_out
     }
 }
 
-/// Seconds without a failure within a stretch, at the most.
+/// Seconds without a failure within an outage, at the most.
 const CALM: i64 = 60;
-/// Stretches that are told apart: one every six minutes for more than a year.
+/// The number of outages that are told apart: one every six minutes for more than a year.
 const MOST: usize = 100_000;
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_a_minute_apart_are_one_stretch_and_more_are_two() {
+    fn failures_a_minute_apart_are_one_outage_and_more_are_two() {
         assert_eq!(list([0, 60, 120]), [(0, 120, 3)]);
         assert_eq!(list([0, 61]), [(0, 0, 1), (61, 61, 1)]);
         assert_eq!(list([0, 61, 30]), [(0, 61, 3)]);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn stretches_are_the_same_in_any_order_and_in_any_parts() {
+    fn outages_are_the_same_in_any_order_and_in_any_parts() {
         let mut random = 1_u64;
         let mut next = |below: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -16,7 +16,7 @@ pub(in crate::report) struct Quotas {
 }
 
 impl Quotas {
-    /// So many requests came in this second. One that is before the last one begins a course of its own.
+    /// Counts the requests of this second. One that is before the last one begins a course of its own.
     #[inline]
     pub(in crate::report) fn ask(&mut self, second: i64, count: u32) {
         let passed = i32::try_from((second - self.second).clamp(0, LONG)).unwrap_or(0);
@@ -53,7 +53,7 @@ impl Quotas {
 
 /// Requests a second.
 const RATES: [i32; 16] = [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200, 500, 1000];
-/// No bucket holds more than runs out in so many seconds.
+/// No bucket holds more than runs out in this number of seconds.
 const LONG: i64 = 1 << 20;
 
 #[cfg(test)]

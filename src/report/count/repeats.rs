@@ -42,7 +42,7 @@ impl Repeated {
 /// The caches, fed in the order of time.
 #[derive(Clone, Debug, Default)]
 pub(in crate::report) struct Repeats {
-    /// What was asked for lately, and in the stretch of time before.
+    /// What was asked for lately, and in the period before.
     recent: HashMap<Key, Asked, RandomState>,
     before: HashMap<Key, Asked, RandomState>,
     turned: i64,
@@ -251,7 +251,7 @@ const TURN: i64 = 300;
 const LONGEST: i64 = 66_000;
 /// Requests for one thing that are looked at together.
 const FLIGHTS: usize = 16;
-/// Things that are kept of each stretch of time.
+/// The number of things that are kept of each period.
 const MOST: usize = 1 << 15;
 
 #[cfg(test)]
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(
             at(&[0, 61, 300, 301]),
             [1, 1, 2],
-            "got anew when it is too old, not when it is asked for"
+            "fetched again when it is too old, not when it is asked for"
         );
         assert_eq!(at(&[0, 3, 6]), [1, 2, 2]);
         assert_eq!(at(&[0, 599, 899]), [0, 0, 1]);

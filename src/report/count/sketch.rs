@@ -163,10 +163,10 @@ fn tau(mut x: f64) -> f64 {
     }
 }
 
-/// So many things are told apart exactly.
+/// The number of things that are told apart exactly.
 pub(in crate::report) const EXACT: usize = 4096;
 const REGISTERS: usize = 4096;
-/// So many places are kept for what comes next.
+/// The number of places that are kept for what comes next.
 const KEPT: usize = 4096;
 /// Bits of a hash beyond those that choose its register.
 const RANKS: u32 = 64 - REGISTERS.ilog2();
@@ -182,7 +182,7 @@ pub(in crate::report) struct Times {
 }
 
 impl Times {
-    /// Counts a time.
+    /// Counts a time in milliseconds.
     #[inline]
     pub(in crate::report) fn insert(&mut self, milliseconds: u64) {
         if self.times.is_none() {

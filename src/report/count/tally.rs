@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::patience::Patience;
 use super::sketch::{Distinct, Frequent, Times};
 use crate::refusal::Reason as Word;
-use crate::report::count::block::{Asked, Stretch};
+use crate::report::count::block::{Asked, BlockSummary};
 use crate::report::read::entry::{Action, Entry, Reason, Who, is_phonebook, is_private};
 use crate::report::read::select::Choice;
 pub(in crate::report) use parts::{Counts, Hours, LONGEST, Named, OTHERS, Span};
@@ -22,12 +22,12 @@ use parts::{kept, merge_named};
 /// The hasher of addresses and terms: the same in each run, so that what is estimated is the same.
 pub type ThingHasher = foldhash::quality::FixedState;
 
-/// A peer's figures.
+/// What is counted of a peer.
 #[derive(Clone, Debug)]
 pub(in crate::report) struct PeerTally {
-    /// All that was heard of it: also what is not asked for (`--status` and so on).
-    pub(in crate::report) heard: u64,
-    pub(in crate::report) heard_span: Span,
+    /// The number of its lines, those that are not asked for included (`--status` and so on).
+    pub(in crate::report) seen: u64,
+    pub(in crate::report) seen_span: Span,
     /// What is asked for; `None` where nothing of it is.
     pub(in crate::report) span: Option<Span>,
     pub(in crate::report) counts: Counts,
@@ -47,8 +47,8 @@ pub(in crate::report) struct PeerTally {
 impl PeerTally {
     fn new(entry: &Entry<'_>) -> Self {
         Self {
-            heard: 0,
-            heard_span: Span::at(entry.time),
+            seen: 0,
+            seen_span: Span::at(entry.time),
             span: None,
             counts: Counts::default(),
             is_address: matches!(entry.who, Who::Address(_)),
@@ -63,8 +63,8 @@ impl PeerTally {
     }
 
     fn merge(&mut self, other: &Self, hours_left: &mut usize) {
-        self.heard += other.heard;
-        self.heard_span.merge(&other.heard_span);
+        self.seen += other.seen;
+        self.seen_span.merge(&other.seen_span);
         merge_spans(&mut self.span, other.span);
         self.counts.merge(&other.counts);
         self.is_address &= other.is_address;
@@ -89,7 +89,7 @@ fn add_up(sums: &mut [u64], figures: &[u64]) {
     sums.iter_mut().zip(figures).for_each(|(sum, figure)| *sum += figure);
 }
 
-/// A reason's figures.
+/// What is counted of a reason.
 #[derive(Clone, Debug)]
 pub(in crate::report) struct ReasonTally {
     pub(in crate::report) count: u64,
@@ -132,7 +132,7 @@ pub(in crate::report) struct LimitTally {
 
 /// What is kept of a caller in no policy.
 #[derive(Clone, Debug)]
-pub(in crate::report) struct StrangerTally {
+pub(in crate::report) struct UnknownCallerTally {
     pub(in crate::report) span: Span,
     pub(in crate::report) lookups: u64,
     pub(in crate::report) private: u64,
@@ -149,7 +149,7 @@ pub struct Tally {
     pub(in crate::report) before: Counts,
     pub(in crate::report) earliest: i64,
     /// The last line of the time that is asked for that is not asked for otherwise.
-    pub(in crate::report) last_heard: i64,
+    pub(in crate::report) last_seen: i64,
     pub(in crate::report) inferred: u64,
     pub(in crate::report) filtered: u64,
     pub(in crate::report) statuses: Box<[u64]>,
@@ -160,11 +160,11 @@ pub struct Tally {
     pub(in crate::report) reasons: Named<ReasonTally>,
     /// By caller and limit, one blank between.
     pub(in crate::report) limits: Named<LimitTally>,
-    pub(in crate::report) strangers: Frequent<StrangerTally>,
-    pub(in crate::report) stranger_count: u64,
-    pub(in crate::report) stranger_addresses: Distinct,
+    pub(in crate::report) unknown_callers: Frequent<UnknownCallerTally>,
+    pub(in crate::report) unknown_requests: u64,
+    pub(in crate::report) unknown_addresses: Distinct,
     /// Requests of these that are left out for their status or reason.
-    pub(in crate::report) strangers_hidden: u64,
+    pub(in crate::report) unknown_hidden: u64,
     /// Of what XiVO was asked for, by others than peers.
     other_times: Times,
     /// Of what XiVO was not asked for.
@@ -179,14 +179,14 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Nothing yet.
+    /// A tally of no lines.
     pub fn new(hasher: ThingHasher) -> Self {
         Self {
             hasher,
             span: None,
             before: Counts::default(),
             earliest: i64::MAX,
-            last_heard: i64::MIN,
+            last_seen: i64::MIN,
             inferred: 0,
             filtered: 0,
             statuses: vec![0; 1000].into(),
@@ -196,10 +196,10 @@ impl Tally {
             peers: Named::new(MOST_PEERS),
             reasons: Named::new(MOST_REASONS),
             limits: Named::new(2 * MOST_PEERS),
-            strangers: Frequent::default(),
-            stranger_count: 0,
-            stranger_addresses: Distinct::default(),
-            strangers_hidden: 0,
+            unknown_callers: Frequent::default(),
+            unknown_requests: 0,
+            unknown_addresses: Distinct::default(),
+            unknown_hidden: 0,
             other_times: Times::default(),
             refusal_times: Times::default(),
             upstream_times: Times::default(),
@@ -219,13 +219,13 @@ impl Tally {
         }
     }
 
-    /// Counts a line. What depends on the order goes into `stretch`. Of one that is not asked for it is only taken what
+    /// Counts a line. What depends on the order goes into `block`. Of one that is not asked for it is only taken what
     /// advice needs to be right.
     #[inline]
-    pub fn count(&mut self, entry: &Entry<'_>, stretch: &mut Stretch, choice: Choice) {
+    pub fn count(&mut self, entry: &Entry<'_>, block: &mut BlockSummary, choice: Choice) {
         let patience = Patience::of(entry);
         if choice != Choice::Asked {
-            return self.hear(entry, patience, stretch, choice);
+            return self.note(entry, patience, block, choice);
         }
         self.span.get_or_insert_with(|| Span::at(entry.time)).extend(entry.time);
         if let Some(count) = self.statuses.get_mut(usize::from(entry.status)) {
@@ -239,11 +239,11 @@ impl Tally {
         }
         let times = match entry.who {
             Who::Peer(name) | Who::Address(name) => {
-                let peer = self.count_peer(name, entry, patience, stretch);
+                let peer = self.count_peer(name, entry, patience, block);
                 &mut self.peers.at(peer).times
             }
-            Who::Stranger(address) => {
-                self.count_stranger(address, entry);
+            Who::Unknown(address) => {
+                self.count_unknown(address, entry);
                 &mut self.other_times
             }
             Who::Other => {
@@ -257,47 +257,47 @@ impl Tally {
         if entry.status >= 400 {
             self.count_refusal(entry);
             if is_fault_of_xivo(entry) {
-                stretch.outages.fail(entry.time.unix);
+                block.outages.fail(entry.time.unix);
             }
         }
     }
 
-    /// Takes of a line that is not asked for what advice needs.
+    /// Takes what advice needs of a line that is not asked for.
     #[cold]
-    fn hear(
+    fn note(
         &mut self,
         entry: &Entry<'_>,
         patience: Patience,
-        stretch: &mut Stretch,
+        block: &mut BlockSummary,
         choice: Choice,
     ) {
         self.filtered += 1;
-        self.last_heard = self.last_heard.max(entry.time.unix);
+        self.last_seen = self.last_seen.max(entry.time.unix);
         match entry.who {
             Who::Peer(name) | Who::Address(name) => {
                 let asked = Asked { patience, is_chosen: false };
-                self.hear_peer(name, entry, asked, stretch);
+                self.note_peer(name, entry, asked, block);
             }
-            Who::Stranger(_) => self.strangers_hidden += u64::from(choice == Choice::LeftOut),
+            Who::Unknown(_) => self.unknown_hidden += u64::from(choice == Choice::LeftOut),
             Who::Other => {}
         }
     }
 
     #[inline]
-    fn hear_peer(
+    fn note_peer(
         &mut self,
         name: &[u8],
         entry: &Entry<'_>,
         asked: Asked,
-        stretch: &mut Stretch,
+        block: &mut BlockSummary,
     ) -> usize {
         let name = Self::kept(name, &mut self.names_cut);
         let number = self.peers.number(&name, || PeerTally::new(entry));
         let peer = self.peers.at(number);
-        peer.heard += 1;
+        peer.seen += 1;
         peer.is_address &= matches!(entry.who, Who::Address(_));
-        peer.heard_span.extend(entry.time);
-        stretch.ask(number, entry, asked, &self.hasher);
+        peer.seen_span.extend(entry.time);
+        block.ask(number, entry, asked, &self.hasher);
         number
     }
 
@@ -307,10 +307,10 @@ impl Tally {
         name: &[u8],
         entry: &Entry<'_>,
         patience: Patience,
-        stretch: &mut Stretch,
+        block: &mut BlockSummary,
     ) -> usize {
         let asked = Asked { patience, is_chosen: true };
-        let number = self.hear_peer(name, entry, asked, stretch);
+        let number = self.note_peer(name, entry, asked, block);
         let peer = self.peers.at(number);
         peer.counts.count(entry, patience);
         peer.span.get_or_insert_with(|| Span::at(entry.time)).extend(entry.time);
@@ -352,12 +352,12 @@ impl Tally {
     }
 
     #[cold]
-    fn count_stranger(&mut self, address: &[u8], entry: &Entry<'_>) {
-        self.stranger_count += 1;
+    fn count_unknown(&mut self, address: &[u8], entry: &Entry<'_>) {
+        self.unknown_requests += 1;
         let hash = self.hasher.hash_one(address);
-        self.stranger_addresses.insert(hash);
+        self.unknown_addresses.insert(hash);
         self.addresses.insert(hash);
-        let new = || StrangerTally {
+        let new = || UnknownCallerTally {
             span: Span::at(entry.time),
             lookups: 0,
             private: 0,
@@ -365,15 +365,15 @@ impl Tally {
             user_agent: Latest::default(),
         };
         let address = Self::kept(address, &mut self.names_cut);
-        self.strangers.count(&address, new, |stranger| {
-            stranger.span.extend(entry.time);
+        self.unknown_callers.count(&address, new, |caller| {
+            caller.span.extend(entry.time);
             if is_phonebook(entry.target) {
-                stranger.lookups += 1;
-                stranger.private += u64::from(is_private(entry.target));
-                stranger.actions[entry.action as usize] += 1;
+                caller.lookups += 1;
+                caller.private += u64::from(is_private(entry.target));
+                caller.actions[entry.action as usize] += 1;
             }
             if !matches!(entry.user_agent, b"" | b"-") {
-                stranger.user_agent.see(entry.time.unix, cut(entry.user_agent, 200));
+                caller.user_agent.see(entry.time.unix, cut(entry.user_agent, 200));
             }
         });
     }
@@ -430,7 +430,7 @@ impl Tally {
         merge_spans(&mut self.span, other.span);
         self.before.merge(&other.before);
         self.earliest = self.earliest.min(other.earliest);
-        self.last_heard = self.last_heard.max(other.last_heard);
+        self.last_seen = self.last_seen.max(other.last_seen);
         self.inferred += other.inferred;
         self.filtered += other.filtered;
         add_up(&mut self.statuses, &other.statuses);
@@ -452,16 +452,16 @@ impl Tally {
             ours.count += theirs.count;
             ours.span.merge(&theirs.span);
         });
-        self.strangers.merge(&other.strangers, |ours, theirs| {
+        self.unknown_callers.merge(&other.unknown_callers, |ours, theirs| {
             ours.span.merge(&theirs.span);
             ours.lookups += theirs.lookups;
             ours.private += theirs.private;
             add_up(&mut ours.actions, &theirs.actions);
             ours.user_agent.see(theirs.user_agent.unix, &theirs.user_agent.text);
         });
-        self.strangers_hidden += other.strangers_hidden;
-        self.stranger_count += other.stranger_count;
-        self.stranger_addresses.merge(&other.stranger_addresses);
+        self.unknown_hidden += other.unknown_hidden;
+        self.unknown_requests += other.unknown_requests;
+        self.unknown_addresses.merge(&other.unknown_addresses);
         self.other_times.merge(&other.other_times);
         self.refusal_times.merge(&other.refusal_times);
         self.upstream_times.merge(&other.upstream_times);
@@ -495,11 +495,11 @@ fn cut(text: &[u8], most: usize) -> &[u8] {
     &text[..text.len().min(most)]
 }
 
-/// So many peers, or addresses that were let in, are told apart.
+/// The number of peers, or addresses that were let in, that are told apart.
 pub(in crate::report) const MOST_PEERS: usize = 1000;
-/// So many hours of all peers together: a hundred peers' of more than a year.
+/// The number of hours of all peers together: a hundred peers' of more than a year.
 const MOST_PEER_HOURS: usize = 1_000_000;
-/// So many reasons: there are some thirty words.
+/// The number of reasons that are told apart: there are some thirty words.
 const MOST_REASONS: usize = 64;
-/// So many callers of one reason: all peers, and callers in no policy.
+/// The number of callers of one reason: all peers, and callers in no policy.
 const MOST_CALLERS: usize = MOST_PEERS + 100;

@@ -1,4 +1,4 @@
-//! What can only be told in the order of time: bursts, gaps, sweeps, terms in an hour, repeated lookups.
+//! What can only be told in the order of time: bursts, gaps, enumerations, terms in an hour, repeated lookups.
 //!
 //! Lines come in no order: each worker of the gateway hands its lines over about once a second, nginx writes a line
 //! when its request ends, several gateways have a log each, and logs are handed over in any order. So events are kept
@@ -17,8 +17,8 @@ use super::quota::Quotas;
 use super::repeats::Repeats;
 use super::sketch::Distinct;
 use super::typing::{Typed, Typing};
-use crate::report::count::block::{Event, Key, Stretch};
-use crate::report::count::enumeration::Sweeps;
+use crate::report::count::block::{BlockSummary, Event, Key};
+use crate::report::count::enumeration::Enumerations;
 use crate::report::read::time::HOUR;
 
 /// Everything that depends on the order.
@@ -57,10 +57,10 @@ struct Everybody {
 }
 
 impl Timeline {
-    /// Takes what a stretch tells: the number that each of its peers has here, and the names of those numbers.
+    /// Takes the summary of a block: the number that each of its peers has here, and the names of those numbers.
     pub(in crate::report) fn append<'n>(
         &mut self,
-        stretch: &mut Stretch,
+        block: &mut BlockSummary,
         numbers: &[usize],
         names: impl Iterator<Item = &'n Arc<[u8]>>,
     ) {
@@ -68,7 +68,7 @@ impl Timeline {
         self.names.extend(names.skip(known).cloned());
         self.peers.resize_with(self.names.len(), PeerLine::default);
         let is_same = numbers.iter().enumerate().all(|(at, number)| at == *number);
-        for (hour, events) in stretch.take_hours() {
+        for (hour, events) in block.take_hours() {
             self.waiting += events.len();
             if self.seen.is_some_and(|seen| hour <= seen) {
                 self.late += events.len() as u64;
@@ -84,9 +84,9 @@ impl Timeline {
                 }
             }
         }
-        self.outages.merge(&stretch.outages);
-        self.all.sent += stretch.terms;
-        self.all.hashes += stretch.hashes;
+        self.outages.merge(&block.outages);
+        self.all.sent += block.terms;
+        self.all.hashes += block.hashes;
         while self.waiting > MOST_EVENTS || self.hours.len() > MOST_HOURS_WAITING {
             self.look_at_first();
         }
@@ -119,8 +119,8 @@ impl Timeline {
         (std::mem::take(&mut self.hours).into_iter().collect(), &self.names)
     }
 
-    /// What looks at those hours, once they are in order, in parts that do not know of each other: so many for the
-    /// peers, and one more for what is repeated among all; or in one.
+    /// What looks at those hours, once they are in order, in parts that do not know of each other: this number for
+    /// the peers, and one more for what is repeated among all; or in one.
     pub(in crate::report) fn lanes(&mut self, many: usize) -> Vec<Lane> {
         let peers = std::mem::take(&mut self.peers);
         let own = many.clamp(1, peers.len().max(1));
@@ -364,7 +364,7 @@ pub(in crate::report) struct Persons {
     pub(in crate::report) all: Distinct,
     /// The beginnings of hours, and how many distinct ones each had.
     pub(in crate::report) by_hour: Vec<(i64, u64)>,
-    pub(in crate::report) sweeps: Sweeps,
+    pub(in crate::report) enumerations: Enumerations,
 }
 
 impl Persons {
@@ -390,7 +390,7 @@ impl Persons {
             all.persons.insert(hash);
         }
         if let Some(short) = key.short() {
-            self.sweeps.ask(second, short);
+            self.enumerations.ask(second, short);
         }
     }
 
@@ -405,13 +405,13 @@ impl Persons {
     }
 }
 
-/// So many events are kept until they are put into their order: 16 bytes each.
+/// The number of events that are kept until they are put into their order: 16 bytes each.
 const MOST_EVENTS: usize = 1 << 21;
 /// Events of an hour that are not worth to be put into the places of their seconds.
 const FEW: usize = 128;
-/// So many hours of events, eleven years.
+/// The number of hours with events: eleven years.
 const MOST_HOURS_WAITING: usize = 100_000;
-/// So many hours of a peer, more than a year of them.
+/// The number of hours of a peer: more than a year of them.
 const MOST_HOURS: usize = 10_000;
 
 #[cfg(test)]

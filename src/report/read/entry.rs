@@ -17,7 +17,7 @@ pub enum Who<'l> {
     /// An address that was let in to the phonebook, in a log that names nobody: nginx's own.
     Address(&'l [u8]),
     /// An address that was refused.
-    Stranger(&'l [u8]),
+    Unknown(&'l [u8]),
     /// A request that has nothing to do with the phonebook, answered: nginx serves other things, and
     /// the gateway tells everybody who they are.
     Other,
@@ -28,7 +28,7 @@ impl<'l> Who<'l> {
     pub fn name(self) -> &'l [u8] {
         match self {
             Self::Peer(name) | Self::Address(name) => name,
-            Self::Stranger(_) | Self::Other => b"-",
+            Self::Unknown(_) | Self::Other => b"-",
         }
     }
 }
@@ -78,9 +78,9 @@ pub enum Action {
 }
 
 impl Action {
-    /// How many there are.
+    /// The number of actions.
     pub const COUNT: usize = 5;
-    /// All of them.
+    /// All actions, in the order of their figures.
     pub const ALL: [Self; Self::COUNT] =
         [Self::Search, Self::List, Self::View, Self::Writing, Self::Other];
 
@@ -116,7 +116,7 @@ pub enum Reason<'l> {
 }
 
 impl<'l> Reason<'l> {
-    /// The word.
+    /// The word that the report shows.
     pub fn word(self) -> &'l [u8] {
         match self {
             Self::Written(word) => word,
@@ -218,7 +218,7 @@ impl Reader {
         };
         let answered = status < 400;
         let who = match peer {
-            b"" | b"-" if !answered => Who::Stranger(address),
+            b"" | b"-" if !answered => Who::Unknown(address),
             b"" | b"-" if is_phonebook(target) => Who::Address(address),
             b"" | b"-" => Who::Other,
             name => Who::Peer(name),
@@ -330,11 +330,11 @@ pub fn is_private(target: &[u8]) -> bool {
 /// have that.
 #[cold]
 fn infer(status: u16, who: Who<'_>, target: &[u8], action: Action) -> &'static str {
-    let stranger = matches!(who, Who::Stranger(_));
+    let is_unknown = matches!(who, Who::Unknown(_));
     let reason = match status {
-        400 if target.is_empty() || stranger => Word::MalformedRequest,
+        400 if target.is_empty() || is_unknown => Word::MalformedRequest,
         400 => Word::BadArgument,
-        403 | 429 if stranger => Word::UnknownPeer,
+        403 | 429 if is_unknown => Word::UnknownPeer,
         403 if is_private(target) => Word::PrivatePath,
         403 if action == Action::Writing => Word::ActionNotGranted,
         404 => Word::UnknownPath,

@@ -74,10 +74,10 @@ fn lacking(fitting: &[u64], formats: &Formats) -> Vec<String> {
         found[at].1 += lines;
         found[at].2.push(formats.name(number));
     }
-    found.iter().map(|(needs, lines, names)| sentence(needs, (*lines, total), names)).collect()
+    found.iter().map(|(needs, lines, names)| sentence(needs, *lines, total, names)).collect()
 }
 
-fn sentence(needs: &[Need], (lines, total): (u64, u64), names: &[&str]) -> String {
+fn sentence(needs: &[Need], lines: u64, total: u64, names: &[&str]) -> String {
     let whose = match names {
         [name] => format!("The format `{name}`"),
         names => format!("The formats `{}`", names.join("`, `")),

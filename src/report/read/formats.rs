@@ -35,7 +35,7 @@ impl Formats {
         Self::of(list, offset)
     }
 
-    /// One alone.
+    /// One format alone, for all lines.
     ///
     /// # Errors
     /// Why it cannot be used.
@@ -59,7 +59,7 @@ impl Formats {
         Some(Self { names: vec![name.to_owned()], readers: vec![reader], relations })
     }
 
-    /// The names.
+    /// The names of the formats.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }

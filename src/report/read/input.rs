@@ -21,7 +21,7 @@ use crate::report::read::wrapping;
 /// Where lines come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A file.
+    /// A file, by its path.
     File(PathBuf),
     /// The standard input.
     Stdin,
@@ -246,11 +246,11 @@ struct Current {
 /// What comes behind what is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fullness {
-    /// More.
+    /// There is more to read.
     More,
-    /// Nothing.
+    /// The file ends here.
     Whole,
-    /// What cannot be read.
+    /// The rest cannot be read.
     Torn,
 }
 

@@ -13,7 +13,7 @@ use crate::access_log::format::{
     address_length, ipv4_length, is_no_name,
 };
 
-/// A format, made ready for reading.
+/// A format, compiled for reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     prefix: Box<[u8]>,
@@ -166,7 +166,7 @@ pub enum PatternError {
     /// Where one value ends and the next begins cannot be told.
     #[error("{why}{}", advice(.corrected))]
     Unsure {
-        /// Why not.
+        /// What makes it ambiguous.
         why: Unsure,
         /// The format, written so that it can be.
         corrected: Option<String>,
@@ -474,7 +474,7 @@ fn last(byte: u8, text: &[u8]) -> Option<usize> {
     found.map(|at| near + at).or_else(|| memrchr(byte, &text[..near]))
 }
 
-/// So many bytes are looked at one by one.
+/// The number of bytes that are looked at one by one.
 const NEAR: usize = 12;
 
 impl How {

@@ -8,15 +8,15 @@ use crate::access_log::Statuses;
 pub struct Selection {
     /// Not before this, in seconds since 1970.
     pub since: Option<i64>,
-    /// Before this.
+    /// Before this, in seconds since 1970.
     pub until: Option<i64>,
     /// With `since`: when as long a time before that began, to which figures are compared.
     pub before: Option<i64>,
     /// Peers, or addresses; `-` is nobody's.
     pub peers: Vec<String>,
-    /// Statuses.
+    /// Only requests with one of these statuses.
     pub statuses: Option<Statuses>,
-    /// Reasons.
+    /// Only requests with one of these reasons.
     pub reasons: Vec<String>,
 }
 

@@ -38,7 +38,7 @@ pub struct Clock {
 const MINUTE: usize = 17;
 
 impl Clock {
-    /// A clock whose lines without a zone are shown so many minutes east of UTC.
+    /// A clock whose lines without a zone are shown this number of minutes east of UTC.
     pub fn new(local: i16) -> Self {
         Self { minute: [0; MINUTE], zone: [0; 5], begin: 0, offset: 0, local }
     }

@@ -146,7 +146,7 @@ impl<'l> Cursor<'l> {
         self.rest().iter().take_while(|&&byte| is(byte)).count()
     }
 
-    /// So many bytes of this sort, and not one more of them than `most`.
+    /// At least `least` bytes of this sort, and at most `most`.
     fn some(self, least: usize, most: usize, is: impl Fn(u8) -> bool) -> Option<Self> {
         let length = self.length(is);
         (least..=most).contains(&length).then(|| self.skip(length))
@@ -452,7 +452,7 @@ pub(in crate::report) fn unfinished(block: &[u8]) -> Option<usize> {
     begin
 }
 
-/// So many records before a block's end are looked at.
+/// The number of records before a block's end that are looked at.
 const MOST_PARTS: usize = 64;
 
 #[cfg(test)]

@@ -1,15 +1,13 @@
 //! Reports for tests: a week of five peers with something of everything, nothing at all, very much, and hostile text.
-//!
-//! The integration tests include this file too: it names what it needs through `super` only.
 
 use super::*;
 
 /// 2026-11-16, midnight at Montreal: a Monday.
 const MONDAY: i64 = 1_794_805_200;
 
-/// So many seconds after the sample's beginning.
-pub(crate) fn at(seconds: i64) -> Moment {
-    Moment { unix: MONDAY + seconds, offset: -300 }
+/// This number of seconds after the sample's beginning.
+pub(crate) fn at(seconds: i64) -> LocalTime {
+    LocalTime { unix: MONDAY + seconds, offset: -300 }
 }
 
 /// Text that would do harm if it were not escaped: markup, quotes, bidi controls, and a very long word.
@@ -27,7 +25,7 @@ pub(crate) fn report() -> Report {
     ])
 }
 
-/// Nothing was read.
+/// The report of an empty log.
 pub(crate) fn empty() -> Report {
     Report {
         schema: SCHEMA,
@@ -62,7 +60,7 @@ pub(crate) fn empty() -> Report {
     }
 }
 
-/// The week's report with its buckets cut or repeated to so many.
+/// The week's report with its buckets cut or repeated to this number.
 pub(crate) fn with_buckets(count: usize) -> Report {
     let mut report = report();
     let known = std::mem::take(&mut report.buckets.list);
@@ -76,7 +74,7 @@ pub(crate) fn with_buckets(count: usize) -> Report {
     report
 }
 
-/// So many peers, over so many hours, and everything else in numbers that no administrator would read.
+/// This number of peers, over this number of hours, and everything else in numbers that no administrator would read.
 pub(crate) fn huge(peers: usize, buckets: usize) -> Report {
     let mut report = with_buckets(buckets);
     let model = report.peers[0].clone();
@@ -103,8 +101,13 @@ pub(crate) fn huge(peers: usize, buckets: usize) -> Report {
 
 /// The week's report with [`HOSTILE`] in every field that holds text.
 pub(crate) fn hostile() -> Report {
+    filled(HOSTILE)
+}
+
+/// The week's report with this in every field that holds text.
+pub(crate) fn filled(text: &str) -> Report {
     let mut report = report();
-    let text = || HOSTILE.to_owned();
+    let text = || text.to_owned();
     let input = &mut report.input;
     input.configuration = Some(text());
     input.notes = vec![text()];
@@ -125,7 +128,7 @@ pub(crate) fn hostile() -> Report {
         peer.actions.iter_mut().for_each(|action| action.value = text());
     }
     for refused in &mut report.refusals {
-        (refused.reason, refused.mend, refused.example) = (text(), text(), Some(text()));
+        (refused.reason, refused.remedy, refused.example) = (text(), text(), Some(text()));
         refused.callers.iter_mut().for_each(|caller| caller.value = text());
     }
     for limited in &mut report.limited {
@@ -145,7 +148,7 @@ pub(crate) fn hostile() -> Report {
     report
 }
 
-fn hours(count: usize) -> Moment {
+fn hours(count: usize) -> LocalTime {
     at(count as i64 * 3600)
 }
 
@@ -238,7 +241,7 @@ fn week_of(names: &[(&str, u64)]) -> Report {
 
 fn bucket(hour: usize, peers: &[Peer]) -> Bucket {
     let known: u64 = peers.iter().map(|peer| peer.buckets[hour]).sum();
-    let strangers = [2, 9, 0, 4][hour % 4];
+    let unknown = [2, 9, 0, 4][hour % 4];
     let limited = if matches!(hour, 33 | 34 | 82) { 104 } else { 0 };
     let failed = match hour {
         34 => 120,
@@ -247,8 +250,8 @@ fn bucket(hour: usize, peers: &[Peer]) -> Bucket {
     };
     Bucket {
         begin: hours(hour),
-        requests: known + strangers + limited + failed,
-        refused: strangers + limited,
+        requests: known + unknown + limited + failed,
+        refused: unknown + limited,
         limited,
         failed,
         left: 0,
@@ -383,12 +386,12 @@ fn input(lines: u64) -> Input {
 }
 
 fn refusals() -> Vec<Refused> {
-    let refused = |reason: &str, status, count, mend: &str, callers: &[(&str, u64)]| {
+    let refused = |reason: &str, status, count, remedy: &str, callers: &[(&str, u64)]| {
         Refused {
         reason: reason.to_owned(),
         statuses: vec![status],
         count,
-        mend: mend.to_owned(),
+        remedy: remedy.to_owned(),
         callers: callers
             .iter()
             .map(|&(value, count)| Count { value: value.to_owned(), count })
@@ -464,28 +467,29 @@ fn limited() -> Vec<Limited> {
 }
 
 fn unknown() -> Unknown {
-    let stranger = |address: &str, requests, lookups, agent: &str, policy: Option<&str>| Stranger {
-        address: address.to_owned(),
-        requests,
-        error: requests / 40,
-        first: at(40_000),
-        last: at(590_000),
-        lookups,
-        private: lookups / 10,
-        user_agent: Some(agent.to_owned()),
-        policy: policy.map(str::to_owned),
-        known_by_now: None,
-    };
+    let caller =
+        |address: &str, requests, lookups, agent: &str, policy: Option<&str>| UnknownCaller {
+            address: address.to_owned(),
+            requests,
+            error: requests / 40,
+            first: at(40_000),
+            last: at(590_000),
+            lookups,
+            private: lookups / 10,
+            user_agent: Some(agent.to_owned()),
+            policy: policy.map(str::to_owned),
+            known_by_now: None,
+        };
     let policy = "description = \"asked 612 times from 2026-11-16 to 2026-11-22\"\nhosts = [\"203.0.113.7\"]\nactions = [\"search\"]\nrate = { per_second = 10, burst = 20 }\n";
-    let mut known = stranger("2001:db8:7::1f", 80, 80, "XiVO Directory", None);
+    let mut known = caller("2001:db8:7::1f", 80, 80, "XiVO Directory", None);
     known.known_by_now = Some("xivo-sherbrooke".to_owned());
     Unknown {
         requests: 742,
         addresses: 36,
         callers: vec![
-            stranger("203.0.113.7", 612, 612, "python-requests/2.4.3", Some(policy)),
+            caller("203.0.113.7", 612, 612, "python-requests/2.4.3", Some(policy)),
             known,
-            stranger("192.0.2.200", 21, 0, "Mozilla/5.0 zgrab/0.x", None),
+            caller("192.0.2.200", 21, 0, "Mozilla/5.0 zgrab/0.x", None),
         ],
         callers_left_out: 33,
         networks: vec![Network {

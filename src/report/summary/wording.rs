@@ -1,28 +1,11 @@
-//! Figures of a report in words for people: the terminal and the HTML page say them alike.
+//! What a report says in words for people: the terminal and the HTML page say it alike.
 //!
 //! Everything is ASCII, so that it can be shown anywhere; nothing depends on a locale, so that two people who
 //! compare reports see the same.
 
-use crate::report::summary::local_time::Moment;
+use crate::report::summary::local_time::LocalTime;
 use crate::report::summary::{Before, HISTOGRAM, Quota, Totals};
-
-/// A number with its thousands told apart: `1,234,567`.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// How many of something: `1 request`, `2,000 requests`.
-pub fn plural(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", count(number), if number == 1 { one } else { many })
-}
+pub use crate::text::figures::{bytes, count, duration, milliseconds, percent, plural, ratio};
 
 /// The first names of a list, and how many others: `a`, `a and b`, `a, b and 3 others`.
 pub fn listed(names: &[&str], most: usize) -> String {
@@ -53,84 +36,21 @@ pub fn compared(totals: &Totals, before: &Before) -> String {
     )
 }
 
-/// A size in decimal units, as disks and networks are measured: `1.4 GB`.
-pub fn bytes(number: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    if number < 1000 {
-        return format!("{number} B");
-    }
-    let mut unit = 0;
-    let mut tenths = u128::from(number) * 10 / 1000;
-    while tenths >= 10_000 && unit + 1 < UNITS.len() {
-        tenths /= 1000;
-        unit += 1;
-    }
-    match tenths {
-        0..100 => format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit]),
-        _ => format!("{} {}", tenths / 10, UNITS[unit]),
-    }
-}
-
-/// A length of time in its two largest units: `2 h 10 min`.
-pub fn duration(seconds: u64) -> String {
-    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
-    let first = UNITS.iter().position(|&(length, _)| seconds >= length).unwrap_or(UNITS.len() - 1);
-    let (length, unit) = UNITS[first];
-    let whole = format!("{} {unit}", count(seconds / length));
-    match UNITS.get(first + 1) {
-        Some(&(smaller, name)) if seconds % length >= smaller => {
-            format!("{whole} {} {name}", seconds % length / smaller)
-        }
-        _ => whole,
-    }
-}
-
-/// How long an answer took: `850 ms`, and from ten seconds on `12.3 s`.
-pub fn milliseconds(number: u64) -> String {
-    match number {
-        0..10_000 => format!("{} ms", count(number)),
-        _ => format!("{}.{} s", count(number / 1000), number % 1000 / 100),
-    }
-}
-
-/// A share: `12 %`, below ten with a tenth. Neither 0 nor 100 is said of what is only nearly that.
-pub fn percent(part: u64, whole: u64) -> String {
-    if whole == 0 || part == 0 {
-        return "0 %".to_owned();
-    }
-    if part >= whole {
-        return "100 %".to_owned();
-    }
-    let thousandths = (u128::from(part) * 1000 + u128::from(whole) / 2) / u128::from(whole);
-    match thousandths {
-        0 => "<0.1 %".to_owned(),
-        1..100 => format!("{}.{} %", thousandths / 10, thousandths % 10),
-        100..990 => format!("{} %", (thousandths + 5) / 10),
-        _ => ">99 %".to_owned(),
-    }
-}
-
-/// A part of the whole, from 0 to 1; 0 of nothing.
-#[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
-pub fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { (part as f64 / whole as f64).min(1.0) }
-}
-
-/// How long it is from one moment to another.
-pub fn between(begin: Moment, end: Moment) -> String {
+/// How long it is from one time to another.
+pub fn between(begin: LocalTime, end: LocalTime) -> String {
     duration(u64::try_from(end.unix.saturating_sub(begin.unix)).unwrap_or(0))
 }
 
 /// Day of the week, date and minute: `Tue 2026-11-17 10:10`.
-pub fn minute(moment: Moment) -> String {
-    moment.format("%a %Y-%m-%d %H:%M")
+pub fn minute(time: LocalTime) -> String {
+    time.format("%a %Y-%m-%d %H:%M")
 }
 
 /// The clock that the times of a report are shown at: `UTC`, `UTC+01:00`.
-pub fn zone(moment: Moment) -> String {
-    match moment.offset {
+pub fn zone(time: LocalTime) -> String {
+    match time.offset {
         0 => "UTC".to_owned(),
-        _ => format!("UTC{}", moment.format("%:z")),
+        _ => format!("UTC{}", time.format("%:z")),
     }
 }
 
@@ -144,7 +64,7 @@ fn change(now: u64, before: u64) -> String {
 }
 
 /// From when to when, to the minute; the day is said once where it is one: `Sun 2026-11-22 08:00 to 17:30`.
-pub fn period(begin: Moment, end: Moment) -> String {
+pub fn period(begin: LocalTime, end: LocalTime) -> String {
     let day = "%Y-%m-%d";
     let from = minute(begin);
     if from == minute(end) {
@@ -192,73 +112,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_told_apart() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678")]
-        {
-            assert_eq!(count(number), text);
-        }
-        assert_eq!(count(u64::MAX), "18,446,744,073,709,551,615");
-        assert_eq!(plural(1, "request", "requests"), "1 request");
-        assert_eq!(plural(0, "request", "requests"), "0 requests");
-    }
-
-    #[test]
-    fn sizes_have_two_digits_or_more_and_one_unit() {
-        for (number, text) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1000, "1.0 kB"),
-            (9_999, "9.9 kB"),
-            (10_000, "10 kB"),
-            (999_999, "999 kB"),
-            (1_000_000, "1.0 MB"),
-            (1_449_000_000, "1.4 GB"),
-            (u64::MAX, "18 EB"),
-        ] {
-            assert_eq!(bytes(number), text, "{number}");
-        }
-    }
-
-    #[test]
-    fn lengths_of_time_are_said_in_their_two_largest_units() {
-        for (seconds, text) in [
-            (0, "0 s"),
-            (59, "59 s"),
-            (60, "1 min"),
-            (61, "1 min 1 s"),
-            (7800, "2 h 10 min"),
-            (3601, "1 h"),
-            (90_000, "1 d 1 h"),
-            (86_400 * 1200 + 59, "1,200 d"),
-        ] {
-            assert_eq!(duration(seconds), text, "{seconds}");
-        }
-        assert_eq!(milliseconds(850), "850 ms");
-        assert_eq!(milliseconds(9_999), "9,999 ms");
-        assert_eq!(milliseconds(12_345), "12.3 s");
-    }
-
-    #[test]
-    fn a_share_says_neither_nothing_nor_all_of_what_is_only_nearly_that() {
-        for (part, whole, text) in [
-            (0, 0, "0 %"),
-            (0, 5, "0 %"),
-            (5, 5, "100 %"),
-            (1, 1_000_000, "<0.1 %"),
-            (1, 1000, "0.1 %"),
-            (99, 1000, "9.9 %"),
-            (105, 1000, "11 %"),
-            (1, 3, "33 %"),
-            (999_999, 1_000_000, ">99 %"),
-            (u64::MAX - 1, u64::MAX, ">99 %"),
-        ] {
-            assert_eq!(percent(part, whole), text, "{part} of {whole}");
-        }
-    }
-
-    #[test]
     fn a_period_says_its_day_once() {
-        let at = |unix| Moment { unix, offset: 60 };
+        let at = |unix| LocalTime { unix, offset: 60 };
         assert_eq!(period(at(1_763_900_000), at(1_763_900_010)), "Sun 2025-11-23 13:13");
         assert_eq!(period(at(1_763_900_000), at(1_763_903_600)), "Sun 2025-11-23 13:13 to 14:13");
         assert_eq!(

@@ -17,7 +17,7 @@ pub(super) enum Align {
     Right,
 }
 
-/// The colours.
+/// Colours, as escape sequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ink {
     Bold,
@@ -177,7 +177,7 @@ impl Canvas {
         }
     }
 
-    /// A bar of so many columns at the most, for a share of `whole`.
+    /// A bar of at most this number of columns, for a share of `whole`.
     pub(super) fn bar(&self, part: u64, whole: u64, columns: usize) -> String {
         let eighths = share(part, whole, columns * 8);
         let (full, rest) = (eighths / 8, eighths % 8);
@@ -264,7 +264,7 @@ fn share(part: u64, whole: u64, scale: usize) -> usize {
     usize::try_from(scaled).unwrap_or(scale).min(scale)
 }
 
-/// So many characters of a cell are shown.
+/// The number of characters of a cell that are shown.
 const LONGEST_CELL: usize = 240;
 
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];

@@ -10,9 +10,9 @@ use crate::report::summary::wording::{count, duration, plural};
 pub struct Recent {
     /// How long that is, in seconds.
     pub seconds: u64,
-    /// Requests.
+    /// All requests of the time that is shown.
     pub requests: u64,
-    /// Refused ones.
+    /// Requests that were refused.
     pub refused: u64,
     /// Those for which XiVO failed.
     pub failed: u64,

@@ -125,7 +125,7 @@ pub(super) fn hours_of_day(report: &Report, canvas: &mut Canvas) {
     canvas.verbatim("", "0     6     12    18   23");
 }
 
-/// What was refused, or failed, and how each is mended.
+/// What was refused, or failed, and the remedy of each.
 pub(super) fn refusals(report: &Report, canvas: &mut Canvas) {
     refusals_short(report, canvas);
     if report.input.reasons_inferred > 0 {
@@ -135,7 +135,7 @@ pub(super) fn refusals(report: &Report, canvas: &mut Canvas) {
     }
     for refused in report.refusals.iter().take(canvas.rows(ROWS)) {
         if !needs_somebody(refused) {
-            canvas.paragraph("  ", &format!("{}: {}", refused.reason, refused.mend));
+            canvas.paragraph("  ", &format!("{}: {}", refused.reason, refused.remedy));
         }
     }
 }

@@ -64,7 +64,7 @@ fn nothing_of_a_log_reaches_the_terminal_unescaped() {
     }
     for refused in &mut report.refusals {
         refused.reason = hostile.into();
-        refused.mend = hostile.into();
+        refused.remedy = hostile.into();
         refused.example = Some(hostile.into());
     }
     for caller in &mut report.unknown.callers {

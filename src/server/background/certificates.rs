@@ -58,7 +58,7 @@ pub(crate) fn watch_certificates(
                 warn_of_expiry(&shared);
             }
             if stopped.recv_timeout(LOOK) != Err(mpsc::RecvTimeoutError::Timeout) {
-                return Ending::Told;
+                return Ending::Expected;
             }
             for listener in &mut watched {
                 listener.look(&shared, &sessions);
@@ -139,7 +139,7 @@ impl Watched {
             Err(errors) => {
                 self.failures = self.failures.saturating_add(1);
                 // Certificate and key are replaced one after the other; that is no fault yet.
-                if self.failures == PATIENCE {
+                if self.failures == FAILURES_BEFORE_REPORT {
                     for error in errors {
                         tracing::error!(
                             "TLS on {}: {error}; what was loaded last stays in use",
@@ -178,7 +178,7 @@ const THREAD: &str = "certificates";
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How many looks in a row have to fail before it is told.
-const PATIENCE: u32 = 3;
+const FAILURES_BEFORE_REPORT: u32 = 3;
 
 /// How often certificates that expire soon are spoken of.
 const DAY: Duration = Duration::from_secs(86_400);

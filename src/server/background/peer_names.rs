@@ -71,10 +71,10 @@ impl NameRefresher {
     fn of(shared: &Arc<Shared>, config: &Config, table: Table, state: Option<State>) -> Self {
         let source = source(config);
         let timeout = match &source {
-            Source::System => SYSTEM_PATIENCE,
+            Source::System => SYSTEM_TIMEOUT,
             Source::Servers(servers) => {
                 let servers = u32::try_from(servers.len()).unwrap_or(u32::MAX);
-                SERVER_PATIENCE.saturating_mul(servers.max(1))
+                SERVER_TIMEOUT.saturating_mul(servers.max(1))
             }
         };
         let mut keeper = Self {
@@ -231,7 +231,7 @@ fn source(config: &Config) -> Source {
 }
 
 /// What names have, for a command that serves nothing: as the file of the state directory says, else
-/// as they resolve now, within `patience`. Says where it comes from.
+/// as they resolve now, within `timeout`. Says where it comes from.
 pub fn resolve_names(shared: &Arc<Shared>, timeout: Duration) -> Option<NamesSource> {
     let config = Arc::clone(&shared.snapshot().config);
     let mut table = Table::new(&config.policies, config.names.clone());
@@ -277,7 +277,7 @@ pub(crate) fn start_name_keeper(
         while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
             keeper.poll(Timestamp::now(), TICK);
         }
-        Ending::Told
+        Ending::Expected
     };
     supervisor.spawn(THREAD, keep).map_err(StartError::thread(THREAD))?;
     Ok(Some(stop))
@@ -296,10 +296,10 @@ fn tell(event: &Event) {
 const THREAD: &str = "names";
 
 /// How long the system's resolver is waited for.
-const SYSTEM_PATIENCE: Duration = Duration::from_secs(5);
+const SYSTEM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a listed name server is waited for: two questions over UDP, and perhaps again over TCP.
-const SERVER_PATIENCE: Duration = Duration::from_secs(9);
+const SERVER_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// Lookups at one time.
 const MOST_ASKED: usize = 16;

@@ -44,7 +44,7 @@ pub(crate) fn resolve_at_start(upstream: &Upstream) -> Result<Vec<SocketAddr>, S
         // Nobody waits for it where it is too late.
         .spawn(move || drop(answer.send(resolve(&asked))))
         .map_err(StartError::thread("resolve"))?;
-    Ok(match answered.recv_timeout(RESOLVE_PATIENCE) {
+    Ok(match answered.recv_timeout(RESOLVE_TIMEOUT) {
         Ok(Ok(addresses)) => addresses,
         Ok(Err(error)) => {
             tracing::warn!(
@@ -97,7 +97,7 @@ pub(crate) fn start_resolver(
                 Err(_) => {}
             }
         }
-        Ending::Told
+        Ending::Expected
     };
     supervisor.spawn(THREAD, keep).map_err(StartError::thread(THREAD))?;
     Ok(Some(stop))
@@ -107,7 +107,7 @@ pub(crate) fn start_resolver(
 const THREAD: &str = "resolver";
 
 /// How long the start waits for XiVO's name.
-const RESOLVE_PATIENCE: Duration = Duration::from_secs(3);
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How often XiVO's name is resolved again.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! What a connection of each kind costs is what README.md's table says, at the most.
+//! What a connection of each kind costs is what the table in docs/operations.md says, at the most.
 
 use std::{
     any::Any,
@@ -94,12 +94,12 @@ impl Measured {
     }
 }
 
-/// What README.md says of a kind, in bytes.
+/// What docs/operations.md says of a kind, in bytes.
 fn promised(kind: &str) -> u64 {
-    let readme =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let row = readme.lines().find_map(|line| line.strip_prefix(&format!("| {kind} |")));
-    let row = row.unwrap_or_else(|| panic!("README.md has no row \"{kind}\""));
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md"))
+        .unwrap();
+    let row = page.lines().find_map(|line| line.strip_prefix(&format!("| {kind} |")));
+    let row = row.unwrap_or_else(|| panic!("docs/operations.md has no row \"{kind}\""));
     let kilobytes: u64 = row.trim_matches([' ', '|']).parse().unwrap();
     kilobytes * 1024
 }

@@ -5,7 +5,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -56,6 +56,12 @@ impl Callers {
     pub(crate) fn request(&self, from: &str, to: SocketAddr, target: &str) -> Answer {
         let from: IpAddr = from.parse().unwrap();
         self.inside(|| request(to, Some(from), "GET", target, ""))
+    }
+
+    /// Runs a command in their network; unless it says otherwise it comes from the first of their addresses.
+    pub(crate) fn run(&self, command: &mut Command) -> Output {
+        // A process is in the network of the thread that starts it.
+        self.inside(|| command.stdin(Stdio::null()).output().unwrap())
     }
 
     /// Runs this in their network: a thread can be in another one than its process.

@@ -66,10 +66,28 @@ impl RealXivo {
 
     /// The same, listening on these addresses too.
     pub(crate) fn start_also_on(addresses: &[SocketAddr]) -> Result<Self, Missing> {
+        Self::start_with(addresses, None)
+    }
+
+    /// The same, and with https on another address, as XiVO has it on port 443.
+    pub(crate) fn start_with_https(
+        addresses: &[SocketAddr],
+        https: (SocketAddr, &Path, &Path),
+    ) -> Result<Self, Missing> {
+        Self::start_with(addresses, Some(https))
+    }
+
+    fn start_with(
+        addresses: &[SocketAddr],
+        https: Option<(SocketAddr, &Path, &Path)>,
+    ) -> Result<Self, Missing> {
         let also: String = addresses.iter().map(|addr| format!(" listen {addr};")).collect();
         let fpm = php_fpm()?;
         let (directory, php) = start_php(&fpm);
-        let template = fs::read_to_string(format!("{SOURCES}/nginx.conf.in")).unwrap();
+        let mut template = fs::read_to_string(format!("{SOURCES}/nginx.conf.in")).unwrap();
+        if let Some(https) = https {
+            template = with_https(&template, https);
+        }
         let nginx = Nginx::start(directory, |directory, listen| {
             fill(&template, directory, &format!("{listen}{also}"))
         })?;
@@ -297,6 +315,21 @@ pub(crate) fn md5(bytes: &[u8]) -> String {
 /// Named so that what a killed test run left behind can be told and removed.
 fn new_directory() -> TempDir {
     tempfile::Builder::new().prefix("phonebook-gateway-test-").tempdir().unwrap()
+}
+
+/// The configuration with a second server, which speaks https and redirects nobody.
+fn with_https(template: &str, (addr, certificate, key): (SocketAddr, &Path, &Path)) -> String {
+    let (before, server) = template.split_once("    server {").unwrap();
+    let (server, end) = server.rsplit_once("}").unwrap();
+    let (first, rest) = server.split_once("if ($host").unwrap();
+    let (_, rest) = rest.split_once("        }\n").unwrap();
+    let listen = format!(
+        "listen {addr} ssl; ssl_certificate {}; ssl_certificate_key {};",
+        certificate.display(),
+        key.display()
+    );
+    let second = format!("{}{rest}", first.replace("@LISTEN@", &listen));
+    format!("{before}    server {{{server}    server {{{second}}}{end}")
 }
 
 fn fill(template: &str, directory: &Path, listen: &str) -> String {

@@ -80,17 +80,14 @@ fn reasons(field: &Field<'_>) -> Option<Words<&'static str>> {
         let found = Reason::of(text).map(Reason::as_str);
         if found.is_none() {
             let message = format!("{} is no word of a refusal", shown(text));
-            let label = "allowed: the words in the README's table, or \"-\" for none";
+            let label = "allowed: the words in docs/troubleshooting.md, or \"-\" for none";
             let diagnostic = Diagnostic::new(message, label);
-            // `nearest` compares with `_`.
-            let words: Vec<&str> = Reason::words().collect();
-            let near: Vec<String> = words.iter().map(|word| word.replace('-', "_")).collect();
-            let near = nearest(text, near.iter().map(String::as_str));
-            entry.error(match near {
-                Some(near) => {
-                    diagnostic.help(format!("did you mean \"{}\"?", near.replace('_', "-")))
+            entry.error(match nearest(text, Reason::words()) {
+                Some(near) => diagnostic.help(format!("did you mean \"{near}\"?")),
+                None => {
+                    let words: Vec<&str> = Reason::words().collect();
+                    diagnostic.help(format!("they are {}", words.join(", ")))
                 }
-                None => diagnostic.help(format!("they are {}", words.join(", "))),
             });
         }
         found.map(Some)

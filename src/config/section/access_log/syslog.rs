@@ -50,6 +50,24 @@ pub(super) fn read(text: &str) -> Result<Syslog, Diagnostic> {
     })
 }
 
+/// What stands behind `syslog:` for this receiver.
+pub(crate) fn write(syslog: &Syslog) -> String {
+    let Syslog { server, facility, severity, tag, nohostname, rfc } = syslog;
+    let server = match server {
+        SyslogServer::Udp(address) => address.to_string(),
+        SyslogServer::Unix(path) => format!("unix:{}", path.display()),
+    };
+    let word = |words: &[&'static str], location: u8| words.get(usize::from(location)).copied();
+    let facility = word(&FACILITIES, *facility).unwrap_or_default();
+    let severity = word(&SEVERITIES, *severity).unwrap_or_default();
+    let rfc = match rfc {
+        SyslogRfc::Rfc3164 => "3164",
+        SyslogRfc::Rfc5424 => "5424",
+    };
+    let host = if *nohostname { ",nohostname" } else { "" };
+    format!("server={server},facility={facility},severity={severity},tag={tag},rfc={rfc}{host}")
+}
+
 fn unknown_parameter(parameter: &str, key: &str) -> Diagnostic {
     let message = format!("unknown syslog parameter {}", shown(parameter));
     let words: Vec<&str> = KEYS.into_iter().chain([NOHOSTNAME]).collect();

@@ -20,6 +20,7 @@ pub(super) struct Read {
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) ca: Option<PathBuf>,
     pub(super) pins: Vec<Fingerprint>,
+    pub(super) anyone: bool,
 }
 
 /// Reads the keys; `None` if there is an error among them.
@@ -73,7 +74,7 @@ pub(super) fn read(
     });
     let tls = Some(Arc::new(location.accept(tls)?));
     let file = ca.as_ref().and_then(|field| field.path(base));
-    Some(Read { tls, ca: file, pins: pinned })
+    Some(Read { tls, ca: file, pins: pinned, anyone })
 }
 
 /// Refuses the second of two that say whom to trust.

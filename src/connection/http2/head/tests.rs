@@ -31,13 +31,13 @@ fn asked(method: &str, authority: Option<&str>, path: &[u8], fields: Fields<'_>)
     message(&[&all[..], fields].concat())
 }
 
-fn read_one(message: &Message) -> (Result<RequestHead, Refusal>, Vec<u8>) {
-    let (request, bytes) = read(message, "https", &limits());
-    (request.head, bytes)
+/// What becomes of a message's head: what `look` finds in it, or why there is none.
+fn read_one<T>(message: &Message, look: impl Fn(RequestHead<'_>) -> T) -> Result<T, Refusal> {
+    WrittenHead::of(message).read(message, "https", &limits()).head.map(look)
 }
 
 fn why(message: &Message) -> String {
-    match read_one(message).0 {
+    match read_one(message, |head| head.len()) {
         Err(Refusal::MalformedRequest(why)) => why.to_string(),
         other => panic!("{other:?}"),
     }
@@ -45,8 +45,8 @@ fn why(message: &Message) -> String {
 
 /// The line that the log shows.
 fn line(message: &Message) -> String {
-    let (request, bytes) = read(message, "https", &limits());
-    request.seen.line.of(&bytes).escape_ascii().to_string()
+    let written = WrittenHead::of(message);
+    written.read(message, "https", &limits()).seen.line().escape_ascii().to_string()
 }
 
 #[test]
@@ -58,11 +58,13 @@ fn path_and_query_are_read_as_they_were_sent() {
         "/\u{e9}?\u{e9}=\u{2028}",
         "/a\"<>[]{}|\\^`?a\"<>[]{}|\\^`",
     ] {
-        let (head, bytes) = read_one(&asked("GET", Some("gw"), target.as_bytes(), &[]));
-        let head = head.unwrap();
+        let message = asked("GET", Some("gw"), target.as_bytes(), &[]);
         let (path, query) = target.split_once('?').unwrap();
-        assert_eq!(head.path().of(&bytes), path.as_bytes(), "{target}");
-        assert_eq!(head.query().unwrap().of(&bytes), query.as_bytes(), "{target}");
+        let look = |head: RequestHead<'_>| {
+            assert_eq!(head.path(), path.as_bytes(), "{target}");
+            assert_eq!(head.query().unwrap(), query.as_bytes(), "{target}");
+        };
+        read_one(&message, look).unwrap();
     }
 }
 
@@ -81,28 +83,26 @@ fn no_byte_is_read_otherwise_than_it_was_sent() {
     for byte in 0..=255_u8 {
         let odd = [b'/', byte, b'x'];
         let in_path = asked("GET", Some("gw"), &odd, &[]);
-        let (read, bytes) = read_one(&in_path);
+        let length = WrittenHead::of(&in_path).bytes.len();
+        let read = read_one(&in_path, |head| {
+            assert!(odd.starts_with(head.path()) && head.len() == length, "{byte}");
+        });
         assert_eq!(read.is_ok(), byte > b' ' && byte != 0x7f && byte != b'#', "{byte}");
-        if let Ok(read) = read {
-            let target = read.path().of(&bytes).to_vec();
-            assert!(odd.starts_with(&target) && read.len() == bytes.len(), "{byte}");
-        }
         let shown = [b"GET ", &odd[..], b" HTTP/2.0"].concat();
         assert_eq!(line(&in_path), shown.escape_ascii().to_string(), "{byte}");
         let in_method = asked(&format!("G{}T", char::from(byte & 0x7f)), Some("gw"), b"/x", &[]);
         let token = crate::http1::field::is_token(byte & 0x7f);
-        assert_eq!(read_one(&in_method).0.is_ok(), token, "{byte}");
+        assert_eq!(read_one(&in_method, |_| ()).is_ok(), token, "{byte}");
         let value = [b'a', byte, b'b'];
         let in_value = asked("GET", Some("gw"), b"/x", &[("x-odd", &value)]);
-        let (read, bytes) = read_one(&in_value);
+        let read = read_one(&in_value, |head| {
+            assert_eq!(head.values("x-odd").collect::<Vec<_>>(), [&value], "{byte}");
+        });
         assert_eq!(read.is_ok(), byte == b'\t' || byte >= b' ' && byte != 0x7f, "{byte}");
-        if let Ok(read) = read {
-            assert_eq!(read.values(&bytes, "x-odd").collect::<Vec<_>>(), [&value], "{byte}");
-        }
         let in_name =
             asked("GET", Some("gw"), b"/x", &[(&format!("x{}", char::from(byte & 0x7f)), b"")]);
         let lower = token && !byte.is_ascii_uppercase() && !(byte & 0x7f).is_ascii_uppercase();
-        assert_eq!(read_one(&in_name).0.is_ok(), lower, "{byte}");
+        assert_eq!(read_one(&in_name, |_| ()).is_ok(), lower, "{byte}");
     }
 }
 
@@ -155,8 +155,8 @@ fn a_head_that_http_2_itself_forbids_is_malformed_and_shown() {
 #[test]
 fn the_host_is_the_authority_or_else_the_one_host_field() {
     let host = |message: &Message| {
-        let (head, bytes) = read_one(message);
-        head.unwrap().host(&bytes).map(|host| String::from_utf8(host.name().to_vec()).unwrap())
+        let name = |host: Host<'_>| String::from_utf8(host.name().to_vec()).unwrap();
+        read_one(message, |head| head.host().map(name)).unwrap()
     };
     assert_eq!(host(&asked("GET", Some("gw:9480"), b"/", &[])).unwrap(), "gw");
     let same: &[(&str, &[u8])] = &[("host", b"GW:443")];
@@ -195,29 +195,32 @@ fn fields_are_held_to_the_rules_of_http_2_and_then_to_those_of_http_1() {
     ] {
         assert_eq!(why(&asked("GET", Some("gw"), b"/", &[field])), wanted, "{field:?}");
     }
-    let length = |lengths: &[(&str, &[u8])]| read_one(&asked("GET", Some("gw"), b"/", lengths)).0;
-    assert!(!length(&[("content-length", b"0")]).unwrap().has_body());
-    assert!(length(&[("content-length", b"5")]).unwrap().has_body());
+    let has_body = |lengths: &[(&str, &[u8])]| {
+        read_one(&asked("GET", Some("gw"), b"/", lengths), |head| head.has_body())
+    };
+    assert!(!has_body(&[("content-length", b"0")]).unwrap());
+    assert!(has_body(&[("content-length", b"5")]).unwrap());
     for lengths in [
         &[("content-length", &b"0"[..]), ("content-length", b"0")][..],
         &[("content-length", b"+1")],
         &[("content-length", b"0, 0")],
     ] {
-        assert!(matches!(length(lengths), Err(Refusal::MalformedRequest(_))), "{lengths:?}");
+        assert!(matches!(has_body(lengths), Err(Refusal::MalformedRequest(_))), "{lengths:?}");
     }
-    assert!(read_one(&asked("GET", Some("gw"), b"/", &[("te", b"trailers")])).0.is_ok());
+    assert!(read_one(&asked("GET", Some("gw"), b"/", &[("te", b"trailers")]), |_| ()).is_ok());
 }
 
 #[test]
 fn the_limits_are_those_of_http_1() {
     let long = [b"/".as_slice(), &[b'a'; 4096]].concat();
-    assert!(matches!(read_one(&asked("GET", Some("gw"), &long, &[])).0, Err(Refusal::UriTooLong)));
+    let read = read_one(&asked("GET", Some("gw"), &long, &[]), |_| ());
+    assert!(matches!(read, Err(Refusal::UriTooLong)));
     let fields: Vec<_> = (0..64).map(|_| ("x", &b"y"[..])).collect();
-    let (head, _) = read_one(&asked("GET", Some("gw"), b"/", &fields));
-    assert!(matches!(head, Err(Refusal::HeadersTooLarge(_))));
+    let read = read_one(&asked("GET", Some("gw"), b"/", &fields), |_| ());
+    assert!(matches!(read, Err(Refusal::HeadersTooLarge(_))));
     let large = vec![b'a'; 16 * 1024];
-    let (head, _) = read_one(&asked("GET", Some("gw"), b"/", &[("x", &large)]));
-    assert!(matches!(head, Err(Refusal::HeadersTooLarge(_))));
+    let read = read_one(&asked("GET", Some("gw"), b"/", &[("x", &large)]), |_| ());
+    assert!(matches!(read, Err(Refusal::HeadersTooLarge(_))));
 }
 
 #[test]
@@ -225,8 +228,9 @@ fn the_log_sees_the_request_line_of_http_2() {
     let fields: &[(&str, &[u8])] =
         &[("user-agent", b"one"), ("user-agent", b"two"), ("referer", b"r")];
     let message = asked("HEAD", Some("gw"), b"/a?b", fields);
-    let (Request { seen, .. }, bytes) = read(&message, "https", &limits());
-    assert_eq!(seen.line.of(&bytes), b"HEAD /a?b HTTP/2.0");
-    assert_eq!(seen.user_agent.unwrap().of(&bytes), b"one");
-    assert_eq!(seen.referer.unwrap().of(&bytes), b"r");
+    let written = WrittenHead::of(&message);
+    let Request { seen, .. } = written.read(&message, "https", &limits());
+    assert_eq!(seen.line(), b"HEAD /a?b HTTP/2.0");
+    assert_eq!(seen.user_agent().unwrap(), b"one");
+    assert_eq!(seen.referer().unwrap(), b"r");
 }

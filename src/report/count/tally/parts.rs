@@ -1,4 +1,4 @@
-//! What tallies are made of: counts, spans of time, figures by the hour, things by name.
+//! The parts of tallies: counts, spans of time, figures by the hour, things by name.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ pub(in crate::report) struct Counts {
     pub(in crate::report) asked: u64,
     /// Answered, and later than the caller waits: by text, by number.
     pub(in crate::report) overdue: [u64; 2],
-    /// 504.
+    /// XiVO did not answer in time: 504.
     pub(in crate::report) timed_out: u64,
 }
 
@@ -229,13 +229,13 @@ fn cut_name(name: &[u8]) -> Vec<u8> {
     [&name[..end], mark].concat()
 }
 
-/// So many bytes of a name are kept: a peer's has up to 64, an address 45.
+/// The number of bytes of a name that are kept: a peer's has up to 64, an address 45.
 pub(in crate::report) const LONGEST: usize = 200;
 
 /// The name of those beyond the limit.
 pub(in crate::report) const OTHERS: &[u8] = b"(others)";
 
-/// So many hours, eleven years of them.
+/// The number of hours: eleven years of them.
 const MOST_HOURS: usize = 100_000;
 
 /// Adds things of the same names; says which number each of theirs has here.

@@ -89,11 +89,11 @@ fn the_order_of_lines_and_blocks_makes_no_difference() {
                 let repeated = ledger.timeline.repeats.of(at.unwrap());
                 let PeerLine { busiest, longest_gap, quotas, terms, persons, most_terms, .. } =
                     of(ledger, peer);
-                let Persons { all, by_hour, sweeps, .. } = persons;
+                let Persons { all, by_hour, enumerations, .. } = persons;
                 let (terms, persons) = (terms.estimate(), all.estimate());
-                let (quotas, sweeps) = (quotas.sufficient(), sweeps.found());
+                let (quotas, enumerations) = (quotas.sufficient(), enumerations.found());
                 format!(
-                    "{busiest:?} {longest_gap} {quotas:?} {terms} {persons} {most_terms:?} {by_hour:?} {sweeps:?} \
+                    "{busiest:?} {longest_gap} {quotas:?} {terms} {persons} {most_terms:?} {by_hour:?} {enumerations:?} \
                      {repeated:?}"
                 )
             })
@@ -124,12 +124,12 @@ fn more_than_there_is_room_for_is_looked_at_by_and_by_and_what_comes_too_late_is
         panic!("{entry_line} is not read");
     };
     let mut fill = |hour: i64, count: usize| {
-        let mut stretch = Stretch::default();
+        let mut block = BlockSummary::default();
         let mut entry = entry;
         entry.time.unix += hour * HOUR;
         let asked = Asked { patience: Patience::of(&entry), is_chosen: true };
-        (0..count).for_each(|_| stretch.ask(0, &entry, asked, &ThingHasher::default()));
-        timeline.append(&mut stretch, &[0], std::iter::once(&name));
+        (0..count).for_each(|_| block.ask(0, &entry, asked, &ThingHasher::default()));
+        timeline.append(&mut block, &[0], std::iter::once(&name));
         (timeline.late, timeline.waiting)
     };
     assert_eq!(fill(0, MOST_EVENTS / 2), (0, MOST_EVENTS / 2));

@@ -28,7 +28,7 @@ fn a_lookup_is_told_with_its_peer_and_its_term() {
 }
 
 #[test]
-fn who_is_nobody_is_a_stranger_when_refused_and_an_address_when_let_in() {
+fn who_is_nobody_is_an_unknown_caller_when_refused_and_an_address_when_let_in() {
     let mut reader = reader("combined");
     let mut who = |target: &str, status| {
         let line = combined("-", &format!("GET {target} HTTP/1.1"), status);
@@ -36,14 +36,14 @@ fn who_is_nobody_is_a_stranger_when_refused_and_an_address_when_let_in() {
         match entry.who {
             Who::Peer(_) => "peer",
             Who::Address(_) => "address",
-            Who::Stranger(_) => "stranger",
+            Who::Unknown(_) => "unknown",
             Who::Other => "other",
         }
     };
-    assert_eq!(who(LOOKUP, 403), "stranger");
+    assert_eq!(who(LOOKUP, 403), "unknown");
     assert_eq!(who(LOOKUP, 204), "address");
     assert_eq!(who("/index.html", 200), "other");
-    assert_eq!(who("/index.html", 404), "stranger");
+    assert_eq!(who("/index.html", 404), "unknown");
 }
 
 #[test]

@@ -24,7 +24,7 @@ impl Block {
         self.length = 0;
     }
 
-    /// Leaves the first ones, so many at the most.
+    /// Leaves at most this number of bytes, the first ones.
     pub(super) fn truncate(&mut self, length: usize) {
         self.length = self.length.min(length);
     }

@@ -1,0 +1,20 @@
+//! What HTML pages are built of: the document and its stylesheet, sections, tables, charts and cards.
+//!
+//! Pages are templates of [`maud`], which escapes every value that they hold, in elements and in attributes. A
+//! template becomes a page in one place, [`document()`], which also makes characters visible that are none by
+//! themselves. So no value has to be escaped where it is used, and none can be forgotten.
+//!
+//! Imports `text`. Begin with [`document()`].
+
+pub mod card;
+pub mod chart;
+mod document;
+pub mod layout;
+pub mod table;
+mod value;
+
+pub use document::document;
+pub use value::{clipped, prose, text};
+
+#[cfg(test)]
+mod tests;
