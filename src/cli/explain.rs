@@ -225,7 +225,7 @@ impl Explained {
                 let upstream = server::resolve(&snapshot.config.upstream);
                 shared.set_upstream(upstream.unwrap_or_default());
                 let asking = Asking::of(&granted, &shared.snapshot(), &origin.caller, &facts);
-                narrator.forwarded(&asking);
+                narrator.forwarded(&asking, granted.permit.lookup());
                 Ok(Some(asking))
             }
             Err(refusal) => {
