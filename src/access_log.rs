@@ -4,16 +4,16 @@
 //! a line, [`format::clock`] keeps the second's text, and [`writer`] brings whole lines from the workers to their
 //! target without ever making a worker wait.
 //!
-//! Imports `diagnostics`, `files`, `identity`, `limits`, `location`, `lookup`, `supervision`, `text`,
-//! `upstream`, `x509`. Begin with `worker_log.rs`, where a request becomes its lines.
+//! Imports `diagnostics`, `files`, `identity`, `limits`, `location`, `lookup`, `net`, `supervision`,
+//! `text`, `upstream`, `x509`. Begin with `worker_log.rs`, where a request becomes its lines.
 
-pub mod condition;
+pub(crate) mod condition;
 pub mod format;
 mod settings;
 mod target;
 mod term_key;
 mod worker_log;
-pub mod writer;
+pub(crate) mod writer;
 
 pub use condition::{Condition, Statuses, Words};
 pub use format::clock::{LocalClock, UnixSeconds};

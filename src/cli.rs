@@ -155,6 +155,7 @@ fn description() -> clap::Command {
 }
 
 /// Adds what every command has, here and below: the form of its help, `--help` and `--config`.
+#[expect(clippy::wildcard_enum_match_arm, reason = "clap has more kinds, and gets more")]
 fn shared(command: clap::Command) -> clap::Command {
     let help = Arg::new("help").short('h').short_alias('?').long("help");
     let help = help.action(ArgAction::HelpShort).help("print this help");

@@ -76,6 +76,9 @@ impl Config {
     ///
     /// Returns the configuration with its warnings, or everything that was found if an error is
     /// among it. The clock is read once, to warn of expired policies.
+    ///
+    /// # Errors
+    /// Everything that was found, the warnings with it.
     pub fn load(path: &Path) -> Result<(Self, Vec<Problem>), Problems> {
         let variables = |name: &str| std::env::var(name).ok();
         let main =
@@ -87,6 +90,9 @@ impl Config {
 
     /// Reads a configuration from memory: the main file's name and text, and those of each policy,
     /// such as `("policies/lyon.toml", "…")`. `[policies] directory` is read and not followed.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
     pub fn from_texts(
         main: (&str, &str),
         policies: &[(&str, &str)],
@@ -175,7 +181,7 @@ fn revision(main: &Document, policies: &[Arc<Document>]) -> String {
             hash.update(part);
         }
     }
-    Hex(hash.finish().as_ref().get(..REVISION_BYTES).unwrap_or_default()).to_string()
+    Hex(&hash.finish().as_ref()[..REVISION_BYTES]).to_string()
 }
 
 /// Of a revision; each has two digits.

@@ -3,10 +3,10 @@
 //! Imports `config`, `gateway`, `http1`, `limits`, `net`, `refusal`, `response`,
 //! `supervision`, `tls`, `worker`. Begin with [`begin`].
 
-pub mod http1_stream;
-pub mod http2;
-pub mod proxy_header;
-pub mod transport;
+pub(crate) mod http1_stream;
+pub(crate) mod http2;
+pub(crate) mod proxy_header;
+pub(crate) mod transport;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::tls::{self, Opened};
 use crate::worker::{ConnectionGuard, DRAIN_FIRST_REQUEST_TIMEOUT};
 
 /// Begins to serve `stream` in a task of its own.
-pub fn begin(guard: ConnectionGuard, stream: TcpStream, accepted: Accepted) {
+pub(crate) fn begin(guard: ConnectionGuard, stream: TcpStream, accepted: Accepted) {
     match accepted {
         Accepted::Ready(facts) => open(guard, stream, facts),
         Accepted::AwaitingProxyHeader(waiting) => {
@@ -96,9 +96,9 @@ async fn handshake(
     // Whom a certificate names is known only now.
     let Some(facts) = after_handshake(&mut guard, facts) else { return };
     if transport.speaks_http2() {
-        Box::pin(http2::serve(guard, transport, facts)).await
+        Box::pin(http2::serve(guard, transport, facts)).await;
     } else {
-        Box::pin(serve(guard, transport, facts)).await
+        Box::pin(serve(guard, transport, facts)).await;
     }
 }
 
@@ -157,8 +157,9 @@ async fn serve(guard: ConnectionGuard, stream: Transport, facts: ConnectionFacts
         request.position.pipelined = pipelined;
         request.position.refused = refused;
         // Where one that was refused ends is not known: nothing follows it.
-        let length = request.head.as_ref().ok().map(|head| head.len());
-        let has_body = request.head.as_ref().is_ok_and(|head| head.has_body());
+        let length = request.head.as_ref().ok().map(super::http1::request::RequestHead::len);
+        let has_body =
+            request.head.as_ref().is_ok_and(super::http1::request::RequestHead::has_body);
         let ends = facts.over_ceiling
             || !stays
             || served >= limits.max_requests_per_connection

@@ -2,6 +2,6 @@
 //!
 //! Imports nothing of this crate. Begin with `routing.rs`, what XiVO makes of a URL.
 
-pub mod phonebook;
+pub(crate) mod phonebook;
 pub mod routing;
 pub mod sample_xivo;

@@ -4,7 +4,7 @@
 //! bounded queue, so that nobody waits for a disk or a pipe. Lines that are lost are counted, and told of
 //! when it works again (`losses.rs`).
 //!
-//! Imports `supervision`. Begin with `queue.rs`.
+//! Imports `net`, `supervision`. Begin with `queue.rs`.
 
 mod journal;
 mod line;
@@ -12,6 +12,6 @@ pub(crate) mod losses;
 mod queue;
 mod thread;
 
-pub use journal::is_standard_error as journal_is_standard_error;
-pub use line::Form;
-pub use queue::{DiagnosticsQueue, JournalLayer, OneLine, QueueReader};
+pub(crate) use journal::is_standard_error as journal_is_standard_error;
+pub(crate) use line::Form;
+pub(crate) use queue::{DiagnosticsQueue, JournalLayer};

@@ -65,7 +65,7 @@ impl FileFault {
 ///
 /// # Errors
 /// [`FileFault`].
-pub fn read(path: &Path, most: Most) -> Result<Vec<u8>, FileFault> {
+pub(crate) fn read(path: &Path, most: Most) -> Result<Vec<u8>, FileFault> {
     let file = open(path)?;
     let length = file.metadata()?.len();
     if length > most.0 {
@@ -84,7 +84,7 @@ pub fn read(path: &Path, most: Most) -> Result<Vec<u8>, FileFault> {
 ///
 /// # Errors
 /// [`FileFault`].
-pub fn open(path: &Path) -> Result<File, FileFault> {
+pub(crate) fn open(path: &Path) -> Result<File, FileFault> {
     // Looked at first, since opening alone makes some devices act; and again, since it may have been
     // replaced in between: then the open does not wait either.
     check(fs::metadata(path)?.file_type())?;
@@ -111,7 +111,7 @@ fn check(found: FileType) -> Result<(), FileFault> {
 ///
 /// # Errors
 /// It cannot be made.
-pub fn make_private_directory(directory: &Path) -> io::Result<()> {
+pub(crate) fn make_private_directory(directory: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o750).create(directory) {
         Err(_) if directory.is_dir() => Ok(()),
         made => made,
@@ -124,7 +124,7 @@ pub fn make_private_directory(directory: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// It cannot be written, or what is there is no regular file; then what was there is as it was.
-pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if let Ok(found) = fs::metadata(&path) {
         // A link may lead to a device, which the whole host would miss.

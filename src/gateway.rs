@@ -8,18 +8,18 @@
 //! `judge.rs` and `forward.rs`.
 
 mod admission;
-pub mod annotations;
-pub mod connection_facts;
-pub mod explain;
-pub mod forward;
+pub(crate) mod annotations;
+pub(crate) mod connection_facts;
+pub(crate) mod explain;
+pub(crate) mod forward;
 pub mod judge;
-pub mod record;
-pub mod relay;
-pub mod reply;
-pub mod request;
-pub mod request_source;
-pub mod response_sink;
-pub mod whoami;
+pub(crate) mod record;
+pub(crate) mod relay;
+pub(crate) mod reply;
+pub(crate) mod request;
+pub(crate) mod request_source;
+pub(crate) mod response_sink;
+pub(crate) mod whoami;
 
 use jiff::Timestamp;
 use tokio::time::Instant;

@@ -14,11 +14,12 @@
 //!
 //! Imports nothing of this crate. Begin with `request.rs`.
 
-pub mod chunked;
-pub mod field;
-pub mod host;
+pub(crate) mod body_start;
+pub(crate) mod chunked;
+pub(crate) mod field;
+pub(crate) mod host;
 pub mod request;
-pub mod response;
+pub(crate) mod response;
 
 /// A message's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,13 +72,9 @@ impl Span {
         at(self.start)..at(self.end)
     }
 
-    /// The bytes of `buffer` that the span names.
-    #[expect(
-        clippy::expect_used,
-        reason = "views keep spans with the buffer that they were read from"
-    )]
+    /// The bytes of `buffer` that the span names: views keep both together.
     fn of(self, buffer: &[u8]) -> &[u8] {
-        buffer.get(self.start as usize..self.end as usize).expect("a span of this buffer")
+        &buffer[self.start as usize..self.end as usize]
     }
 }
 

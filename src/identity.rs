@@ -3,9 +3,9 @@
 //!
 //! Imports `location`, `net`, `policy`, `x509`. Begin with [`caller`], then [`peers`].
 
-pub mod address_list;
+pub(crate) mod address_list;
 pub mod caller;
-pub mod certificate;
+pub(crate) mod certificate;
 pub mod forwarded;
-pub mod peers;
-pub mod resolved;
+pub(crate) mod peers;
+pub(crate) mod resolved;

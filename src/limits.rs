@@ -14,9 +14,9 @@
 //!
 //! Imports `net`, `policy`. Begin with [`GatewayLimits`], then `seats.rs`.
 
-pub mod bucket;
+pub(crate) mod bucket;
 pub(crate) mod budget;
-pub mod seats;
+pub(crate) mod seats;
 mod unknown;
 
 #[cfg(test)]
@@ -27,14 +27,14 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub use bucket::{Bucket, Moment, Token, TooSoon};
-pub use seats::{CallerClass, Ceilings, NoSeat, PeerId, SeatGuard, SeatTable};
+pub(crate) use bucket::{Bucket, Moment, TooSoon};
+pub(crate) use seats::{CallerClass, Ceilings, NoSeat, PeerId, SeatGuard, SeatTable};
 
 use crate::net::client_address::ClientAddress;
 use crate::policy::Rate;
 
 /// How many unknown callers are remembered, unless told otherwise: some 11 MB when full.
-pub const UNKNOWN_CALLERS: usize = 65_536;
+pub(crate) const UNKNOWN_CALLERS: usize = 65_536;
 
 /// What one peer may ask: its rate, and its lookups in flight.
 #[derive(Debug)]
@@ -71,6 +71,9 @@ impl PeerLimits {
 
     /// Takes one of the peer's places for lookups in flight. It is free again when the slot is
     /// dropped, however the lookup ended.
+    ///
+    /// # Errors
+    /// All of them are taken.
     pub fn slot(self: &Arc<Self>) -> Result<Slot, TooMany> {
         let one_more = |count: u32| (count < self.concurrent).then(|| count + 1);
         self.in_flight
@@ -120,6 +123,9 @@ impl GatewayLimits {
     ///
     /// The peer is asked first, so one that is over its own rate does not touch the gateway's number,
     /// which all workers write to.
+    ///
+    /// # Errors
+    /// What is used up.
     pub fn admit(&self, peer: &PeerLimits, now: Moment) -> Result<Admitted, RateLimited> {
         let of_peer = peer.bucket.take(now).map_err(|e| RateLimited::new(Limit::Peer, e))?;
         match self.gateway.take(now) {
@@ -139,6 +145,9 @@ impl GatewayLimits {
     ///
     /// Such a request is refused in any case. `Ok` says that it is answered with its own refusal (403
     /// for an unknown peer), `Err` that this is now 429 and the end of the connection.
+    ///
+    /// # Errors
+    /// The rate of callers in no policy is used up.
     pub fn unknown(&self, caller: ClientAddress, now: Moment) -> Result<(), RateLimited> {
         self.unknown.take(caller, now).map_err(|e| RateLimited::new(Limit::Unknown, e))
     }
@@ -216,10 +225,14 @@ impl RateLimited {
 
 /// As many of the peer's lookups are in flight as its policy allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{concurrent} lookups are in flight, which is all that `concurrent` allows")]
+#[error("{concurrent} {} in flight, which is all that `concurrent` allows", lookups_are(*.concurrent))]
 pub struct TooMany {
     /// The policy's `concurrent`.
     pub concurrent: u32,
+}
+
+fn lookups_are(concurrent: u32) -> &'static str {
+    if concurrent == 1 { "lookup is" } else { "lookups are" }
 }
 
 impl TooMany {

@@ -14,13 +14,15 @@
 //! Imports `text`. Begin with [`Lookup::parse`].
 
 mod error;
-pub mod path;
+mod number;
+pub(crate) mod path;
 mod query;
 mod term;
 
 use crate::text::{LOWER_HEX, hex, unhex};
 
 pub use error::{BadArgument, LookupError};
+pub use number::is_telephone_number;
 pub use term::Term;
 
 use path::Endpoint;

@@ -4,7 +4,8 @@
 //! Imports nothing of this crate. Begin with [`client_address`].
 
 pub mod client_address;
-pub mod deadline;
-pub mod listen;
+pub(crate) mod datagram;
+pub(crate) mod deadline;
+pub(crate) mod listen;
 pub mod proxy_protocol;
-pub mod socket_probe;
+pub(crate) mod socket_probe;

@@ -6,15 +6,15 @@
 //!
 //! Imports `text`. Begin with [`document()`].
 
-pub mod card;
-pub mod chart;
+pub(crate) mod card;
+pub(crate) mod chart;
 mod document;
-pub mod layout;
-pub mod table;
+pub(crate) mod layout;
+pub(crate) mod table;
 mod value;
 
-pub use document::document;
-pub use value::{clipped, prose, text};
+pub(crate) use document::document;
+pub(crate) use value::{clipped, prose, text};
 
 #[cfg(test)]
 mod tests;

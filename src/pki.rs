@@ -22,13 +22,13 @@ use crate::config;
 use crate::policy::{Host, PeerName};
 use crate::tls::LoadError;
 
-pub use authority::{AUTHORITY_DAYS, Authority, LEAF_DAYS, Pair};
-pub use files::{AUTHORITY, Written, make_directory, write_pair};
-pub use inventory::{Holding, Key, KeyState, Row, State, files_in, of_config, of_files};
+pub(crate) use authority::{AUTHORITY_DAYS, Authority, LEAF_DAYS, Pair};
+pub(crate) use files::{AUTHORITY, Written, make_directory, write_pair};
+pub(crate) use inventory::{Holding, KeyState, Row, State, files_in, of_config, of_files};
 
 /// What a certificate is made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum For {
+pub(crate) enum For {
     /// A listener that callers know by these names and addresses; at least one.
     Server(Vec<ServerName>),
     /// A peer, which shows it to the gateway.
@@ -37,7 +37,7 @@ pub enum For {
 
 /// What callers write in their URL for a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ServerName {
+pub(crate) enum ServerName {
     /// A host name, in lower case.
     Dns(String),
     /// An IP address (`iPAddress`).
@@ -49,7 +49,7 @@ impl ServerName {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn new(text: &str) -> Result<Self, String> {
+    pub(crate) fn new(text: &str) -> Result<Self, String> {
         if text.contains('/') {
             return Err(format!("`{}` is no host name and no address", text.escape_debug()));
         }
@@ -72,7 +72,7 @@ impl std::fmt::Display for ServerName {
 /// Why nothing was made.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum CertsError {
+pub(crate) enum CertsError {
     /// A file of this name is there.
     #[error("{} exists already and is not overwritten; nothing was made", .0.display())]
     Exists(PathBuf),

@@ -2,7 +2,7 @@
 //!
 //! Imports `location`, `lookup`. Begin with [`Policy`], then [`decide`].
 
-pub mod decide;
+pub(crate) mod decide;
 
 use std::fmt;
 use std::num::NonZeroU32;

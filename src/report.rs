@@ -3,15 +3,14 @@
 //! Lines are read ([`read`]), counted ([`count`]), and judged ([`build`]); [`summary`] is the result, and the terminal,
 //! the JSON and the HTML page only show it.
 //!
-//! Imports `access_log`, `config`, `net`, `page`, `policy`, `refusal`, `text`. Begin with `cli/report.rs`, then
-//! [`read`].
+//! Imports `access_log`, `config`, `lookup`, `net`, `page`, `policy`, `refusal`, `text`. Begin with `cli/report.rs`,
+//! then [`read`].
 
-pub mod build;
-pub mod count;
-pub mod html;
-pub mod read;
-pub mod summary;
-pub mod terminal;
+pub(crate) mod build;
+pub(crate) mod count;
+pub(crate) mod html;
+pub(crate) mod read;
+pub(crate) mod summary;
+pub(crate) mod terminal;
 
-pub use summary::Report;
-pub use summary::local_time::LocalTime;
+pub(crate) use summary::local_time::LocalTime;

@@ -2,8 +2,8 @@
 //!
 //! Imports `http1`, `refusal`, `text`. Begin with [`Head`].
 
-pub mod problem;
-pub mod request_id;
+pub(crate) mod problem;
+pub(crate) mod request_id;
 
 use crate::http1::Version;
 use crate::text::write_number;
@@ -31,7 +31,7 @@ pub struct Head<'a> {
 }
 
 /// A field's name, and its value.
-pub type Field<'a> = (&'static str, Value<'a>);
+pub(crate) type Field<'a> = (&'static str, Value<'a>);
 
 /// A field's value.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +111,7 @@ impl Value<'_> {
 }
 
 /// Fields that a head has room for besides those of every answer.
-pub const MAX_FIELDS: usize = 4;
+pub(crate) const MAX_FIELDS: usize = 4;
 
 /// The words behind a status; for people, since no program may rely on them.
 pub(crate) fn reason_phrase(status: u16) -> &'static str {

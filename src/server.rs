@@ -107,11 +107,17 @@ impl StartError {
 
 impl Server {
     /// Starts a gateway; returns when it listens on all of its addresses.
+    ///
+    /// # Errors
+    /// [`StartError`]
     pub fn start(config: Config) -> Result<Self, StartError> {
         Self::start_under(config, Supervisor::default())
     }
 
     /// The same with somebody who is told of threads that end without being told to.
+    ///
+    /// # Errors
+    /// [`StartError`]
     pub fn start_under(config: Config, supervisor: Supervisor) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let upstream = resolve_at_start(&config.upstream)?;

@@ -66,6 +66,9 @@ impl Default for Supervisor {
 
 impl Supervisor {
     /// Starts a part in a thread of this name.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
     pub fn spawn(
         &self,
         name: &str,

@@ -4,14 +4,14 @@
 //!
 //! Imports nothing of this crate. Begin with [`write_number`].
 
-pub mod figures;
+pub(crate) mod figures;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 /// Appends `address` as nginx writes it (`$remote_addr`): without brackets, and in dotted decimals at the
 /// end where nginx does so.
-pub fn write_address(out: &mut Vec<u8>, address: IpAddr) {
+pub(crate) fn write_address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => write_ipv4(out, address),
         IpAddr::V6(address) => write_ipv6(out, address),
@@ -98,7 +98,7 @@ fn write_hex(out: &mut Vec<u8>, number: u16) {
 }
 
 /// Appends `number` in decimal, with zeros in front up to `width` digits; at most 20.
-pub fn write_number(out: &mut Vec<u8>, mut number: u64, width: usize) {
+pub(crate) fn write_number(out: &mut Vec<u8>, mut number: u64, width: usize) {
     let mut digits = [b'0'; MAX_DIGITS];
     let mut first = digits.len();
     while number > 0 {
@@ -110,21 +110,21 @@ pub fn write_number(out: &mut Vec<u8>, mut number: u64, width: usize) {
 }
 
 /// The two digits of `byte` in hexadecimal, of [`LOWER_HEX`] or [`UPPER_HEX`].
-pub fn hex(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
+pub(crate) fn hex(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
     [digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]
 }
 
 /// The byte of two hexadecimal digits, in either case.
-pub fn unhex(high: u8, low: u8) -> Option<u8> {
+pub(crate) fn unhex(high: u8, low: u8) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     Some(digit(high)? << 4 | digit(low)?)
 }
 
 /// The digits of fingerprints, ids and checksums.
-pub const LOWER_HEX: &[u8; 16] = b"0123456789abcdef";
+pub(crate) const LOWER_HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// The digits of escapes.
-pub const UPPER_HEX: &[u8; 16] = b"0123456789ABCDEF";
+pub(crate) const UPPER_HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Of `u64::MAX`.
 const MAX_DIGITS: usize = 20;

@@ -20,12 +20,12 @@ mod listener;
 mod load;
 mod usable;
 
-pub use authority::ClientAuthority;
-pub use facts::TlsFacts;
-pub use handshake::{HandshakeFault, Opened, handshake};
-pub use listener::{HandshakeOptions, ListenerTls, Sessions};
-pub use load::{
+pub(crate) use authority::ClientAuthority;
+pub(crate) use facts::TlsFacts;
+pub(crate) use handshake::{HandshakeFault, Opened, handshake};
+pub(crate) use listener::{HandshakeOptions, ListenerTls, Sessions};
+pub(crate) use load::{
     EXPIRY_NOTICE, KeyPair, LoadError, Loaded, Material, Stamp, TlsSettings, read_certificates,
     read_pem,
 };
-pub use usable::{KeySide, UnusableCertificate, check, check_authority};
+pub(crate) use usable::{KeySide, UnusableCertificate, check, check_authority};

@@ -7,12 +7,12 @@
 //! Imports `access_log`, `config`, `identity`, `limits`, `location`, `net`, `policy`, `refusal`,
 //! `resolver`, `response`, `tls`, `upstream`. Begin with [`Worker`], then [`shared`].
 
-pub mod buffers;
-pub mod connection_guard;
-pub mod diagnostics;
-pub mod shared;
-pub mod snapshot;
-pub mod timer_keep_alive;
+pub(crate) mod buffers;
+pub(crate) mod connection_guard;
+pub(crate) mod diagnostics;
+pub(crate) mod shared;
+pub(crate) mod snapshot;
+pub(crate) mod timer_keep_alive;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;

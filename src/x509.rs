@@ -78,7 +78,7 @@ pub enum UnreadableCertificate {
     #[error("this is no X.509 certificate: {0}")]
     Malformed(String),
     /// Bytes behind its end.
-    #[error("{0} bytes follow the certificate's end")]
+    #[error("behind the certificate's end stands something else (bytes: {0})")]
     Trailing(usize),
     /// The extension is there twice, or is not what RFC 5280, section 4.2.1.6, says.
     #[error("the certificate's subject alternative name cannot be read: {0}")]
@@ -203,9 +203,9 @@ fn printable(text: &str) -> String {
     const LONGEST: usize = 200;
     text.chars().take(LONGEST).fold(String::new(), |mut out, char| {
         if char.is_control() {
-            out.extend(char.escape_default())
+            out.extend(char.escape_default());
         } else {
-            out.push(char)
+            out.push(char);
         }
         out
     })
@@ -221,6 +221,7 @@ struct Names {
 }
 
 impl Names {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "names of other kinds are not looked at")]
     fn add(&mut self, name: &GeneralName<'_>) {
         match name {
             GeneralName::DNSName(name) if is_plain(name) => {
@@ -253,7 +254,10 @@ fn other_name(name: &GeneralName<'_>) -> String {
         GeneralName::OtherName(kind, _) => {
             format!("other name of the type {}", kind.to_id_string())
         }
-        _ => "another name".to_owned(),
+        GeneralName::X400Address(_)
+        | GeneralName::EDIPartyName(_)
+        | GeneralName::IPAddress(_)
+        | GeneralName::Invalid(..) => "another name".to_owned(),
     }
 }
 

@@ -19,6 +19,7 @@ use soak::xivo::{self, Xivo};
 #[path = "../benches/support"]
 mod support {
     pub(crate) mod answer;
+    pub(crate) mod credulous;
     #[expect(dead_code, reason = "the upstream's module needs it")]
     pub(crate) mod machine;
     pub(crate) mod statistics;

@@ -45,6 +45,10 @@ pub(crate) fn parse() -> Result<Arguments, String> {
     read(lexopt::Parser::from_env()).map_err(|error| format!("{error}\n{USAGE}"))
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "lexopt's own way: what was not asked for is unexpected"
+)]
 fn read(mut parser: lexopt::Parser) -> Result<Arguments, lexopt::Error> {
     use lexopt::{Arg::Long, Arg::Short, ValueExt};
     let mut arguments = Arguments {

@@ -47,6 +47,7 @@ use report::Report;
 #[path = "../support"]
 mod support {
     pub(crate) mod answer;
+    pub(crate) mod credulous;
     #[expect(dead_code, reason = "only the account of CPU time is needed here")]
     pub(crate) mod machine;
     pub(crate) mod statistics;

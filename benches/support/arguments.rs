@@ -116,6 +116,10 @@ pub(crate) fn parse() -> Result<Arguments, String> {
     read().map_err(|error| format!("{error}\n{USAGE}"))
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "lexopt's own way: what was not asked for is unexpected"
+)]
 fn read() -> Result<Arguments, lexopt::Error> {
     let mut arguments = Arguments {
         bench: false,
@@ -151,11 +155,11 @@ fn read() -> Result<Arguments, lexopt::Error> {
             }
             lexopt::Arg::Long("scenario") => {
                 let list = parser.value()?.string()?;
-                arguments.scenarios = chosen(&list, &Scenario::ALL, |one| one.letter())?;
+                arguments.scenarios = chosen(&list, &Scenario::ALL, Scenario::letter)?;
             }
             lexopt::Arg::Long("programs") => {
                 let list = parser.value()?.string()?;
-                arguments.programs = chosen(&list, &Name::ALL, |one| one.word())?;
+                arguments.programs = chosen(&list, &Name::ALL, Name::word)?;
             }
             other => return Err(other.unexpected()),
         }

@@ -9,9 +9,9 @@
 //! held by a test that compares the lines of both. `$name` and `${name}` are variables; a `$` before
 //! anything else is an error, as there.
 
-pub mod clock;
-pub mod combined;
-pub mod escape;
+pub(crate) mod clock;
+pub(crate) mod combined;
+pub(crate) mod escape;
 mod escape_json;
 mod facts;
 pub(crate) mod kind;

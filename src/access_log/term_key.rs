@@ -17,10 +17,11 @@ const FILE: &str = "search-terms.key";
 /// and a warning says that its hashes will not compare with those of another.
 pub fn load_key(state: &Path) -> TermKey {
     let path = state.join(FILE);
-    match read(&path).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => make(state, &path),
-        _ => Err(error),
-    }) {
+    let key = match read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(state, &path),
+        read => read,
+    };
+    match key {
         Ok(key) => TermKey::new(&key),
         Err(error) => {
             tracing::warn!(
@@ -37,12 +38,13 @@ pub fn load_key(state: &Path) -> TermKey {
 fn read(path: &Path) -> io::Result<[u8; TermKey::LENGTH]> {
     let bytes = files::read(path, Most::STATE).map_err(|fault| match fault {
         FileFault::Io(error) => error,
-        fault => io::Error::other(fault),
+        fault @ (FileFault::Irregular(_) | FileFault::TooLarge(_)) => io::Error::other(fault),
     })?;
     let length = bytes.len();
     bytes.try_into().map_err(|_| {
         let wanted = TermKey::LENGTH;
-        io::Error::other(format!("it has {length} bytes, and a key has {wanted}"))
+        let bytes = if length == 1 { "byte" } else { "bytes" };
+        io::Error::other(format!("it has {length} {bytes}, and a key has {wanted}"))
     })
 }
 

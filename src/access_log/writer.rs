@@ -45,6 +45,9 @@ struct Log {
 
 impl AccessLogs {
     /// Opens every log of `settings` and starts its thread, `access-log-0` and so on.
+    ///
+    /// # Errors
+    /// The first target that cannot be opened, or whose thread cannot be started.
     pub fn open(settings: &[LogSettings], supervisor: &Supervisor) -> Result<Self, OpenError> {
         let numbered = settings.iter().enumerate();
         let open =

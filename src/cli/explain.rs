@@ -73,8 +73,13 @@ pub(super) struct Options {
     /// own verifier judges it; that the client holds its key is taken for proven
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
-    /// the listener that it comes to, as [[listen]] has it; the first that speaks as the URL does unless given
-    #[arg(long, value_name = "ADDRESS", value_parser = address::socket)]
+    // No doc comment: that would be read as a link.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        value_parser = address::socket,
+        help = "the listener that it comes to, as [[listen]] has it; the first that speaks as the URL does unless given"
+    )]
     listen: Option<SocketAddr>,
     /// a further header line, `Name: value`; a Host replaces that of the URL
     #[arg(short = 'H', long = "header", value_name = "LINE", allow_hyphen_values = true, value_parser = OsStringValueParser::new().try_map(header))]
@@ -323,7 +328,7 @@ impl Explained {
                 let upstream = server::resolve(&snapshot.config.upstream);
                 site.shared.set_upstream(upstream.unwrap_or_default());
                 let asking = Asking::of(&granted, &site.shared.snapshot(), &origin.caller, facts);
-                narrator.forwarded(&asking);
+                narrator.forwarded(&asking, granted.permit.lookup());
                 Ok(Some(asking))
             }
             Err(refusal) => {

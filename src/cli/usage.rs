@@ -70,6 +70,7 @@ fn path(words: &[OsString]) -> Vec<String> {
     path
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "clap has more kinds, and gets more")]
 fn sentence(error: &clap::Error, command: &Command, words: &[OsString]) -> String {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.as_str(),

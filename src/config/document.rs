@@ -175,15 +175,12 @@ impl<'a> Section<'a> {
     pub(super) fn sections(&mut self, key: &'static str) -> Vec<Self> {
         let Some(field) = self.take(key) else { return Vec::new() };
         let help = format!("write [[{key}]], with two brackets: there may be several");
-        match field.value.get_ref() {
-            DeValue::Array(items) => {
-                items.iter().map(|item| field.with_value(item).section(&help)).collect()
-            }
-            _ => {
-                let diagnostic = field.unlike("a list of sections").help(help);
-                field.error(diagnostic);
-                Vec::new()
-            }
+        if let DeValue::Array(items) = field.value.get_ref() {
+            items.iter().map(|item| field.with_value(item).section(&help)).collect()
+        } else {
+            let diagnostic = field.unlike("a list of sections").help(help);
+            field.error(diagnostic);
+            Vec::new()
         }
     }
 
@@ -292,6 +289,7 @@ const HOMES: [(&str, &[&str]); 8] = [
             "source",
             "connect_timeout",
             "timeout",
+            "number_timeout",
             "list_timeout",
             "stall_timeout",
             "answer_timeout",

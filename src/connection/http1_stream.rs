@@ -22,7 +22,7 @@ use crate::worker::Worker;
 
 /// A connection to a client.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     stream: Transport,
     write_timeout: Duration,
     /// A part of an answer has been sent, and the rest has not.
@@ -32,7 +32,7 @@ pub struct Client {
 /// What came of waiting for a request.
 #[expect(clippy::large_enum_variant, reason = "a request is the rule, and is to cost no memory")]
 #[derive(Debug)]
-pub enum Reading<'b> {
+pub(crate) enum Reading<'b> {
     /// A request, or what there was of one: at least one byte came.
     Request(Request<'b>),
     /// The connection ended, or was silent for too long, before a first byte.
@@ -41,7 +41,7 @@ pub enum Reading<'b> {
 
 impl Client {
     /// A client on `stream` that must take something of its answers every `write_timeout`.
-    pub fn new(stream: Transport, write_timeout: Duration) -> Self {
+    pub(crate) fn new(stream: Transport, write_timeout: Duration) -> Self {
         Self { stream, write_timeout, unfinished: false }
     }
 
@@ -49,7 +49,7 @@ impl Client {
     ///
     /// # Errors
     /// The connection failed.
-    pub async fn readable(&self) -> io::Result<()> {
+    pub(crate) async fn readable(&self) -> io::Result<()> {
         self.stream.readable().await
     }
 
@@ -58,7 +58,7 @@ impl Client {
     ///
     /// # Errors
     /// The connection failed.
-    pub async fn read_now(
+    pub(crate) async fn read_now(
         &mut self,
         buffer: &mut Vec<u8>,
         limits: &Limits,
@@ -73,7 +73,7 @@ impl Client {
     }
 
     /// Whether the client has sent what nobody has read.
-    pub fn has_unread(&self) -> bool {
+    pub(crate) fn has_unread(&self) -> bool {
         self.stream.has_unread()
     }
 
@@ -82,7 +82,11 @@ impl Client {
     ///
     /// A head must be complete `limits.head_timeout` after its first byte. Line ends before a
     /// request line are skipped (RFC 9112, section 2.2).
-    pub async fn read_head<'b>(&mut self, buffer: &'b mut Vec<u8>, limits: &Limits) -> Reading<'b> {
+    pub(crate) async fn read_head<'b>(
+        &mut self,
+        buffer: &'b mut Vec<u8>,
+        limits: &Limits,
+    ) -> Reading<'b> {
         let position = RequestPosition::first();
         let deadline = position.began + limits.head_timeout;
         let head_limits = HeadLimits::from(limits);
@@ -129,7 +133,7 @@ impl Client {
         let silence_limit = self.write_timeout;
         while !bytes.is_empty() {
             match deadline::by(|| Instant::now() + silence_limit, self.stream.write(bytes)).await {
-                Ok(Ok(count @ 1..)) => bytes = bytes.get(count..).unwrap_or_default(),
+                Ok(Ok(count @ 1..)) => bytes = &bytes[count..],
                 Ok(Ok(0) | Err(_)) | Err(_) => return Err(Disconnected),
             }
         }
@@ -143,7 +147,7 @@ impl Client {
     }
 
     /// Ends the connection as `after` says.
-    pub async fn end(mut self, disposition: Disposition) {
+    pub(crate) async fn end(mut self, disposition: Disposition) {
         match disposition {
             Disposition::KeepAlive | Disposition::Close if self.stream.has_close_notify() => {
                 let _ = timeout(MAX_LINGER, self.stream.shutdown()).await;
@@ -225,7 +229,7 @@ fn request<'b>(
 ///
 /// # Errors
 /// Why there is none.
-pub fn read_whole<'b>(bytes: &'b [u8], limits: &Limits) -> Result<RequestHead<'b>, Refusal> {
+pub(crate) fn read_whole<'b>(bytes: &'b [u8], limits: &Limits) -> Result<RequestHead<'b>, Refusal> {
     let spans = RequestReader::default().advance(bytes, &HeadLimits::from(limits))?;
     spans.map(|spans| spans.over(bytes)).ok_or(ENDED_EARLY)
 }

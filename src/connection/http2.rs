@@ -62,7 +62,7 @@ use stream::{Nobody, Stream};
 use wire::Wire;
 
 /// Serves `stream`, whose far side speaks HTTP/2 from its first byte on, to its end.
-pub async fn serve(guard: ConnectionGuard, mut stream: Transport, facts: ConnectionFacts) {
+pub(crate) async fn serve(guard: ConnectionGuard, mut stream: Transport, facts: ConnectionFacts) {
     let worker = Rc::clone(guard.worker());
     let config = Arc::clone(&worker.shared.snapshot().config);
     let caps = caps(&config.limits, facts.unknown);

@@ -11,7 +11,7 @@ use crate::worker::{ConnectionGuard, DRAIN_FIRST_REQUEST_TIMEOUT, Worker};
 
 /// Why there is no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// The connection ended before its first byte: somebody only tries whether the port is open.
     Closed,
     /// The text says why, of the connection.
@@ -22,7 +22,10 @@ pub enum ReadError {
 ///
 /// # Errors
 /// There is none: the connection is to be closed, since whatever comes on it may be anybody's.
-pub async fn read_header(stream: &TcpStream, deadline: Instant) -> Result<Header, ReadError> {
+pub(crate) async fn read_header(
+    stream: &TcpStream,
+    deadline: Instant,
+) -> Result<Header, ReadError> {
     let mut bytes = Vec::new();
     let mut chunk = [0; CHUNK];
     loop {
@@ -39,12 +42,12 @@ pub async fn read_header(stream: &TcpStream, deadline: Instant) -> Result<Header
             }
         };
         let before = bytes.len();
-        bytes.extend_from_slice(chunk.get(..seen).unwrap_or_default());
+        bytes.extend_from_slice(&chunk[..seen]);
         let header = read(&bytes).map_err(ReadError::Invalid)?;
         let mut own = header.map_or(seen, |header| header.len - before);
         while own > 0 {
             // These bytes have been seen; they are there.
-            match stream.try_read(chunk.get_mut(..own).unwrap_or_default()) {
+            match stream.try_read(&mut chunk[..own]) {
                 Ok(taken @ 1..) => own -= taken,
                 Ok(0) | Err(_) => return Err(ReadError::Invalid("it failed")),
             }
@@ -56,7 +59,7 @@ pub async fn read_header(stream: &TcpStream, deadline: Instant) -> Result<Header
 }
 
 /// Waits for what the sender of a connection has to say of its client; `None` ends the connection.
-pub async fn read_proxy_header(
+pub(crate) async fn read_proxy_header(
     guard: &mut ConnectionGuard,
     stream: &TcpStream,
     waiting: AwaitingProxyHeader,
@@ -89,7 +92,7 @@ pub async fn read_proxy_header(
 }
 
 /// Counts a connection as `guest`'s, or ends it (`None`) where there is no room even to say so.
-pub fn reseat(
+pub(crate) fn reseat(
     guard: &mut ConnectionGuard,
     mut facts: ConnectionFacts,
     class: CallerClass,
@@ -104,7 +107,7 @@ pub fn reseat(
 
 /// Ends a little after the worker has begun to drain: who has said nothing of use by then holds up
 /// nobody's restart.
-pub async fn drain_grace_over(worker: &Worker) {
+pub(crate) async fn drain_grace_over(worker: &Worker) {
     while !worker.is_draining() {
         worker.drain.notified().await;
     }

@@ -11,7 +11,7 @@ use tokio_rustls::server::TlsStream;
 
 /// A client's connection.
 #[derive(Debug)]
-pub enum Transport {
+pub(crate) enum Transport {
     /// As it is.
     Plain(TcpStream),
     /// In TLS, its handshake complete. In a box, for it is large and most connections have none.
@@ -20,7 +20,7 @@ pub enum Transport {
 
 impl Transport {
     /// The connection beneath.
-    pub fn tcp(&self) -> &TcpStream {
+    pub(crate) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
@@ -28,7 +28,7 @@ impl Transport {
     }
 
     /// Bounds what TLS holds of what the socket has no room for, in bytes.
-    pub fn limit_unsent(&mut self, bytes: usize) {
+    pub(crate) fn limit_unsent(&mut self, bytes: usize) {
         if let Self::Tls(stream) = self {
             stream.get_mut().1.set_buffer_limit(Some(bytes));
         }
@@ -38,7 +38,7 @@ impl Transport {
     ///
     /// # Errors
     /// The connection failed.
-    pub async fn readable(&self) -> io::Result<()> {
+    pub(crate) async fn readable(&self) -> io::Result<()> {
         if self.holds_bytes() {
             return Ok(());
         }
@@ -46,7 +46,7 @@ impl Transport {
     }
 
     /// Whether bytes have come, or the end, that nobody has read.
-    pub fn has_unread(&self) -> bool {
+    pub(crate) fn has_unread(&self) -> bool {
         self.holds_bytes() || socket_state(self.tcp()) == SocketState::Bytes
     }
 
@@ -61,7 +61,7 @@ impl Transport {
     }
 
     /// Whether both sides agreed on HTTP/2 (ALPN, RFC 9113, section 3.2).
-    pub fn speaks_http2(&self) -> bool {
+    pub(crate) fn speaks_http2(&self) -> bool {
         match self {
             Self::Plain(_) => false,
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
@@ -71,7 +71,7 @@ impl Transport {
     /// Whether the far side was told, or is to be told, more than that the connection ends: the end
     /// of a TLS session is a message of its own (RFC 8446, section 6.1), without which the far side
     /// cannot tell it from an attacker's cut.
-    pub fn has_close_notify(&self) -> bool {
+    pub(crate) fn has_close_notify(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 }

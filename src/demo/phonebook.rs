@@ -46,7 +46,6 @@ pub struct Contact {
 
 /// The columns of XiVO's table `phonebook`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "the fields are XiVO's columns and named as there")]
 pub struct Person {
     pub id: u32,
     pub title: String,
@@ -64,7 +63,6 @@ pub struct Person {
 
 /// A row of XiVO's table `phonebookaddress`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "the fields are XiVO's columns and named as there")]
 pub struct Address {
     pub id: u32,
     pub phonebookid: u32,
@@ -80,7 +78,6 @@ pub struct Address {
 
 /// A row of XiVO's table `phonebooknumber`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "the fields are XiVO's columns and named as there")]
 pub struct Number {
     pub id: u32,
     pub phonebookid: u32,

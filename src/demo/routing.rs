@@ -7,7 +7,7 @@
 //! `fastcgi_split_path_info ^(.+\.php)(.*)$`; XiVO's web interface, its reading of `PATH_INFO`; for the
 //! query see [`php`]. Not imitated: PHP's own `cgi.fix_pathinfo` search for a script on the disk.
 
-pub mod php;
+pub(crate) mod php;
 
 use php::{PhpQuery, PhpValue, php_query};
 

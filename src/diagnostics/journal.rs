@@ -1,17 +1,14 @@
 //! systemd's journal: its socket, and whether standard error is its.
 
 use std::io;
-use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::time::Duration;
+
+use crate::net::datagram::{DatagramAddress, DatagramSender, SendError};
 
 /// The way to the journal's socket.
 #[derive(Debug)]
 pub(super) struct Journal {
-    path: PathBuf,
-    socket: Option<UnixDatagram>,
-    /// It took nothing when it was waited for.
-    stuck: bool,
+    sender: DatagramSender,
 }
 
 impl Journal {
@@ -22,70 +19,27 @@ impl Journal {
     }
 
     fn at(path: PathBuf) -> Self {
-        Self { path, socket: None, stuck: false }
+        Self { sender: DatagramSender::new(DatagramAddress::Unix(path)) }
     }
 
-    /// Sends an entry. Says whether it was taken; if not, standard error has to.
-    ///
-    /// A journal that hangs is waited for once, for [`PATIENCE`]; until it takes an entry again the
-    /// others are refused at once. One that was restarted is reconnected to.
+    /// Sends an entry. Says whether it was taken; if not, standard error has to. A journal that was
+    /// restarted is reconnected to.
     pub(super) fn send(&mut self, entry: &[u8]) -> bool {
         for _ in 0..2 {
-            let Ok(socket) = self.connected() else { return false };
-            match send(socket, entry) {
-                Ok(()) => {
-                    self.set_stuck(false);
-                    return true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.set_stuck(true);
-                    return false;
-                }
+            match self.sender.send(entry) {
+                Ok(()) => return true,
+                Err(SendError::Unconnected(_) | SendError::Full(_)) => return false,
                 // Too large, perhaps: another socket would not help, but harms nothing.
-                Err(_) => self.socket = None,
+                Err(SendError::Failed(_)) => self.sender.disconnect(),
             }
         }
         false
-    }
-
-    fn connected(&mut self) -> io::Result<&UnixDatagram> {
-        let socket = match self.socket.take() {
-            Some(socket) => socket,
-            None => {
-                let socket = UnixDatagram::unbound()?;
-                socket.connect(&self.path)?;
-                socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
-                socket.set_nonblocking(self.stuck)?;
-                socket
-            }
-        };
-        Ok(self.socket.insert(socket))
-    }
-
-    fn set_stuck(&mut self, stuck: bool) {
-        if self.stuck == stuck {
-            return;
-        }
-        self.stuck = stuck;
-        if self.socket.as_ref().is_some_and(|socket| socket.set_nonblocking(stuck).is_err()) {
-            self.socket = None;
-        }
-    }
-}
-
-fn send(socket: &UnixDatagram, entry: &[u8]) -> io::Result<()> {
-    loop {
-        match socket.send(entry) {
-            Ok(_) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }
 
 /// Whether standard error is the journal's, as systemd.exec(5) says of `JOURNAL_STREAM`: it may have
 /// been led elsewhere since the variable was set.
-pub fn is_standard_error() -> bool {
+pub(crate) fn is_standard_error() -> bool {
     let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else { return false };
     let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
@@ -97,11 +51,10 @@ const SOCKET: &str = "/run/systemd/journal/socket";
 /// Names another socket; only a debug build looks at it.
 const TEST_SOCKET: &str = "PHONEBOOK_GATEWAY_TEST_JOURNAL";
 
-/// How long a journal that takes nothing is waited for.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixDatagram;
+
     use super::*;
 
     fn received(socket: &UnixDatagram) -> Vec<u8> {

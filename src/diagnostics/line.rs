@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 
 /// What diagnostics look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// Lines, each with its time.
     Text,
     /// JSON, a line each.
@@ -190,7 +190,7 @@ fn whole_characters(bytes: &[u8], most: usize) -> usize {
 }
 
 fn mark(more: usize) -> String {
-    format!("… (cut, {more} bytes more)")
+    format!("… (cut, {more} {} more)", if more == 1 { "byte" } else { "bytes" })
 }
 
 /// Longer diagnostics are cut: a datagram to the journal takes some 200 kB by default.

@@ -25,7 +25,7 @@ use crate::supervision::Supervisor;
 
 /// The near end of the queue; clones are the same queue's.
 #[derive(Clone, Debug)]
-pub struct DiagnosticsQueue {
+pub(crate) struct DiagnosticsQueue {
     form: Form,
     queue: SyncSender<Message>,
     shared: Arc<Shared>,
@@ -33,7 +33,7 @@ pub struct DiagnosticsQueue {
 
 /// What the thread that writes takes from.
 #[derive(Debug)]
-pub struct QueueReader(Receiver<Message>);
+pub(crate) struct QueueReader(Receiver<Message>);
 
 /// What the writing thread is told.
 #[derive(Debug)]
@@ -55,14 +55,17 @@ pub(super) struct Shared {
 
 impl DiagnosticsQueue {
     /// A queue, and the end of it that [`Self::start`] takes: what is said before is not lost.
-    pub fn new(form: Form) -> (Self, QueueReader) {
+    pub(crate) fn new(form: Form) -> (Self, QueueReader) {
         let (near, queue) = Self::with_room(form, LINES);
         (near, QueueReader(queue))
     }
 
     /// Starts the thread that writes to standard error, or first to the journal's socket where the form
     /// says so.
-    pub fn start(
+    ///
+    /// # Errors
+    /// Standard error is closed, or the thread cannot be started.
+    pub(crate) fn start(
         &self,
         QueueReader(queue): QueueReader,
         supervisor: &Supervisor,
@@ -89,7 +92,7 @@ impl DiagnosticsQueue {
     }
 
     /// What diagnostics look like.
-    pub fn form(&self) -> Form {
+    pub(crate) fn form(&self) -> Form {
         self.form
     }
 
@@ -121,7 +124,7 @@ impl DiagnosticsQueue {
 
     /// Tells somebody who started the program something, of any length. Waits for room as long as
     /// there is some again within a second. Not for those who serve.
-    pub fn tell(&self, text: &str) {
+    pub(crate) fn tell(&self, text: &str) {
         for piece in pieces(text) {
             if !self.insist(Line::plain(self.form, piece), Instant::now() + WRITE_TIMEOUT) {
                 return;
@@ -131,7 +134,7 @@ impl DiagnosticsQueue {
 
     /// The last words of a process that ends because of a fault: told also where the thread that writes
     /// is the fault. Waits for a second at the most, and only where it must.
-    pub fn fatal(&self, text: &str) {
+    pub(crate) fn fatal(&self, text: &str) {
         let line = Line::notice(self.form, Level::ERROR, text);
         let deadline = Instant::now() + WRITE_TIMEOUT;
         if thread::current().name() == Some(THREAD) {
@@ -161,7 +164,7 @@ impl DiagnosticsQueue {
     }
 
     /// Waits until what was said by now is written, but no longer than a second.
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         let deadline = Instant::now() + WRITE_TIMEOUT;
         let (done, written) = sync_channel(1);
         let mut message = Message::Flush(done);
@@ -220,7 +223,7 @@ impl<'a> MakeWriter<'a> for DiagnosticsQueue {
 
 /// Takes one formatted event; never fails.
 #[derive(Debug)]
-pub struct OneLine<'a>(&'a DiagnosticsQueue);
+pub(crate) struct OneLine<'a>(&'a DiagnosticsQueue);
 
 impl io::Write for OneLine<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -235,7 +238,7 @@ impl io::Write for OneLine<'_> {
 
 /// Makes events entries of the journal.
 #[derive(Debug)]
-pub struct JournalLayer(pub DiagnosticsQueue);
+pub(crate) struct JournalLayer(pub DiagnosticsQueue);
 
 impl<S: Subscriber> Layer<S> for JournalLayer {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {

@@ -9,7 +9,7 @@ use crate::upstream::trace::Trace;
 
 /// What became of a request on its way, noted where it is known.
 #[derive(Debug, Default)]
-pub struct RequestAnnotations {
+pub(crate) struct RequestAnnotations {
     /// The lookup's action.
     pub action: Cell<Option<Action>>,
     /// What became of the rate.
@@ -24,13 +24,19 @@ pub struct RequestAnnotations {
 
 impl RequestAnnotations {
     /// A rate was looked at; yields the outcome.
-    pub fn rated<T, E>(&self, outcome: Result<T, E>) -> Result<T, E> {
+    ///
+    /// # Errors
+    /// That of `outcome`.
+    pub(crate) fn rated<T, E>(&self, outcome: Result<T, E>) -> Result<T, E> {
         self.rate.set(checked(&outcome));
         outcome
     }
 
     /// A ceiling was looked at; yields the outcome.
-    pub fn counted<T, E>(&self, outcome: Result<T, E>) -> Result<T, E> {
+    ///
+    /// # Errors
+    /// That of `outcome`.
+    pub(crate) fn counted<T, E>(&self, outcome: Result<T, E>) -> Result<T, E> {
         self.concurrent.set(checked(&outcome));
         outcome
     }

@@ -64,7 +64,7 @@ impl ConnectionLogFacts {
 
 /// A connection that was accepted.
 #[derive(Debug)]
-pub enum Accepted {
+pub(crate) enum Accepted {
     /// What is known of it; requests may come.
     Ready(ConnectionFacts),
     /// Its sender has to name its client first.
@@ -73,13 +73,13 @@ pub enum Accepted {
 
 /// A connection whose sender has named no client yet, so that no request can be read from it.
 #[derive(Debug)]
-pub struct AwaitingProxyHeader(ConnectionFacts);
+pub(crate) struct AwaitingProxyHeader(ConnectionFacts);
 
 impl Accepted {
     /// What the socket says, and whose the connection seems to be by it. A sender that has to name its
     /// client has named none yet, and neither it nor a trusted proxy is taken for an unknown caller: many
     /// callers share its connections.
-    pub fn at_accept(
+    pub(crate) fn at_accept(
         snapshot: &Snapshot,
         socket: SocketAddr,
         listener: usize,
@@ -109,15 +109,8 @@ impl Accepted {
         (Self::Ready(facts), class)
     }
 
-    /// What is known of it already.
-    pub fn facts(&self) -> &ConnectionFacts {
-        match self {
-            Self::Ready(facts) | Self::AwaitingProxyHeader(AwaitingProxyHeader(facts)) => facts,
-        }
-    }
-
-    /// The same, to add to it.
-    pub fn facts_mut(&mut self) -> &mut ConnectionFacts {
+    /// What is known of it already, to add to it.
+    pub(crate) fn facts_mut(&mut self) -> &mut ConnectionFacts {
         match self {
             Self::Ready(facts) | Self::AwaitingProxyHeader(AwaitingProxyHeader(facts)) => facts,
         }
@@ -126,12 +119,12 @@ impl Accepted {
 
 impl AwaitingProxyHeader {
     /// Who has to name its client.
-    pub fn sender(&self) -> ClientAddress {
+    pub(crate) fn sender(&self) -> ClientAddress {
         ClientAddress::new(self.0.socket.ip())
     }
 
     /// The listener that took it.
-    pub fn listener(&self) -> usize {
+    pub(crate) fn listener(&self) -> usize {
         self.0.listener
     }
 
@@ -139,7 +132,7 @@ impl AwaitingProxyHeader {
     /// unknown caller: balancers look after the gateway's health that way, and unknown callers who use up what
     /// they may have are not to make it look dead.
     #[must_use]
-    pub fn with_client(
+    pub(crate) fn with_client(
         self,
         snapshot: &Snapshot,
         client: Option<SocketAddr>,

@@ -63,7 +63,7 @@ impl Diagnostics {
 }
 
 /// What went wrong with XiVO and what to do about it, with what was seen of it.
-pub fn explain_fault(fault: &UpstreamFault, snapshot: &Snapshot) -> String {
+pub(crate) fn explain_fault(fault: &UpstreamFault, snapshot: &Snapshot) -> String {
     match (fault, fault.refused_certificate()) {
         (UpstreamFault::RefusedGateway(_), _) => format!("{fault} for host {}", source(snapshot)),
         (fault, Some(seen)) => format!("{fault} (seen: {seen})"),
@@ -73,7 +73,11 @@ pub fn explain_fault(fault: &UpstreamFault, snapshot: &Snapshot) -> String {
 
 /// Why a request was refused, with the file and line that decided and, for an unknown caller, the
 /// entry that it missed by least.
-pub fn explain(refusal: &Refusal, snapshot: &Snapshot, source: &RequestSource<'_>) -> String {
+pub(crate) fn explain(
+    refusal: &Refusal,
+    snapshot: &Snapshot,
+    source: &RequestSource<'_>,
+) -> String {
     match reason(refusal, snapshot, source) {
         (text, Some(location)) => format!("{text} [{location}]"),
         (text, None) => text,
@@ -81,7 +85,7 @@ pub fn explain(refusal: &Refusal, snapshot: &Snapshot, source: &RequestSource<'_
 }
 
 /// The same with the place apart.
-pub fn reason<'r>(
+pub(crate) fn reason<'r>(
     refusal: &'r Refusal,
     snapshot: &Snapshot,
     source: &RequestSource<'_>,
@@ -113,7 +117,25 @@ pub fn reason<'r>(
         | Refusal::CertificateMismatch { location, .. } => {
             (certificate_reason(refusal, source), Some(location))
         }
-        refusal => (refusal.advice().into_owned(), refusal.location()),
+        Refusal::MalformedRequest(_)
+        | Refusal::PlainOnTls
+        | Refusal::UriTooLong
+        | Refusal::HeadersTooLarge(_)
+        | Refusal::RequestTimeout
+        | Refusal::Misdirected
+        | Refusal::PeerDisabled { .. }
+        | Refusal::PeerExpired { .. }
+        | Refusal::RateLimited(_)
+        | Refusal::PrivatePath
+        | Refusal::UnknownPath
+        | Refusal::MethodNotAllowed
+        | Refusal::BodyNotAllowed
+        | Refusal::BadArgument(_)
+        | Refusal::ActionNotGranted(_)
+        | Refusal::TooManyConcurrent(_)
+        | Refusal::Overloaded
+        | Refusal::Upstream(_)
+        | Refusal::ClientClosed => (refusal.advice().into_owned(), refusal.location()),
     }
 }
 
@@ -141,7 +163,7 @@ fn pin_alone(certificate: &Certificate) -> &'static str {
 }
 
 /// The line of the configuration that refused: a policy's, or the one that sets the limit.
-pub fn rule<'a>(
+pub(crate) fn rule<'a>(
     refusal: &'a Refusal,
     snapshot: &'a Snapshot,
     source: &RequestSource<'a>,
@@ -173,7 +195,15 @@ fn certificate_reason(refusal: &Refusal, source: &RequestSource<'_>) -> String {
     let hint = match fault {
         CertificateFault::NoAuthority => "; set client_ca in the listener's tls, or pin the key",
         CertificateFault::NotOfPeer => "; the policy names none of its names, nor its key",
-        _ => "",
+        CertificateFault::UnknownIssuer
+        | CertificateFault::Expired
+        | CertificateFault::NotYetValid
+        | CertificateFault::IssuerNotValid
+        | CertificateFault::Revoked
+        | CertificateFault::RevocationUnknown
+        | CertificateFault::NotForClients
+        | CertificateFault::AuthoritysOwn
+        | CertificateFault::Broken => "",
     };
     format!(
         "{address} would be `{peer}`, but its certificate {fault}: {described}{hint}{pin}",
@@ -184,7 +214,7 @@ fn certificate_reason(refusal: &Refusal, source: &RequestSource<'_>) -> String {
 }
 
 /// The address that XiVO sees, as far as the configuration and the routing say.
-pub fn source(snapshot: &Snapshot) -> String {
+pub(crate) fn source(snapshot: &Snapshot) -> String {
     match source_address(snapshot) {
         _ if snapshot.config.upstream.send_proxy_protocol => {
             "each peer's own address, which the PROXY protocol tells".to_owned()
@@ -195,7 +225,7 @@ pub fn source(snapshot: &Snapshot) -> String {
 }
 
 /// The same where it is known.
-pub fn source_address(snapshot: &Snapshot) -> Option<IpAddr> {
+pub(crate) fn source_address(snapshot: &Snapshot) -> Option<IpAddr> {
     let routed = || snapshot.upstream.first().and_then(|&to| crate::upstream::routed_source(to));
     let configured = snapshot.config.upstream.source.as_ref().map(|source| source.value);
     configured.or_else(routed)

@@ -148,15 +148,14 @@ fn validate_head<'b, G: Gate>(
     head: Result<RequestHead<'b>, Refusal>,
 ) -> Result<RequestHead<'b>, Refusal> {
     let found = case.found;
-    let head =
-        direct(head, case.facts.addressed(case.snapshot)).map_err(|refusal| match refusal {
+    let head = direct(head, case.facts.addressed(case.snapshot)).map_err(|refusal| {
+        if refusal == Refusal::Misdirected {
             // The connection would go on, so an unknown caller's rate has to end it.
-            Refusal::Misdirected => gate.count_refused(found, refusal),
-            refusal => {
-                gate.charge_rejected(found);
-                refusal
-            }
-        })?;
+            return gate.count_refused(found, refusal);
+        }
+        gate.charge_rejected(found);
+        refusal
+    })?;
     gate.passed(Step::Read(&head));
     Ok(head)
 }

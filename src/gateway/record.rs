@@ -25,7 +25,7 @@ use crate::worker::snapshot::Snapshot;
 
 /// What is known of a request when its record is opened.
 #[derive(Clone, Copy, Debug)]
-pub struct RecordContext<'a> {
+pub(crate) struct RecordContext<'a> {
     /// What it was judged by.
     pub snapshot: &'a Snapshot,
     /// What is known of its connection.
@@ -70,7 +70,7 @@ impl<'a> RecordContext<'a> {
 /// ended: a future that is dropped in the middle leaves a 499, as nginx writes it for a client that
 /// left.
 #[derive(Debug)]
-pub struct Record<'a> {
+pub(crate) struct Record<'a> {
     log: &'a WorkerLog,
     context: RecordContext<'a>,
     peer: Option<&'a str>,
@@ -87,7 +87,7 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// Opens the record of a request.
-    pub fn open(log: &'a WorkerLog, context: RecordContext<'a>) -> Self {
+    pub(crate) fn open(log: &'a WorkerLog, context: RecordContext<'a>) -> Self {
         Self {
             log,
             context,
@@ -104,24 +104,24 @@ impl<'a> Record<'a> {
     }
 
     /// The request is this peer's.
-    pub fn set_peer(&mut self, name: &'a str) {
+    pub(crate) fn set_peer(&mut self, name: &'a str) {
         self.peer = Some(name);
     }
 
     /// The request was refused.
-    pub fn set_refusal(&mut self, refusal: &Refusal) {
+    pub(crate) fn set_refusal(&mut self, refusal: &Refusal) {
         self.status = refusal.status();
         self.reason = Some(refusal.word());
         self.limit = refusal.limit();
     }
 
     /// An answer that was begun could not be completed, for this reason.
-    pub fn set_cut(&mut self, refusal: &Refusal) {
+    pub(crate) fn set_cut(&mut self, refusal: &Refusal) {
         self.reason = Some(refusal.word());
     }
 
     /// An answer with this head begins to be sent.
-    pub fn begin(&mut self, head: &Head<'_>) {
+    pub(crate) fn begin(&mut self, head: &Head<'_>) {
         self.status = head.status();
         self.keep_alive = head.options().keep_alive;
         if self.log.needs().answer_head {
@@ -131,18 +131,18 @@ impl<'a> Record<'a> {
     }
 
     /// `count` more bytes of the body were sent.
-    pub fn add_body_bytes(&mut self, count: usize) {
+    pub(crate) fn add_body_bytes(&mut self, count: usize) {
         self.head_sent = true;
         self.body_bytes += count as u64;
     }
 
     /// The answer was sent to its end.
-    pub fn complete(&mut self) {
+    pub(crate) fn complete(&mut self) {
         self.completed = true;
     }
 
     /// How XiVO was asked, where a format needs it.
-    pub fn upstream(&self) -> Option<&'a Trace> {
+    pub(crate) fn upstream(&self) -> Option<&'a Trace> {
         let annotations = self.context.annotations;
         self.log.needs().upstream.then_some(&annotations.upstream)
     }
@@ -213,7 +213,7 @@ impl<'a> Record<'a> {
             },
             rate: annotations.rate.get(),
             concurrent: annotations.concurrent.get(),
-            action: annotations.action.get().map(|action| action.as_str()),
+            action: annotations.action.get().map(super::super::policy::Action::as_str),
             reason: self.reason,
             limit: self.limit,
             rule,

@@ -65,7 +65,7 @@ pub(super) async fn send_whole(
 }
 
 /// How the request with this head is answered.
-pub fn options(
+pub(crate) fn options(
     head: Option<&RequestHead<'_>>,
     persistence: Persistence,
     request_id: RequestId,
@@ -81,7 +81,7 @@ pub fn options(
 
 /// Who reads a refusal: a peer is one whatever it is refused for, and who only lacks the right
 /// certificate is told so.
-pub fn audience(found: &Found<'_>, refusal: &Refusal) -> Audience {
+pub(crate) fn audience(found: &Found<'_>, refusal: &Refusal) -> Audience {
     match found {
         // Whoever mistook the scheme may know it: it tells nothing of anybody.
         _ if *refusal == Refusal::PlainOnTls => Audience::Peer,

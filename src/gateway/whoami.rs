@@ -15,16 +15,16 @@ use crate::refusal::Refusal;
 use crate::response::{Head, ResponseOptions, Value};
 
 /// Where it is asked for.
-pub const PATH: &[u8] = b"/.well-known/phonebook-gateway/whoami";
+pub(crate) const PATH: &[u8] = b"/.well-known/phonebook-gateway/whoami";
 
 /// Whether `head` asks for it.
-pub fn is_asked(head: &Result<RequestHead<'_>, Refusal>) -> bool {
+pub(crate) fn is_asked(head: &Result<RequestHead<'_>, Refusal>) -> bool {
     head.as_ref().is_ok_and(|head| head.path() == PATH)
 }
 
 /// What the gateway knows.
 #[derive(Debug, Serialize)]
-pub struct WhoAmI<'a> {
+pub(crate) struct WhoAmI<'a> {
     /// The address that policies are compared with; null where a proxy says nothing of its client.
     address: Option<IpAddr>,
     /// How it was found.
@@ -48,19 +48,25 @@ struct CertificateShown<'a> {
 
 impl<'a> WhoAmI<'a> {
     /// What is known of `caller` at `now`.
-    pub fn new(caller: &Caller<'a>, peer: bool, now: Timestamp, request_id: &'a str) -> Self {
+    pub(crate) fn new(
+        caller: &Caller<'a>,
+        peer: bool,
+        now: Timestamp,
+        request_id: &'a str,
+    ) -> Self {
         let certificate = caller.certificate.map(|shown| CertificateShown {
             subject: &shown.certificate.subject,
             days_left: whole_days(now, shown.certificate.not_after),
             fault: shown.trust.err().map(|fault| format!("the certificate {}", fault.as_str())),
         });
-        let address = caller.address.map(|address| address.ip());
+        let address = caller.address.map(super::super::net::client_address::ClientAddress::ip);
         Self { address, source: caller.source.as_str(), certificate, peer, request_id }
     }
 
     /// The head of the answer, and its body.
-    pub fn answer(&self, options: &ResponseOptions) -> (Head<'static>, Vec<u8>) {
-        let mut body = serde_json::to_vec(self).unwrap_or_default();
+    #[expect(clippy::expect_used, reason = "text and numbers become JSON, and memory takes it")]
+    pub(crate) fn answer(&self, options: &ResponseOptions) -> (Head<'static>, Vec<u8>) {
+        let mut body = serde_json::to_vec(self).expect("text and numbers");
         body.push(b'\n');
         let head = Head::new(200, options)
             .with("Content-Type", Value::Text(b"application/json"))

@@ -7,7 +7,7 @@ use std::ops::Range;
 /// Chunk extensions and trailer fields are refused: XiVO's nginx sends none, and both have carried
 /// attacks on readers that skipped them.
 #[derive(Clone, Copy, Debug)]
-pub struct ChunkedReader {
+pub(crate) struct ChunkedReader {
     state: State,
 }
 
@@ -37,7 +37,7 @@ enum State {
 
 /// What was found at the beginning of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub(crate) enum Piece {
     /// This part of the input is data; reading goes on at its end.
     Data(Range<usize>),
     /// All of the input has been used up; more is needed.
@@ -48,11 +48,11 @@ pub enum Piece {
 
 /// The bytes are not the chunked coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotChunked;
+pub(crate) struct NotChunked;
 
 impl ChunkedReader {
     /// A reader at the beginning of a body.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { state: State::Size { size: 0, digits: 0 } }
     }
 
@@ -60,17 +60,16 @@ impl ChunkedReader {
     ///
     /// # Errors
     /// [`NotChunked`] where a byte is not what the coding has there.
-    pub fn next(&mut self, input: &[u8], mut at: usize) -> Result<Piece, NotChunked> {
+    pub(crate) fn next(&mut self, input: &[u8], mut at: usize) -> Result<Piece, NotChunked> {
         loop {
             if self.state == State::Done {
                 return Ok(Piece::End(at));
             }
-            let rest = input.get(at..).unwrap_or_default();
-            let Some(&byte) = rest.first() else {
+            let Some(&byte) = input.get(at) else {
                 return Ok(Piece::More);
             };
             if let State::Data { left } = self.state {
-                let here = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+                let here = usize::try_from(left).unwrap_or(usize::MAX).min(input.len() - at);
                 let left = left - here as u64;
                 self.state = if left == 0 { State::DataCr } else { State::Data { left } };
                 return Ok(Piece::Data(at..at + here));

@@ -288,7 +288,7 @@ impl<T> Peers<T> {
                         location,
                         by: MatchedBy::Address(prefix),
                         name,
-                    }))
+                    }));
                 }
                 Some(rule) => match caller.certificate.map(|shown| shown.satisfies(rule)) {
                     Some(Ok(())) => {
@@ -444,7 +444,7 @@ pub enum IdentityError {
 ///
 /// # Errors
 /// [`IdentityError::Disabled`] and [`IdentityError::Expired`], with the line that decides.
-pub fn check_in_force(policy: &Policy, now: Timestamp) -> Result<(), IdentityError> {
+pub(crate) fn check_in_force(policy: &Policy, now: Timestamp) -> Result<(), IdentityError> {
     if !policy.enabled.value {
         return Err(IdentityError::Disabled { location: policy.enabled.location.clone() });
     }
@@ -698,7 +698,9 @@ mod tests {
             let peers = Peers::new(vec![policy], &[], |_| ());
             let outcome = |caller: &Caller<'_>| match peers.find(caller) {
                 Found::Peer(found) => Ok(found.by),
-                found => Err(word(&found.identify(Timestamp::UNIX_EPOCH).unwrap_err())),
+                found @ (Found::CertificateMissing { .. } | Found::Unknown) => {
+                    Err(word(&found.identify(Timestamp::UNIX_EPOCH).unwrap_err()))
+                }
             };
             assert_eq!(outcome(&caller("10.0.0.7".parse().unwrap())), by_address, "{require:?}");
             assert_eq!(outcome(&showing("10.9.0.7", &lyon, Ok(()))), by_certificate, "{require:?}");
@@ -807,7 +809,7 @@ mod tests {
                 nets.iter().filter(|net| net.contains(&ip)).max_by_key(|net| net.prefix_len());
             let trie = match peers.find(&caller(ip)) {
                 Found::Peer(found) => found.by.prefix(),
-                _ => None,
+                Found::CertificateMissing { .. } | Found::Unknown => None,
             };
             assert_eq!(trie, linear.copied(), "{ip}");
         }

@@ -52,7 +52,7 @@ impl Moment {
 
 /// A bucket that holds at most `burst` tokens and earns one every `period / requests`.
 #[derive(Debug)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     quota: Quota,
     arrival: TheoreticalArrival,
 }
@@ -63,7 +63,7 @@ impl Bucket {
     /// The interval between two tokens is cut to whole nanoseconds, so a caller that keeps exactly
     /// to its rate is never refused. More than one request per nanosecond is one per nanosecond, and
     /// a burst that would take more than 146 years to earn is cut to what can be earned in them.
-    pub fn new(rate: &Rate) -> Self {
+    pub(crate) fn new(rate: &Rate) -> Self {
         let interval = saturating_nanos(rate.period) / u64::from(rate.requests.get());
         let interval = interval.clamp(1, LONGEST_FILL);
         let earnable = u32::try_from(LONGEST_FILL / interval).unwrap_or(u32::MAX);
@@ -77,7 +77,10 @@ impl Bucket {
     /// Spends a token, or says how long it takes until one is there.
     ///
     /// Threads may come with their moments out of order: an older moment sees less earned, never more.
-    pub fn take(&self, now: Moment) -> Result<Token<'_>, TooSoon> {
+    ///
+    /// # Errors
+    /// [`TooSoon`]
+    pub(crate) fn take(&self, now: Moment) -> Result<Token<'_>, TooSoon> {
         // governor asks its clock for the time and cannot be handed it. GCRA however depends only on
         // the difference of TAT and now, so the limiter is run where now is always zero: the key
         // carries the moment to the store, and the store hands out `TAT - now` in place of TAT. This
@@ -108,11 +111,11 @@ impl Bucket {
 /// A token that was spent. Dropping it leaves it spent.
 #[derive(Debug)]
 #[must_use = "a token that is not given back stays spent; say so with `.spend()`"]
-pub struct Token<'a>(&'a Bucket);
+pub(crate) struct Token<'a>(&'a Bucket);
 
 impl Token<'_> {
     /// Leaves the token spent.
-    pub fn spend(self) {}
+    pub(crate) fn spend(self) {}
 
     /// Puts the token back: TAT goes back by one interval.
     ///
@@ -126,7 +129,7 @@ impl Token<'_> {
     /// found that part of our interval had been earned again. Then the bucket gains at most the time
     /// between the two moments, and never more than this one token. Both moments belong to requests
     /// that are being admitted at the same time, so this is microseconds of credit.
-    pub fn give_back(self) {
+    pub(crate) fn give_back(self) {
         self.0.give_back();
     }
 }
@@ -134,7 +137,7 @@ impl Token<'_> {
 /// The bucket is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the rate is used up; the next request may come in {retry_after:?}")]
-pub struct TooSoon {
+pub(crate) struct TooSoon {
     /// From then on a token is there, if nobody else takes it.
     pub retry_after: Duration,
 }

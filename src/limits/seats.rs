@@ -58,12 +58,12 @@ impl Ceilings {
 }
 
 /// The share of all unknown callers in a gateway for `all` connections: a quarter.
-pub fn unknown_of(all: usize) -> usize {
+pub(crate) fn unknown_of(all: usize) -> usize {
     all.div_ceil(4)
 }
 
 /// The default share of a peer in a gateway for `all` connections.
-pub fn peer_share(all: usize) -> usize {
+pub(crate) fn peer_share(all: usize) -> usize {
     (all / 8).max(LEAST_SHARE).min(all)
 }
 
@@ -293,7 +293,7 @@ impl SeatGuard {
     }
 
     /// Ready when the connection is to leave.
-    pub fn poll_left(&self, context: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_left(&self, context: &Context<'_>) -> Poll<()> {
         let mut waker = self.seat.waker();
         if self.seat.state.load(Ordering::Acquire) == LEFT {
             return Poll::Ready(());
@@ -309,7 +309,7 @@ impl SeatGuard {
     ///
     /// # Errors
     /// There is no seat for it there; it keeps the one that it has.
-    pub fn reseat(&mut self, class: CallerClass, now: Moment) -> Result<(), NoSeat> {
+    pub fn reseat(&self, class: CallerClass, now: Moment) -> Result<(), NoSeat> {
         let mut kind = self.seat.kind();
         if let SeatState::Seated(holder) = &mut *kind {
             *holder = self.table.book().reseat(*holder, class, &self.seat, now)?;
@@ -318,7 +318,7 @@ impl SeatGuard {
     }
 
     /// Gives the seat back, and stays to be told so. `false`: too many are told so already.
-    pub fn admit_over_limit(&mut self, class: CallerClass) -> bool {
+    pub fn admit_over_limit(&self, class: CallerClass) -> bool {
         let mut kind = self.seat.kind();
         let SeatState::Seated(seated) = *kind else { return true };
         let holder = Holder::of(class);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::bucket::Token;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -42,7 +42,7 @@ impl UnknownCallers {
     pub(super) fn take(&self, caller: ClientAddress, now: Moment) -> Result<(), TooSoon> {
         let new = || Ok::<_, Infallible>(Arc::new(Bucket::new(&self.rate)));
         let Ok(bucket) = self.buckets.get_or_insert_with(&caller.unknown_caller_key(), new);
-        bucket.take(now).map(|token| token.spend())
+        bucket.take(now).map(super::bucket::Token::spend)
     }
 
     /// Puts a token back that `caller` has spent, unless the caller has been forgotten meanwhile: then its

@@ -6,7 +6,7 @@ use crate::text::unhex;
 
 /// Where a path leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
+pub(crate) enum Endpoint {
     /// The shared phonebook, in its one spelling.
     Phonebook,
     /// Anything that XiVO would read as its `private` realm.
@@ -19,7 +19,7 @@ pub enum Endpoint {
 ///
 /// Only the exact path is the phonebook. Whether any other path means `private` is found by reading
 /// it as XiVO's nginx and PHP would; this names the refusal and can let nothing through.
-pub fn read(path: &[u8]) -> Endpoint {
+pub(crate) fn read(path: &[u8]) -> Endpoint {
     if path.strip_suffix(b"/").unwrap_or(path) == super::PATH.as_bytes() {
         return Endpoint::Phonebook;
     }
@@ -41,12 +41,12 @@ fn means_private(path: &[u8]) -> bool {
     let Some(last) = ends.clone().last() else {
         return false;
     };
-    let info = resolved.get(last..).unwrap_or_default();
+    let info = &resolved[last..];
     // nginx's `$` matches before a last line feed too.
     let info = info.strip_suffix(b"\n").unwrap_or(info);
     // No directory of XiVO's is called `….php`: if any file is there to be found, it is the first.
     let cut = ends.find(is_file).map_or(0, |first| last - first);
-    let climbed = info.get(info.len().saturating_sub(cut)..).unwrap_or_default();
+    let climbed = &info[info.len().saturating_sub(cut)..];
     is_private_realm(info) || is_private_realm(climbed)
 }
 
@@ -80,11 +80,13 @@ fn decode(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((&byte, tail)) = rest.split_first() {
-        (rest, _) = match (byte, tail) {
-            (b'%', [high, low, tail @ ..]) => (tail, decoded.push(unhex(*high, *low)?)),
+        let (byte, behind) = match (byte, tail) {
+            (b'%', [high, low, behind @ ..]) => (unhex(*high, *low)?, behind),
             (b'%', _) => return None,
-            _ => (tail, decoded.push(byte)),
+            _ => (byte, tail),
         };
+        decoded.push(byte);
+        rest = behind;
     }
     (!decoded.contains(&0)).then_some(Cow::Owned(decoded))
 }

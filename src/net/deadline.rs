@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 ///
 /// # Errors
 /// The deadline passed first.
-pub async fn by<F: Future>(
+pub(crate) async fn by<F: Future>(
     deadline: impl FnOnce() -> Instant,
     future: F,
 ) -> Result<F::Output, Elapsed> {

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// An address that is listened on by all workers.
 #[derive(Debug)]
-pub struct Bound {
+pub(crate) struct Bound {
     /// The address, with the port that the kernel chose where the configuration says 0.
     pub address: SocketAddr,
     /// One socket per worker.
@@ -53,7 +53,10 @@ pub enum ListenError {
 /// same user: it would take a part of the connections, in silence. Therefore the address is tried
 /// without sharing first, which fails if anybody listens on it or on a part of it, and a lock named
 /// after the address keeps two gateways that start at the same moment apart.
-pub fn bind(address: SocketAddr, workers: usize) -> Result<Bound, ListenError> {
+///
+/// # Errors
+/// [`ListenError`]
+pub(crate) fn bind(address: SocketAddr, workers: usize) -> Result<Bound, ListenError> {
     match bind_exactly(address, workers) {
         Err(ListenError::Refused { source, .. })
             if address.ip().is_unspecified() && is_without_ipv6(&source) =>
@@ -69,9 +72,12 @@ pub fn bind(address: SocketAddr, workers: usize) -> Result<Bound, ListenError> {
 }
 
 fn bind_exactly(address: SocketAddr, workers: usize) -> Result<Bound, ListenError> {
-    let refused = |source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => ListenError::InUse { address },
-        _ => ListenError::Refused { address, source },
+    let refused = |source: io::Error| {
+        if source.kind() == io::ErrorKind::AddrInUse {
+            ListenError::InUse { address }
+        } else {
+            ListenError::Refused { address, source }
+        }
     };
     let lock = match address.port() {
         0 => None,
@@ -120,6 +126,10 @@ fn is_without_ipv6(error: &io::Error) -> bool {
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "io::ErrorKind has dozens of kinds, and gets more"
+)]
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
@@ -133,7 +143,7 @@ fn remedy(error: &io::Error) -> &'static str {
 /// A name in the kernel's table of abstract sockets, which belongs to a network name space as the
 /// address does, and is free again when the process ends, however it ends.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held, never used")] UnixListener);
+pub(crate) struct Lock(#[expect(dead_code, reason = "held, never used")] UnixListener);
 
 impl Lock {
     fn take(address: SocketAddr) -> Result<Self, ListenError> {

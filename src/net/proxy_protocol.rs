@@ -3,4 +3,4 @@
 //! Source: HAProxy's `doc/proxy-protocol.txt`, versions 1 (text) and 2 (binary).
 
 pub mod read;
-pub mod write;
+pub(crate) mod write;

@@ -6,7 +6,7 @@ use crate::page::text;
 
 /// What a key figure tells of, for its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
+pub(crate) enum Tone {
     /// Neither good nor bad.
     Neutral,
     /// As it should be.
@@ -30,7 +30,7 @@ impl Tone {
 
 /// A key figure, and what stands small beside it.
 #[derive(Clone, Debug)]
-pub struct Figure {
+pub(crate) struct Figure {
     /// Its name.
     pub name: &'static str,
     /// Its colour.
@@ -42,7 +42,7 @@ pub struct Figure {
 }
 
 /// Key figures, as many in a row as there is room for.
-pub fn figures(figures: &[Figure]) -> Markup {
+pub(crate) fn figures(figures: &[Figure]) -> Markup {
     html! {
         dl.figures {
             @for Figure { name, tone, figure, beside } in figures {
@@ -56,7 +56,7 @@ pub fn figures(figures: &[Figure]) -> Markup {
 }
 
 /// What is known of one thing: its name, and a line for each fact.
-pub fn facts(name: &str, facts: &[(&str, String)]) -> Markup {
+pub(crate) fn facts(name: &str, facts: &[(&str, String)]) -> Markup {
     html! {
         div.peer {
             h3 { bdi { (text(name)) } }

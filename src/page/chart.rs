@@ -14,7 +14,7 @@ use crate::text::figures;
 
 /// What a shape shows, for its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shade {
+pub(crate) enum Shade {
     /// Requests that were answered.
     Answered,
     /// Requests that were refused.
@@ -37,7 +37,7 @@ impl Shade {
 }
 
 /// The least of 1, 2, 4, 6, 8, 10, 20, … that is no less: the top of a scale, which has a whole half from 2 on.
-pub fn ceiling(most: u64) -> u64 {
+pub(crate) fn ceiling(most: u64) -> u64 {
     let mut unit = 1_u64;
     loop {
         if let Some(step) =
@@ -53,7 +53,7 @@ pub fn ceiling(most: u64) -> u64 {
 }
 
 /// The labels left of a plot, from the top to zero.
-pub fn scale(top: u64) -> Markup {
+pub(crate) fn scale(top: u64) -> Markup {
     html! {
         div.scale aria-hidden="true" {
             span { (figures::count(top)) }
@@ -64,7 +64,7 @@ pub fn scale(top: u64) -> Markup {
 }
 
 /// What the colours of a chart stand for.
-pub fn legend(keys: &[(Shade, &str)], more: &Markup) -> Markup {
+pub(crate) fn legend(keys: &[(Shade, &str)], more: &Markup) -> Markup {
     html! {
         p.legend {
             @for (shade, meaning) in keys { span.key.(shade.class()) {} (meaning) " " }
@@ -74,7 +74,7 @@ pub fn legend(keys: &[(Shade, &str)], more: &Markup) -> Markup {
 }
 
 /// A plot's drawing of one unit of width for each column and a hundred of height.
-pub fn plot(columns: usize, label: &str, shapes: &impl Render) -> Markup {
+pub(crate) fn plot(columns: usize, label: &str, shapes: &impl Render) -> Markup {
     drawing("fill", columns, label, shapes)
 }
 
@@ -86,7 +86,7 @@ fn drawing(class: &str, columns: usize, label: &str, shapes: &impl Render) -> Ma
 }
 
 /// One layer of a stack: from one part of the height to another in each column.
-pub fn layer(shade: Shade, parts: &[(f64, f64)]) -> Markup {
+pub(crate) fn layer(shade: Shade, parts: &[(f64, f64)]) -> Markup {
     html! {
         @if let Some(outline) = outline(parts) { path class=(shade.class()) d=(outline) {} }
     }
@@ -106,7 +106,7 @@ fn outline(parts: &[(f64, f64)]) -> Option<String> {
 }
 
 /// What is shown of a column when the pointer stands on it.
-pub fn tooltip(nth: usize, content: &impl Render) -> Markup {
+pub(crate) fn tooltip(nth: usize, content: &impl Render) -> Markup {
     html! {
         rect.over width="1" height="100" x=(nth) { title { (content) } }
     }
@@ -114,7 +114,7 @@ pub fn tooltip(nth: usize, content: &impl Render) -> Markup {
 
 /// A row below a chart that marks each column in which something happened, the higher the more of its requests it
 /// was: one of thousand is a line, and half of them is the whole height.
-pub fn lane(name: &str, shade: Shade, marks: &[u64], of: &[u64]) -> Markup {
+pub(crate) fn lane(name: &str, shade: Shade, marks: &[u64], of: &[u64]) -> Markup {
     let columns = marks.iter().filter(|mark| **mark > 0).count() as u64;
     let label = format!(
         "{name}: {} in {}",
@@ -146,7 +146,7 @@ fn bars(marks: &[u64], of: &[u64]) -> String {
 }
 
 /// Labels below a plot, each at a part of the width.
-pub fn axis(labels: &[(f64, String)]) -> Markup {
+pub(crate) fn axis(labels: &[(f64, String)]) -> Markup {
     html! {
         div.times aria-hidden="true" {
             @for (at, label) in labels { span style={ "left:" (Places(at * 100.0)) "%" } { (text(label)) } }
@@ -155,7 +155,7 @@ pub fn axis(labels: &[(f64, String)]) -> Markup {
 }
 
 /// A small line of figures without axes.
-pub fn sparkline(counts: &[u64], of: &str) -> Markup {
+pub(crate) fn sparkline(counts: &[u64], of: &str) -> Markup {
     let each = counts.len().div_ceil(56).max(1);
     let sums: Vec<u64> = counts.chunks(each).map(|chunk| chunk.iter().sum()).collect();
     let most = sums.iter().copied().max().unwrap_or(0);
@@ -173,14 +173,14 @@ pub fn sparkline(counts: &[u64], of: &str) -> Markup {
 }
 
 /// A bar as long as a part of the whole.
-pub fn bar(shade: Shade, part: f64) -> Markup {
+pub(crate) fn bar(shade: Shade, part: f64) -> Markup {
     html! {
         span.bar aria-hidden="true" { span.(shade.class()) style={ "width:" (Places(part * 100.0)) "%" } {} }
     }
 }
 
 /// The place of a column as a part of the width.
-pub fn place(nth: usize, columns: usize) -> f64 {
+pub(crate) fn place(nth: usize, columns: usize) -> f64 {
     index(nth) / index(columns)
 }
 

@@ -13,7 +13,7 @@ const STYLE: PreEscaped<&str> = PreEscaped(include_str!("style.css"));
 
 /// A page that is complete in itself: no script, no font, no picture and no address of another host, all of which
 /// its own Content-Security-Policy forbids.
-pub fn document(title: &str, main: &Markup) -> String {
+pub(crate) fn document(title: &str, main: &Markup) -> String {
     let page = html! {
         (DOCTYPE) "\n"
         html lang="en" {

@@ -7,7 +7,7 @@ use crate::text::figures;
 
 /// A column of [`cards`]: its name, and what its cells hold.
 #[derive(Clone, Copy, Debug)]
-pub enum Column {
+pub(crate) enum Column {
     /// Words.
     Words(&'static str),
     /// Sentences, or lines to paste.
@@ -42,7 +42,7 @@ impl Column {
 
 /// A table whose rows become cards where the screen is narrow; the first cell of a row names it. The roles are those
 /// that a table has by itself: some browsers forget them where a row is shown as a block.
-pub fn cards<const N: usize>(
+pub(crate) fn cards<const N: usize>(
     caption: &str,
     columns: &[Column; N],
     rows: impl Iterator<Item = [Markup; N]>,
@@ -80,7 +80,7 @@ fn card<const N: usize>(columns: &[Column; N], row: &[Markup; N]) -> Markup {
 }
 
 /// A table of few narrow columns, the first of words and the others of numbers. It can be scrolled by the keyboard.
-pub fn plain<const N: usize>(
+pub(crate) fn plain<const N: usize>(
     caption: &str,
     heads: [&str; N],
     rows: impl Iterator<Item = [Markup; N]>,
@@ -117,19 +117,19 @@ fn number_class(nth: usize) -> Option<&'static str> {
 }
 
 /// A cell with a name or other text of whatever origin, whose direction of writing does not touch what is around it.
-pub fn name(name: impl AsRef<str>) -> Markup {
+pub(crate) fn name(name: impl AsRef<str>) -> Markup {
     html! {
         bdi { (text(name)) }
     }
 }
 
 /// A cell with a number.
-pub fn count(count: u64) -> Markup {
+pub(crate) fn count(count: u64) -> Markup {
     words(&figures::count(count))
 }
 
 /// A cell with words of the program's own.
-pub fn words(words: &str) -> Markup {
+pub(crate) fn words(words: &str) -> Markup {
     html! {
         (words)
     }

@@ -11,18 +11,18 @@ const LONGEST_LINES: usize = 4096;
 
 /// The beginning of a value: [`text`], [`clipped`].
 #[derive(Clone, Copy, Debug)]
-pub struct Clipped<T> {
+pub(crate) struct Clipped<T> {
     text: T,
     longest: usize,
 }
 
 /// A value of the log, the configuration or a client: its first 400 characters.
-pub fn text<T: AsRef<str>>(text: T) -> Clipped<T> {
+pub(crate) fn text<T: AsRef<str>>(text: T) -> Clipped<T> {
     Clipped { text, longest: LONGEST }
 }
 
 /// Lines to paste: the first 4,096 characters.
-pub fn clipped<T: AsRef<str>>(text: T) -> Clipped<T> {
+pub(crate) fn clipped<T: AsRef<str>>(text: T) -> Clipped<T> {
     Clipped { text, longest: LONGEST_LINES }
 }
 
@@ -40,7 +40,7 @@ impl<T: AsRef<str>> Render for Clipped<T> {
 }
 
 /// Sentences in which a pair of backticks encloses what a machine reads.
-pub fn prose(sentences: &str) -> Markup {
+pub(crate) fn prose(sentences: &str) -> Markup {
     let end = sentences.char_indices().nth(LONGEST_LINES).map_or(sentences.len(), |(end, _)| end);
     let parts: Vec<&str> = sentences[..end].split('`').collect();
     html! {

@@ -16,18 +16,18 @@ use crate::tls::{self, Material};
 use crate::x509::{Certificate, Hex};
 
 /// How long an authority is valid unless something else was asked for.
-pub const AUTHORITY_DAYS: u32 = 3650;
+pub(crate) const AUTHORITY_DAYS: u32 = 3650;
 
 /// How long what it signs is valid unless something else was asked for: the most that clients which
 /// limit it accept of a private authority.
-pub const LEAF_DAYS: u32 = 825;
+pub(crate) const LEAF_DAYS: u32 = 825;
 
 /// Clocks that are slow by less than this see a new certificate as valid.
 const SLOW_CLOCKS: SignedDuration = SignedDuration::from_hours(1);
 
 /// A certificate and its private key.
 #[derive(Debug)]
-pub struct Pair {
+pub(crate) struct Pair {
     /// The certificate in PEM.
     pub certificate_pem: String,
     /// The key in PEM (PKCS#8).
@@ -38,7 +38,7 @@ pub struct Pair {
 
 /// An authority that can sign.
 #[derive(Debug)]
-pub struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     file: PathBuf,
     not_after: Timestamp,
@@ -50,7 +50,11 @@ impl Authority {
     ///
     /// # Errors
     /// There are no random numbers, or `name` cannot be written in a certificate.
-    pub fn create(name: Option<&str>, days: u32, now: Timestamp) -> Result<Pair, CertsError> {
+    pub(crate) fn create(
+        name: Option<&str>,
+        days: u32,
+        now: Timestamp,
+    ) -> Result<Pair, CertsError> {
         let key = KeyPair::generate().map_err(making)?;
         let mut params = params(now, end(now, days))?;
         let name = match name {
@@ -67,7 +71,7 @@ impl Authority {
     ///
     /// # Errors
     /// They are missing, do not belong together, or are no authority.
-    pub fn open(certificate: &Path, private_key: &Path) -> Result<Self, CertsError> {
+    pub(crate) fn open(certificate: &Path, private_key: &Path) -> Result<Self, CertsError> {
         for file in [certificate, private_key] {
             if file.symlink_metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
                 return Err(CertsError::NoAuthority(file.to_owned()));
@@ -96,7 +100,7 @@ impl Authority {
     ///
     /// # Errors
     /// The authority ends within a day, or there are no random numbers.
-    pub fn issue(&self, what: &For, days: u32, now: Timestamp) -> Result<Pair, CertsError> {
+    pub(crate) fn issue(&self, what: &For, days: u32, now: Timestamp) -> Result<Pair, CertsError> {
         if self.not_after < end(now, 1) {
             return Err(CertsError::Expired { file: self.file.clone(), until: self.not_after });
         }

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use crate::pki::{CertsError, Pair};
 
 /// The name of the authority's files, without `.pem` and `.key`.
-pub const AUTHORITY: &str = "ca";
+pub(crate) const AUTHORITY: &str = "ca";
 
 /// Where a pair was written.
 #[derive(Clone, Debug)]
-pub struct Written {
+pub(crate) struct Written {
     /// The certificate, mode 0644.
     pub certificate: PathBuf,
     /// Its key, mode 0600.
@@ -21,7 +21,7 @@ pub struct Written {
 
 impl Written {
     /// The files of the pair `name` in `directory`.
-    pub fn named(directory: &Path, name: &str) -> Self {
+    pub(crate) fn named(directory: &Path, name: &str) -> Self {
         let file = |ending: &str| directory.join(format!("{name}.{ending}"));
         Self { certificate: file("pem"), private_key: file("key") }
     }
@@ -31,7 +31,7 @@ impl Written {
 ///
 /// # Errors
 /// It cannot be made.
-pub fn make_directory(directory: &Path) -> Result<bool, CertsError> {
+pub(crate) fn make_directory(directory: &Path) -> Result<bool, CertsError> {
     match DirBuilder::new().mode(0o750).create(directory) {
         Ok(()) => Ok(true),
         Err(_) if directory.is_dir() => Ok(false),
@@ -44,7 +44,7 @@ pub fn make_directory(directory: &Path) -> Result<bool, CertsError> {
 ///
 /// # Errors
 /// A file is there, or cannot be written.
-pub fn write_pair(directory: &Path, name: &str, pair: &Pair) -> Result<Written, CertsError> {
+pub(crate) fn write_pair(directory: &Path, name: &str, pair: &Pair) -> Result<Written, CertsError> {
     let written = Written::named(directory, name);
     for file in [&written.certificate, &written.private_key] {
         if file.symlink_metadata().is_ok() {
@@ -61,9 +61,13 @@ pub fn write_pair(directory: &Path, name: &str, pair: &Pair) -> Result<Written, 
 }
 
 fn write_new(file: &Path, text: &str, mode: u32) -> Result<(), CertsError> {
-    let fault = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists => CertsError::Exists(file.to_owned()),
-        _ => CertsError::Write { file: file.to_owned(), error },
+    let fault = |error: io::Error| {
+        let file = file.to_owned();
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            CertsError::Exists(file)
+        } else {
+            CertsError::Write { file, error }
+        }
     };
     let mut new =
         OpenOptions::new().write(true).create_new(true).mode(mode).open(file).map_err(fault)?;

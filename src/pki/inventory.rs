@@ -21,7 +21,7 @@ use crate::x509::{Certificate, RevocationList};
 
 /// A certificate or revocation list in a file, or what is wrong with the file.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub(crate) struct Row {
     /// The file that it was read from.
     pub file: PathBuf,
     /// What the configuration uses it for, or whose it is. Empty: nothing names it.
@@ -36,7 +36,7 @@ pub struct Row {
 
 /// What a file holds at a place.
 #[derive(Clone, Debug)]
-pub enum Holding {
+pub(crate) enum Holding {
     /// A certificate, of whatever purpose.
     Certificate {
         /// What it says.
@@ -61,7 +61,7 @@ pub enum Holding {
 
 /// A private key's file.
 #[derive(Clone, Debug)]
-pub struct Key {
+pub(crate) struct Key {
     /// The file that it was read from.
     pub file: PathBuf,
     /// Whether it is the certificate's.
@@ -70,7 +70,7 @@ pub struct Key {
 
 /// Whether a key is the certificate's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyState {
+pub(crate) enum KeyState {
     /// The key belongs to the certificate.
     Belongs,
     /// It is, and everybody on this host may read it: the file's mode.
@@ -85,7 +85,7 @@ pub enum KeyState {
 
 /// What there is to say of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// Nothing is wrong with it.
     Valid,
     /// It ends within 14 days.
@@ -100,7 +100,7 @@ pub enum State {
 
 impl State {
     /// The word for it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Valid => "valid",
             Self::ExpiresSoon => "expires-soon",
@@ -111,14 +111,14 @@ impl State {
     }
 
     /// Whether somebody has to do something now.
-    pub fn is_finding(self) -> bool {
+    pub(crate) fn is_finding(self) -> bool {
         matches!(self, Self::Expired | Self::NotYetValid | Self::Broken)
     }
 }
 
 impl Row {
     /// What there is to say of it at `now`.
-    pub fn state(&self, now: Timestamp) -> State {
+    pub(crate) fn state(&self, now: Timestamp) -> State {
         let soon = |end: Timestamp| {
             if end.duration_since(now) <= EXPIRY_NOTICE { State::ExpiresSoon } else { State::Valid }
         };
@@ -150,7 +150,7 @@ impl Row {
     fn certificate(&self) -> Option<&Certificate> {
         match &self.holding {
             Holding::Certificate { certificate, .. } => Some(certificate),
-            _ => None,
+            Holding::Revocations(_) | Holding::Pin { .. } | Holding::Broken(_) => None,
         }
     }
 }
@@ -160,7 +160,7 @@ impl Row {
 ///
 /// # Errors
 /// The directory cannot be read.
-pub fn files_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn files_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let file = entry?.path();
@@ -181,12 +181,12 @@ fn is_key(file: &Path) -> bool {
 }
 
 /// What these files hold; a certificate's key is the file beside it that ends in `.key`.
-pub fn of_files(files: &[PathBuf]) -> Vec<Row> {
+pub(crate) fn of_files(files: &[PathBuf]) -> Vec<Row> {
     files.iter().flat_map(|file| rows(file, beside(file).as_deref(), Role::Client)).collect()
 }
 
 /// What the configuration uses, and what lies in `directory` beside that.
-pub fn of_config(config: &Config, directory: &Path) -> Vec<Row> {
+pub(crate) fn of_config(config: &Config, directory: &Path) -> Vec<Row> {
     let mut used: BTreeMap<&Path, Used<'_>> = BTreeMap::new();
     for listener in &config.listeners {
         let Some(tls) = &listener.tls else { continue };

@@ -28,7 +28,7 @@ use crate::report::summary::wording::plural;
 
 /// What a report is built from.
 #[derive(Clone, Copy, Debug)]
-pub struct Material<'a> {
+pub(crate) struct Material<'a> {
     /// What was counted.
     pub tally: &'a Tally,
     /// What was counted in its order; finished.
@@ -45,7 +45,7 @@ pub struct Material<'a> {
 
 impl Material<'_> {
     /// The report; `input` says what was read.
-    pub fn report(&self, mut input: Input) -> Report {
+    pub(crate) fn report(&self, mut input: Input) -> Report {
         let Self { tally, .. } = *self;
         input.filtered = tally.filtered;
         input.reasons_inferred = tally.inferred;
@@ -519,9 +519,9 @@ fn plain(logged: &[u8]) -> String {
     }
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
         if is_hidden(c) {
-            shown.extend(c.escape_unicode())
+            shown.extend(c.escape_unicode());
         } else {
-            shown.push(c)
+            shown.push(c);
         }
         shown
     })

@@ -1,14 +1,14 @@
 //! Reads all sources on several threads, and puts what depends on the order back into it.
 
-pub mod block;
+pub(crate) mod block;
 pub(super) mod enumeration;
 pub(super) mod outages;
 pub(super) mod patience;
 pub(super) mod quota;
 pub(super) mod repeats;
 pub(super) mod sketch;
-pub mod tally;
-pub mod timeline;
+pub(crate) mod tally;
+pub(crate) mod timeline;
 pub(super) mod typing;
 
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ use crate::report::read::select::{Choice, Selection};
 
 /// What was counted, and what was read.
 #[derive(Debug)]
-pub struct Counted {
+pub(crate) struct Counted {
     /// What was counted in any order.
     pub tally: Tally,
     /// What was counted in its order.
@@ -39,7 +39,7 @@ pub struct Counted {
 }
 
 /// Reads everything that was planned on `threads` threads. `read` counts the bytes that were read.
-pub fn run(
+pub(crate) fn run(
     planned: Vec<Planned>,
     formats: &Formats,
     selection: &Selection,
@@ -92,7 +92,7 @@ fn finish(timeline: &mut Timeline, threads: usize) {
 
 /// One thread's reader.
 #[derive(Debug)]
-pub struct Worker<'s> {
+pub(crate) struct Worker<'s> {
     reader: LineReader,
     /// What of a line had to be decoded.
     scratch: Vec<u8>,
@@ -102,7 +102,7 @@ pub struct Worker<'s> {
 
 impl<'s> Worker<'s> {
     /// A worker that has read nothing yet.
-    pub fn new(formats: &Formats, hasher: ThingHasher, selection: &'s Selection) -> Self {
+    pub(crate) fn new(formats: &Formats, hasher: ThingHasher, selection: &'s Selection) -> Self {
         Self { reader: formats.reader(), scratch: Vec::new(), selection, hasher }
     }
 
@@ -133,7 +133,7 @@ impl<'s> Worker<'s> {
     }
 
     /// Counts the lines of a block of a file that is in the format of this number, as far as is known.
-    pub fn count(&mut self, block: &[u8], format: usize) -> BlockResult {
+    pub(crate) fn count(&mut self, block: &[u8], format: usize) -> BlockResult {
         let mut result = BlockResult::new(self.hasher.clone());
         self.reader.begin(format);
         let takes_all = !self.selection.is_choosy();
@@ -168,7 +168,7 @@ impl<'s> Worker<'s> {
 
 /// What was counted in a block.
 #[derive(Debug)]
-pub struct BlockResult {
+pub(crate) struct BlockResult {
     tally: Box<Tally>,
     summary: BlockSummary,
     lines: u64,
@@ -216,7 +216,7 @@ fn add(counts: &mut Vec<u64>, number: usize, count: u64) {
 
 /// Puts blocks into their order.
 #[derive(Debug)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     /// What was counted in any order.
     pub tally: Tally,
     /// What was counted in its order.
@@ -232,7 +232,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// A ledger of no files.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let input = Input {
             files: Vec::new(),
             lines: 0,
@@ -257,13 +257,13 @@ impl Ledger {
     }
 
     /// A file comes behind those before it; it seems to be in this format.
-    pub fn add_file(&mut self, name: String, format: usize) {
+    pub(crate) fn add_file(&mut self, name: String, format: usize) {
         self.input.files.push(LogFile { name, format: String::new(), lines: 0 });
         self.fitting.push((format, Vec::new()));
     }
 
     /// The files and lines that were read so far.
-    pub fn input(&self, formats: &Formats) -> Input {
+    pub(crate) fn input(&self, formats: &Formats) -> Input {
         let mut input = self.input.clone();
         let mut total = Vec::new();
         for (file, (planned, fitting)) in input.files.iter_mut().zip(&self.fitting) {
@@ -282,7 +282,7 @@ impl Ledger {
     }
 
     /// Takes a block, in whichever order they come.
-    pub fn take(&mut self, place: Place, result: BlockResult) {
+    pub(crate) fn take(&mut self, place: Place, result: BlockResult) {
         self.waiting.insert(place.block, (place, result));
         while let Some((place, result)) = self.waiting.remove(&self.next) {
             self.next += 1;
@@ -291,7 +291,7 @@ impl Ledger {
     }
 
     /// Takes the next block of this file.
-    pub fn append(&mut self, file: usize, mut result: BlockResult) {
+    pub(crate) fn append(&mut self, file: usize, mut result: BlockResult) {
         if let Some((_, fitting)) = self.fitting.get_mut(file) {
             result
                 .fitting

@@ -24,7 +24,7 @@ use crate::report::html::parts::time;
 use crate::report::summary::{Report, wording};
 
 /// The report as the text of an HTML document.
-pub fn page(report: &Report) -> String {
+pub(crate) fn page(report: &Report) -> String {
     let host = report.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
     document(
         &format!("Phonebook lookups{host}{}", span(report)),

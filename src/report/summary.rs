@@ -12,11 +12,11 @@ use serde::Serialize;
 use crate::report::summary::local_time::LocalTime;
 
 /// The version of the JSON.
-pub const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 /// What the logs tell.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// The version of this form, [`SCHEMA`].
     pub schema: u32,
     /// When the report was built.
@@ -57,19 +57,19 @@ pub struct Report {
 
 impl Report {
     /// Whether nothing is said of what needs somebody.
-    pub fn needs_nobody(&self) -> bool {
+    pub(crate) fn needs_nobody(&self) -> bool {
         self.findings.is_empty() && self.input.findings.is_empty()
     }
 
     /// Whether something has happened that somebody has to look after. That a log's format could tell more
     /// is said, and yet nothing to call anybody for, week after week.
-    pub fn calls_for_somebody(&self) -> bool {
+    pub(crate) fn calls_for_somebody(&self) -> bool {
         let Input { findings, lacking, .. } = &self.input;
         !self.findings.is_empty() || findings.len() > *lacking
     }
 
     /// What is said where that is so.
-    pub fn nothing(&self) -> &'static str {
+    pub(crate) fn nothing(&self) -> &'static str {
         if self.totals.requests == 0 {
             return "Nothing, as far as no request tells.";
         }
@@ -82,7 +82,7 @@ impl Report {
 
 /// Something that needs somebody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// What it is about.
     pub kind: FindingKind,
     /// What was found; what a machine reads stands between backticks.
@@ -96,7 +96,7 @@ pub struct Finding {
 /// What a finding is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum FindingKind {
+pub(crate) enum FindingKind {
     /// The log itself.
     Log,
     /// Failures of XiVO.
@@ -119,7 +119,7 @@ pub enum FindingKind {
 
 /// The files and lines that were read, and what is wrong with them.
 #[derive(Clone, Debug, Serialize)]
-pub struct Input {
+pub(crate) struct Input {
     /// The files, in the order of their times.
     pub files: Vec<LogFile>,
     /// Lines, empty ones not counted.
@@ -146,14 +146,14 @@ pub struct Input {
 
 impl Input {
     /// Whether so many lines were unreadable that what is said of the others may not hold of all.
-    pub fn is_unreadable_in_good_part(&self) -> bool {
+    pub(crate) fn is_unreadable_in_good_part(&self) -> bool {
         self.unreadable > 0 && self.unreadable.saturating_mul(20) >= self.lines
     }
 }
 
 /// A file that was read.
 #[derive(Clone, Debug, Serialize)]
-pub struct LogFile {
+pub(crate) struct LogFile {
     /// Its path, or `standard input`.
     pub name: String,
     /// The format it was read in: a name, or `--log-format`; several where it changes, between commas.
@@ -164,7 +164,7 @@ pub struct LogFile {
 
 /// A line that no format fits.
 #[derive(Clone, Debug, Serialize)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// The file that it stands in.
     pub file: String,
     /// Its line, from 1.
@@ -177,7 +177,7 @@ pub struct Sample {
 
 /// What was counted of all requests.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Totals {
+pub(crate) struct Totals {
     /// When the first one ended.
     pub first: Option<LocalTime>,
     /// When the last one ended.
@@ -213,7 +213,7 @@ pub struct Totals {
 
 /// Lookups that were not answered while the caller waited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct NotInTime {
+pub(crate) struct NotInTime {
     /// Requests that XiVO was asked for: what `total` is a part of.
     pub lookups: u64,
     /// All of the following.
@@ -230,7 +230,7 @@ pub struct NotInTime {
 
 /// Figures of the time before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Before {
+pub(crate) struct Before {
     /// The beginning of that time.
     pub begin: LocalTime,
     /// The end of that time.
@@ -246,7 +246,7 @@ pub struct Before {
 }
 
 /// How exact figures are; for people.
-pub const ACCURACY: &str = "Counts are exact. Numbers of distinct addresses and terms are exact to 4,096 and estimated \
+pub(crate) const ACCURACY: &str = "Counts are exact. Numbers of distinct addresses and terms are exact to 4,096 and estimated \
     beyond (HyperLogLog with 4,096 registers: standard error 1.6 %). Percentiles of times are exact to 255 ms and \
     within 1 % beyond (HdrHistogram with 2 digits). Unknown callers are exact to 8,192 addresses; beyond, the busiest \
     are found with as many counters (Misra and Gries): a caller with more than 1 in 4,096 of the unknown callers' requests \
@@ -254,7 +254,7 @@ pub const ACCURACY: &str = "Counts are exact. Numbers of distinct addresses and 
 
 /// What a cache of XiVO's answers would have answered, and how often the same was asked for while it was under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Repeats {
+pub(crate) struct Repeats {
     /// Lookups that can be compared: XiVO was asked, and the log says for what.
     pub lookups: u64,
     /// What caches would have answered in which an answer is good for 5, 60 and 300 seconds.
@@ -267,7 +267,7 @@ pub struct Repeats {
 
 /// What a cache would have answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Within {
+pub(crate) struct Within {
     /// How long an answer is good for.
     pub seconds: u32,
     /// If each peer had one of its own.
@@ -278,7 +278,7 @@ pub struct Within {
 
 /// How often something was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Count<T> {
+pub(crate) struct Count<T> {
     /// What was counted.
     pub value: T,
     /// How often it was.
@@ -287,7 +287,7 @@ pub struct Count<T> {
 
 /// Figures over time.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Buckets {
+pub(crate) struct Buckets {
     /// A bucket's length in seconds: 3600, or a multiple where the log spans too many hours.
     pub seconds: u32,
     /// The buckets, in the order of time.
@@ -296,7 +296,7 @@ pub struct Buckets {
 
 /// What was asked in one period.
 #[derive(Clone, Debug, Serialize)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     /// When it begins.
     pub begin: LocalTime,
     /// All requests.
@@ -317,7 +317,7 @@ pub struct Bucket {
 
 /// A peer, or in a log that names no peers (nginx's own) an address that was let in.
 #[derive(Clone, Debug, Serialize)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// Its name, or its address.
     pub name: String,
     /// Whether the name is an address.
@@ -373,7 +373,7 @@ pub struct Peer {
 
 /// The busiest hour.
 #[derive(Clone, Debug, Serialize)]
-pub struct PerHour {
+pub(crate) struct PerHour {
     /// When it began.
     pub begin: LocalTime,
     /// The number in that hour.
@@ -382,7 +382,7 @@ pub struct PerHour {
 
 /// A reason for which requests were refused, or were answered with a failure.
 #[derive(Clone, Debug, Serialize)]
-pub struct Refused {
+pub(crate) struct Refused {
     /// The gateway's stable word; a status where only that is known.
     pub reason: String,
     /// The statuses that it was answered with.
@@ -404,7 +404,7 @@ pub struct Refused {
 
 /// A caller that was limited.
 #[derive(Clone, Debug, Serialize)]
-pub struct Limited {
+pub(crate) struct Limited {
     /// The peer, or `-` for everybody in no policy.
     pub peer: String,
     /// Which limit: `peer`, `concurrent`, `unknown`, `gateway`; `None` where the format has no `$limit`.
@@ -426,7 +426,7 @@ pub struct Limited {
 
 /// A `rate` of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Quota {
+pub(crate) struct Quota {
     /// Requests a second.
     pub per_second: u32,
     /// Requests that may come at once.
@@ -435,7 +435,7 @@ pub struct Quota {
 
 /// How long answers took, in milliseconds.
 #[derive(Clone, Debug, Serialize)]
-pub struct AnswerTimes {
+pub(crate) struct AnswerTimes {
     /// How many are known.
     pub count: u64,
     /// Half were this fast or faster.
@@ -454,11 +454,11 @@ pub struct AnswerTimes {
 }
 
 /// Upper bounds of [`AnswerTimes::histogram`], in milliseconds; one figure more is for the rest.
-pub const HISTOGRAM: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
+pub(crate) const HISTOGRAM: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
 
 /// Callers in no policy.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Unknown {
+pub(crate) struct Unknown {
     /// The number of their requests.
     pub requests: u64,
     /// Distinct addresses (an estimate).
@@ -475,7 +475,7 @@ pub struct Unknown {
 
 impl Unknown {
     /// The callers that need a row of their own: all but those that are shown with their network.
-    pub fn alone(&self) -> Vec<&UnknownCaller> {
+    pub(crate) fn alone(&self) -> Vec<&UnknownCaller> {
         let networks = self.networks.iter();
         let networks: Vec<IpNet> = networks.filter_map(|it| it.network.parse().ok()).collect();
         let is_shown = |caller: &UnknownCaller| {
@@ -489,7 +489,7 @@ impl Unknown {
 
 /// A network of callers in no policy.
 #[derive(Clone, Debug, Serialize)]
-pub struct Network {
+pub(crate) struct Network {
     /// As it is written: `192.0.2.0/24`.
     pub network: String,
     /// Addresses of it that asked.
@@ -506,7 +506,7 @@ pub struct Network {
 
 /// A caller in no policy.
 #[derive(Clone, Debug, Serialize)]
-pub struct UnknownCaller {
+pub(crate) struct UnknownCaller {
     /// The address that it asks from.
     pub address: String,
     /// The number of its requests.
@@ -531,7 +531,7 @@ pub struct UnknownCaller {
 
 /// A peer that has stopped asking.
 #[derive(Clone, Debug, Serialize)]
-pub struct Silent {
+pub(crate) struct Silent {
     /// The name of the peer.
     pub peer: String,
     /// When it was last heard of; `None` for a peer of the configuration that no line names.
@@ -546,7 +546,7 @@ pub struct Silent {
 
 /// Signs that somebody reads the phonebook out.
 #[derive(Clone, Debug, Serialize)]
-pub struct Harvest {
+pub(crate) struct Harvest {
     /// The peer, or an address.
     pub peer: String,
     /// `alphabetical`: terms that go through the alphabet one behind the other; `volume`: more distinct terms in an
@@ -565,7 +565,7 @@ pub struct Harvest {
 /// What kind of harvest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum HarvestKind {
+pub(crate) enum HarvestKind {
     /// In the order of the alphabet.
     Alphabetical,
     /// More terms than people type.
@@ -574,7 +574,7 @@ pub enum HarvestKind {
 
 /// XiVO's failures.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     /// Requests that failed for XiVO's sake: 5xx, but those that the gateway was too busy for.
     pub failed: u64,
     /// By reason; also in [`Report::refusals`], with the remedy.
@@ -589,7 +589,7 @@ pub struct Upstream {
 
 /// Failures of which none is more than a minute behind another.
 #[derive(Clone, Debug, Serialize)]
-pub struct Outage {
+pub(crate) struct Outage {
     /// The first failure.
     pub begin: LocalTime,
     /// The last failure.
@@ -598,7 +598,7 @@ pub struct Outage {
     pub failed: u64,
 }
 
-pub mod local_time;
+pub(crate) mod local_time;
 #[cfg(test)]
 pub(super) mod sample;
-pub mod wording;
+pub(crate) mod wording;

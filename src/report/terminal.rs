@@ -9,14 +9,14 @@ mod live;
 mod tables;
 
 use canvas::Canvas;
-pub use live::{Recent, live};
+pub(crate) use live::{Recent, live};
 
 use super::summary::{ACCURACY, Report};
 use crate::report::summary::wording::{bytes, compared, count, percent, period, plural, zone};
 
 /// What can be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Screen {
+pub(crate) struct Screen {
     /// The width in columns.
     pub width: usize,
     /// Whether colours may be used.
@@ -28,7 +28,7 @@ pub struct Screen {
 }
 
 /// The whole report as text.
-pub fn render(report: &Report, screen: &Screen) -> String {
+pub(crate) fn render(report: &Report, screen: &Screen) -> String {
     let mut canvas = Canvas::new(*screen);
     headline(report, &mut canvas);
     if let Some(before) = &report.totals.before {
@@ -81,7 +81,7 @@ fn headline(report: &Report, canvas: &mut Canvas) {
     canvas.paragraph("", &span);
     let share = |part: u64| format!("{} ({})", count(part), percent(part, totals.requests));
     let mut figures = vec![
-        format!("{} requests", count(totals.requests)),
+        plural(totals.requests, "request", "requests"),
         format!("answered {}", share(totals.answered)),
         format!("refused {}", share(totals.refused)),
     ];

@@ -169,7 +169,9 @@ impl State {
             failing: known.failing.map(|(since, failure)| WrittenFailure::of(since, &failure)),
         };
         let written = Written { version: VERSION, names: table.remembered().map(name).collect() };
-        let mut text = serde_json::to_vec_pretty(&written).unwrap_or_default();
+        let mut text = serde_json::to_vec_pretty(&written).map_err(|source| {
+            StateError::Unwritten { file: self.file.clone(), source: source.into() }
+        })?;
         text.push(b'\n');
         let directory = self.file.parent().unwrap_or_else(|| Path::new("."));
         files::make_private_directory(directory)

@@ -144,7 +144,7 @@ impl Table {
             known.good = Some(remembered.at);
             known.next_shown = remembered.next;
             // What was said last counts until something else is: a restart makes no hold longer.
-            known.failing = remembered.failing.clone();
+            known.failing.clone_from(&remembered.failing);
             known.restored = true;
         }
     }

@@ -9,7 +9,7 @@ use crate::response::{Head, ResponseOptions, Value, reason_phrase};
 
 /// What went wrong, in RFC 9457's words and two of our own.
 #[derive(Debug, Serialize)]
-pub struct Problem<'a> {
+pub(crate) struct Problem<'a> {
     title: &'static str,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -20,7 +20,7 @@ pub struct Problem<'a> {
 
 /// Who is told: a peer reads what it can change, an unknown caller the status and its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audience {
+pub(crate) enum Audience {
     /// A caller that a policy names.
     Peer,
     /// A caller in no policy.
@@ -29,7 +29,7 @@ pub enum Audience {
 
 /// The head of the answer to a refused request, and its body, which is left out where `takes` says that
 /// the client does not take one of such a length: a refusal waits for nobody.
-pub fn answer(
+pub(crate) fn answer(
     refusal: &Refusal,
     audience: Audience,
     options: &ResponseOptions,
@@ -57,7 +57,7 @@ pub fn answer(
 }
 
 /// XiVO's answer to a view of a contact that is not there, with a body of ours.
-pub fn no_contact(options: &ResponseOptions) -> (Head<'static>, Vec<u8>) {
+pub(crate) fn no_contact(options: &ResponseOptions) -> (Head<'static>, Vec<u8>) {
     let body = body(&Problem {
         title: reason_phrase(404),
         status: 404,
@@ -68,8 +68,9 @@ pub fn no_contact(options: &ResponseOptions) -> (Head<'static>, Vec<u8>) {
     with_body(Head::new(404, options), body)
 }
 
+#[expect(clippy::expect_used, reason = "text and numbers become JSON, and memory takes it")]
 fn body(problem: &Problem<'_>) -> Vec<u8> {
-    let mut body = serde_json::to_vec(problem).unwrap_or_default();
+    let mut body = serde_json::to_vec(problem).expect("text and numbers");
     body.push(b'\n');
     body
 }

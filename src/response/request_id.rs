@@ -21,7 +21,8 @@ impl RequestId {
     }
 
     /// The id as text.
+    #[expect(clippy::expect_used, reason = "an id is written from digits alone")]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(&self.0).expect("hexadecimal digits")
     }
 }

@@ -4,7 +4,7 @@
 //! compare figures see the same.
 
 /// A number with its thousands told apart: `1,234,567`.
-pub fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -17,12 +17,12 @@ pub fn count(number: u64) -> String {
 }
 
 /// How many of something: `1 request`, `2,000 requests`.
-pub fn plural(number: u64, one: &str, many: &str) -> String {
+pub(crate) fn plural(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
 /// A size in decimal units, as disks and networks are measured: `1.4 GB`.
-pub fn bytes(number: u64) -> String {
+pub(crate) fn bytes(number: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if number < 1000 {
         return format!("{number} B");
@@ -40,7 +40,7 @@ pub fn bytes(number: u64) -> String {
 }
 
 /// A length of time in its two largest units: `2 h 10 min`.
-pub fn duration(seconds: u64) -> String {
+pub(crate) fn duration(seconds: u64) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
     let first = UNITS.iter().position(|&(length, _)| seconds >= length).unwrap_or(UNITS.len() - 1);
     let (length, unit) = UNITS[first];
@@ -54,7 +54,7 @@ pub fn duration(seconds: u64) -> String {
 }
 
 /// How long an answer took: `850 ms`, and from ten seconds on `12.3 s`.
-pub fn milliseconds(number: u64) -> String {
+pub(crate) fn milliseconds(number: u64) -> String {
     match number {
         0..10_000 => format!("{} ms", count(number)),
         _ => format!("{}.{} s", count(number / 1000), number % 1000 / 100),
@@ -62,7 +62,7 @@ pub fn milliseconds(number: u64) -> String {
 }
 
 /// A share: `12 %`, below ten with a tenth. Neither 0 nor 100 is said of what is only nearly that.
-pub fn percent(part: u64, whole: u64) -> String {
+pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 || part == 0 {
         return "0 %".to_owned();
     }
@@ -80,7 +80,7 @@ pub fn percent(part: u64, whole: u64) -> String {
 
 /// A part of the whole, from 0 to 1; 0 of nothing.
 #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
-pub fn ratio(part: u64, whole: u64) -> f64 {
+pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { (part as f64 / whole as f64).min(1.0) }
 }
 

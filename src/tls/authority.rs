@@ -106,6 +106,7 @@ impl ClientAuthority {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls has more faults, and gets more")]
 fn fault(error: &CertificateError) -> CertificateFault {
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {

@@ -88,9 +88,9 @@ impl TlsFacts {
 
 impl Presented {
     fn of(chain: &[CertificateDer<'_>]) -> Result<Option<Self>, UnreadableCertificate> {
-        let Some(first) = chain.first() else { return Ok(None) };
+        let [first, further @ ..] = chain else { return Ok(None) };
         let leaf = Certificate::read(first)?;
-        let further = intermediates(chain.get(1..).unwrap_or_default());
+        let further = intermediates(further);
         let chain = std::iter::once(first).chain(further);
         let chain = chain.map(|der| der.clone().into_owned()).collect();
         Ok(Some(Self { chain, leaf, judged: Cell::new(None) }))
@@ -116,7 +116,15 @@ impl Presented {
                 CertificateFault::IssuerNotValid
             }
             CertificateFault::Broken if self.leaf.is_authority => CertificateFault::AuthoritysOwn,
-            fault => fault,
+            CertificateFault::NoAuthority
+            | CertificateFault::UnknownIssuer
+            | CertificateFault::IssuerNotValid
+            | CertificateFault::Revoked
+            | CertificateFault::RevocationUnknown
+            | CertificateFault::NotForClients
+            | CertificateFault::NotOfPeer
+            | CertificateFault::AuthoritysOwn
+            | CertificateFault::Broken => fault,
         });
         self.judged.set(Some(Judged { revision, second, trust }));
         trust
@@ -138,6 +146,7 @@ fn intermediates<'c, 'd>(chain: &'c [CertificateDer<'d>]) -> Vec<&'c Certificate
 /// The number of certificates between a client's and its authority that are looked at.
 const MOST_INTERMEDIATES: usize = 6;
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "no other version is spoken")]
 fn version_name(version: ProtocolVersion) -> &'static str {
     match version {
         ProtocolVersion::TLSv1_2 => "TLSv1.2",
@@ -147,6 +156,7 @@ fn version_name(version: ProtocolVersion) -> &'static str {
 }
 
 /// All suites that rustls has.
+#[expect(clippy::wildcard_enum_match_arm, reason = "no other cipher suite is offered")]
 fn cipher_name(suite: CipherSuite) -> &'static str {
     match suite {
         CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
@@ -206,9 +216,10 @@ mod tests {
             let own = self_signed("lyon", is_ca);
             let facts = TlsFacts::assumed(std::slice::from_ref(&own), None).unwrap();
             let shown = facts.shown(&others, Timestamp::now()).unwrap();
-            let expected = match is_ca {
-                IsCa::Ca(_) => CertificateFault::AuthoritysOwn,
-                _ => CertificateFault::UnknownIssuer,
+            let expected = if matches!(is_ca, IsCa::Ca(_)) {
+                CertificateFault::AuthoritysOwn
+            } else {
+                CertificateFault::UnknownIssuer
             };
             assert_eq!(shown.trust, Err(expected));
             assert_eq!(shown.satisfies(&pinned(&own)), Ok(()), "{is_ca:?}");

@@ -17,7 +17,7 @@ use crate::x509::UnreadableCertificate;
 
 /// What a connection to a TLS listener turned out to be.
 #[derive(Debug)]
-pub enum Opened {
+pub(crate) enum Opened {
     /// TLS, its handshake complete.
     Tls(Box<TlsStream<TcpStream>>, Rc<TlsFacts>),
     /// No TLS: the client began with something else, which has not been read.
@@ -57,7 +57,7 @@ impl HandshakeFault {
 ///
 /// # Errors
 /// [`HandshakeFault`]; the client has been sent the alert that goes with it.
-pub async fn handshake(
+pub(crate) async fn handshake(
     stream: TcpStream,
     config: &Arc<ServerConfig>,
     deadline: Instant,
@@ -113,6 +113,10 @@ fn fault(error: io::Error) -> HandshakeFault {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "io::ErrorKind has dozens of kinds, and gets more"
+)]
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
@@ -134,6 +138,7 @@ fn why(error: &Error) -> String {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls has more faults, and gets more")]
 fn said(error: &Error) -> Option<&'static str> {
     use rustls::{AlertDescription as Alert, PeerIncompatible};
     Some(match error {

@@ -93,20 +93,21 @@ impl Loaded {
         } else {
             let days = left.as_hours() / 24;
             format!(
-                "the certificate {subject} in {} expires in {days} days, at {until}",
-                file.display()
+                "the certificate {subject} in {} expires in {days} {}, at {until}",
+                file.display(),
+                if days == 1 { "day" } else { "days" }
             )
         })
     }
 }
 
 /// How long before its end a certificate is spoken of.
-pub const EXPIRY_NOTICE: SignedDuration = SignedDuration::from_hours(14 * 24);
+pub(crate) const EXPIRY_NOTICE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// By what a file's change is told: renaming another one over it changes its inode, and writing to
 /// it its time or length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     device: u64,
     inode: u64,
     length: u64,
@@ -116,7 +117,7 @@ pub struct Stamp {
 
 impl Stamp {
     /// The file's stamp as of now; `None` where it cannot be looked at.
-    pub fn of(file: &Path) -> Option<Self> {
+    pub(crate) fn of(file: &Path) -> Option<Self> {
         let metadata = fs::metadata(file).ok()?;
         Some(Self {
             device: metadata.dev(),
@@ -169,15 +170,14 @@ fn certified_key(
         .map_err(|error| fault(private_key, no_key(&key, &error)))?;
     let provider = ring::default_provider();
     let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| {
-        let why = match error {
-            rustls::Error::InconsistentKeys(_) => {
-                format!("this key is not that of the certificate in {}", certificate.display())
-            }
+        let why = if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            format!("this key is not that of the certificate in {}", certificate.display())
+        } else {
             // The certificate's key is one that can be used.
-            error => format!(
+            format!(
                 "this key cannot be used, and is not that of the certificate in {}: {error}",
                 certificate.display()
-            ),
+            )
         };
         fault(private_key, why)
     })?;
@@ -205,9 +205,10 @@ fn no_key(pem: &[u8], error: &pem::Error) -> String {
              (`openssl pkey -in OLD -out NEW` takes the passphrase off)"
         );
     }
-    match error {
-        pem::Error::NoItemsFound => format!("it holds no private key; {FORMS}"),
-        error => format!("it is no PEM file: {error}; {FORMS}"),
+    if matches!(error, pem::Error::NoItemsFound) {
+        format!("it holds no private key; {FORMS}")
+    } else {
+        format!("it is no PEM file: {error}; {FORMS}")
     }
 }
 
@@ -215,7 +216,7 @@ fn no_key(pem: &[u8], error: &pem::Error) -> String {
 ///
 /// # Errors
 /// The file cannot be read, or is no such file.
-pub fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+pub(crate) fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
     let fault = |why: String| LoadError { file: file.to_owned(), why };
     let text = read_pem(file, Most::TEXT)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
@@ -263,7 +264,7 @@ fn authority(settings: &TlsSettings) -> Result<(ClientAuthority, Vec<Loaded>), L
 ///
 /// # Errors
 /// The file cannot be read, or has more bytes than `most`.
-pub fn read_pem(file: &Path, most: Most) -> Result<Vec<u8>, LoadError> {
+pub(crate) fn read_pem(file: &Path, most: Most) -> Result<Vec<u8>, LoadError> {
     let text = read(file, most)?;
     if text.starts_with(&[0xff, 0xfe]) || text.starts_with(&[0xfe, 0xff]) {
         let why = "it is a text in UTF-16, and PEM is ASCII: save it again as ASCII or UTF-8";

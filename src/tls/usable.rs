@@ -15,8 +15,7 @@ use crate::x509::{Certificate, CertificateProfile, KeyKind, PublicKey, Unreadabl
 
 /// Why no handshake can go by a certificate, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum UnusableCertificate {
+pub(crate) enum UnusableCertificate {
     /// It is no certificate, or its names cannot be read.
     #[error("{0}; create it anew")]
     Unreadable(#[from] UnreadableCertificate),
@@ -60,7 +59,7 @@ const LONGEST_CHAIN: usize = 16 * 1024;
 
 /// Who holds a certificate's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeySide {
+pub(crate) enum KeySide {
     /// A client: its signatures are verified.
     Client,
     /// This gateway, which signs with it.
@@ -105,7 +104,7 @@ pub(super) fn check_client(
 ///
 /// # Errors
 /// Why not.
-pub fn check(der: &CertificateDer<'_>, side: KeySide) -> Result<(), UnusableCertificate> {
+pub(crate) fn check(der: &CertificateDer<'_>, side: KeySide) -> Result<(), UnusableCertificate> {
     Certificate::read(der)?;
     let profile = CertificateProfile::read(der)?;
     // The same reading as that of the function which verifies the signature.
@@ -117,7 +116,7 @@ pub fn check(der: &CertificateDer<'_>, side: KeySide) -> Result<(), UnusableCert
 ///
 /// # Errors
 /// Why not.
-pub fn check_authority(der: &CertificateDer<'_>) -> Result<(), UnusableCertificate> {
+pub(crate) fn check_authority(der: &CertificateDer<'_>) -> Result<(), UnusableCertificate> {
     Certificate::read(der)?;
     let profile = CertificateProfile::read(der)?;
     webpki::anchor_from_trusted_cert(der).map(drop).map_err(|error| form(&error, &profile))
@@ -131,16 +130,15 @@ impl UnusableCertificate {
 
     /// What [`Self::into_error`] made.
     pub(super) fn of(error: &Error) -> Option<&Self> {
-        match error {
-            Error::InvalidCertificate(CertificateError::Other(OtherError(other))) => {
-                other.downcast_ref()
-            }
-            _ => None,
-        }
+        let Error::InvalidCertificate(CertificateError::Other(OtherError(other))) = error else {
+            return None;
+        };
+        other.downcast_ref()
     }
 }
 
 /// What the reader of certificates found, in words.
+#[expect(clippy::wildcard_enum_match_arm, reason = "webpki has more faults, and gets more")]
 fn form(error: &webpki::Error, profile: &CertificateProfile) -> UnusableCertificate {
     use webpki::Error as Form;
     match error {
@@ -193,12 +191,12 @@ fn check_key(
         let odd = if odd { ", its algorithm without the NULL that belongs behind it" } else { "" };
         return Err(UnusableCertificate::Key { found: format!("{}{odd}", key.kind), possible });
     }
-    match &key.kind {
-        KeyKind::Curve { curve, point } if !is_point(&key.algorithm, point) => {
-            Err(UnusableCertificate::DamagedKey(curve.clone().unwrap_or_default()))
-        }
-        _ => Ok(()),
+    if let KeyKind::Curve { curve, point } = &key.kind
+        && !is_point(&key.algorithm, point)
+    {
+        return Err(UnusableCertificate::DamagedKey(curve.clone().unwrap_or_default()));
     }
+    Ok(())
 }
 
 /// The keys that a signature in a handshake can be verified by. TLS 1.3 takes the first algorithm of

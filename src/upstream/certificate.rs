@@ -58,9 +58,9 @@ impl fmt::Display for CertificateFacts {
 fn printable(text: &str) -> String {
     text.chars().take(LONGEST).fold(String::new(), |mut out, char| {
         if char.is_control() {
-            out.extend(char.escape_default())
+            out.extend(char.escape_default());
         } else {
-            out.push(char)
+            out.push(char);
         }
         out
     })

@@ -127,6 +127,10 @@ async fn introduce(
     stream.write_all(&header).await.map_err(|error| SendFault::ProxyHeader(error.into()))
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "io::ErrorKind has dozens of kinds, and gets more"
+)]
 async fn connect_to_socket(route: &Route<'_>, path: &Path) -> Result<UnixStream, UpstreamFault> {
     let connected = timeout(route.connect_timeout, UnixStream::connect(path)).await;
     let connected = connected.map_err(|_| ConnectFault::TooSlow)?;
@@ -162,6 +166,10 @@ fn socket(source: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpSocket> 
 
 /// What it means that the system made no connection. What this host lacks is told apart from what is
 /// wrong with XiVO, or on the way to it.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "io::ErrorKind has dozens of kinds, and gets more"
+)]
 fn fault(error: io::Error) -> UpstreamFault {
     let (errno, kind) = (Errno::from_io_error(&error), error.kind());
     let cause = Cause::from(error);

@@ -197,11 +197,10 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
-    if !roots.is_empty() {
-        Ok(roots)
-    } else {
-        Err(TlsError::NoAuthorities(found.errors.into_iter().next()))
+    if roots.is_empty() {
+        return Err(TlsError::NoAuthorities(found.errors.into_iter().next()));
     }
+    Ok(roots)
 }
 
 #[derive(Debug)]
@@ -231,6 +230,7 @@ struct NotPinned;
 struct AuthorityItself;
 
 impl ServerCertVerifier for Verifier {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "rustls has more faults, and gets more")]
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -289,6 +289,7 @@ impl ServerCertVerifier for Verifier {
 }
 
 /// Why a handshake failed in which `seen` was refused, if any certificate was.
+#[expect(clippy::wildcard_enum_match_arm, reason = "TLS has more alerts, and gets more")]
 fn fault(error: io::Error, seen: Option<Arc<CertificateFacts>>) -> TlsFault {
     let told = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     let make: fn(Cause) -> TlsFault = match told {
@@ -313,6 +314,7 @@ fn fault(error: io::Error, seen: Option<Arc<CertificateFacts>>) -> TlsFault {
     make(error.into())
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls has more faults, and gets more")]
 fn certificate_fault(wrong: &CertificateError) -> CertificateFault {
     use rustls::CertificateError as E;
     match wrong {

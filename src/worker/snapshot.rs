@@ -28,7 +28,7 @@ pub struct Snapshot {
 }
 
 /// Who a caller is, by a snapshot's peers.
-pub type Found<'a> = peers::Found<'a, Arc<PeerLimits>>;
+pub(crate) type Found<'a> = peers::Found<'a, Arc<PeerLimits>>;
 
 impl Snapshot {
     /// How XiVO is reached for a client.

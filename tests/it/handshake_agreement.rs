@@ -72,7 +72,7 @@ impl Way {
     fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
         match self {
             Self::Tls12 | Self::ProxyV2 => ONLY_12,
-            _ => ONLY_13,
+            Self::Tls13 | Self::ProxyV1 | Self::Forwarded | Self::Http2 => ONLY_13,
         }
     }
 
@@ -195,7 +195,7 @@ fn connect(to: SocketAddr, way: Way, client: &str) -> TcpStream {
             header.extend([0x9c, 0x40, 1, 0xbb]);
             stream.write_all(&header).unwrap();
         }
-        _ => {}
+        Way::Tls13 | Way::Tls12 | Way::Forwarded | Way::Http2 => {}
     }
     stream
 }
@@ -207,9 +207,10 @@ fn ask_http1(to: SocketAddr, way: Way, config: ClientConfig, asked: &Asked) -> B
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let mut tls = StreamOwned::new(connection, stream);
-    let forwarded = match way {
-        Way::Forwarded => format!("X-Forwarded-For: {}\r\n", asked.from),
-        _ => String::new(),
+    let forwarded = if way == Way::Forwarded {
+        format!("X-Forwarded-For: {}\r\n", asked.from)
+    } else {
+        String::new()
     };
     let Asked { method, target, .. } = asked;
     let head = format!(
@@ -324,9 +325,10 @@ fn explain_says_what_serve_does_with_every_kind_of_certificate() {
                 let words = words(kind, way, asked);
                 let config = credulous_showing(way.versions(), Arc::clone(&identity));
                 let to = server.addresses()[way.listener()];
-                let live = match way {
-                    Way::Http2 => ask_http2(to, config, asked),
-                    _ => ask_http1(to, way, config, asked),
+                let live = if way == Way::Http2 {
+                    ask_http2(to, config, asked)
+                } else {
+                    ask_http1(to, way, config, asked)
                 };
                 let (told, said) =
                     told.entry(words.clone()).or_insert_with(|| explained(&site, &words));

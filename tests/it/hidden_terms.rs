@@ -169,7 +169,7 @@ fn generated(rng: &mut Rng, terms: &mut Vec<String>) -> Vec<u8> {
                 ["?TERM", ";TERM", "&search=TERM", "=TERM", "%3fTERM", "#TERM", "search/TERM"]
                     [rng.usize(..7)];
             let begin = with_term(rng, begin, terms);
-            line.insert_str(rng.usize(..line.len() + 1), &begin);
+            line.insert_str(rng.usize(..=line.len()), &begin);
             line
         }
         _ => "GET /x HTTP/1.1".to_owned(),

@@ -10,7 +10,7 @@ const CORE: &[&str] = &[
     "access_log/condition.rs",
     "access_log/format.rs",
     "access_log/format",
-    "access_log/writer/frame.rs",
+    "access_log/writer/framing.rs",
     "http1.rs",
     "http1",
     "identity.rs",
@@ -117,7 +117,7 @@ const WINGS: &[(&str, &[&str])] = &[
     ("lookup", &["text"]),
     ("page", &["text"]),
     ("demo", &[]),
-    ("diagnostics", &["supervision"]),
+    ("diagnostics", &["net", "supervision"]),
     ("policy", &["location", "lookup"]),
     ("limits", &["net", "policy"]),
     ("identity", &["location", "net", "policy", "x509"]),
@@ -135,6 +135,7 @@ const WINGS: &[(&str, &[&str])] = &[
             "limits",
             "location",
             "lookup",
+            "net",
             "supervision",
             "text",
             "upstream",
@@ -229,7 +230,7 @@ const WINGS: &[(&str, &[&str])] = &[
         ],
     ),
     ("pki", &["config", "files", "identity", "location", "policy", "tls", "x509"]),
-    ("report", &["access_log", "config", "net", "page", "policy", "refusal", "text"]),
+    ("report", &["access_log", "config", "lookup", "net", "page", "policy", "refusal", "text"]),
     (
         "cli",
         &[
@@ -383,7 +384,10 @@ fn imports_in(source: &str, depth: usize) -> impl Iterator<Item = String> {
 fn the_core_names_no_runtime_no_file_no_socket_and_no_clock() {
     let mut found = Vec::new();
     let files = core_files();
-    assert!(files.len() > 15, "the core's files were not found: {files:?}");
+    // One that was renamed would be looked at no more.
+    let is_there = |name: &&&str| source_directory().join(name).exists();
+    let missing: Vec<_> = CORE.iter().filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "the core's files are not there: {missing:?}");
     let mut excused = 0;
     for name in &files {
         let source = std::fs::read_to_string(source_directory().join(name)).unwrap();

@@ -69,7 +69,7 @@ fn a_line_says_who_asked_what_and_which_line_of_the_configuration_decided() {
     let own = lines(&gateway, "own.log", 4);
     let rule = |line: &str| line.split('|').nth(3).unwrap().to_owned();
     let place = |text: &str, number: u32| {
-        assert!(text.ends_with(&format!("policies/lyon.toml:{number}")), "{text}")
+        assert!(text.ends_with(&format!("policies/lyon.toml:{number}")), "{text}");
     };
     place(&rule(&own[0]), 2);
     place(&rule(&own[1]), 2);

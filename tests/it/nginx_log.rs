@@ -203,13 +203,11 @@ impl Pair {
 
     /// Plays a case to both, and marks its end in the logs.
     fn play(&self, case: &Case, mark: usize, upstream: Option<&Upstream>) {
-        let addresses = if !case.v6 {
-            [self.nginx.addr(), self.gateway.addr()]
+        let addresses = if case.v6 {
+            let Some(nginx) = self.nginx.addr6() else { return };
+            [nginx, self.gateway.addresses()[1]]
         } else {
-            match self.nginx.addr6() {
-                Some(nginx) => [nginx, self.gateway.addresses()[1]],
-                None => return,
-            }
+            [self.nginx.addr(), self.gateway.addr()]
         };
         if case.then == Then::ResetWhenAsked {
             addresses.iter().for_each(|&to| play(case, to, upstream));

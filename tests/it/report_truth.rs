@@ -270,7 +270,7 @@ fn course(told: &Value, all: &[&Asked], peers: &BTreeMap<&str, Vec<&Asked>>) {
     for failed in all.iter().filter(|it| it.status >= 500) {
         match outages.last_mut() {
             Some((_, end, count)) if *end + 60 >= failed.unix => {
-                (*end, *count) = (failed.unix, *count + 1)
+                (*end, *count) = (failed.unix, *count + 1);
             }
             _ => outages.push((failed.unix, failed.unix, 1)),
         }

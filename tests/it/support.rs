@@ -2,6 +2,8 @@
 
 pub(crate) mod binary;
 pub(crate) mod certificates;
+#[path = "../../benches/support/credulous.rs"]
+pub(crate) mod credulous;
 pub(crate) mod dird;
 pub(crate) mod dns;
 pub(crate) mod haproxy;

@@ -7,7 +7,7 @@ use crate::text::{UPPER_HEX, hex};
 
 /// Appends `value` to `out`, escaped. Where the escaped form is longer than `max_field` bytes it is
 /// cut there, or up to three bytes earlier so that no `\xXX` is cut in two. 0 means never.
-pub fn write_escaped(out: &mut Vec<u8>, value: &[u8], max_field: usize) {
+pub(crate) fn write_escaped(out: &mut Vec<u8>, value: &[u8], max_field: usize) {
     let mut room = if max_field == 0 { usize::MAX } else { max_field };
     let mut rest = value;
     loop {

@@ -112,7 +112,16 @@ impl Kind {
         match self {
             Self::Status => Some(3),
             Self::TimeLocal => Some(TIME_LOCAL.len()),
-            _ => None,
+            Self::Address
+            | Self::TimeIso8601
+            | Self::Msec
+            | Self::Number(_)
+            | Self::Decimal(_)
+            | Self::Method
+            | Self::Word
+            | Self::Token
+            | Self::Tries(_)
+            | Self::Text => None,
         }
     }
 

@@ -175,7 +175,7 @@ fn path_and_query(target: &[u8], strict: bool, out: &mut Vec<u8>) {
 fn shown_path(path: &[u8], strict: bool, out: &mut Vec<u8>) {
     let Some(segments) = path.strip_prefix(b"/") else {
         return if !path.is_empty() {
-            out.extend_from_slice(HIDDEN)
+            out.extend_from_slice(HIDDEN);
         };
     };
     let mut place = if strict { PathPosition::Strict } else { PathPosition::Open };
@@ -300,7 +300,7 @@ pub(crate) fn url(value: &[u8], out: &mut Vec<u8>) {
     });
     let Some(scheme) = scheme else {
         return if !value.is_empty() {
-            path_and_query(value, false, out)
+            path_and_query(value, false, out);
         };
     };
     let (scheme, rest) = value.split_at(scheme.len());

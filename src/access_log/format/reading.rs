@@ -184,17 +184,20 @@ fn end(escape: Escape, value: &Value, next: Option<&Value>) -> Option<End> {
     if let Some(width) = value.kind.width() {
         return Some(End::Width(width));
     }
-    match value.kind {
-        Kind::Tries(each) => is_end_of_list(each, &value.then, next).then_some(End::List),
-        Kind::Address | Kind::Number(_) | Kind::Decimal(_) | Kind::Msec | Kind::TimeIso8601
-            if !value.kind.can_hold(first, escape) =>
-        {
-            Some(End::Run)
+    let kind = value.kind;
+    let is_run = match kind {
+        Kind::Tries(each) => return is_end_of_list(each, &value.then, next).then_some(End::List),
+        Kind::Address | Kind::Number(_) | Kind::Decimal(_) | Kind::Msec | Kind::TimeIso8601 => true,
+        Kind::Status | Kind::TimeLocal | Kind::Method | Kind::Word | Kind::Token | Kind::Text => {
+            false
         }
-        kind => mark(escape, &value.then, |byte| kind.can_hold(byte, escape))
-            .map(End::At)
-            .or_else(|| next.is_none().then_some(End::Line)),
+    };
+    if is_run && !kind.can_hold(first, escape) {
+        return Some(End::Run);
     }
+    mark(escape, &value.then, |byte| kind.can_hold(byte, escape))
+        .map(End::At)
+        .or_else(|| next.is_none().then_some(End::Line))
 }
 
 /// The first byte of a literal that the values before it cannot hold.
@@ -313,8 +316,8 @@ fn quote(escape: Escape, pieces: &mut Vec<Piece>, at: usize) -> Option<()> {
     let Some(Piece::Literal(text)) = pieces.get_mut(at + 1) else { return None };
     *text = match escape {
         Escape::Json => format!("\",\"{name}\":\""),
-        _ if text.contains('"') => return None,
-        _ => format!("\"{text}\""),
+        Escape::Default | Escape::None if text.contains('"') => return None,
+        Escape::Default | Escape::None => format!("\"{text}\""),
     };
     Some(())
 }

@@ -23,7 +23,7 @@ fn what_is_written_of_a_format_is_that_format() {
         &quoted,
     ];
     let predefined = PREDEFINED.map(|(_, text)| [text]);
-    let formats = formats.into_iter().chain(predefined.iter().map(|text| text.as_slice()));
+    let formats = formats.into_iter().chain(predefined.iter().map(<[&str; 1]>::as_slice));
     for parts in formats {
         let format = Format::compile(parts).unwrap();
         let written = format.written();

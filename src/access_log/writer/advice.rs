@@ -8,6 +8,10 @@ use rustix::io::Errno;
 use crate::access_log::target::{LogTarget, SyslogServer};
 
 /// What to do about `error`.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "io::ErrorKind has dozens of kinds, and gets more"
+)]
 pub(crate) fn advice(target: &LogTarget, error: &io::Error) -> String {
     let directory = match target {
         LogTarget::Stdout => {

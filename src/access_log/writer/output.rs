@@ -87,7 +87,7 @@ impl Output {
     pub(crate) fn trial(&self) -> Duration {
         match &self.0 {
             Kind::Syslog(receiver) if receiver.is_udp() => UDP_TRIAL,
-            _ => Duration::ZERO,
+            Kind::File(_) | Kind::Peers(_) | Kind::Syslog(_) => Duration::ZERO,
         }
     }
 }

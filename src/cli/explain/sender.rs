@@ -81,10 +81,11 @@ fn host_of(
     };
     let (address, text) = match &host.value {
         Host::Prefix(prefix) => {
-            let address = prefix.hosts().next().unwrap_or(prefix.addr());
-            let text = match prefix.prefix_len() == prefix.max_prefix_len() {
-                true => format!("{address} is the first host of `{peer}`"),
-                false => format!("{address} is in {prefix}, the first host of `{peer}`"),
+            let address = prefix.hosts().next().unwrap_or_else(|| prefix.addr());
+            let text = if prefix.prefix_len() == prefix.max_prefix_len() {
+                format!("{address} is the first host of `{peer}`")
+            } else {
+                format!("{address} is in {prefix}, the first host of `{peer}`")
             };
             (address, text)
         }

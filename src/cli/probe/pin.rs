@@ -82,14 +82,16 @@ fn of_configuration(config: &ConfigFile) -> Result<PinTarget, Exit> {
 fn server_name(host: &UpstreamHost) -> String {
     match host {
         UpstreamHost::Ip(ip) => ip.to_string(),
-        other => other.to_string(),
+        UpstreamHost::Name(_) | UpstreamHost::Socket(_) => host.to_string(),
     }
 }
 
 fn addresses(asked: &PinTarget) -> Result<Vec<SocketAddr>, Exit> {
     let resolved = match &asked.host {
         UpstreamHost::Ip(ip) => Ok(vec![SocketAddr::new(*ip, asked.port)]),
-        host => (host.to_string(), asked.port).to_socket_addrs().map(Iterator::collect),
+        host @ (UpstreamHost::Name(_) | UpstreamHost::Socket(_)) => {
+            (host.to_string(), asked.port).to_socket_addrs().map(Iterator::collect)
+        }
     };
     resolved.map_err(|error| {
         print_error(&format!("{}: {error}", asked.host));

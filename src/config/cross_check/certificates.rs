@@ -27,10 +27,11 @@ pub(crate) fn compare(listeners: &[Listener], policies: &[WrittenPolicy]) -> Vec
             ),
             (true, false) => return None,
         };
+        let by_key = speaks_tls && has_key;
         let label = match rule.require {
-            Require::Either if !has_key || !speaks_tls => "its address alone lets this peer in",
-            _ if speaks_tls && has_key => "only the key that it pins counts",
-            _ => "nothing lets this peer in",
+            _ if by_key => "only the key that it pins counts",
+            Require::Either => "its address alone lets this peer in",
+            Require::Both | Require::Certificate => "nothing lets this peer in",
         };
         Some(warn(written, message, label, help))
     };

@@ -69,8 +69,9 @@ pub(crate) fn compare(policies: &[WrittenPolicy]) -> Vec<Problem> {
         }
         if let Some((_, next)) = overlaps.get(SHOWN_PER_POLICY) {
             let more = overlaps.len() - SHOWN_PER_POLICY;
-            let message =
-                format!("and {more} more hosts of `{}` inside other policies", written.policy.name);
+            let hosts = if more == 1 { "host" } else { "hosts" };
+            let name = &written.policy.name;
+            let message = format!("and {more} more {hosts} of `{name}` inside other policies");
             found.push(Problem::warning(message, mark(policies, *next, "the first of them")));
         }
     }
@@ -157,12 +158,9 @@ fn surrounding<P: Prefix + PartialEq>(map: &PrefixMap<P, Entry>, net: &P) -> Opt
 }
 
 fn repeated(policies: &[WrittenPolicy], first: Entry, again: Entry) -> Problem {
-    let (Some(host), Some(owner)) = (text(policies, again), policies.get(first.policy)) else {
-        return Problem::error("a host is repeated".to_owned(), mark(policies, again, ""));
-    };
-    let name = &owner.policy.name;
-    let location = owner.policy.hosts.get(first.host).map(|placed| placed.location.to_string());
-    let location = location.unwrap_or_default();
+    let host = text(policies, again);
+    let owner = &policies[first.policy].policy;
+    let (name, location) = (&owner.name, &owner.hosts[first.host].location);
     let (whose, help) = if first.policy == again.policy {
         ("in this policy".to_owned(), "remove one of the two")
     } else {
@@ -179,10 +177,8 @@ fn repeated(policies: &[WrittenPolicy], first: Entry, again: Entry) -> Problem {
 }
 
 fn overlapping(policies: &[WrittenPolicy], outer: Entry, inner: Entry) -> Problem {
-    let name = |entry: Entry| policies.get(entry.policy).map(|w| w.policy.name.as_str());
-    let (inner_name, outer_name) = (name(inner).unwrap_or(""), name(outer).unwrap_or(""));
-    let (inner_text, outer_text) = (text(policies, inner), text(policies, outer));
-    let (inner_text, outer_text) = (inner_text.unwrap_or_default(), outer_text.unwrap_or_default());
+    let [inner_name, outer_name] = [inner, outer].map(|entry| &policies[entry.policy].policy.name);
+    let [inner_text, outer_text] = [inner, outer].map(|entry| text(policies, entry));
     let message = format!(
         "`hosts`: {inner_text} lies inside {outer_text} of `{outer_name}`: the longer prefix wins, \
          and callers in it are `{inner_name}`"
@@ -195,13 +191,12 @@ fn overlapping(policies: &[WrittenPolicy], outer: Entry, inner: Entry) -> Proble
 }
 
 /// The host as the gateway understands it.
-fn text(policies: &[WrittenPolicy], entry: Entry) -> Option<String> {
-    let placed = policies.get(entry.policy)?.policy.hosts.get(entry.host)?;
-    Some(match &placed.value {
+fn text(policies: &[WrittenPolicy], entry: Entry) -> String {
+    match &policies[entry.policy].policy.hosts[entry.host].value {
         Host::Name(name) => name.clone(),
         Host::Prefix(net) if net.prefix_len() == net.max_prefix_len() => net.addr().to_string(),
         Host::Prefix(net) => net.to_string(),
-    })
+    }
 }
 
 fn mark(policies: &[WrittenPolicy], entry: Entry, label: &str) -> Mark {

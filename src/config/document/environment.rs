@@ -14,19 +14,20 @@ pub(crate) fn expand(text: &str, variables: Variables<'_>) -> Result<String, Vec
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         expanded.push_str(before);
-        let name = after.split_once('}').map(|(name, _)| name).filter(|name| is_name(name));
-        let Some(name) = name else {
-            let end = after.find('}').map_or(after.len(), |at| at + 1);
-            let written = format!("${{{}", after.get(..end).unwrap_or_default());
-            unset.push(Unexpanded::NoName(written));
-            rest = after.get(end..).unwrap_or_default();
-            continue;
+        let Some((name, behind)) = after.split_once('}') else {
+            unset.push(Unexpanded::NoName(format!("${{{after}")));
+            rest = "";
+            break;
         };
+        rest = behind;
+        if !is_name(name) {
+            unset.push(Unexpanded::NoName(format!("${{{name}}}")));
+            continue;
+        }
         match variables(name) {
             Some(value) => expanded.push_str(&value),
             None => unset.push(Unexpanded::Unset(name.to_owned())),
         }
-        rest = after.get(name.len() + 1..).unwrap_or_default();
     }
     expanded.push_str(rest);
     if unset.is_empty() { Ok(expanded) } else { Err(unset) }

@@ -89,10 +89,10 @@ impl<'a> Field<'a> {
 
     /// A string as it was written, for a language in which `${…}` means something else.
     pub(in crate::config) fn literal(&self) -> Option<&'a str> {
-        match self.value.get_ref() {
-            DeValue::String(text) => Some(text),
-            _ => self.wrong_type("a string in quotes"),
-        }
+        let DeValue::String(text) = self.value.get_ref() else {
+            return self.wrong_type("a string in quotes");
+        };
+        Some(text)
     }
 
     /// A string, its variables expanded.
@@ -171,10 +171,10 @@ impl<'a> Field<'a> {
     }
 
     pub(in crate::config) fn boolean(&self) -> Option<bool> {
-        match self.value.get_ref() {
-            DeValue::Boolean(value) => Some(*value),
-            _ => self.wrong_type("true or false, without quotes"),
-        }
+        let DeValue::Boolean(value) = self.value.get_ref() else {
+            return self.wrong_type("true or false, without quotes");
+        };
+        Some(*value)
     }
 
     /// A whole number from `least` to `most`.
@@ -194,6 +194,7 @@ impl<'a> Field<'a> {
     }
 
     /// A duration from `least` to `most`.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else TOML has is of another type")]
     pub(in crate::config) fn duration(&self, least: Duration, most: Duration) -> Option<Duration> {
         let value = match self.value.get_ref() {
             DeValue::Integer(number) => Err(units::bare_number(number.as_str())),
@@ -205,6 +206,7 @@ impl<'a> Field<'a> {
     }
 
     /// A number of bytes from `least` to `most`.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else TOML has is of another type")]
     pub(in crate::config) fn size(&self, least: u64, most: u64) -> Option<u64> {
         let value = match self.value.get_ref() {
             DeValue::Integer(number) if number.radix() == 10 => units::size(number.as_str()),
@@ -237,13 +239,14 @@ impl<'a> Field<'a> {
 
     /// A date and time.
     pub(in crate::config) fn datetime(&self) -> Option<toml::value::Datetime> {
-        match self.value.get_ref() {
-            DeValue::Datetime(datetime) => Some(*datetime),
-            _ => self.wrong_type("a date and time without quotes, such as 2026-11-01T00:00:00Z"),
-        }
+        let DeValue::Datetime(datetime) = self.value.get_ref() else {
+            return self.wrong_type("a date and time without quotes, such as 2026-11-01T00:00:00Z");
+        };
+        Some(*datetime)
     }
 
     /// The entries of a list.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else TOML has is of another type")]
     pub(in crate::config) fn list(&self) -> Option<Vec<Self>> {
         match self.value.get_ref() {
             DeValue::Array(items) => Some(items.iter().map(|item| self.with_value(item)).collect()),
@@ -257,6 +260,7 @@ impl<'a> Field<'a> {
     }
 
     /// The entries of a list, or the one value that stands instead of a list.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else TOML has is of another type")]
     pub(in crate::config) fn one_or_more(&self, expected: &str) -> Option<Vec<Self>> {
         match self.value.get_ref() {
             DeValue::String(_) => Some(vec![self.clone()]),
@@ -284,12 +288,11 @@ impl<'a> Field<'a> {
 
     /// The table written here; without keys, where something else was.
     pub(in crate::config) fn section(&self, help: &str) -> Section<'a> {
-        let table = match self.value.get_ref() {
-            DeValue::Table(table) => Some(table),
-            _ => {
-                self.error(self.unlike("a section").help(help));
-                None
-            }
+        let table = if let DeValue::Table(table) = self.value.get_ref() {
+            Some(table)
+        } else {
+            self.error(self.unlike("a section").help(help));
+            None
         };
         Section {
             reading: self.reading,

@@ -37,14 +37,13 @@ pub(crate) fn read_policies(
         Err(error) => {
             let message =
                 format!("the policies in {} cannot be read: {error}", directory.display());
-            let help = match error.kind() {
-                io::ErrorKind::PermissionDenied => {
-                    "let the gateway's user read and enter the directory".to_owned()
-                }
-                _ => format!(
+            let help = if error.kind() == io::ErrorKind::PermissionDenied {
+                "let the gateway's user read and enter the directory".to_owned()
+            } else {
+                format!(
                     "create the directory, or set directory in [policies] of {}",
                     main.file().display()
-                ),
+                )
             };
             found.push(Problem::error(message, mark()).with_help(Some(help)));
             return Vec::new();
@@ -96,7 +95,9 @@ fn read_text(path: &Path) -> Result<Arc<Document>, Box<Problem>> {
         // The system's word begins with it; the others say what the file is.
         let message = match fault {
             FileFault::Io(error) => format!("{} cannot be read: {error}", path.display()),
-            fault => format!("{} cannot be read: {fault}", path.display()),
+            fault @ (FileFault::Irregular(_) | FileFault::TooLarge(_)) => {
+                format!("{} cannot be read: {fault}", path.display())
+            }
         };
         Box::new(Problem::error(message, mark))
     })?;

@@ -16,10 +16,9 @@ fn log(lines: &str) -> LogSettings {
 }
 
 fn syslog(text: &str) -> Syslog {
-    match log(&format!("path = \"syslog:{text}\"")).target {
-        LogTarget::Syslog(syslog) => syslog,
-        other => panic!("{other:?}"),
-    }
+    let target = log(&format!("path = \"syslog:{text}\"")).target;
+    let LogTarget::Syslog(syslog) = target else { panic!("{target:?}") };
+    syslog
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl PhpQuery {
 
 /// Reads a query, or a form-encoded body, as PHP does.
 #[must_use]
-pub fn php_query(query: &[u8]) -> PhpQuery {
+pub(crate) fn php_query(query: &[u8]) -> PhpQuery {
     let mut variables = PhpQuery::default();
     // PHP reads a C string here: an unescaped NUL ends it.
     let query = until_nul(query);
@@ -92,7 +92,7 @@ pub fn php_query(query: &[u8]) -> PhpQuery {
 
 /// What PHP's `trim` leaves: it takes space, tab, line feed, carriage return, NUL and vertical tab.
 #[must_use]
-pub fn trim(text: &[u8]) -> &[u8] {
+pub(crate) fn trim(text: &[u8]) -> &[u8] {
     let is_blank = |byte: &u8| b" \t\n\r\0\x0b".contains(byte);
     let Some(start) = text.iter().position(|byte| !is_blank(byte)) else {
         return &[];

@@ -199,13 +199,16 @@ impl Book {
                 .displace(holder, Among::Handshakes, now)
                 .then_some(())
                 .ok_or(NoSeat::Handshakes(handshakes)),
-            _ => Ok(()),
+            CallerClass::Peer { .. }
+            | CallerClass::Proxy
+            | CallerClass::Unknown(_)
+            | CallerClass::Handshake(_) => Ok(()),
         }
     }
 
     /// How many seats `holder` has; an unknown caller's handshakes are counted with the rest of it.
     fn count(&self, holder: Holder) -> usize {
-        self.own(holder).map(|own| self.len(own)).sum()
+        Self::own(holder).map(|own| self.len(own)).sum()
     }
 
     fn len(&self, holder: Holder) -> usize {
@@ -213,25 +216,25 @@ impl Book {
     }
 
     /// The holders that are the same caller.
-    fn own(&self, holder: Holder) -> impl Iterator<Item = Holder> + use<> {
+    fn own(holder: Holder) -> impl Iterator<Item = Holder> + use<> {
         let (first, second) = match holder {
             Holder::Unknown(caller) | Holder::Handshake(caller) => {
                 (Holder::Handshake(caller), Some(Holder::Unknown(caller)))
             }
-            holder => (holder, None),
+            Holder::Peer(_) | Holder::Proxies => (holder, None),
         };
         std::iter::once(first).chain(second)
     }
 
     /// Closes an idle connection of the newcomer's own holder.
     fn displace_own(&mut self, holder: Holder, now: Moment) -> bool {
-        self.own(holder).any(|own| self.close_longest(own, now, true))
+        Self::own(holder).any(|own| self.close_longest(own, now, true))
     }
 
     /// Closes an idle connection for a newcomer of `holder`: its own, or of whoever has most among those
     /// with a lesser right.
     fn displace(&mut self, holder: Holder, among: Among, now: Moment) -> bool {
-        let own = self.own(holder).filter(|own| among.holds(*own));
+        let own = Self::own(holder).filter(|own| among.holds(*own));
         if own.into_iter().any(|own| self.close_longest(own, now, true)) {
             return true;
         }

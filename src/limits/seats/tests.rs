@@ -47,7 +47,7 @@ fn busy(table: &Arc<SeatTable>, class: CallerClass, count: usize) -> Vec<SeatGua
 }
 
 fn has_left(seat: &SeatGuard) -> bool {
-    seat.poll_left(&mut Context::from_waker(Waker::noop())).is_ready()
+    seat.poll_left(&Context::from_waker(Waker::noop())).is_ready()
 }
 
 fn left(seats: &[SeatGuard]) -> Vec<usize> {
@@ -168,7 +168,7 @@ fn a_hundred_attackers_leave_room_for_a_handshake_whose_certificate_may_yet_say_
                 attackers.push(seat);
             }
         }
-        let mut honest = table.enter(CallerClass::Handshake(caller(5000)), at(now)).expect("room");
+        let honest = table.enter(CallerClass::Handshake(caller(5000)), at(now)).expect("room");
         honest.wait(at(now), true);
         attackers.retain(|seat| !has_left(seat));
         assert!(!has_left(&honest), "round {round}");
@@ -218,10 +218,10 @@ fn who_leaves_is_woken() {
     seat.wait(at(0), false);
     let count = Arc::new(Count(AtomicUsize::new(0)));
     let waker = Waker::from(Arc::clone(&count));
-    assert!(seat.poll_left(&mut Context::from_waker(&waker)).is_pending());
+    assert!(seat.poll_left(&Context::from_waker(&waker)).is_pending());
     let _other = table.enter(class, at(1)).unwrap();
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
-    assert!(seat.poll_left(&mut Context::from_waker(&waker)).is_ready());
+    assert!(seat.poll_left(&Context::from_waker(&waker)).is_ready());
 }
 
 #[test]
@@ -399,7 +399,7 @@ fn what_is_too_fresh_for_its_own_is_not_so_for_others() {
 fn a_known_connection_that_became_somebody_elses_is_left_alone() {
     let table = table(1000, 32);
     let class = peer_with(4);
-    let mut seats = idle(&table, class, 4);
+    let seats = idle(&table, class, 4);
     let _fifth = table.enter(class, at(10)).unwrap();
     assert_eq!(left(&seats), [0]);
     seats[1].reseat(peer(), at(11)).unwrap();
@@ -413,7 +413,7 @@ fn a_known_connection_that_became_somebody_elses_is_left_alone() {
 fn a_seat_that_was_given_away_is_counted_as_nobodys() {
     let table = table(10, 32);
     let class = peer_with(1);
-    let mut first = table.enter(class, at(0)).unwrap();
+    let first = table.enter(class, at(0)).unwrap();
     first.wait(at(0), false);
     let _second = table.enter(class, at(1)).unwrap();
     assert!(has_left(&first));

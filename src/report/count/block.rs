@@ -170,7 +170,7 @@ pub(in crate::report) struct Asked {
 
 /// What the lines of a block tell of the course of time.
 #[derive(Debug, Default)]
-pub struct BlockSummary {
+pub(crate) struct BlockSummary {
     /// The hour of the last event, and those of this hour since it was another one.
     hour: i64,
     events: Vec<Event>,

@@ -20,7 +20,7 @@ pub(in crate::report) use parts::{Counts, Hours, LONGEST, Named, OTHERS, Span};
 use parts::{kept, merge_named};
 
 /// The hasher of addresses and terms: the same in each run, so that what is estimated is the same.
-pub type ThingHasher = foldhash::quality::FixedState;
+pub(crate) type ThingHasher = foldhash::quality::FixedState;
 
 /// What is counted of a peer.
 #[derive(Clone, Debug)]
@@ -142,7 +142,7 @@ pub(in crate::report) struct UnknownCallerTally {
 
 /// Everything that can be counted in any order.
 #[derive(Clone, Debug)]
-pub struct Tally {
+pub(crate) struct Tally {
     hasher: ThingHasher,
     pub(in crate::report) span: Option<Span>,
     /// As long a time before what is asked for, and the first line of another time than that.
@@ -180,7 +180,7 @@ pub struct Tally {
 
 impl Tally {
     /// A tally of no lines.
-    pub fn new(hasher: ThingHasher) -> Self {
+    pub(crate) fn new(hasher: ThingHasher) -> Self {
         Self {
             hasher,
             span: None,
@@ -211,7 +211,7 @@ impl Tally {
 
     /// A line of another time than is asked for; perhaps of the one before, to which figures are compared.
     #[cold]
-    pub fn pass_over(&mut self, entry: &Entry<'_>, is_before: bool) {
+    pub(crate) fn pass_over(&mut self, entry: &Entry<'_>, is_before: bool) {
         self.filtered += 1;
         self.earliest = self.earliest.min(entry.time.unix);
         if is_before {
@@ -222,7 +222,7 @@ impl Tally {
     /// Counts a line. What depends on the order goes into `block`. Of one that is not asked for it is only taken what
     /// advice needs to be right.
     #[inline]
-    pub fn count(&mut self, entry: &Entry<'_>, block: &mut BlockSummary, choice: Choice) {
+    pub(crate) fn count(&mut self, entry: &Entry<'_>, block: &mut BlockSummary, choice: Choice) {
         let patience = Patience::of(entry);
         if choice != Choice::Asked {
             return self.note(entry, patience, block, choice);
@@ -426,7 +426,7 @@ impl Tally {
     }
 
     /// Adds another's figures; says which number each of its peers has here.
-    pub fn merge(&mut self, other: &Self) -> Vec<usize> {
+    pub(crate) fn merge(&mut self, other: &Self) -> Vec<usize> {
         merge_spans(&mut self.span, other.span);
         self.before.merge(&other.before);
         self.earliest = self.earliest.min(other.earliest);

@@ -23,7 +23,7 @@ use crate::report::read::time::HOUR;
 
 /// Everything that depends on the order.
 #[derive(Clone, Debug, Default)]
-pub struct Timeline {
+pub(crate) struct Timeline {
     /// By the numbers that the tally has given the peers.
     pub(in crate::report) peers: Vec<PeerLine>,
     /// Their names.
@@ -78,9 +78,7 @@ impl Timeline {
                 true if ours.is_empty() => *ours = events,
                 true => ours.extend_from_slice(&events),
                 false => {
-                    ours.extend(events.into_iter().map(|event| {
-                        event.of(numbers.get(event.peer()).copied().unwrap_or_default())
-                    }))
+                    ours.extend(events.into_iter().map(|event| event.of(numbers[event.peer()])));
                 }
             }
         }
@@ -106,7 +104,7 @@ impl Timeline {
     }
 
     /// Looks at all that is left, so that nothing of it is missing in the report.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         while !self.hours.is_empty() {
             self.look_at_first();
         }

@@ -11,7 +11,7 @@ use crate::refusal::Reason as Word;
 
 /// Whom a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who<'l> {
+pub(crate) enum Who<'l> {
     /// A peer, by its name.
     Peer(&'l [u8]),
     /// An address that was let in to the phonebook, in a log that names nobody: nginx's own.
@@ -25,7 +25,7 @@ pub enum Who<'l> {
 
 impl<'l> Who<'l> {
     /// As the report names it; `-` is everybody who is nobody.
-    pub fn name(self) -> &'l [u8] {
+    pub(crate) fn name(self) -> &'l [u8] {
         match self {
             Self::Peer(name) | Self::Address(name) => name,
             Self::Unknown(_) | Self::Other => b"-",
@@ -35,7 +35,7 @@ impl<'l> Who<'l> {
 
 /// What a line says.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'l> {
+pub(crate) struct Entry<'l> {
     /// When the request ended.
     pub time: LineTime,
     /// Its status: three digits.
@@ -68,8 +68,7 @@ pub struct Entry<'l> {
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the words of XiVO")]
-pub enum Action {
+pub(crate) enum Action {
     Search,
     List,
     View,
@@ -79,13 +78,13 @@ pub enum Action {
 
 impl Action {
     /// The number of actions.
-    pub const COUNT: usize = 5;
+    pub(crate) const COUNT: usize = 5;
     /// All actions, in the order of their figures.
-    pub const ALL: [Self; Self::COUNT] =
+    pub(crate) const ALL: [Self; Self::COUNT] =
         [Self::Search, Self::List, Self::View, Self::Writing, Self::Other];
 
     /// As the report names it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Search => "search",
             Self::List => "list",
@@ -108,7 +107,7 @@ impl Action {
 
 /// Why a request was refused or failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason<'l> {
+pub(crate) enum Reason<'l> {
     /// The line says so.
     Written(&'l [u8]),
     /// Read from status, peer and target.
@@ -117,7 +116,7 @@ pub enum Reason<'l> {
 
 impl<'l> Reason<'l> {
     /// The word that the report shows.
-    pub fn word(self) -> &'l [u8] {
+    pub(crate) fn word(self) -> &'l [u8] {
         match self {
             Self::Written(word) => word,
             Self::Inferred(word) => word.as_bytes(),
@@ -127,7 +126,7 @@ impl<'l> Reason<'l> {
 
 /// Reads a file's lines as entries.
 #[derive(Clone, Debug)]
-pub struct Reader {
+pub(crate) struct Reader {
     pattern: Pattern,
     clock: Clock,
     /// Which value says when.
@@ -139,7 +138,7 @@ pub struct Reader {
 impl Reader {
     /// A reader of the lines that `pattern` reads; times without a zone are shown `offset` minutes
     /// east of UTC.
-    pub fn new(pattern: Pattern, offset: i16) -> Self {
+    pub(crate) fn new(pattern: Pattern, offset: i16) -> Self {
         let time = pattern.time().unwrap_or(Slot::Ignored);
         let finder = |name: &'static [u8]| memmem::Finder::new(name);
         Self {
@@ -152,7 +151,7 @@ impl Reader {
     }
 
     /// The format.
-    pub fn pattern(&self) -> &Pattern {
+    pub(crate) fn pattern(&self) -> &Pattern {
         &self.pattern
     }
 
@@ -166,7 +165,7 @@ impl Reader {
     /// # Errors
     /// Why it cannot be read.
     #[inline]
-    pub fn read<'l>(&mut self, line: &'l [u8]) -> Result<Entry<'l>, Unreadable> {
+    pub(crate) fn read<'l>(&mut self, line: &'l [u8]) -> Result<Entry<'l>, Unreadable> {
         let mut values = Values::default();
         self.pattern.read(line, &mut values).map_err(Unreadable::Format)?;
         // A word, and then more than a user's name: that may be a piece of a syslog's head before the address.
@@ -174,10 +173,12 @@ impl Reader {
             return Err(Unreadable::Ambiguous);
         }
         let text = values.of(self.time);
-        let time = match self.time {
-            Slot::TimeLocal => self.clock.local(text),
-            Slot::TimeIso8601 => self.clock.iso8601(text),
-            _ => self.clock.msec(text),
+        let time = if self.time == Slot::TimeLocal {
+            self.clock.local(text)
+        } else if self.time == Slot::TimeIso8601 {
+            self.clock.iso8601(text)
+        } else {
+            self.clock.msec(text)
         };
         let time = time.filter(|time| TIMES.contains(&time.unix)).ok_or(Unreadable::Time)?;
         let status = match *values.of(Slot::Status) {
@@ -274,7 +275,7 @@ fn unmapped(address: &[u8]) -> &[u8] {
 
 /// Why a line cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub(crate) enum Unreadable {
     /// It was not written by this format: what is missing where it should be.
     #[error("not in this format: {0} is missing")]
     Format(Expected),
@@ -316,13 +317,13 @@ fn target<'l>(values: &Values<'l>) -> (&'l [u8], &'l [u8]) {
 }
 
 /// Whether a target is the phonebook's, in whichever realm.
-pub fn is_phonebook(target: &[u8]) -> bool {
+pub(crate) fn is_phonebook(target: &[u8]) -> bool {
     let path = &target[..memchr(b'?', target).unwrap_or(target.len())];
     path.ends_with(b"/pbx_services/phonebook") || path.ends_with(b"/pbx_services/phonebook/")
 }
 
 /// Whether a target asks for XiVO's `private` realm.
-pub fn is_private(target: &[u8]) -> bool {
+pub(crate) fn is_private(target: &[u8]) -> bool {
     memmem::find(target, b".php/private/").is_some()
 }
 

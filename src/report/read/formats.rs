@@ -7,21 +7,16 @@ use crate::report::read::line::{Line, LineReader, Relations};
 
 /// Formats by name, ready for reading.
 #[derive(Clone, Debug)]
-pub struct Formats {
+pub(crate) struct Formats {
     names: Vec<String>,
     readers: Vec<Reader>,
     relations: Relations,
 }
 
 impl Formats {
-    /// Those that need no configuration: the gateway's, nginx's `combined`, and `main` of the nginx.conf
-    /// that nginx.org ships. Times without a zone are shown `offset` minutes east of UTC.
-    pub fn predefined(offset: i16) -> Self {
-        Self::with(Vec::new(), offset)
-    }
-
-    /// These of the configuration, and the predefined ones behind them.
-    pub fn with(own: Vec<(String, Pattern)>, offset: i16) -> Self {
+    /// These of the configuration, and behind them those that need none: the gateway's, nginx's `combined`, and
+    /// `main` of the nginx.conf that nginx.org ships. Times without a zone are shown `offset` minutes east of UTC.
+    pub(crate) fn with(own: Vec<(String, Pattern)>, offset: i16) -> Self {
         let texts = PREDEFINED.into_iter().chain([("main", MAIN)]);
         // They can be read; a test holds that.
         let predefined = texts
@@ -39,7 +34,7 @@ impl Formats {
     ///
     /// # Errors
     /// Why it cannot be used.
-    pub fn only(name: &str, parts: &[&str], offset: i16) -> Result<Self, PatternError> {
+    pub(crate) fn only(name: &str, parts: &[&str], offset: i16) -> Result<Self, PatternError> {
         Ok(Self::of(vec![(name.to_owned(), Pattern::of_text(parts)?)], offset))
     }
 
@@ -52,7 +47,7 @@ impl Formats {
     }
 
     /// Those of these that have this name, if there is one.
-    pub fn named(&self, name: &str) -> Option<Self> {
+    pub(crate) fn named(&self, name: &str) -> Option<Self> {
         let found = self.names.iter().position(|known| known == name)?;
         let reader = self.readers.get(found)?.clone();
         let relations = Relations::of([reader.clone()]);
@@ -60,13 +55,13 @@ impl Formats {
     }
 
     /// The names of the formats.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
 
     /// The number of the format that fits most of `lines`, of several the one that fits first, and the time of the
     /// first line that one fits. Where none fits any, the first one.
-    pub fn detect<'l>(&self, lines: impl Iterator<Item = &'l [u8]>) -> (usize, Option<i64>) {
+    pub(crate) fn detect<'l>(&self, lines: impl Iterator<Item = &'l [u8]>) -> (usize, Option<i64>) {
         let mut counts = vec![0_usize; self.names.len()];
         let mut begin = None;
         let mut reader = self.reader();
@@ -87,7 +82,7 @@ impl Formats {
     }
 
     /// The name of the format of this number.
-    pub fn name(&self, number: usize) -> &str {
+    pub(crate) fn name(&self, number: usize) -> &str {
         self.names.get(number).map_or("", String::as_str)
     }
 
@@ -117,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_file_is_in_the_format_that_fits_most_of_its_lines() {
-        let formats = Formats::predefined(0);
+        let formats = Formats::with(Vec::new(), 0);
         assert_eq!(
             formats.names().collect::<Vec<_>>(),
             ["combined", "gateway", "gateway_json", "main"]

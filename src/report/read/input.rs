@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use block::Block;
+pub(crate) use block::Block;
 
 use super::formats::Formats;
 use crate::access_log::PeerPath;
@@ -20,7 +20,7 @@ use crate::report::read::wrapping;
 
 /// Where lines come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// A file, by its path.
     File(PathBuf),
     /// The standard input.
@@ -29,7 +29,7 @@ pub enum Source {
 
 impl Source {
     /// As the report names it.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Stdin => "standard input".to_owned(),
@@ -47,7 +47,7 @@ impl Source {
     /// What tells a regular file from all others, whichever name it goes by.
     fn identity(&self) -> Option<(u64, u64)> {
         let Self::File(path) = self else { return None };
-        path.metadata().ok().filter(|it| it.is_file()).map(|it| (it.dev(), it.ino()))
+        path.metadata().ok().filter(std::fs::Metadata::is_file).map(|it| (it.dev(), it.ino()))
     }
 
     /// Whether its name is that of a packed file.
@@ -65,7 +65,7 @@ impl Source {
 }
 
 /// A source whose format is known.
-pub struct Planned {
+pub(crate) struct Planned {
     /// As the report names it.
     pub name: String,
     /// The number of its format.
@@ -79,7 +79,7 @@ pub struct Planned {
 
 /// What can be read, and what cannot.
 #[derive(Default)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// In the order of their times.
     pub files: Vec<Planned>,
     /// Why the others are not among them, each a sentence; first those that could not be opened or read.
@@ -90,7 +90,7 @@ pub struct Plan {
 
 /// Looks into every source, finds out its format, and puts them into the order of their times. A source
 /// without a readable line keeps its place behind the others; a file that is named twice is read once.
-pub fn plan(sources: &[Source], formats: &Formats, read: &Arc<AtomicU64>) -> Plan {
+pub(crate) fn plan(sources: &[Source], formats: &Formats, read: &Arc<AtomicU64>) -> Plan {
     let mut plan = Plan::default();
     let mut seen = HashSet::new();
     for source in sources {
@@ -132,9 +132,11 @@ fn look_into(source: &Source, formats: &Formats, read: &Arc<AtomicU64>) -> io::R
 }
 
 /// How many bytes the sources have, as they are stored; `None` where one of them is no regular file.
-pub fn total(sources: &[Source]) -> Option<u64> {
+pub(crate) fn total(sources: &[Source]) -> Option<u64> {
     let size = |source: &Source| match source {
-        Source::File(path) => path.metadata().ok().filter(|it| it.is_file()).map(|it| it.len()),
+        Source::File(path) => {
+            path.metadata().ok().filter(std::fs::Metadata::is_file).map(|it| it.len())
+        }
         Source::Stdin => None,
     };
     sources.iter().map(size).sum()
@@ -142,7 +144,7 @@ pub fn total(sources: &[Source]) -> Option<u64> {
 
 /// A log and what logrotate has made of it: `PATH`, `PATH.1`, `PATH.2.gz`, `PATH-20261123` and so on; with its
 /// `extension`, of `access.log` also `access.1.log`, `access-20261123.log.gz`.
-pub fn rotated(path: &Path) -> Vec<Source> {
+pub(crate) fn rotated(path: &Path) -> Vec<Source> {
     let Some(name) = path.file_name().map(|name| name.to_string_lossy()) else { return Vec::new() };
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     let mut found = Vec::new();
@@ -156,7 +158,7 @@ pub fn rotated(path: &Path) -> Vec<Source> {
 }
 
 /// The logs of which each is a peer's, and nobody's.
-pub fn of_peers(path: &PeerPath) -> Vec<PathBuf> {
+pub(crate) fn of_peers(path: &PeerPath) -> Vec<PathBuf> {
     let prefix = path.prefix().to_string_lossy().into_owned();
     let mut found = BTreeSet::new();
     for (name, entry) in entries(&path.directory()) {
@@ -222,12 +224,12 @@ fn is_stamp(text: &str) -> bool {
 
 /// Where the parts of a line begin that are at the end of `block`, if there are any: whole lines of a file that is
 /// read on.
-pub fn unfinished(block: &[u8]) -> Option<usize> {
+pub(crate) fn unfinished(block: &[u8]) -> Option<usize> {
     wrapping::unfinished(block)
 }
 
 /// Blocks of lines of one source behind the other.
-pub struct Feed {
+pub(crate) struct Feed {
     waiting: VecDeque<Planned>,
     current: Option<Current>,
     /// How many sources were begun.
@@ -256,7 +258,7 @@ enum Fullness {
 
 /// Which block this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// Its number, from 0 without gaps.
     pub block: u64,
     /// The number of its source in the plan.
@@ -267,7 +269,7 @@ pub struct Place {
 
 impl Feed {
     /// The blocks of what was planned. `read` counts the bytes that were read, as they are stored.
-    pub fn new(planned: Vec<Planned>, read: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(planned: Vec<Planned>, read: Arc<AtomicU64>) -> Self {
         Self { waiting: planned.into(), current: None, begun: 0, blocks: 0, read }
     }
 
@@ -276,7 +278,7 @@ impl Feed {
     ///
     /// # Errors
     /// What cannot be read or unpacked, as a sentence; the next call goes on with the next source.
-    pub fn next(&mut self, block: &mut Block) -> Option<Result<Place, (usize, String)>> {
+    pub(crate) fn next(&mut self, block: &mut Block) -> Option<Result<Place, (usize, String)>> {
         loop {
             if self.current.is_none() {
                 let next = self.waiting.pop_front()?;
@@ -339,7 +341,7 @@ fn is_torn(error: &io::Error) -> bool {
 }
 
 /// The lines of a block without their ends; empty ones are left out.
-pub fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+pub(crate) fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     let mut rest = block;
     std::iter::from_fn(move || {
         loop {

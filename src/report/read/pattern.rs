@@ -15,7 +15,7 @@ use crate::access_log::format::{
 
 /// A format, compiled for reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern {
+pub(crate) struct Pattern {
     prefix: Box<[u8]>,
     steps: Box<[Step]>,
     escape: Escape,
@@ -101,8 +101,7 @@ struct Behind {
 
 /// The values that a report makes use of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "named after nginx's variables")]
-pub enum Slot {
+pub(crate) enum Slot {
     Ignored,
     RemoteAddr,
     RemoteUser,
@@ -132,7 +131,7 @@ const SLOTS: usize = Slot::ArgSearch as usize + 1;
 
 /// A line's values; empty where the format has none of that name.
 #[derive(Clone, Copy, Debug)]
-pub struct Values<'l> {
+pub(crate) struct Values<'l> {
     slots: [&'l [u8]; SLOTS],
     /// Whether what stands for an address is no address of IPv4.
     is_other_address: bool,
@@ -146,7 +145,7 @@ impl Default for Values<'_> {
 
 impl<'l> Values<'l> {
     /// The value, as it was written: escapes are not undone.
-    pub fn of(&self, slot: Slot) -> &'l [u8] {
+    pub(crate) fn of(&self, slot: Slot) -> &'l [u8] {
         self.slots[slot as usize]
     }
 
@@ -159,12 +158,12 @@ impl<'l> Values<'l> {
 
 /// Why no line can be read by a format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PatternError {
+pub(crate) enum PatternError {
     /// It is no `log_format`.
     #[error("{0}")]
     Format(#[from] FormatError),
     /// Where one value ends and the next begins cannot be told.
-    #[error("{why}{}", advice(.corrected))]
+    #[error("{why}{}", advice(.corrected.as_deref()))]
     Unsure {
         /// What makes it ambiguous.
         why: Unsure,
@@ -179,7 +178,7 @@ pub enum PatternError {
     NoStatus,
 }
 
-fn advice(corrected: &Option<String>) -> String {
+fn advice(corrected: Option<&str>) -> String {
     match corrected {
         Some(text) => format!("; this format says the same and can be read: {text}"),
         None => "; put quotes around each value".to_owned(),
@@ -195,7 +194,7 @@ impl Pattern {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn of_text(parts: &[&str]) -> Result<Self, PatternError> {
+    pub(crate) fn of_text(parts: &[&str]) -> Result<Self, PatternError> {
         let (escape, pieces) = Format::pieces_of(parts)?;
         Self::new(escape, &pieces)
     }
@@ -204,7 +203,7 @@ impl Pattern {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn of_format(format: &Format) -> Result<Self, PatternError> {
+    pub(crate) fn of_format(format: &Format) -> Result<Self, PatternError> {
         Self::new(format.escape(), &format.pieces())
     }
 
@@ -238,18 +237,13 @@ impl Pattern {
     }
 
     /// Whether its lines say this.
-    pub fn has(&self, slot: Slot) -> bool {
+    pub(crate) fn has(&self, slot: Slot) -> bool {
         self.present & 1 << slot as u32 != 0
     }
 
     /// Which value says when.
-    pub fn time(&self) -> Option<Slot> {
+    pub(crate) fn time(&self) -> Option<Slot> {
         TIMES.into_iter().find(|&slot| self.has(slot))
-    }
-
-    /// How its values are escaped.
-    pub fn escape(&self) -> Escape {
-        self.escape
     }
 
     /// A line of it, with values as most are.
@@ -272,14 +266,21 @@ impl Pattern {
     /// # Errors
     /// What is missing, where the line was not written by this format.
     #[inline]
-    pub fn read<'l>(&self, line: &'l [u8], values: &mut Values<'l>) -> Result<(), Expected> {
+    pub(crate) fn read<'l>(&self, line: &'l [u8], values: &mut Values<'l>) -> Result<(), Expected> {
         let mut rest = line.strip_prefix(&*self.prefix).ok_or(BEGINNING)?;
         for step in &self.steps {
             rest = match step {
                 Step::One(part, how) => {
                     let end = match how {
                         How::Address => self.address(rest, &mut values.is_other_address),
-                        how => self.end(part, *how, rest),
+                        How::Status
+                        | How::Digits
+                        | How::Time(_)
+                        | How::Quote(_)
+                        | How::Run
+                        | How::List
+                        | How::At(_)
+                        | How::Line => self.end(part, *how, rest),
                     };
                     let end = end.ok_or_else(|| part.kind.expected())?;
                     values.slots[part.slot as usize] = &rest[..end];
@@ -310,10 +311,10 @@ impl Pattern {
             }
             How::Time(width) => (rest.len() >= width).then_some(width),
             How::Run => self.run(part, rest),
-            How::List => match part.kind {
-                Kind::Tries(each) => Some(each.end(rest)),
-                _ => None,
-            },
+            How::List => {
+                let Kind::Tries(each) = part.kind else { return None };
+                Some(each.end(rest))
+            }
             How::At(mark) => {
                 let end = found(mark, rest)?.checked_sub(mark.at)?;
                 self.is(part, &rest[..end]).then_some(end)
@@ -579,7 +580,7 @@ fn slot(name: &str) -> Slot {
 }
 
 /// Undoes nginx's escapes; borrowed where there are none.
-pub fn unescaped(value: &[u8], escape: Escape) -> std::borrow::Cow<'_, [u8]> {
+pub(crate) fn unescaped(value: &[u8], escape: Escape) -> std::borrow::Cow<'_, [u8]> {
     if escape == Escape::None || memchr(b'\\', value).is_none() {
         return value.into();
     }
@@ -609,7 +610,7 @@ pub fn unescaped(value: &[u8], escape: Escape) -> std::borrow::Cow<'_, [u8]> {
 }
 
 /// The argument `name=` of a query, as it was sent.
-pub fn argument<'q>(query: &'q [u8], name: &memmem::Finder<'_>) -> Option<&'q [u8]> {
+pub(crate) fn argument<'q>(query: &'q [u8], name: &memmem::Finder<'_>) -> Option<&'q [u8]> {
     let mut from = 0;
     loop {
         let at = from + name.find(&query[from..])?;

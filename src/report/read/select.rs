@@ -5,7 +5,7 @@ use crate::access_log::Statuses;
 
 /// What a line must be to count. Of each kind any will do; an empty kind asks for nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selection {
+pub(crate) struct Selection {
     /// Not before this, in seconds since 1970.
     pub since: Option<i64>,
     /// Before this, in seconds since 1970.
@@ -22,7 +22,7 @@ pub struct Selection {
 
 /// What a line of the time that is asked for is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub(crate) enum Choice {
     /// It is asked for.
     Asked,
     /// It is left out for its status or its reason.
@@ -34,37 +34,37 @@ pub enum Choice {
 impl Selection {
     /// Whether `entry` is of the time that is asked for.
     #[inline]
-    pub fn takes_time(&self, entry: &Entry<'_>) -> bool {
+    pub(crate) fn takes_time(&self, entry: &Entry<'_>) -> bool {
         self.since.is_none_or(|since| entry.time.unix >= since)
             && self.until.is_none_or(|until| entry.time.unix < until)
     }
 
     /// Whether lines of the time that is asked for may not count.
-    pub fn is_choosy(&self) -> bool {
+    pub(crate) fn is_choosy(&self) -> bool {
         self.statuses.is_some() || !self.peers.is_empty() || !self.reasons.is_empty()
     }
 
     /// Whether `entry` is of the time before.
-    pub fn takes_time_before(&self, entry: &Entry<'_>) -> bool {
+    pub(crate) fn takes_time_before(&self, entry: &Entry<'_>) -> bool {
         let (Some(begin), Some(end)) = (self.before, self.since) else { return false };
         (begin..end).contains(&entry.time.unix)
     }
 
     /// Whether peers are not restricted, or to these and this one.
-    pub fn names_peer(&self, name: &str) -> bool {
+    pub(crate) fn names_peer(&self, name: &str) -> bool {
         self.peers.is_empty() || self.peers.iter().any(|peer| peer == name)
     }
 
     /// Whether `entry` counts, if it is of that time.
     #[inline]
-    pub fn takes(&self, entry: &Entry<'_>) -> bool {
+    pub(crate) fn takes(&self, entry: &Entry<'_>) -> bool {
         self.statuses.as_ref().is_none_or(|statuses| statuses.has(entry.status))
             && (self.peers.is_empty() || self.takes_peer(entry))
             && (self.reasons.is_empty() || self.takes_reason(entry))
     }
 
     /// What `entry` is, if it is of the time that is asked for.
-    pub fn choice(&self, entry: &Entry<'_>) -> Choice {
+    pub(crate) fn choice(&self, entry: &Entry<'_>) -> Choice {
         match (self.peers.is_empty() || self.takes_peer(entry), self.takes(entry)) {
             (_, true) => Choice::Asked,
             (true, false) => Choice::LeftOut,
@@ -79,7 +79,7 @@ impl Selection {
     }
 
     fn takes_reason(&self, entry: &Entry<'_>) -> bool {
-        let word = entry.reason.map(|reason| reason.word());
+        let word = entry.reason.map(super::entry::Reason::word);
         self.reasons.iter().any(|known| word == Some(known.as_bytes()))
     }
 }

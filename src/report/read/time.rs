@@ -4,7 +4,7 @@ use crate::access_log::format::MOST_DIGITS;
 
 /// When a line was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LineTime {
+pub(crate) struct LineTime {
     /// Seconds since 1970-01-01T00:00:00Z.
     pub unix: i64,
     /// Minutes east of UTC of the clock that the line shows.
@@ -13,7 +13,7 @@ pub struct LineTime {
 
 impl LineTime {
     /// The hour of the day on that clock, 0 to 23.
-    pub fn hour_of_day(self) -> usize {
+    pub(crate) fn hour_of_day(self) -> usize {
         let local = self.unix + i64::from(self.offset) * 60;
         usize::try_from(local.rem_euclid(86_400) / 3600).unwrap_or(0)
     }
@@ -24,7 +24,7 @@ pub(in crate::report) const HOUR: i64 = 3600;
 
 /// Reads times, and remembers the minute of the last one: the next line's is most often the same.
 #[derive(Clone, Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     /// The text but for its seconds: up to the minute, and the zone.
     minute: [u8; MINUTE],
     zone: [u8; 5],
@@ -39,13 +39,13 @@ const MINUTE: usize = 17;
 
 impl Clock {
     /// A clock whose lines without a zone are shown this number of minutes east of UTC.
-    pub fn new(local: i16) -> Self {
+    pub(crate) fn new(local: i16) -> Self {
         Self { minute: [0; MINUTE], zone: [0; 5], begin: 0, offset: 0, local }
     }
 
     /// Reads `23/Nov/2026:03:33:50 +0000`.
     #[inline]
-    pub fn local(&mut self, text: &[u8]) -> Option<LineTime> {
+    pub(crate) fn local(&mut self, text: &[u8]) -> Option<LineTime> {
         let text: &[u8; 26] = text.try_into().ok()?;
         if text[..MINUTE] != self.minute || text[21..] != self.zone {
             self.turn(text)?;
@@ -76,7 +76,7 @@ impl Clock {
     }
 
     /// Reads `2026-11-23T03:33:50+00:00`.
-    pub fn iso8601(&self, text: &[u8]) -> Option<LineTime> {
+    pub(crate) fn iso8601(&self, text: &[u8]) -> Option<LineTime> {
         let (date, rest) = text.split_at_checked("2026-11-23T03:33:50".len())?;
         let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', time @ ..] = date else {
             return None;
@@ -91,7 +91,7 @@ impl Clock {
     }
 
     /// Reads `1795404830.123`.
-    pub fn msec(&self, text: &[u8]) -> Option<LineTime> {
+    pub(crate) fn msec(&self, text: &[u8]) -> Option<LineTime> {
         let (seconds, decimals) =
             text.split_at(text.iter().position(|&b| b == b'.').unwrap_or(text.len()));
         if !decimals.is_empty() && number(&decimals[1..]).is_none() {
@@ -103,7 +103,7 @@ impl Clock {
 
 /// A whole number of decimal digits, and nothing else: so few that figures can be multiplied and added up.
 #[inline]
-pub fn number(text: &[u8]) -> Option<u64> {
+pub(crate) fn number(text: &[u8]) -> Option<u64> {
     if text.is_empty() || text.len() > MOST_DIGITS {
         return None;
     }
@@ -115,7 +115,7 @@ pub fn number(text: &[u8]) -> Option<u64> {
 
 /// Seconds with up to three decimals, as nginx writes durations, in milliseconds. Of several tries
 /// (`0.002, 0.010`) and of several servers (` : `) the sum.
-pub fn milliseconds(text: &[u8]) -> Option<u64> {
+pub(crate) fn milliseconds(text: &[u8]) -> Option<u64> {
     if let [whole @ .., b'.', a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] = text
         && let Some(seconds) = number(whole)
     {

@@ -153,6 +153,10 @@ fn behind(packed: &mut impl BufRead) -> io::Result<Behind> {
 }
 
 /// An error that is not the reader's own, as a trouble.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "io::ErrorKind has dozens of kinds, and gets more"
+)]
 fn damage(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => Trouble::Damaged("it ends too early".to_owned()).into(),
@@ -185,7 +189,7 @@ impl<R: BufRead> Read for Gzip<R> {
                         return Err(Trouble::Trailed.into());
                     }
                     Behind::Member(_) => {
-                        self.state = Some(State::Within(Box::new(GzDecoder::new(packed))))
+                        self.state = Some(State::Within(Box::new(GzDecoder::new(packed))));
                     }
                 },
                 Some(State::Within(mut decoder)) => match decoder.read(buffer) {

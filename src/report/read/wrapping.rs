@@ -120,7 +120,7 @@ struct Cursor<'l> {
 
 impl<'l> Cursor<'l> {
     fn rest(self) -> &'l [u8] {
-        self.line.get(self.at..).unwrap_or_default()
+        &self.line[self.at..]
     }
 
     fn skip(self, count: usize) -> Self {

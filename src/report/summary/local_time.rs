@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 /// Seconds since 1970, and how far the clock on the wall is from UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LocalTime {
+pub(crate) struct LocalTime {
     /// Seconds since 1970-01-01T00:00:00Z.
     pub unix: i64,
     /// Minutes east of UTC.
@@ -17,17 +17,17 @@ pub struct LocalTime {
 
 impl LocalTime {
     /// As ISO 8601 writes it, to the second.
-    pub fn iso(self) -> String {
+    pub(crate) fn iso(self) -> String {
         self.format("%Y-%m-%dT%H:%M:%S%:z")
     }
 
     /// For people: date and time without zone.
-    pub fn short(self) -> String {
+    pub(crate) fn short(self) -> String {
         self.format("%Y-%m-%d %H:%M:%S")
     }
 
     /// In a pattern of `strftime`, at the log's own clock.
-    pub fn format(self, pattern: &str) -> String {
+    pub(crate) fn format(self, pattern: &str) -> String {
         let offset = Offset::from_seconds(i32::from(self.offset) * 60).unwrap_or(Offset::UTC);
         match Timestamp::from_second(self.unix) {
             Ok(time) => time.to_zoned(offset.to_time_zone()).strftime(pattern).to_string(),

@@ -5,10 +5,12 @@
 
 use crate::report::summary::local_time::LocalTime;
 use crate::report::summary::{Before, HISTOGRAM, Quota, Totals};
-pub use crate::text::figures::{bytes, count, duration, milliseconds, percent, plural, ratio};
+pub(crate) use crate::text::figures::{
+    bytes, count, duration, milliseconds, percent, plural, ratio,
+};
 
 /// The first names of a list, and how many others: `a`, `a and b`, `a, b and 3 others`.
-pub fn listed(names: &[&str], most: usize) -> String {
+pub(crate) fn listed(names: &[&str], most: usize) -> String {
     match names {
         [] => "nobody".to_owned(),
         [name] => (*name).to_owned(),
@@ -25,7 +27,7 @@ pub fn listed(names: &[&str], most: usize) -> String {
 }
 
 /// The figures beside those of as long a time before.
-pub fn compared(totals: &Totals, before: &Before) -> String {
+pub(crate) fn compared(totals: &Totals, before: &Before) -> String {
     format!(
         "Than in as long a time before (from {}): {} requests, {} refused, {} failed, {} not in time.",
         minute(before.begin),
@@ -37,17 +39,17 @@ pub fn compared(totals: &Totals, before: &Before) -> String {
 }
 
 /// How long it is from one time to another.
-pub fn between(begin: LocalTime, end: LocalTime) -> String {
+pub(crate) fn between(begin: LocalTime, end: LocalTime) -> String {
     duration(u64::try_from(end.unix.saturating_sub(begin.unix)).unwrap_or(0))
 }
 
 /// Day of the week, date and minute: `Tue 2026-11-17 10:10`.
-pub fn minute(time: LocalTime) -> String {
+pub(crate) fn minute(time: LocalTime) -> String {
     time.format("%a %Y-%m-%d %H:%M")
 }
 
 /// The clock that the times of a report are shown at: `UTC`, `UTC+01:00`.
-pub fn zone(time: LocalTime) -> String {
+pub(crate) fn zone(time: LocalTime) -> String {
     match time.offset {
         0 => "UTC".to_owned(),
         _ => format!("UTC{}", time.format("%:z")),
@@ -64,7 +66,7 @@ fn change(now: u64, before: u64) -> String {
 }
 
 /// From when to when, to the minute; the day is said once where it is one: `Sun 2026-11-22 08:00 to 17:30`.
-pub fn period(begin: LocalTime, end: LocalTime) -> String {
+pub(crate) fn period(begin: LocalTime, end: LocalTime) -> String {
     let day = "%Y-%m-%d";
     let from = minute(begin);
     if from == minute(end) {
@@ -77,12 +79,12 @@ pub fn period(begin: LocalTime, end: LocalTime) -> String {
 }
 
 /// A quota as a policy writes it, ready to be pasted.
-pub fn rate(quota: Quota) -> String {
+pub(crate) fn rate(quota: Quota) -> String {
     format!("rate = {{ per_second = {}, burst = {} }}", quota.per_second, quota.burst)
 }
 
 /// The file for the policy of an address that is in none: a name that the gateway takes as a peer's.
-pub fn policy_file(address: &str) -> String {
+pub(crate) fn policy_file(address: &str) -> String {
     let name: String = address
         .chars()
         .take(50)
@@ -96,7 +98,7 @@ pub fn policy_file(address: &str) -> String {
 
 /// What the figure at `index` of [`AnswerTimes::histogram`](crate::report::summary::AnswerTimes::histogram) counts:
 /// `to 1 ms`, `to 500 ms`, `to 1 s`, `over 5 s`.
-pub fn histogram_label(index: usize) -> String {
+pub(crate) fn histogram_label(index: usize) -> String {
     let length = |bound: u64| match bound {
         0..1000 => format!("{bound} ms"),
         _ => format!("{} s", bound / 1000),

@@ -187,7 +187,7 @@ impl Canvas {
         }
         let rest = match (full, rest) {
             (0, 0) if part > 0 => "▏",
-            (_, rest) => EIGHTHS.get(rest).copied().unwrap_or_default(),
+            (_, rest) => EIGHTHS[rest],
         };
         "█".repeat(full) + rest
     }
@@ -247,9 +247,9 @@ pub(super) fn safe(text: &str) -> String {
     let is_shown = |c: char| matches!(c, ' '..='~' | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{24f}' | '…' | '▁'..='█' | '▉'..='▏' | '░' | '▒');
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         if is_shown(c) {
-            out.push(c)
+            out.push(c);
         } else {
-            out.extend(c.escape_default())
+            out.extend(c.escape_default());
         }
         out
     })

@@ -11,7 +11,13 @@ pub(super) fn show(report: &Report, canvas: &mut Canvas) {
     for Finding { kind, text, advice, paste } in &report.findings {
         let ink = match kind {
             FindingKind::Failed | FindingKind::Late => Ink::Failure,
-            _ => Ink::Warning,
+            FindingKind::Log
+            | FindingKind::Refused
+            | FindingKind::Limited
+            | FindingKind::Unknown
+            | FindingKind::LetIn
+            | FindingKind::Silent
+            | FindingKind::Harvest => Ink::Warning,
         };
         canvas.inked(Some(ink), "* ", text);
         if let Some(advice) = advice {

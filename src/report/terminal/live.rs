@@ -7,7 +7,7 @@ use crate::report::summary::wording::{count, duration, plural};
 
 /// What has come lately.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recent {
+pub(crate) struct Recent {
     /// How long that is, in seconds.
     pub seconds: u64,
     /// All requests of the time that is shown.
@@ -19,7 +19,7 @@ pub struct Recent {
 }
 
 /// At most `height` lines: the figures, the peers, and what was refused.
-pub fn live(report: &Report, recent: Recent, screen: &Screen, height: usize) -> String {
+pub(crate) fn live(report: &Report, recent: Recent, screen: &Screen, height: usize) -> String {
     let mut canvas = Canvas::new(*screen);
     headline(report, &mut canvas);
     let Recent { seconds, requests, refused, failed } = recent;

@@ -15,6 +15,9 @@ use crate::worker::Shared;
 use crate::x509::Hex;
 
 /// Loads what all TLS listeners of `config` need into `shared`.
+///
+/// # Errors
+/// [`StartError`], with the listener that it is about.
 pub fn load_certificates(config: &Config, shared: &Shared) -> Result<Sessions, StartError> {
     let sessions = Sessions::new().map_err(StartError::Tls)?;
     for (index, listener) in config.listeners.iter().enumerate() {

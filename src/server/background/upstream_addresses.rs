@@ -14,6 +14,9 @@ use crate::supervision::{Ending, Supervisor};
 use crate::worker::Shared;
 
 /// XiVO's addresses as they are now; a socket has none. Blocks as long as the system's resolver does.
+///
+/// # Errors
+/// The resolver's.
 pub fn resolve(upstream: &Upstream) -> io::Result<Vec<SocketAddr>> {
     match &upstream.host {
         UpstreamHost::Ip(ip) => Ok(vec![SocketAddr::new(*ip, upstream.port)]),

@@ -58,7 +58,7 @@ pub(crate) fn judge(case: &Case, run: &Run) -> Result<Outcome, String> {
         check_head(case, head, &answers)
             .map_err(|why| format!("{why}: {}", head.escape_ascii()))?;
         if at == 0 {
-            check_target(case, head)?
+            check_target(case, head)?;
         }
     }
     let refusal = answers.iter().find(|answer| answer.status >= 400);

@@ -47,7 +47,7 @@ fn form(value: &Value) -> Vec<(String, &'static str)> {
         Value::String(_) => "text",
         Value::Number(_) => "number",
         Value::Bool(_) => "boolean",
-        _ => "other",
+        Value::Null | Value::Array(_) | Value::Object(_) => "other",
     };
     value.as_object().unwrap().iter().map(|(key, value)| (key.clone(), kind(value))).collect()
 }

@@ -252,7 +252,7 @@ fn answer(client: &mut ByHand) -> (Frame, Vec<u8>, u32) {
             }
             // The answer was read; what else the client has to say is not wanted.
             PING if next.flags & ACK == 0 => {
-                assert!(client.send(&frame(PING, ACK, 0, &next.payload)))
+                assert!(client.send(&frame(PING, ACK, 0, &next.payload)));
             }
             RST_STREAM => {
                 assert!(ended || code(&next) != NO_ERROR, "{head:?}");

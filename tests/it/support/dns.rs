@@ -377,7 +377,7 @@ fn push(
             IpAddr::V6(v6) if rtype == Rtype::AAAA => {
                 answer.push((&name, Class::IN, ttl, Aaaa::new(*v6))).unwrap();
             }
-            _ => {}
+            IpAddr::V4(_) | IpAddr::V6(_) => {}
         }
     }
 }

@@ -2,33 +2,23 @@
 //!
 //! As in nginx it is connected to when the first line comes, and again after an error; a line that is
 //! larger than a datagram may be is lost. A receiver that takes nothing is waited for once, for
-//! [`PATIENCE`]; until it takes a line again the others are lost at once. That a datagram over UDP
-//! found nobody comes back with a later one, if at all: it is counted then.
+//! [`WRITE_TIMEOUT`](crate::net::datagram::WRITE_TIMEOUT); until it takes a line again the others are lost
+//! at once. That a datagram over UDP found nobody comes back with a later one, if at all: it is counted then.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
 
 use rustix::io::Errno;
 
 use crate::access_log::target::SyslogServer;
 use crate::access_log::writer::framing::frames;
 use crate::access_log::writer::output::Failure;
+use crate::net::datagram::{DatagramAddress, DatagramSender, SendError};
 
 /// The way to a receiver.
 #[derive(Debug)]
 pub(super) struct Receiver {
-    server: SyslogServer,
-    socket: Option<Socket>,
-    /// It took nothing when it was waited for.
-    stuck: bool,
-}
-
-#[derive(Debug)]
-enum Socket {
-    Udp(UdpSocket),
-    Unix(UnixDatagram),
+    is_udp: bool,
+    sender: DatagramSender,
 }
 
 /// What came of one line.
@@ -44,19 +34,20 @@ struct Sent {
 impl Receiver {
     /// Connects to nothing yet.
     pub(super) fn new(server: SyslogServer) -> Self {
-        Self { server, socket: None, stuck: false }
+        let (is_udp, address) = match server {
+            SyslogServer::Udp(address) => (true, DatagramAddress::Udp(address)),
+            SyslogServer::Unix(path) => (false, DatagramAddress::Unix(path)),
+        };
+        Self { is_udp, sender: DatagramSender::new(address) }
     }
 
     pub(super) fn is_udp(&self) -> bool {
-        matches!(self.server, SyslogServer::Udp(_))
+        self.is_udp
     }
 
     /// Reconnects to the server.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
-        self.stuck = false;
-        self.socket = None;
-        self.socket = Some(connect(&self.server)?);
-        Ok(())
+        self.sender.reconnect()
     }
 
     /// Sends each frame's line.
@@ -83,110 +74,37 @@ impl Receiver {
     fn send(&mut self, line: &[u8]) -> Sent {
         let mut sent = Sent::default();
         for last in [false, true] {
-            let outcome = match self.connected() {
-                Ok(socket) => socket.send(line),
-                Err(error) => Err((error, true)),
-            };
-            let Err((error, unconnected)) = outcome else {
-                self.set_stuck(false);
-                return sent;
+            let error = match self.sender.send(line) {
+                Ok(()) => return sent,
+                Err(SendError::Full(error)) => return sent.also_lost(1, error),
+                Err(SendError::Unconnected(error)) => {
+                    return Sent { gone: true, ..sent.also_lost(1, error) };
+                }
+                Err(SendError::Failed(error)) => error,
             };
             let lost = match error.raw_os_error().map(Errno::from_raw_os_error) {
-                Some(Errno::AGAIN) => {
-                    self.set_stuck(true);
-                    return Sent { lost: sent.lost + 1, error: Some(error), gone: false };
-                }
-                Some(Errno::MSGSIZE) => {
-                    return Sent { lost: sent.lost + 1, error: Some(error), gone: false };
-                }
+                Some(Errno::MSGSIZE) => return sent.also_lost(1, error),
                 // The answer to a former one; this one was not sent.
-                Some(Errno::CONNREFUSED) if self.is_udp() => 1 + u64::from(last),
+                Some(Errno::CONNREFUSED) if self.is_udp => 1 + u64::from(last),
                 _ => {
-                    self.socket = None;
-                    u64::from(last || unconnected)
+                    self.sender.disconnect();
+                    u64::from(last)
                 }
             };
-            sent.lost += lost;
-            sent.gone = unconnected;
-            sent.error = sent.error.or_else(|| (lost > 0).then_some(error));
-            if unconnected {
-                return sent;
+            if lost > 0 {
+                sent = sent.also_lost(lost, error);
             }
         }
         sent
     }
-
-    fn connected(&mut self) -> io::Result<&Socket> {
-        let socket = match self.socket.take() {
-            Some(socket) => socket,
-            None => {
-                let socket = connect(&self.server)?;
-                socket.set_nonblocking(self.stuck)?;
-                socket
-            }
-        };
-        Ok(self.socket.insert(socket))
-    }
-
-    fn set_stuck(&mut self, stuck: bool) {
-        if self.stuck == stuck {
-            return;
-        }
-        self.stuck = stuck;
-        let set = self.socket.as_ref().map(|socket| socket.set_nonblocking(stuck));
-        if let Some(Err(_)) = set {
-            self.socket = None;
-        }
-    }
 }
 
-impl Socket {
-    /// The error comes with whether there is no connection.
-    fn send(&self, line: &[u8]) -> Result<(), (io::Error, bool)> {
-        loop {
-            let sent = match self {
-                Self::Udp(socket) => socket.send(line),
-                Self::Unix(socket) => socket.send(line),
-            };
-            match sent {
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err((error, false)),
-            }
-        }
-    }
-
-    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        match self {
-            Self::Udp(socket) => socket.set_nonblocking(nonblocking),
-            Self::Unix(socket) => socket.set_nonblocking(nonblocking),
-        }
+impl Sent {
+    /// The same with so many lines more that are lost, to `error` unless there was one before.
+    fn also_lost(self, lost: u64, error: io::Error) -> Self {
+        Self { lost: self.lost + lost, error: self.error.or(Some(error)), ..self }
     }
 }
-
-fn connect(server: &SyslogServer) -> io::Result<Socket> {
-    match server {
-        SyslogServer::Udp(address) => {
-            let socket = if address.is_ipv4() {
-                UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?
-            } else {
-                UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?
-            };
-            socket.connect(address)?;
-            socket.set_write_timeout(Some(PATIENCE))?;
-            Ok(Socket::Udp(socket))
-        }
-        SyslogServer::Unix(path) => {
-            let socket = UnixDatagram::unbound()?;
-            socket.connect(path)?;
-            socket.set_write_timeout(Some(PATIENCE))?;
-            Ok(Socket::Unix(socket))
-        }
-    }
-}
-
-/// How long a receiver that takes nothing is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -102,7 +102,9 @@ fn refuse_without_tls(field: &Field<'_>, key: &str, url: &Url) {
         UpstreamHost::Socket(_) => {
             format!("remove `{key}`: what goes through a unix socket stays on this host")
         }
-        host => format!("write url = \"https://{host}\", or remove `{key}`"),
+        host @ (UpstreamHost::Ip(_) | UpstreamHost::Name(_)) => {
+            format!("write url = \"https://{host}\", or remove `{key}`")
+        }
     }));
 }
 

@@ -170,7 +170,7 @@ fn random_field(random: &mut fastrand::Rng, model: &Model, block: &mut Vec<u8>) 
         let length = if random.u8(..20) == 0 { random.usize(..3000) } else { random.usize(..20) };
         let text: Vec<u8> = (0..length).map(|_| random.u8(b'a'..b'e')).collect();
         if random.bool() {
-            write_string(&text, block)
+            write_string(&text, block);
         } else {
             let coded = encode(&text);
             write_integer(0x80, 7, coded.len(), block);
@@ -183,7 +183,7 @@ fn random_field(random: &mut fastrand::Rng, model: &Model, block: &mut Vec<u8>) 
     }
     let (first, bits) = [(0x40, 6), (0, 4), (0x10, 4)][random.usize(..3)];
     if random.bool() {
-        write_integer(first, bits, random.usize(1..=known), block)
+        write_integer(first, bits, random.usize(1..=known), block);
     } else {
         block.push(first);
         string(random, block);

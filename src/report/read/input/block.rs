@@ -6,7 +6,7 @@ use std::ops::Deref;
 /// Bytes of a source, in memory that is given once: making it zero for each block would cost nearly as much as the
 /// reading.
 #[derive(Debug, Default)]
-pub struct Block {
+pub(crate) struct Block {
     memory: Vec<u8>,
     length: usize,
 }

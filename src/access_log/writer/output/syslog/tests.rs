@@ -1,7 +1,8 @@
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::access_log::writer::framing;
@@ -97,7 +98,7 @@ fn a_receiver_that_takes_nothing_is_waited_for_once_and_served_again_when_it_doe
     }
     receiver.write(&batch(&["z"])).unwrap();
     assert_eq!(received(&socket), "z");
-    assert!(!receiver.stuck);
+    assert!(!receiver.sender.is_stuck());
 }
 
 #[test]
