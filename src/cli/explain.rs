@@ -39,7 +39,7 @@ use crate::net::client_address::ClientAddress;
 use crate::refusal::Refusal;
 use crate::response::request_id::RequestId;
 use crate::response::{ResponseOptions, problem};
-use crate::server;
+use crate::server::{self, LoopbackSource};
 use crate::tls::{TlsFacts, read_certificates};
 use crate::upstream::{NotAllowed, Request, check_relayed};
 use crate::worker::Shared;
@@ -54,8 +54,11 @@ use request::{AskedRequest, ExplainedRequest, Spoken};
                    line that decided, the answer, and what XiVO would be sent. No request is made and no rate used up; host names \
                    may be resolved.",
     override_usage = "phonebook-gateway explain [OPTIONS] --from <ADDRESS> [METHOD] <URL>",
-    after_help = "Exit codes: 0 allowed, 1 refused or the configuration is not valid, 2 the command line is wrong, 3 \
-                  the standard output cannot be written."
+    allow_missing_positional = true,
+    after_help = "Example:\n  phonebook-gateway explain --from 192.168.1.124 \\\n    \
+                  '/service/ipbx/json.php/restricted/pbx_services/phonebook?act=search&search=doe'\n\n\
+                  Exit codes: 0 allowed, 1 refused, or `serve` does not start with this configuration, 2 the command \
+                  line is wrong, 3 the standard output cannot be written."
 )]
 pub(super) struct Options {
     /// whom the connection comes from: a client, or a proxy that stands in front
@@ -64,11 +67,10 @@ pub(super) struct Options {
     /// the client that the PROXY header of a sender listed in proxy_protocol_from names; it names none unless given
     #[arg(long, value_name = "ADDRESS", value_parser = address::ip)]
     proxied_for: Option<IpAddr>,
-    /// the certificate that the client shows, and behind it those that lead to its authority, as PEM; its key is taken
-    /// for proven
+    /// the client's certificate (PEM), followed by the intermediate ones; the private key is not needed
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
-    /// the listener that it comes to, as [[listen]] has it; the first that speaks as the URL does unless given
+    /// the listener that it comes to, as [[listen]] has it; unless given, the first that matches the URL's scheme
     #[arg(long, value_name = "ADDRESS", value_parser = address::socket)]
     listen: Option<SocketAddr>,
     /// a further header line, `Name: value`; a Host replaces that of the URL
@@ -82,18 +84,18 @@ pub(super) struct Options {
     /// hint; null where there is none
     #[arg(long)]
     json: bool,
-    /// METHOD is GET unless given. URL is http:// or https://host:port/path?query, or the path and query alone; taken as
-    /// it is written: nothing is encoded or normalized
-    #[arg(value_name = "URL", required = true, num_args = 1..)]
-    request: Vec<OsString>,
+    /// GET unless given
+    #[arg(value_name = "METHOD")]
+    method: Option<OsString>,
+    /// http:// or https://host:port/path?query, or the path and query alone; taken as it is written: nothing is encoded
+    /// or normalized
+    #[arg(value_name = "URL")]
+    url: OsString,
 }
 
 /// Runs the command.
 pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
-    let request = match AskedRequest::of(options) {
-        Ok(request) => request,
-        Err(misuse) => return misuse.report(),
-    };
+    let request = AskedRequest::of(options);
     let config = match Config::load(config.path()) {
         Ok((config, _doubtful)) => config,
         Err(problems) => {
@@ -103,7 +105,8 @@ pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
             return Exit::Findings;
         }
     };
-    if let Some(loopback) = check::loopback_source(&config.upstream) {
+    let upstream = UpstreamSeen::of(&config);
+    if let Some(loopback) = &upstream.loopback {
         print_error(&format!("`serve` does not start with this configuration. {loopback}"));
     }
     let asked = ExplainedRequest::of(&config, &request, options.listen).and_then(|asked| {
@@ -121,7 +124,7 @@ pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
     }
     let address = to.map(|listener| listener.address);
     let sender = Sender { from, proxied_for: options.proxied_for, chain };
-    let explained = match Explained::of(config, &sender, asked) {
+    let explained = match Explained::of(config, upstream, &sender, asked) {
         Ok(explained) => explained,
         Err(error) => {
             print_error(&error);
@@ -133,10 +136,28 @@ pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
     } else {
         print(&explained.as_text(address))
     };
-    match (said, &explained.outcome) {
-        (Exit::Ok, Ok(_)) => Exit::Ok,
-        (Exit::Ok, Err(_)) => Exit::Findings,
-        (failed, _) => failed,
+    let allowed = explained.outcome.is_ok() && explained.loopback.is_none();
+    match said {
+        Exit::Ok if !allowed => Exit::Findings,
+        said => said,
+    }
+}
+
+/// XiVO's addresses, and why `serve` would not connect to them.
+#[derive(Debug)]
+struct UpstreamSeen {
+    /// None where its name does not resolve.
+    addresses: Vec<SocketAddr>,
+    loopback: Option<LoopbackSource>,
+}
+
+impl UpstreamSeen {
+    fn of(config: &Config) -> Self {
+        let upstream = &config.upstream;
+        let addresses = server::resolve_within(upstream, check::RESOLVE_TIMEOUT);
+        let addresses = addresses.unwrap_or_default();
+        let loopback = server::check_source(upstream, &addresses).err();
+        Self { addresses, loopback }
     }
 }
 
@@ -186,6 +207,8 @@ struct Explained {
     answer: Vec<u8>,
     /// Why it was refused, for the gateway's administrator.
     why: String,
+    /// Why `serve` does not start with this configuration.
+    loopback: Option<LoopbackSource>,
 }
 
 /// What would be asked of XiVO.
@@ -199,9 +222,15 @@ struct Asking {
 }
 
 impl Explained {
-    fn of(config: Config, sender: &Sender, asked: ExplainedRequest) -> Result<Self, String> {
+    fn of(
+        config: Config,
+        upstream: UpstreamSeen,
+        sender: &Sender,
+        asked: ExplainedRequest,
+    ) -> Result<Self, String> {
+        let UpstreamSeen { addresses, loopback } = upstream;
         let config = Arc::new(config);
-        let shared = Shared::new(Arc::clone(&config), Vec::new(), usize::MAX);
+        let shared = Shared::new(Arc::clone(&config), addresses, usize::MAX);
         server::load_certificates(&config, &shared).map_err(|error| error.to_string())?;
         let shared = Arc::new(shared);
         let names = server::resolve_names(&shared, NAMES_PATIENCE);
@@ -221,10 +250,7 @@ impl Explained {
         let outcome = match judge(&mut narrator, case, head) {
             Ok(Judged::WhoAmI) => Ok(None),
             Ok(Judged::Lookup(granted)) => {
-                // Resolving a name takes time, and only what is asked of XiVO needs it.
-                let upstream = server::resolve(&snapshot.config.upstream);
-                shared.set_upstream(upstream.unwrap_or_default());
-                let asking = Asking::of(&granted, &shared.snapshot(), &origin.caller, &facts);
+                let asking = Asking::of(&granted, &snapshot, &origin.caller, &facts);
                 narrator.forwarded(&asking);
                 Ok(Some(asking))
             }
@@ -244,7 +270,7 @@ impl Explained {
         let (steps, limits) = narrator.end();
         let client = (origin.caller.address, origin.caller.source);
         let from = sender.from;
-        Ok(Self { from, client, head: bytes, peer, steps, limits, outcome, answer, why })
+        Ok(Self { from, client, head: bytes, peer, steps, limits, outcome, answer, why, loopback })
     }
 
     /// The body of an answer as a program reads it; null where there is none.

@@ -20,23 +20,14 @@ pub(super) struct AskedRequest {
 
 impl AskedRequest {
     /// The request that `options` describe.
-    pub(super) fn of(options: &Options) -> Result<Self, Misuse> {
-        let (method, url): (&[u8], _) = match options.request.as_slice() {
-            [url] => (b"GET", url),
-            [method, url] => (method.as_bytes(), url),
-            [_, _, more, ..] => {
-                let more = more.to_string_lossy();
-                let what = format!("unexpected argument `{}` behind the URL", more.escape_debug());
-                return Err(Misuse::new("explain", what));
-            }
-            [] => return Err(Misuse::new("explain", "`URL` is missing")),
-        };
-        Ok(Self {
+    pub(super) fn of(options: &Options) -> Self {
+        let method = options.method.as_ref().map_or(b"GET".as_slice(), |method| method.as_bytes());
+        Self {
             method: method.to_vec(),
-            url: url.as_bytes().to_vec(),
+            url: options.url.as_bytes().to_vec(),
             headers: options.headers.iter().map(|line| line.as_bytes().to_vec()).collect(),
             http10: options.http10,
-        })
+        }
     }
 }
 
