@@ -135,8 +135,8 @@ impl Drop for Guard {
     }
 }
 
-/// Ends the part or task of this name if a test of a debug build wants that: by a panic here, or by
-/// its return where this says so.
+/// Test hook of debug builds for the part or task of this name: panics, or returns `true` to make the
+/// caller return.
 ///
 /// The variable is `NAME=panic` or `NAME=return`. A release build does not look at it.
 #[expect(clippy::panic, reason = "it is what a test wants to see the end of")]

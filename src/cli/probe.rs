@@ -161,7 +161,7 @@ fn described(certificate: &CertificateFacts) -> Vec<String> {
     certificate.lines().iter().map(|(name, value)| format!("  {name:<9}{value}")).collect()
 }
 
-/// Asks the gateway's own question.
+/// Sends the gateway's own request.
 async fn ask(
     connection: Connection,
     snapshot: &Snapshot,

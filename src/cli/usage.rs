@@ -17,7 +17,7 @@ use crate::config::{listed, nearest};
 #[derive(Debug)]
 pub(super) struct Misuse {
     what: String,
-    /// The names of the command whose usage says how it can be, from the outer to the inner.
+    /// The path of the command whose usage to print, outermost first.
     command: Vec<String>,
 }
 

@@ -314,7 +314,7 @@ impl Connection {
         if self.accepted >= max {
             self.close();
         }
-        // Who was told to ask no more may have asked a few times before it read that, not for ever.
+        // Allow a few requests that were already in flight when GOAWAY was sent.
         if self.accepted >= max.saturating_add(2 * MAX_STREAMS) {
             self.engine.set_flood(Flood::AfterGoAway);
         }
@@ -368,8 +368,8 @@ impl Connection {
         }
     }
 
-    /// What to do at the deadline: the connection may be taken leave of, or it ends for a reason, or
-    /// without one.
+    /// What to do at the deadline. `Ok`: shut down gracefully; `Err`: close, with a refusal if there is
+    /// one.
     fn on_deadline(&self) -> Result<(), Option<Refusal>> {
         let now = Instant::now();
         let limits = &self.caller.config.limits;
@@ -404,10 +404,10 @@ const UNKNOWN_BLOCK: usize = 4096;
 /// What is held of answers for a client that reads slowly, in bytes for each connection: one frame.
 const ROOM: usize = 16 * 1024;
 
-/// The same for a caller in no policy, who is told its address at the most.
+/// The same for a caller in no policy, whose longest answer is `whoami`.
 const UNKNOWN_ROOM: usize = 1024;
 
-/// What TLS holds of answers to a caller in no policy that does not read them, in bytes.
+/// Bytes of answers that rustls may buffer for a caller in no policy that does not read them.
 const UNKNOWN_UNSENT: usize = 4096;
 
 /// How long a client that was told to ask no more, and waits for no answer, may keep the connection.

@@ -44,7 +44,7 @@ impl Losses {
         Some(Report::Goes { lines: std::mem::take(&mut episode.unsaid) })
     }
 
-    /// Everything that was to be written at `now` has been. It is over if nothing was lost for `trial`.
+    /// Notes a pass without loss; reports the end of the losses after `trial` without one.
     pub(crate) fn none(&mut self, now: Instant, trial: Duration) -> Option<Report> {
         let over = |episode: &mut Episode| now.saturating_duration_since(episode.last) >= trial;
         self.episode.take_if(over).map(|episode| Report::Over { lines: episode.total })

@@ -122,8 +122,8 @@ impl DiagnosticsQueue {
         Err(refused)
     }
 
-    /// Tells somebody who started the program something, of any length. Waits for room as long as
-    /// there is some again within a second. Not for those who serve.
+    /// Prints something to whoever started the program, of any length. Blocks for up to 1 s at a time
+    /// for room; never to be called while serving.
     pub(crate) fn tell(&self, text: &str) {
         for piece in pieces(text) {
             if !self.insist(Line::plain(self.form, piece), Instant::now() + WRITE_TIMEOUT) {

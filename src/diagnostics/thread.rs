@@ -35,7 +35,7 @@ impl WriterThread {
         Self { form, target, losses: Losses::default(), shared, queue }
     }
 
-    /// Writes what comes until nobody is left who could say anything.
+    /// Writes what comes until all senders are dropped.
     pub(super) fn run(mut self) -> Ending {
         while let Ok(message) = self.next() {
             match message {
@@ -50,7 +50,7 @@ impl WriterThread {
         Ending::Expected
     }
 
-    /// Waits for a message, but not before it has said that all former ones are dealt with.
+    /// Waits for a message, but not before it has said that all previous ones are dealt with.
     fn next(&mut self) -> Result<Message, RecvError> {
         match self.queue.try_recv() {
             Ok(message) => Ok(message),

@@ -35,7 +35,7 @@ pub trait Gate {
     /// What is used up.
     fn admit(&mut self, peer: &Peer<Arc<PeerLimits>>) -> Result<Self::Admitted, Refusal>;
 
-    /// Counts a caller that asks who it is, as one that is in no policy.
+    /// Charges a `whoami` to the rate of unknown callers, also that of a peer.
     ///
     /// # Errors
     /// It has asked too often.

@@ -49,7 +49,7 @@ pub enum Malformed {
     /// The request line ends with its target.
     #[error("the request line has no version")]
     NoVersion,
-    /// The target is no text of a URL.
+    /// The target is empty, or has a byte that no URL may contain.
     #[error("the request target is empty or holds a control byte")]
     BadTarget,
     /// Who reads the target up to the `#`, and who reads all of it, would read two.
@@ -179,18 +179,18 @@ impl<'b> Seen<'b> {
         self.user_agent.map(|span| span.of(self.buffer))
     }
 
-    /// The request method, of a request line that is one.
+    /// The request method, if the request line is valid.
     pub fn method(&self) -> Option<&'b [u8]> {
         self.parts.map(|parts| parts.method.of(self.buffer))
     }
 
-    /// Where in [`Self::line`] the target's path with its query stands, of a request line that is one. It is
+    /// Where in [`Self::line`] the target's path with its query stands, if the request line is valid. It is
     /// empty, or begins with `/` or `?`.
     pub fn target(&self) -> Option<Range<usize>> {
         self.parts.map(|parts| parts.target.within(self.line))
     }
 
-    /// The protocol version as it came, `HTTP/1.1` say, of a request line that is one.
+    /// The protocol version as it came, such as `HTTP/1.1`, if the request line is valid.
     pub fn version(&self) -> Option<&'b [u8]> {
         self.parts.map(|parts| parts.version.of(self.buffer))
     }

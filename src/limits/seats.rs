@@ -174,7 +174,7 @@ impl SeatTable {
         Ok(SeatGuard { table: Arc::clone(self), seat })
     }
 
-    /// Room to be told that there is no seat, for a few; never for unknown callers.
+    /// A place over the limit in which a few connections may receive a 503; never for unknown callers.
     pub fn admit_over_limit(self: &Arc<Self>, class: CallerClass) -> Option<SeatGuard> {
         let holder = Holder::of(class);
         self.book().admit_over_limit(holder).then(|| SeatGuard {
@@ -317,7 +317,7 @@ impl SeatGuard {
         Ok(())
     }
 
-    /// Gives the seat back, and stays to be told so. `false`: too many are told so already.
+    /// Releases the seat but keeps the connection to send its 503. `false` if too many already wait for one.
     pub fn admit_over_limit(&self, class: CallerClass) -> bool {
         let mut kind = self.seat.kind();
         let SeatState::Seated(seated) = *kind else { return true };

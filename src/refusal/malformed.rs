@@ -72,7 +72,7 @@ pub enum Http2Fault {
     /// Neither a path nor `*`.
     #[error("its :path does not begin with `/`")]
     RelativePath,
-    /// A `:path` that would end before its end.
+    /// A `:path` with a blank or control byte, which would end the HTTP/1 target early.
     #[error("its :path holds a blank or a control byte")]
     ByteInPath,
     /// A method or a path that would begin another line.

@@ -184,7 +184,7 @@ impl LineBuffer {
         (bytes.capacity() <= 2 * (self.capacity + SLACK)).then_some(bytes)
     }
 
-    /// Where each line goes by itself, its memory waits in the queue with it.
+    /// Without a buffer each queued line keeps its own allocation, so that this is small.
     fn slack(&self) -> usize {
         if self.capacity < SLACK { LINE } else { SLACK }
     }

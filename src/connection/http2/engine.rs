@@ -41,7 +41,7 @@ pub(super) struct Caps {
     pub(super) list: usize,
     /// Bodies of answers that are to be sent, in bytes.
     pub(super) room: usize,
-    /// What TLS holds of what is sent while the socket has no room for it, in bytes.
+    /// Bytes that rustls may buffer while the socket is not writable.
     pub(super) unsent: usize,
 }
 
@@ -272,8 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
         parting && self.requests.is_empty() && self.wire.state().streams.is_empty()
     }
 
-    /// Tells the client to ask no more. What it asks before it can have heard so is served: it says
-    /// when, by its reply to a PING.
+    /// Sends a graceful GOAWAY and a PING. Requests that come before the PING's reply are still served.
     pub(super) fn announce_end(&mut self) {
         if self.goaway == GoAway::None {
             self.goaway = GoAway::Announced;
@@ -409,10 +408,10 @@ impl<S> Drop for Engine<S> {
     }
 }
 
-/// Above every stream: what a client is told that is only to ask no more.
+/// The last-stream ID of a graceful GOAWAY (RFC 9113, section 6.8).
 const ANY_STREAM: u32 = 0x7fff_ffff;
 
-/// The PING whose reply says that the client has heard that it is to ask no more.
+/// The PING whose reply says that the client has read the graceful GOAWAY.
 const GOAWAY_PING: [u8; 8] = *b"farewell";
 
 /// So much is read at once, on the stack, in bytes.

@@ -1,4 +1,4 @@
-//! What a client asks of a connection, counted: so that who asks nothing, and too much of it, is found.
+//! Counts the frames of a connection, to detect clients that send many of them but no requests.
 //!
 //! Every frame of a client costs something and only some ask something: PING and SETTINGS want an
 //! answer, PRIORITY and unknown frames are read for nothing, a WINDOW_UPDATE may bring one byte along.

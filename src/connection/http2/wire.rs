@@ -298,9 +298,9 @@ impl State {
         self.unwanted.retain(|unwanted| *unwanted != id);
     }
 
-    /// Tells the client that it need not say the rest of what it is answered already (RFC 9113, section
-    /// 8.1). That is to come when it has read the answers: there are clients that throw away an answer
-    /// which is followed by this at once.
+    /// Sends RST_STREAM(NO_ERROR) for streams that are answered before their request has ended (RFC 9113,
+    /// section 8.1). To be called after the client has read the answers: some clients throw away an
+    /// answer that is followed by this at once.
     pub(super) fn want_no_more(&mut self) {
         for id in std::mem::take(&mut self.unwanted) {
             frames::write_reset(&mut self.out, id, Reason::NoError);

@@ -45,7 +45,7 @@ struct Code {
     firsts: [usize; LONGEST + 1],
     /// Where the bytes with codes of each length begin.
     offsets: [usize; LONGEST + 1],
-    /// What codes of each length, and all shorter ones, are below, with 32 bits.
+    /// The exclusive upper bound of codes up to each length, left-aligned in 32 bits.
     limits: [u64; LONGEST + 1],
 }
 
