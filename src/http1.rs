@@ -14,6 +14,7 @@
 //!
 //! Imports nothing of this crate. Begin with `request.rs`.
 
+pub(crate) mod body_start;
 pub(crate) mod chunked;
 pub(crate) mod field;
 pub(crate) mod host;

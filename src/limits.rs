@@ -225,10 +225,14 @@ impl RateLimited {
 
 /// As many of the peer's lookups are in flight as its policy allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{concurrent} lookups are in flight, which is all that `concurrent` allows")]
+#[error("{concurrent} {} in flight, which is all that `concurrent` allows", lookups_are(*.concurrent))]
 pub struct TooMany {
     /// The policy's `concurrent`.
     pub concurrent: u32,
+}
+
+fn lookups_are(concurrent: u32) -> &'static str {
+    if concurrent == 1 { "lookup is" } else { "lookups are" }
 }
 
 impl TooMany {

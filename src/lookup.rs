@@ -14,6 +14,7 @@
 //! Imports `text`. Begin with [`Lookup::parse`].
 
 mod error;
+mod number;
 pub(crate) mod path;
 mod query;
 mod term;
@@ -21,6 +22,7 @@ mod term;
 use crate::text::{LOWER_HEX, hex, unhex};
 
 pub use error::{BadArgument, LookupError};
+pub use number::is_telephone_number;
 pub use term::Term;
 
 use path::Endpoint;

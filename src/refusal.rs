@@ -153,7 +153,7 @@ impl Refusal {
             Self::HeadersTooLarge(_) => 431,
             Self::ClientClosed => 499,
             Self::Upstream(
-                UpstreamFault::Timeout | UpstreamFault::Stalled | UpstreamFault::TooSlow,
+                UpstreamFault::Timeout(_) | UpstreamFault::Stalled | UpstreamFault::TooSlow,
             ) => 504,
             Self::Upstream(
                 UpstreamFault::ThisHost(_)
@@ -292,6 +292,7 @@ impl Refusal {
             Self::BodyNotAllowed => "A lookup has no body.".into(),
             Self::BadArgument(bad) => bad.to_string().into(),
             Self::ActionNotGranted(not) => not.to_string().into(),
+            Self::TooManyConcurrent(TooMany { concurrent: 1 }) => "Another lookup of this peer is being answered already. Try again in a second, or ask the administrator of this gateway to allow more than one at once.".into(),
             Self::TooManyConcurrent(TooMany { concurrent }) => format!("{concurrent} lookups of this peer are being answered already. Try again in a second, or ask the administrator of this gateway for a higher number.").into(),
             Self::Overloaded => "The gateway has as many connections as it may have. Try again in a second.".into(),
             Self::Upstream(fault) => fault.for_peer().into(),
@@ -344,7 +345,7 @@ impl From<&UpstreamFault> for Reason {
             UpstreamFault::RefusedGateway(_) => Self::UpstreamRefusedGateway,
             UpstreamFault::Error(_) => Self::UpstreamError,
             UpstreamFault::TooLarge => Self::UpstreamTooLarge,
-            UpstreamFault::Timeout | UpstreamFault::Stalled | UpstreamFault::TooSlow => {
+            UpstreamFault::Timeout(_) | UpstreamFault::Stalled | UpstreamFault::TooSlow => {
                 Self::UpstreamTimeout
             }
         }

@@ -3,8 +3,8 @@
 //! Lines are read ([`read`]), counted ([`count`]), and judged ([`build`]); [`summary`] is the result, and the terminal,
 //! the JSON and the HTML page only show it.
 //!
-//! Imports `access_log`, `config`, `net`, `page`, `policy`, `refusal`, `text`. Begin with `cli/report.rs`, then
-//! [`read`].
+//! Imports `access_log`, `config`, `lookup`, `net`, `page`, `policy`, `refusal`, `text`. Begin with `cli/report.rs`,
+//! then [`read`].
 
 pub(crate) mod build;
 pub(crate) mod count;

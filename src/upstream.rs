@@ -33,8 +33,8 @@ use tokio::time::{Instant, timeout_at};
 pub use certificate::CertificateFacts;
 pub use connect::{Route, check_relayed, connect, routed_source};
 pub use fault::{
-    BodyFault, Cause, CertificateFault, ConnectFault, HeadFault, Invalid, InvalidBody, InvalidHead,
-    Lack, NotAllowed, ResolveFault, SendFault, TlsFault, Unreachable, UpstreamFault,
+    BodyFault, Cause, CertificateFault, ConnectFault, HeadFault, HeadTimeout, Invalid, InvalidBody,
+    InvalidHead, Lack, NotAllowed, ResolveFault, SendFault, TlsFault, Unreachable, UpstreamFault,
 };
 pub use pool::{Connection, Pool};
 pub use tls::{Tls, TlsError, Trust, check_authority};
@@ -154,6 +154,29 @@ pub struct UpstreamResponse {
     pub connection: Connection,
 }
 
+/// Until when an answer has to begin.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadDeadline {
+    /// The moment.
+    pub at: Instant,
+    /// What it was reckoned from.
+    pub timeout: HeadTimeout,
+}
+
+impl HeadDeadline {
+    /// The deadline of what `began` then.
+    pub fn new(began: Instant, timeout: HeadTimeout) -> Self {
+        Self { at: began + timeout.limit, timeout }
+    }
+}
+
+impl From<HeadDeadline> for UpstreamFault {
+    /// The deadline passed.
+    fn from(deadline: HeadDeadline) -> Self {
+        Self::Timeout(deadline.timeout)
+    }
+}
+
 /// What has come of an answer whose head is complete.
 #[derive(Debug)]
 pub struct Received {
@@ -174,6 +197,17 @@ impl Received {
     }
 }
 
+impl UpstreamResponse {
+    /// Reads more of the body, at most `room` bytes, behind what has come, waiting until `until` for the first
+    /// of them. `Ok(0)` is the end of the connection.
+    ///
+    /// # Errors
+    /// As [`Connection::read_body`].
+    pub async fn read_on(&mut self, room: usize, until: Instant) -> io::Result<usize> {
+        self.connection.read_body(&mut self.received.buffer, room, until).await
+    }
+}
+
 impl Pool {
     /// Sends `request` over a pooled or a new connection, and waits for the head of the answer until `deadline`.
     ///
@@ -184,11 +218,11 @@ impl Pool {
         route: &Route<'_>,
         request: &Request,
         buffer: Vec<u8>,
-        deadline: Instant,
+        deadline: HeadDeadline,
     ) -> Result<UpstreamResponse, UpstreamFault> {
         // Pinned where it stands: a timeout that owned it would be given a copy.
         let asked = std::pin::pin!(self.send_without_deadline(route, request, buffer));
-        timeout_at(deadline, asked).await.unwrap_or(Err(UpstreamFault::Timeout))
+        timeout_at(deadline.at, asked).await.unwrap_or_else(|_| Err(deadline.into()))
     }
 
     async fn send_without_deadline(

@@ -73,7 +73,7 @@ pub enum UnreadableCertificate {
     #[error("this is no X.509 certificate: {0}")]
     Malformed(String),
     /// Bytes behind its end.
-    #[error("{0} bytes follow the certificate's end")]
+    #[error("behind the certificate's end stands something else (bytes: {0})")]
     Trailing(usize),
     /// The extension is there twice, or is not what RFC 5280, section 4.2.1.6, says.
     #[error("the certificate's subject alternative name cannot be read: {0}")]

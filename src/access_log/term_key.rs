@@ -43,7 +43,8 @@ fn read(path: &Path) -> io::Result<[u8; TermKey::LENGTH]> {
     let length = bytes.len();
     bytes.try_into().map_err(|_| {
         let wanted = TermKey::LENGTH;
-        io::Error::other(format!("it has {length} bytes, and a key has {wanted}"))
+        let bytes = if length == 1 { "byte" } else { "bytes" };
+        io::Error::other(format!("it has {length} {bytes}, and a key has {wanted}"))
     })
 }
 

@@ -25,8 +25,7 @@ use crate::supervision::{Ending, Supervisor};
     before_help = "Starts a sample XiVO with a small phonebook and a gateway in front of it, both on this machine \
                    alone, prints requests to try, and shows the access log as it grows. Needs no file and leaves none. \
                    Ctrl-C ends it.",
-    after_help = "Exit codes: 0 ended by a signal, 2 the command line is wrong, 3 failed at run time (the address is \
-                  taken, say)."
+    after_help = "Exit codes: 0 ended by a signal, 2 the command line is wrong, 3 failed at run time."
 )]
 pub(super) struct Options {
     /// where the gateway listens: a loopback address; port 0 takes a free one
@@ -76,29 +75,64 @@ fn demonstrate(process: &Process, options: &Options) -> Exit {
             return Exit::Failed;
         }
     };
-    let config = match configuration(options.listen, xivo.address) {
-        Ok(config) => config,
-        Err(problems) => {
-            process.print_error(&format!("the demo's own configuration is not valid:\n{problems}"));
-            return Exit::Failed;
-        }
-    };
-    let server = match Server::start_under(config, process.supervisor.clone()) {
-        Ok(server) => server,
-        Err(error) => {
-            process.print_error(&explain(&error));
-            return Exit::Failed;
-        }
+    let (server, taken) = match start(process, options.listen, xivo.address) {
+        Ok(started) => started,
+        Err(exit) => return exit,
     };
     let listening = server.addresses().first().copied().unwrap_or(options.listen);
     let coloured = !options.plain && serve::is_coloured(io::stdout().is_terminal());
-    let exit = match greet(greeting(listening, xivo.address, coloured)) {
+    let instead = taken.map(|taken| instead(taken, listening)).unwrap_or_default();
+    let exit = match greet(instead + &greeting(listening, xivo.address, coloured)) {
         Exit::Ok => signals.run_until_signalled(process, server),
         failed @ (Exit::Findings | Exit::Usage | Exit::Failed | Exit::BadConfiguration) => failed,
     };
     // Nobody waits for it: it has nothing that could be lost.
     let _ = xivo.end.send(());
     exit
+}
+
+/// Starts the gateway: on `listen`, or where another program listens there, on a port that the kernel chooses. Yields
+/// the address that was taken, too.
+fn start(
+    process: &Process,
+    listen: SocketAddr,
+    xivo: SocketAddr,
+) -> Result<(Server, Option<SocketAddr>), Exit> {
+    match start_on(process, listen, xivo)? {
+        Ok(server) => Ok((server, None)),
+        Err(StartError::Listen(ListenError::InUse { .. } | ListenError::Locked { .. })) => {
+            match start_on(process, SocketAddr::new(listen.ip(), 0), xivo)? {
+                Ok(server) => Ok((server, Some(listen))),
+                Err(error) => fail(process, &error.to_string()),
+            }
+        }
+        Err(error) => fail(process, &error.to_string()),
+    }
+}
+
+fn start_on(
+    process: &Process,
+    listen: SocketAddr,
+    xivo: SocketAddr,
+) -> Result<Result<Server, StartError>, Exit> {
+    match configuration(listen, xivo) {
+        Ok(config) => Ok(Server::start_under(config, process.supervisor.clone())),
+        Err(problems) => {
+            fail(process, &format!("the demo's own configuration is not valid:\n{problems}"))
+        }
+    }
+}
+
+fn fail<T>(process: &Process, why: &str) -> Result<T, Exit> {
+    process.print_error(why);
+    Err(Exit::Failed)
+}
+
+/// That the demo is not where it was to be.
+fn instead(taken: SocketAddr, listening: SocketAddr) -> String {
+    format!(
+        "Another program is listening on {taken} (`ss -ltnp` names it): the demo took {listening}.\n\n"
+    )
 }
 
 /// Prints the greeting. A terminal that takes nothing is waited for no longer than signals may wait.
@@ -157,10 +191,14 @@ fn configuration(listen: SocketAddr, xivo: SocketAddr) -> Result<Config, Problem
         "workers = 1\n\
          [[listen]]\naddress = \"{listen}\"\n\
          [upstream]\nurl = \"http://{xivo}\"\nhost = \"localhost\"\ndanger_loopback_source = true\n\
+         [limits]\nmax_connections = {CONNECTIONS}\n\
          [[access_log]]\npath = \"stdout\"\nflush = \"100ms\"\n"
     );
     Config::from_texts(("gateway.toml", &main), POLICIES).map(|(config, _doubtful)| config)
 }
+
+/// As many as whoever tries the demo needs, and few enough for what a shell allows (`ulimit -n`).
+const CONNECTIONS: usize = 64;
 
 const POLICIES: &[(&str, &str)] = &[
     ("policies/branch-office.toml", include_str!("../../policies/branch-office.toml")),
@@ -209,27 +247,4 @@ Try these in another terminal:
 The access log, as nginx would write it (Ctrl-C ends the demo):
 "
     )
-}
-
-/// Why the gateway did not start, with what can be done on this command line.
-fn explain(error: &StartError) -> String {
-    match error {
-        StartError::Listen(ListenError::InUse { address } | ListenError::Locked { address }) => {
-            let other = match address.ip() {
-                IpAddr::V4(ip) => format!("{ip}:0"),
-                IpAddr::V6(ip) => format!("[{ip}]:0"),
-            };
-            format!(
-                "another program is listening on {address} (`ss -ltnp` names it); choose another \
-                 address, or let the kernel choose a port: phonebook-gateway demo --listen {other}"
-            )
-        }
-        StartError::Loopback(_)
-        | StartError::Listen(_)
-        | StartError::Log(_)
-        | StartError::Certificates(_)
-        | StartError::Tls(_)
-        | StartError::Worker(_)
-        | StartError::Thread { .. } => error.to_string(),
-    }
 }

@@ -137,10 +137,7 @@ pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
         print(&explained.as_text(address))
     };
     let allowed = explained.outcome.is_ok() && explained.loopback.is_none();
-    match said {
-        Exit::Ok if !allowed => Exit::Findings,
-        said => said,
-    }
+    if said == Exit::Ok && !allowed { Exit::Findings } else { said }
 }
 
 /// XiVO's addresses, and why `serve` would not connect to them.
@@ -251,7 +248,7 @@ impl Explained {
             Ok(Judged::WhoAmI) => Ok(None),
             Ok(Judged::Lookup(granted)) => {
                 let asking = Asking::of(&granted, &snapshot, &origin.caller, &facts);
-                narrator.forwarded(&asking);
+                narrator.forwarded(&asking, granted.permit.lookup());
                 Ok(Some(asking))
             }
             Err(refusal) => {

@@ -7,24 +7,27 @@ use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Builder;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::config_file::ConfigFile;
 use super::usage::Misuse;
 use super::{Exit, address, check, print, print_error, serve};
-use crate::config::{Config, UpstreamHost};
+use crate::config::{Config, Upstream, UpstreamHost};
 use crate::gateway::explain::{explain_fault, source_address};
 use crate::gateway::forward::{self, ClientSide};
 use crate::gateway::relay;
 use crate::identity::caller::Caller;
 use crate::net::client_address::ClientAddress;
 use crate::net::proxy_protocol::write::Relayed;
-use crate::policy::decide::trial;
+use crate::policy::decide::{self, Permit, Trial};
 use crate::response::request_id::RequestId;
 use crate::server::{check_source, other_addresses, resolve};
-use crate::upstream::{CertificateFacts, Connection, UpstreamFault, connect};
+use crate::upstream::{
+    CertificateFacts, Connection, HeadDeadline, HeadTimeout, Request, UpstreamFault, connect,
+};
 use crate::worker::Shared;
 use crate::worker::snapshot::Snapshot;
 
@@ -104,12 +107,20 @@ async fn probe(config: Config, from: Option<IpAddr>) -> Result<(), Exit> {
     if snapshot.config.upstream.send_proxy_protocol {
         tell("client", format!("{}, as the PROXY protocol says", relayed.client))?;
     }
-    let connection = match connect(&snapshot.route(relayed)).await {
-        Ok(connection) => connection,
-        Err(fault) => return failed("connect", explain_fault(&fault, &snapshot)),
-    };
-    tell_connection(&connection, &snapshot)?;
-    ask(connection, &snapshot, relayed.client).await
+    let by_text = ask(Trial::Text, &snapshot, relayed).await?;
+    let by_number = ask(Trial::Number, &snapshot, relayed).await?;
+    match (by_text, by_number) {
+        (InTime::Yes, InTime::Yes) => Ok(()),
+        (InTime::No, _) | (_, InTime::No) => Err(Exit::Findings),
+    }
+}
+
+/// Whether an answer would have been passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InTime {
+    Yes,
+    /// XiVO takes longer than the gateway waits.
+    No,
 }
 
 /// Says XiVO's addresses.
@@ -161,31 +172,65 @@ fn described(certificate: &CertificateFacts) -> Vec<String> {
     certificate.lines().iter().map(|(name, value)| format!("  {name:<9}{value}")).collect()
 }
 
-/// Sends the gateway's own request.
-async fn ask(
-    connection: Connection,
-    snapshot: &Snapshot,
-    client: ClientAddress,
-) -> Result<(), Exit> {
+/// Sends one of the gateway's own requests, over a connection of its own, and says whether the answer came in time.
+async fn ask(trial: Trial, snapshot: &Snapshot, relayed: Relayed) -> Result<InTime, Exit> {
     let upstream = &snapshot.config.upstream;
-    let permit = trial();
+    let permit = decide::trial(trial);
+    let began = Instant::now();
+    let connection = match connect(&snapshot.route(relayed)).await {
+        Ok(connection) => connection,
+        Err(fault) => return failed("connect", explain_fault(&fault, snapshot)),
+    };
+    let connecting = began.elapsed();
+    if trial == Trial::Text {
+        tell_connection(&connection, snapshot)?;
+    }
     let id = RequestId::new(fastrand::u128(..));
-    let caller = Caller::direct((client.ip(), 0).into());
+    let caller = Caller::direct((relayed.client.ip(), 0).into());
     let client = ClientSide { caller: &caller, scheme: "http", user_agent: Some(AGENT) };
     let request = forward::request_parts(upstream, &permit, client, &id).write(Vec::new());
     let line = request.as_bytes().split(|&byte| byte == b'\r').next().unwrap_or_default();
     tell("ask", format!("{}, as host `{}`", String::from_utf8_lossy(line), upstream.host_header))?;
-    let asked = timeout(upstream.timeout, connection.send(&request, Vec::new(), None)).await;
-    let answer = match asked.unwrap_or(Err(UpstreamFault::Timeout)) {
-        Ok(answer) => answer,
-        Err(fault) => return failed("answer", explain_fault(&fault, snapshot)),
-    };
-    match relay::check(permit.lookup(), &answer, upstream) {
-        Ok(()) => {
-            tell("answer", format!("{}, as a phonebook does", answer.received.head().status()))
+    let timeout = forward::head_timeout(upstream, permit.lookup());
+    let asked = Instant::now();
+    let answer = answer(connection, (&request, &permit), upstream, timeout).await;
+    let took = Duration::from_millis((connecting + asked.elapsed()).as_millis() as u64);
+    let HeadTimeout { key, limit } = timeout;
+    match answer {
+        Ok(status) if took <= limit => {
+            let what = format!("{status}, as a phonebook does, after {took:?}: in time");
+            tell("answer", format!("{what} ({key} is {limit:?})"))?;
+            Ok(InTime::Yes)
+        }
+        Ok(status) => {
+            let late = format!("{status} after {took:?}, and the gateway waits for {limit:?}");
+            tell("answer", format!("LATE: {late}: it would have answered 504 ({key})"))?;
+            Ok(InTime::No)
+        }
+        Err(UpstreamFault::Timeout(_)) => {
+            let late = format!("nothing for {took:?}, and the gateway waits for {limit:?}");
+            tell("answer", format!("LATE: {late}: it would have answered 504 ({key})"))?;
+            Ok(InTime::No)
         }
         Err(fault) => failed("answer", explain_fault(&fault, snapshot)),
     }
+}
+
+/// The status of a phonebook's answer, which may come later than the gateway waits for it: how much later is
+/// worth knowing.
+async fn answer(
+    connection: Connection,
+    (request, permit): (&Request, &Permit),
+    upstream: &Upstream,
+    timeout: HeadTimeout,
+) -> Result<u16, UpstreamFault> {
+    let longer = HeadTimeout { limit: timeout.limit.max(LONGEST), ..timeout };
+    let deadline = HeadDeadline::new(Instant::now(), longer);
+    let send = connection.send(request, Vec::new(), None);
+    let mut answer =
+        timeout_at(deadline.at, send).await.unwrap_or_else(|_| Err(deadline.into()))?;
+    relay::check(permit.lookup(), &mut answer, upstream, deadline).await?;
+    Ok(answer.received.head().status())
 }
 
 /// Prints a step.
@@ -199,6 +244,9 @@ fn failed<T>(step: &str, why: impl Display) -> Result<T, Exit> {
     tell(step, format!("FAILED: {why}"))?;
     Err(Exit::Findings)
 }
+
+/// How long an answer is waited for that comes too late.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// What XiVO's access log shows.
 const AGENT: &[u8] = concat!("phonebook-gateway/", env!("CARGO_PKG_VERSION"), " probe").as_bytes();

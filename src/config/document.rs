@@ -289,6 +289,7 @@ const HOMES: [(&str, &[&str]); 8] = [
             "source",
             "connect_timeout",
             "timeout",
+            "number_timeout",
             "list_timeout",
             "stall_timeout",
             "answer_timeout",

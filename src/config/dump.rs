@@ -156,6 +156,7 @@ fn write_upstream(text: &mut Text, upstream: &Upstream) {
         danger_loopback_source,
         connect_timeout,
         timeout,
+        number_timeout,
         list_timeout,
         stall_timeout,
         answer_timeout,
@@ -175,8 +176,9 @@ fn write_upstream(text: &mut Text, upstream: &Upstream) {
     }
     text.key("danger_loopback_source", danger_loopback_source);
     text.key("connect_timeout", duration(*connect_timeout));
-    text.key("timeout", duration(*timeout));
-    text.key("list_timeout", duration(*list_timeout));
+    text.key("timeout", duration(timeout.value));
+    text.key("number_timeout", duration(number_timeout.value));
+    text.key("list_timeout", duration(list_timeout.value));
     text.key("stall_timeout", duration(*stall_timeout));
     text.key("answer_timeout", duration(*answer_timeout));
     text.key("max_answer", size(*max_answer));

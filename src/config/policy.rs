@@ -206,8 +206,9 @@ fn connections(
             format!("allowed: 1 to {max_connections}, which is max_connections in [limits]");
         field.error(Diagnostic::new(message, label).help("lower this, or raise that"));
     } else if number < usize::try_from(concurrent.value).unwrap_or(usize::MAX) {
+        let connections = if number == 1 { "connection" } else { "connections" };
         let message = format!(
-            "{} lookups at once never come over {number} connections: XiVO opens one for each",
+            "{} lookups at once never come over {number} {connections}: XiVO opens one for each",
             concurrent.value
         );
         let help = "raise `connections`, or lower `concurrent`";

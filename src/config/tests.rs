@@ -69,8 +69,9 @@ fn what_is_left_out_has_the_default_of_the_contract() {
     assert_eq!((&upstream.source, upstream.danger_loopback_source), (&None, false));
     let timeouts = [
         upstream.connect_timeout,
-        upstream.timeout,
-        upstream.list_timeout,
+        upstream.timeout.value,
+        upstream.number_timeout.value,
+        upstream.list_timeout.value,
         upstream.stall_timeout,
         config.limits.head_timeout,
         config.limits.idle_timeout,
@@ -78,7 +79,7 @@ fn what_is_left_out_has_the_default_of_the_contract() {
         config.limits.max_connection_age,
     ];
     let millis = timeouts.map(|timeout| timeout.as_millis());
-    assert_eq!(millis, [250, 900, 30_000, 5000, 5000, 60_000, 10_000, 3_600_000]);
+    assert_eq!(millis, [250, 2500, 900, 30_000, 5000, 5000, 60_000, 10_000, 3_600_000]);
     assert_eq!(upstream.max_answer, 64 * 1024 * 1024);
     let limits = &config.limits;
     assert_eq!((limits.max_uri, limits.max_head, limits.max_header_fields), (4096, 16_384, 64));
@@ -138,7 +139,7 @@ fn every_written_value_of_the_main_file_arrives() {
         [[listen]]\naddress = \"127.0.0.1:9480\"\nserver_names = [\"XiVO.example.org.\", \"[2001:DB8::1]\"]\n\
         [[listen]]\naddress = \"[::1]:9480\"\nhttp2 = false\nproxy_protocol_from = []\ntrusted_proxies = []\n\
         [upstream]\nurl = \"HTTP://XiVO.Example.org.:8080/\"\nsource = \"${LAN}\"\n\
-        connect_timeout = \"1s\"\ntimeout = \"2s\"\nlist_timeout = \"1m\"\nstall_timeout = \"3s\"\n\
+        connect_timeout = \"1s\"\ntimeout = \"2s\"\nnumber_timeout = \"800ms\"\nlist_timeout = \"1m\"\nstall_timeout = \"3s\"\n\
         max_answer = \"1m\"\ndanger_accept_any_certificate = false\nsend_proxy_protocol = false\n\
         [limits]\nhead_timeout = \"1s\"\nmax_uri = 2048\nmax_head = \"8k\"\nmax_header_fields = 32\n\
         max_requests_per_connection = 1\nmax_connections = 7\n\
@@ -158,7 +159,10 @@ fn every_written_value_of_the_main_file_arrives() {
     assert_eq!(upstream.url_text, "HTTP://XiVO.Example.org.:8080/");
     let source = upstream.source.as_ref().unwrap();
     assert_eq!(source.value.to_string(), "192.168.1.125");
-    assert_eq!((upstream.timeout.as_secs(), upstream.max_answer), (2, 1 << 20));
+    let millis = [&upstream.timeout, &upstream.number_timeout, &upstream.list_timeout]
+        .map(|timeout| (timeout.value.as_millis(), timeout.location.line()));
+    assert_eq!(millis, [(2000, 15), (800, 16), (60_000, 17)]);
+    assert_eq!(upstream.max_answer, 1 << 20);
     assert_eq!((config.limits.max_uri, config.limits.max_head), (2048, 8192));
     assert_eq!(config.limits.rate.value.period.as_secs(), 60);
     assert_eq!(config.limits.unknown_rate.value, value::rate::per_second(2, 3));
@@ -263,7 +267,7 @@ const BAD_MAIN: &[(&str, &str, &str, &str)] = &[
     // Syntax.
     ("timeout 5", "5:", "not valid TOML: key with no value", "expected"),
     ("timeout = ", "5:", "not valid TOML", ""),
-    ("timeout = \"800ms\"\ntimeout = \"800ms\"", "6:1", "duplicate key", ""),
+    ("timeout = \"2s\"\ntimeout = \"2s\"", "6:1", "duplicate key", ""),
     ("host = 'é", "5:", "not valid TOML", ""),
 ];
 
@@ -820,12 +824,29 @@ fn name_servers_have_port_53_unless_another_is_written() {
 #[rustfmt::skip]
 fn times_that_cannot_be_meant_are_warned_of() {
     for (line, location, part, advice) in [
-        ("timeout = \"1s\"", "gateway.toml:5:11", "warning: `upstream.timeout`: the far XiVO gives up after one second", "900ms"),
-        ("connect_timeout = \"2s\"", "gateway.toml:5:19", "warning: `upstream.connect_timeout`: longer than `timeout`", "ends first"),
+        ("timeout = \"2900ms\"", "gateway.toml:5:11", "warning: `upstream.timeout`: a far XiVO in which somebody types a name waits 2.9 s", "write \"2500ms\""),
+        ("timeout = \"1m\"", "gateway.toml:5:11", "warning: `upstream.timeout`: a far XiVO in which somebody types a name waits 2.9 s", "nobody sees it"),
+        ("number_timeout = \"1s\"", "gateway.toml:5:18", "warning: `upstream.number_timeout`: a far XiVO that looks for the name of who calls waits 1 s", "write \"900ms\""),
+        ("number_timeout = \"2s\"", "gateway.toml:5:18", "warning: `upstream.number_timeout`: a far XiVO that looks for the name of who calls waits 1 s", "shows no name"),
+        ("timeout = \"899ms\"", "gateway.toml:5:11", "warning: `upstream.timeout`: shorter than `number_timeout`", "2500ms"),
+        ("timeout = \"500ms\"\nnumber_timeout = \"600ms\"", "gateway.toml:5:11", "warning: `upstream.timeout`: shorter than `number_timeout`", "2500ms"),
+        ("connect_timeout = \"2s\"", "gateway.toml:5:19", "warning: `upstream.connect_timeout`: longer than `number_timeout`", "ends first"),
+        ("connect_timeout = \"801ms\"\ntimeout = \"800ms\"\nnumber_timeout = \"800ms\"", "gateway.toml:5:19", "warning: `upstream.connect_timeout`: longer than `timeout`", "ends first"),
         ("list_timeout = \"100ms\"", "gateway.toml:5:16", "warning: `upstream.list_timeout`: shorter than `timeout`", "whole list"),
     ] {
         let text = format!("{MAIN}{line}\n");
         assert_one(Config::from_texts(("gateway.toml", &text), &[("policies/lyon.toml", HOSTS)]), location, part, advice);
+    }
+    for line in [
+        "timeout = \"2899ms\"",
+        "number_timeout = \"999ms\"",
+        "timeout = \"900ms\"",
+        "timeout = \"500ms\"\nnumber_timeout = \"500ms\"",
+        "connect_timeout = \"900ms\"",
+    ] {
+        let text = format!("{MAIN}{line}\n");
+        let (_, found) = texts(&text, &[("policies/lyon.toml", HOSTS)]).unwrap();
+        assert!(found.is_empty(), "{line}: {found:?}");
     }
 }
 

@@ -190,7 +190,7 @@ fn whole_characters(bytes: &[u8], most: usize) -> usize {
 }
 
 fn mark(more: usize) -> String {
-    format!("… (cut, {more} bytes more)")
+    format!("… (cut, {more} {} more)", if more == 1 { "byte" } else { "bytes" })
 }
 
 /// Longer diagnostics are cut: a datagram to the journal takes some 200 kB by default.

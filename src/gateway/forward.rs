@@ -13,6 +13,7 @@ use crate::config::Upstream;
 use crate::http1::request::RequestHead;
 use crate::identity::caller::{Caller, ClientSource};
 use crate::limits::{Admitted, PeerLimits, Slot};
+use crate::location::Located;
 use crate::lookup::Lookup;
 use crate::net::proxy_protocol::write::Relayed;
 use crate::policy::decide::Permit;
@@ -20,7 +21,7 @@ use crate::refusal::Refusal;
 use crate::response::ResponseOptions;
 use crate::response::request_id::RequestId;
 use crate::upstream::trace::Trace;
-use crate::upstream::{RequestParts, Route, UpstreamResponse};
+use crate::upstream::{HeadDeadline, HeadTimeout, RequestParts, Route, UpstreamResponse};
 use crate::worker::snapshot::Snapshot;
 
 impl Exchange<'_> {
@@ -41,13 +42,14 @@ impl Exchange<'_> {
             () = client.disconnected() => return Err(Refusal::ClientClosed),
             () = std::future::ready(()) => {}
         }
+        let upstream = &self.snapshot.config.upstream;
+        let deadline = HeadDeadline::new(self.began, head_timeout(upstream, permit.lookup()));
         let answer = tokio::select! {
             biased;
-            answer = self.ask(&permit, &head, record.upstream()) => answer?,
+            answer = self.ask(&permit, &head, deadline, record.upstream()) => answer?,
             () = client.disconnected() => return Err(Refusal::ClientClosed),
         };
-        let upstream = &self.snapshot.config.upstream;
-        let relay = Relay { worker: self.worker, upstream, options, record };
+        let relay = Relay { worker: self.worker, upstream, deadline, options, record };
         let disposition = relay.pass(permit.lookup(), answer, client).await;
         drop(slot);
         disposition
@@ -71,6 +73,7 @@ impl Exchange<'_> {
         &self,
         permit: &Permit,
         head: &RequestHead<'_>,
+        deadline: HeadDeadline,
         trace: Option<&Trace>,
     ) -> Result<UpstreamResponse, Refusal> {
         let upstream = &self.snapshot.config.upstream;
@@ -82,7 +85,6 @@ impl Exchange<'_> {
         let request_parts = request_parts(upstream, permit, client, &self.request_id);
         let buffers = &self.worker.buffers;
         let request = request_parts.write(buffers.take());
-        let deadline = self.began + time_allowed(upstream, permit.lookup());
         let route =
             self.snapshot.route(relayed(self.snapshot, &self.source.caller, self.facts.listener));
         let route = Route { trace, ..route };
@@ -115,12 +117,24 @@ pub(crate) fn relayed(snapshot: &Snapshot, caller: &Caller<'_>, listener: usize)
     Relayed { client: caller.shown_address(), port, destination }
 }
 
-/// How long XiVO may take until the head of its answer: it builds the whole list before the first
-/// byte.
-pub(crate) fn time_allowed(upstream: &Upstream, lookup: &Lookup) -> Duration {
+/// How long XiVO may take until its answer begins. Who looks for the name of a caller waits less than
+/// who types one; and XiVO builds the whole list before the first byte.
+pub(crate) fn head_timeout(upstream: &Upstream, lookup: &Lookup) -> HeadTimeout {
+    let (key, timeout) = located_head_timeout(upstream, lookup);
+    HeadTimeout { key, limit: timeout.value }
+}
+
+/// The same with its place in the configuration.
+pub(crate) fn located_head_timeout<'u>(
+    upstream: &'u Upstream,
+    lookup: &Lookup,
+) -> (&'static str, &'u Located<Duration>) {
     match lookup {
-        Lookup::List { .. } => upstream.list_timeout,
-        Lookup::Search { .. } | Lookup::View { .. } => upstream.timeout,
+        Lookup::Search { term, .. } if term.is_telephone_number() => {
+            ("number_timeout", &upstream.number_timeout)
+        }
+        Lookup::Search { .. } | Lookup::View { .. } => ("timeout", &upstream.timeout),
+        Lookup::List { .. } => ("list_timeout", &upstream.list_timeout),
     }
 }
 

@@ -1,12 +1,16 @@
 //! XiVO's answer on its way to the client.
 //!
 //! # Guarantees
-//! * Only a phonebook's answers pass: 200 with JSON of known end, 204, 304, and 404 for a contact.
+//! * Only a phonebook's answers pass: 200 with JSON of known end that begins as a phonebook's does, 204, 304,
+//!   and 404 for a contact. Nothing is sent before that beginning has come.
 //! * Status and header fields come from an allow list; the head is written by the gateway.
 //! * An answer that ends short, goes on after its end, grows too large or stalls is never passed as
 //!   complete: as long as nothing was sent it is a refusal, afterwards the client's connection is
 //!   reset, on HTTP/1.0 as well.
 //! * Memory does not depend on the answer's size: XiVO is read from as fast as the client takes it.
+
+mod begin;
+mod beginning;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -25,7 +29,7 @@ use crate::net::deadline;
 use crate::refusal::Refusal;
 use crate::response::{Head, ResponseOptions, Value, problem};
 use crate::upstream::{
-    BodyFault, Connection, InvalidBody, InvalidHead, UpstreamFault, UpstreamResponse,
+    BodyFault, Connection, HeadDeadline, InvalidBody, InvalidHead, UpstreamFault, UpstreamResponse,
 };
 use crate::worker::Worker;
 
@@ -67,16 +71,20 @@ fn judge(
     }
 }
 
-/// Whether an answer is one that a phonebook gives to `lookup`.
+/// Whether an answer is one that a phonebook gives to `lookup`, and has begun by `deadline`.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn check(
+pub(crate) async fn check(
     lookup: &Lookup,
-    answer: &UpstreamResponse,
+    answer: &mut UpstreamResponse,
     upstream: &Upstream,
+    deadline: HeadDeadline,
 ) -> Result<(), UpstreamFault> {
-    judge(lookup, answer, upstream).map(drop)
+    match judge(lookup, answer, upstream)? {
+        Pass::Body => begin::begin(lookup, answer, deadline, None).await,
+        Pass::Head | Pass::NoContact => Ok(()),
+    }
 }
 
 /// The places that an answer passes on its way.
@@ -86,6 +94,8 @@ pub(crate) struct Relay<'a, 'r> {
     pub worker: &'a Worker,
     /// The `[upstream]` section.
     pub upstream: &'a Upstream,
+    /// Until when the answer has to begin.
+    pub deadline: HeadDeadline,
     /// How the client is answered.
     pub options: ResponseOptions,
     /// What the log is told.
@@ -100,7 +110,7 @@ impl Relay<'_, '_> {
     pub(crate) async fn pass(
         mut self,
         lookup: &Lookup,
-        answer: UpstreamResponse,
+        mut answer: UpstreamResponse,
         client: &mut impl ResponseSink,
     ) -> Result<Disposition, Refusal> {
         let pass = match judge(lookup, &answer, self.upstream) {
@@ -116,6 +126,14 @@ impl Relay<'_, '_> {
                 return Err(Refusal::Upstream(fault));
             }
         };
+        if pass == Pass::Body {
+            // A client that asked for the head alone is answered as if it had asked for all.
+            tokio::select! {
+                biased;
+                begun = begin::begin(lookup, &mut answer, self.deadline, self.record.upstream()) => begun?,
+                () = client.disconnected() => return Err(Refusal::ClientClosed),
+            }
+        }
         // The gateway may have been told to end since the question was asked.
         self.options.keep_alive &= !self.worker.is_draining();
         match pass {

@@ -1,6 +1,6 @@
 //! A search term.
 
-use super::BadArgument;
+use super::{BadArgument, is_telephone_number};
 
 /// What is searched for: UTF-8, up to [`Term::MAX_LENGTH`] characters, none of them a control
 /// character, no space at either end (XiVO trims what it is given, so `%20e%20` is one character).
@@ -28,6 +28,11 @@ impl Term {
     /// The term as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is a telephone number, see [`is_telephone_number`].
+    pub fn is_telephone_number(&self) -> bool {
+        is_telephone_number(self.0.bytes())
     }
 
     /// Its length in characters (Unicode scalar values).

@@ -27,19 +27,28 @@ impl Permit {
     }
 }
 
-/// The gateway's own question, a search for what no contact is called: its answer tells nobody anything
-/// but that XiVO answers. It is decided as all others are, by a policy that grants nothing else.
+/// What the gateway asks of its own: a search for what no contact has, so that the answer tells nobody anything
+/// but that XiVO answers, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trial {
+    /// By text, as for somebody who types a name.
+    Text,
+    /// By a telephone number, as for a call. None has so many digits.
+    Number,
+}
+
+/// The gateway's own question. It is decided as all others are, by a policy that grants nothing else.
 #[expect(
     clippy::expect_used,
     reason = "question and policy are constants, and a test has them both"
 )]
-pub(crate) fn trial() -> Permit {
-    let parts = LookupParts {
-        method: b"GET",
-        path: PATH.as_bytes(),
-        query: Some(b"act=search&search=phonebook-gateway-probe"),
-        has_body: false,
+pub(crate) fn trial(trial: Trial) -> Permit {
+    let query: &[u8] = match trial {
+        Trial::Text => b"act=search&search=phonebook-gateway-probe",
+        Trial::Number => b"act=search&search=0000000000000000",
     };
+    let parts =
+        LookupParts { method: b"GET", path: PATH.as_bytes(), query: Some(query), has_body: false };
     let lookup = Lookup::parse(parts).expect("the question is a lookup");
     decide(&Policy::own(), lookup).outcome.expect("the gateway's own policy grants a search")
 }
@@ -86,10 +95,13 @@ impl fmt::Display for NotGranted {
                 f,
                 "This peer may not use `act={action}`. Ask the administrator of this gateway to grant it."
             ),
-            Self::TermTooShort { length, min, .. } => write!(
-                f,
-                "The search term has {length} characters; this peer's have at least {min}."
-            ),
+            Self::TermTooShort { length, min, .. } => {
+                let characters = if *length == 1 { "character" } else { "characters" };
+                write!(
+                    f,
+                    "The search term has {length} {characters}; this peer's have at least {min}."
+                )
+            }
         }
     }
 }
@@ -144,8 +156,11 @@ mod tests {
 
     #[test]
     fn the_trial_is_a_search_that_finds_nobody() {
-        let Lookup::Search { term, known: None } = trial().0 else { panic!() };
-        assert_eq!(term.length(), "phonebook-gateway-probe".len());
+        for (kind, by_number) in [(Trial::Text, false), (Trial::Number, true)] {
+            let Lookup::Search { term, known: None } = trial(kind).0 else { panic!() };
+            assert!(term.length() > 15, "no telephone number is longer");
+            assert_eq!(term.is_telephone_number(), by_number);
+        }
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn headline(report: &Report, canvas: &mut Canvas) {
     canvas.paragraph("", &span);
     let share = |part: u64| format!("{} ({})", count(part), percent(part, totals.requests));
     let mut figures = vec![
-        format!("{} requests", count(totals.requests)),
+        plural(totals.requests, "request", "requests"),
         format!("answered {}", share(totals.answered)),
         format!("refused {}", share(totals.refused)),
     ];

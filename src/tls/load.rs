@@ -93,8 +93,9 @@ impl Loaded {
         } else {
             let days = left.as_hours() / 24;
             format!(
-                "the certificate {subject} in {} expires in {days} days, at {until}",
-                file.display()
+                "the certificate {subject} in {} expires in {days} {}, at {until}",
+                file.display(),
+                if days == 1 { "day" } else { "days" }
             )
         })
     }

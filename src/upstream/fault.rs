@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -23,7 +24,7 @@ pub enum UpstreamFault {
     /// No connection, or it was reset.
     #[error("XiVO could not be reached: {0}")]
     Unreachable(#[source] Unreachable),
-    /// The answer is not HTTP/1 as read here, or a 200 that is not JSON.
+    /// The answer is not HTTP/1 as read here, or a 200 that is no phonebook.
     #[error("XiVO's answer was not accepted: {0}")]
     Invalid(#[source] Invalid),
     /// XiVO answered a redirect.
@@ -40,11 +41,9 @@ pub enum UpstreamFault {
     /// The answer is larger than `upstream.max_answer`.
     #[error("XiVO's answer is larger than upstream.max_answer")]
     TooLarge,
-    /// The head of the answer did not come in time.
-    #[error(
-        "XiVO did not answer in time (upstream.timeout, or upstream.list_timeout for act=list); its nginx or php-fpm is slow or stuck"
-    )]
-    Timeout,
+    /// The answer did not begin in time.
+    #[error("XiVO did not answer within {0}; its nginx or php-fpm is slow or stuck")]
+    Timeout(HeadTimeout),
     /// The body of the answer stopped coming.
     #[error("nothing more of XiVO's answer came for upstream.stall_timeout")]
     Stalled,
@@ -53,6 +52,21 @@ pub enum UpstreamFault {
         "XiVO's answer was not whole within upstream.answer_timeout (ten times that for act=list)"
     )]
     TooSlow,
+}
+
+/// How long an answer may take to begin: that of which key, and its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadTimeout {
+    /// The key, without its section: `timeout`.
+    pub key: &'static str,
+    /// Its value.
+    pub limit: Duration,
+}
+
+impl fmt::Display for HeadTimeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "upstream.{} ({:?})", self.key, self.limit)
+    }
 }
 
 /// What this host lacks.
@@ -276,7 +290,7 @@ pub enum BodyFault {
 }
 
 /// What is wrong with an answer, by the part of it that has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Invalid {
     /// The head is not one of a phonebook's answer.
     #[error(transparent)]
@@ -313,7 +327,7 @@ pub enum InvalidHead {
 }
 
 /// What is wrong with an answer's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidBody {
     /// The connection ended first.
     #[error("it ended before its end")]
@@ -324,6 +338,22 @@ pub enum InvalidBody {
     /// Whose answer are they?
     #[error("bytes came after its end")]
     AfterTheEnd,
+    /// Such as a notice of PHP's, or a byte order mark, before the JSON.
+    #[error(
+        "it is a 200 that begins with {begins}, and a phonebook's begins with `{expected}`; see XiVO's own logs"
+    )]
+    Foreign {
+        /// What it begins with, for this sentence: never what was searched for.
+        begins: Box<str>,
+        /// The first byte of a phonebook's.
+        expected: char,
+    },
+    /// Where a phonebook has nobody it says 204.
+    #[error("it is a 200 with nothing in it; see XiVO's own logs")]
+    Empty,
+    /// Where does it begin?
+    #[error("it is a 200 that begins with 32 KiB of white space; see XiVO's own logs")]
+    WhiteSpace,
 }
 
 /// What the system or a library said, below a fault. Two are equal that say the same.
@@ -362,7 +392,7 @@ impl UpstreamFault {
     /// administrator.
     pub fn for_peer(&self) -> &'static str {
         match self {
-            Self::Timeout | Self::Stalled | Self::TooSlow => {
+            Self::Timeout(_) | Self::Stalled | Self::TooSlow => {
                 "The XiVO behind this gateway did not answer in time."
             }
             Self::ThisHost(_) | Self::Unreachable(_) => {
@@ -388,7 +418,7 @@ impl UpstreamFault {
             | Self::RefusedGateway(_)
             | Self::Error(_)
             | Self::TooLarge
-            | Self::Timeout
+            | Self::Timeout(_)
             | Self::Stalled
             | Self::TooSlow => None,
         }

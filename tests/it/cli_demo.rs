@@ -1,9 +1,9 @@
 //! What `demo` tells the reader to try does what it says.
 
 use std::{
-    io::{BufRead, BufReader},
-    net::SocketAddr,
-    process::{Child, Stdio},
+    io::{BufRead, BufReader, Read},
+    net::{SocketAddr, TcpListener},
+    process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
 };
@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::{
     http::get,
     process::{PATIENCE, becomes_true},
-    program::{command, run},
+    program::command,
 };
 
 /// A running demo, and the lines of its standard output.
@@ -24,10 +24,24 @@ struct Demo {
 
 impl Demo {
     fn start(listen: &str) -> Self {
-        let mut child = command()
+        Self::with(listen, None)
+    }
+
+    /// The same where the shell lets it open so many files.
+    fn with(listen: &str, files: Option<u32>) -> Self {
+        let mut command = match files {
+            None => command(),
+            Some(files) => {
+                let mut shell = Command::new("/bin/sh");
+                let limited = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+                shell.args(["-c", &limited]).arg(command().get_program()).stdin(Stdio::null());
+                shell
+            }
+        };
+        let mut child = command
             .args(["demo", "--listen", listen])
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -49,6 +63,18 @@ impl Demo {
     }
 }
 
+impl Demo {
+    /// Ends it, and yields what it wrote to standard error.
+    fn ends_well(mut self) -> String {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        assert!(becomes_true(|| self.child.try_wait().unwrap().is_some()));
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        said
+    }
+}
+
 impl Drop for Demo {
     fn drop(&mut self) {
         // It has ended already unless the test failed.
@@ -66,7 +92,7 @@ fn url_of(line: &str) -> (SocketAddr, String) {
 
 #[test]
 fn the_demo_does_what_it_says_and_ends_well() {
-    let mut demo = Demo::start("127.0.0.1:0");
+    let demo = Demo::start("127.0.0.1:0");
     let (gateway, found) = url_of(&demo.line_with("curl '"));
     let (_, refused) = url_of(&demo.line_with("curl '"));
     let limited = demo.line_with("for i in");
@@ -86,17 +112,45 @@ fn the_demo_does_what_it_says_and_ends_well() {
         let line = demo.line_with(&format!("\"GET {target} HTTP/1.1\" {status} "));
         assert!(line.starts_with("127.0.0.1 - demo ["), "{line}");
     }
-    kill_process(Pid::from_child(&demo.child), Signal::TERM).unwrap();
-    assert!(becomes_true(|| demo.child.try_wait().unwrap().is_some()));
-    assert_eq!(demo.child.wait().unwrap().code(), Some(0));
+    demo.ends_well();
 }
 
 #[test]
-fn a_taken_address_is_named_with_the_way_out() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let run = run(std::path::Path::new("/"), &["demo", "--listen", &address]);
-    assert_eq!((run.code, run.stdout.as_str()), (Some(3), ""));
-    let way_out = "phonebook-gateway demo --listen 127.0.0.1:0";
-    assert!(run.stderr.contains(&address) && run.stderr.contains(way_out), "{}", run.stderr);
+fn a_demo_whose_address_is_taken_says_so_and_takes_another_port() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let Ok(taken) = TcpListener::bind(address) else { continue };
+        let taken = taken.local_addr().unwrap();
+        let demo = Demo::start(&taken.to_string());
+        let line = demo.line_with("is listening on");
+        let (gateway, found) = url_of(&demo.line_with("curl '"));
+        let said = format!(
+            "Another program is listening on {taken} (`ss -ltnp` names it): the demo took {gateway}."
+        );
+        assert_eq!(line, said);
+        assert!(gateway.ip() == taken.ip() && gateway.port() != taken.port());
+        assert_eq!(get(gateway, &found).status, 200);
+        demo.ends_well();
+    }
+}
+
+#[test]
+fn a_second_demo_runs_beside_the_first() {
+    let first = Demo::start("127.0.0.1:0");
+    let (gateway, _) = url_of(&first.line_with("curl '"));
+    let second = Demo::start(&gateway.to_string());
+    second.line_with(&format!("Another program is listening on {gateway} "));
+    let (other, found) = url_of(&second.line_with("curl '"));
+    assert_eq!(get(other, &found).status, 200);
+    first.ends_well();
+    second.ends_well();
+}
+
+#[test]
+fn a_demo_starts_without_a_warning_also_where_few_files_may_be_open() {
+    let demo = Demo::start("127.0.0.1:0");
+    let few = Demo::with("127.0.0.1:0", Some(256));
+    for demo in [demo, few] {
+        demo.line_with("The access log");
+        assert_eq!(demo.ends_well(), "");
+    }
 }

@@ -59,6 +59,7 @@ parse     a search for `lefèvre`, 7 characters
 decide    the policy's actions have `search` (default)
           terms have at least 2 characters (default)
 forward   to 127.0.0.1:80, from 192.168.1.125, as host `localhost` [gateway.toml:8]
+          a search by text: XiVO's answer has to begin within 2.5s (timeout), else it is 504 (default)
 
 allowed
 
@@ -222,7 +223,8 @@ fn programs_read_the_same() {
                 step(
                     "forward",
                     json!("gateway.toml:8"),
-                    "to 127.0.0.1:80, from 192.168.1.125, as host `localhost`"
+                    "to 127.0.0.1:80, from 192.168.1.125, as host `localhost`; a view: XiVO's answer has \
+                     to begin within 2.5s (timeout), else it is 504 (default)"
                 ),
             ],
             "verdict": "allowed",

@@ -320,7 +320,7 @@ fn who_does_not_read_a_long_list_is_left_after_the_write_timeout() {
                     }
                     let fields = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
                     connection.send(format!("{fields}{framing}\r\n\r\n").as_bytes());
-                    let part = vec![b'x'; 1 << 20];
+                    let part = vec![b'['; 1 << 20];
                     for _ in 0..10 {
                         let chunked = framing.starts_with('T');
                         if chunked && !connection.send(b"100000\r\n") {

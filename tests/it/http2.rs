@@ -371,7 +371,7 @@ fn who_does_not_open_the_window_loses_the_stream_and_xivos_connection_is_free() 
             if head.contains("act=list") {
                 let fields = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
                 connection.send(format!("{fields}Content-Length: {}\r\n\r\n", 1 << 20).as_bytes());
-                if !connection.send(&vec![b'1'; 1 << 20]) {
+                if !connection.send(&vec![b'['; 1 << 20]) {
                     return;
                 }
             } else {
@@ -408,7 +408,7 @@ fn who_does_not_read_at_all_loses_the_connection() {
         while connection.request().is_some() {
             let fields = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
             connection.send(format!("{fields}Content-Length: {SIZE}\r\n\r\n").as_bytes());
-            while connection.send(&[b'1'; 1 << 16]) {}
+            while connection.send(&[b'['; 1 << 16]) {}
         }
     });
     let live = setup(upstream.address()).limits("write_timeout = \"300ms\"").start();

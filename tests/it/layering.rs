@@ -230,7 +230,7 @@ const WINGS: &[(&str, &[&str])] = &[
         ],
     ),
     ("pki", &["config", "files", "identity", "location", "policy", "tls", "x509"]),
-    ("report", &["access_log", "config", "net", "page", "policy", "refusal", "text"]),
+    ("report", &["access_log", "config", "lookup", "net", "page", "policy", "refusal", "text"]),
     (
         "cli",
         &[

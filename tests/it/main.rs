@@ -1,6 +1,8 @@
 //! The integration tests: one binary, so that it links once. Each module is one claim about the whole.
 
 #[cfg(test)]
+mod answer_begins;
+#[cfg(test)]
 mod behind_the_gateway;
 #[cfg(test)]
 mod certificate_names;
@@ -84,6 +86,8 @@ mod standing_in_front;
 mod supervision;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tests_run;
 #[cfg(test)]
 mod tls_listener;
 #[cfg(test)]

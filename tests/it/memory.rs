@@ -89,7 +89,7 @@ fn memory_is_flat_over_long_lists_that_are_read_slowly() {
             let fields = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
             connection.send(format!("{fields}Content-Length: {SIZE}\r\n\r\n").as_bytes());
             for _ in 0..SIZE >> 16 {
-                connection.send(&[b'1'; 1 << 16]);
+                connection.send(&[b'['; 1 << 16]);
             }
         }
     });

@@ -326,7 +326,7 @@ fn bytes_on_an_idle_connection_never_become_an_answer() {
 
 /// The ways in which an answer's body ends short, and whether its head can have been passed on by then.
 fn short_bodies() -> Vec<(&'static str, String)> {
-    let large = "x".repeat(100_000);
+    let large = "[".repeat(100_000);
     vec![
         ("a length cut short", with_head("Content-Length: 1000\r\n", "[1,2")),
         ("a large length cut short", with_head("Content-Length: 200000\r\n", &large)),
@@ -436,12 +436,12 @@ fn a_body_that_stalls_is_cut_after_the_stall_timeout() {
 
 #[test]
 fn an_answer_over_max_answer_is_refused_or_cut() {
-    let bytes = with_head("Content-Length: 2049\r\n", &"x".repeat(2049));
+    let bytes = with_head("Content-Length: 2049\r\n", &"[".repeat(2049));
     let upstream = misbehaving(bytes, Connection::until_ended);
     let gateway = Setup::new(upstream.address()).upstream("max_answer = \"2k\"").start();
     is_refused("a length", &upstream, &gateway, (502, "upstream-too-large"));
 
-    let chunk = format!("800\r\n{}\r\n", "x".repeat(2048));
+    let chunk = format!("800\r\n{}\r\n", "[".repeat(2048));
     let over = with_head("Transfer-Encoding: chunked\r\n", &format!("{chunk}1\r\nx\r\n0\r\n\r\n"));
     let upstream = misbehaving(over, Connection::until_ended);
     let gateway = Setup::new(upstream.address()).upstream("max_answer = \"2k\"").start();
@@ -699,10 +699,10 @@ fn answers_go_to_whom_they_belong_over_many_connections() {
 #[test]
 fn an_answer_passes_whole_however_it_is_cut() {
     let next = Arc::new((AtomicUsize::new(1), Mutex::new(())));
-    let body = "{\"a\":\"é\"}";
+    let body = "[{\"a\":\"é\"}]";
     let whole = json(body);
     let chunked = with_head("Transfer-Encoding: chunked\r\n", "").into_bytes();
-    let chunked = [&chunked[..], b"5\r\n{\"a\":\r\n6\r\n\"\xc3\xa9\"}\n\r\n0\r\n\r\n"].concat();
+    let chunked = [&chunked[..], b"6\r\n[{\"a\":\r\n7\r\n\"\xc3\xa9\"}]\n\r\n0\r\n\r\n"].concat();
     for (whole, body) in [(whole, body.to_owned()), (chunked, format!("{body}\n"))] {
         let length = whole.len();
         next.0.store(1, Ordering::SeqCst);

@@ -130,15 +130,16 @@ fn as_text(row: &Row, now: Timestamp) -> String {
 /// A certificate's end, and what there is to say of its dates.
 fn until(certificate: &Certificate, now: Timestamp) -> String {
     let (end, days) = (certificate.not_after, certificate.days_left(now));
+    let days = format!("{days} {} left", if days == 1 { "day" } else { "days" });
     let left = match certificate.is_in_date(now) {
         false if now < certificate.not_before => {
             return format!("{end}; NOT VALID before {}", certificate.not_before);
         }
         false => "EXPIRED".to_owned(),
         true if end.duration_since(now) <= crate::tls::EXPIRY_NOTICE => {
-            format!("EXPIRES SOON: {days} days left")
+            format!("EXPIRES SOON: {days}")
         }
-        true => format!("{days} days left"),
+        true => days,
     };
     format!("{end}, {left}")
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::Asking;
-use crate::config::UpstreamHost;
+use crate::config::{Upstream, UpstreamHost};
 use crate::gateway::connection_facts::Addressed;
 use crate::gateway::explain;
+use crate::gateway::forward;
 use crate::gateway::judge::{Gate, Step};
 use crate::gateway::request_source::RequestSource;
 use crate::http1::Version;
@@ -89,7 +90,7 @@ impl<'s> Narrator<'s> {
     }
 
     /// The request is on its way to XiVO.
-    pub(super) fn forwarded(&mut self, asking: &Asking) {
+    pub(super) fn forwarded(&mut self, asking: &Asking, lookup: &Lookup) {
         self.at = "forward";
         let upstream = &self.snapshot.config.upstream;
         let to = match (&upstream.host, asking.address) {
@@ -108,7 +109,8 @@ impl<'s> Narrator<'s> {
             None => String::new(),
         };
         let text = format!("{to}{from}{tls}, as host `{}`{relayed}", upstream.host_header);
-        self.note(false, vec![noted(text, &upstream.location)]);
+        let annotations = vec![noted(text, &upstream.location), head_timeout(upstream, lookup)];
+        self.note(false, annotations);
     }
 
     /// All that was noted.
@@ -193,8 +195,11 @@ impl<'s> Narrator<'s> {
         let mut annotations = vec![placed(granted, &policy.actions)];
         if let Lookup::Search { .. } = permit.lookup() {
             let least = &policy.min_search_length;
-            annotations
-                .push(placed(format!("terms have at least {} characters", least.value), least));
+            let text = match least.value {
+                1 => "terms have at least 1 character".to_owned(),
+                least => format!("terms have at least {least} characters"),
+            };
+            annotations.push(placed(text, least));
         }
         self.note(false, annotations);
     }
@@ -267,6 +272,24 @@ fn shown_rate(limit: &'static str, whose: &str, rate: &Located<Rate>) -> LimitSh
     };
     let text = format!("rate of {whose}: {requests} per {period}, {burst} at once");
     LimitShown { limit, note: placed(text, rate) }
+}
+
+/// How long XiVO has for its answer, and why so long.
+fn head_timeout(upstream: &Upstream, lookup: &Lookup) -> Note {
+    let (key, timeout) = forward::located_head_timeout(upstream, lookup);
+    let what = match lookup {
+        Lookup::Search { term, .. } if term.is_telephone_number() => {
+            "a search by a telephone number"
+        }
+        Lookup::Search { .. } => "a search by text",
+        Lookup::View { .. } => "a view",
+        Lookup::List { .. } => "the whole list",
+    };
+    let text = format!(
+        "{what}: XiVO's answer has to begin within {:?} ({key}), else it is 504",
+        timeout.value
+    );
+    placed(text, timeout)
 }
 
 fn noted(text: String, location: &Location) -> Note {

@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 
 use super::{Options, show};
-use crate::cli::usage::Misuse;
 use crate::config::{Config, Listener};
 
 /// A request, as it was written on the command line.

@@ -69,8 +69,9 @@ pub(crate) fn compare(policies: &[WrittenPolicy]) -> Vec<Problem> {
         }
         if let Some((_, next)) = overlaps.get(SHOWN_PER_POLICY) {
             let more = overlaps.len() - SHOWN_PER_POLICY;
-            let message =
-                format!("and {more} more hosts of `{}` inside other policies", written.policy.name);
+            let hosts = if more == 1 { "host" } else { "hosts" };
+            let name = &written.policy.name;
+            let message = format!("and {more} more {hosts} of `{name}` inside other policies");
             found.push(Problem::warning(message, mark(policies, *next, "the first of them")));
         }
     }

@@ -48,7 +48,11 @@ fn settings(field: &Field<'_>, base: &Path) -> Option<TlsSettings> {
     section.finish();
     let ((certificate_field, certificates), (key_field, keys)) = (certificates?, keys?);
     if certificates.len() != keys.len() {
-        let message = format!("{} certificates and {} keys", certificates.len(), keys.len());
+        let counted =
+            |count: usize, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let (certificates, keys) =
+            (counted(certificates.len(), "certificate"), counted(keys.len(), "key"));
+        let message = format!("{certificates} and {keys}");
         let label = "allowed: a key for each certificate, in the same order";
         key_field.error(Diagnostic::new(message, label));
         return None;

@@ -19,8 +19,10 @@ use crate::x509::Fingerprint;
 use url::Url;
 pub use url::read_https_url;
 
-/// xivo-dird's `phonebook_timeout`.
-const PATIENCE_OF_XIVO: Duration = Duration::from_secs(1);
+/// How long the lookup service of a XiVO waits for all its sources together.
+const LOOKUP_SERVICE: Duration = Duration::from_millis(2900);
+/// The same of the reverse service, which looks for who calls.
+const REVERSE_SERVICE: Duration = Duration::from_secs(1);
 const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
 const MOST_TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -43,10 +45,12 @@ pub struct Upstream {
     pub danger_loopback_source: bool,
     /// The limit for one attempt to connect.
     pub connect_timeout: Duration,
-    /// The limit until the answer's head for a search or view.
-    pub timeout: Duration,
+    /// The limit until the answer begins, for a search by text or a view.
+    pub timeout: Located<Duration>,
+    /// The same for a search by a telephone number.
+    pub number_timeout: Located<Duration>,
     /// The same for the whole list.
-    pub list_timeout: Duration,
+    pub list_timeout: Located<Duration>,
     /// The limit between two reads of an answer's body.
     pub stall_timeout: Duration,
     /// The limit for a whole answer, from its head; ten times that for the list.
@@ -80,34 +84,7 @@ pub(crate) fn read(mut section: Section<'_>, base: &Path) -> Option<Upstream> {
     let source = section.take("source").and_then(|field| {
         source(&field, danger_loopback_source, url.as_ref().map(|url| &url.host))
     });
-    let mut timeout = |key, millis, doubts: &dyn Fn(Duration) -> Option<Diagnostic>| {
-        let read = |field: &Field<'_>| {
-            let duration = field.duration(LEAST_TIMEOUT, MOST_TIMEOUT)?;
-            doubts(duration).into_iter().for_each(|diagnostic| field.warn(diagnostic));
-            Some(duration)
-        };
-        section.value(key, Duration::from_millis(millis), read)
-    };
-    let head_timeout = timeout("timeout", 900, &|allowed| {
-        (allowed >= PATIENCE_OF_XIVO).then(|| {
-            let message = "the far XiVO gives up after one second without a byte";
-            Diagnostic::new(message, "a later answer is worth nothing").help("write \"900ms\"")
-        })
-    });
-    let connect_timeout = timeout("connect_timeout", 250, &|allowed| {
-        let label = "`timeout` ends first: it includes connecting";
-        (allowed > head_timeout).then(|| Diagnostic::new("longer than `timeout`", label))
-    });
-    let list_timeout = timeout("list_timeout", 30_000, &|allowed| {
-        let label = "XiVO builds the whole list before its first byte";
-        (allowed < head_timeout).then(|| Diagnostic::new("shorter than `timeout`", label))
-    });
-    let stall_timeout = timeout("stall_timeout", 5000, &|_| None);
-    let answer_timeout = timeout("answer_timeout", 60_000, &|allowed| {
-        let label = "a stalled answer is cut off by `answer_timeout` first";
-        let message = "shorter than `stall_timeout`";
-        (allowed < stall_timeout).then(|| Diagnostic::new(message, label))
-    });
+    let timeouts = timeouts(&mut section);
     let max_answer = section.value("max_answer", 64 << 20, |f| f.size(1 << 10, 64 << 30));
     let send_proxy_protocol = send_proxy_protocol(&mut section, url_field.as_ref(), url.as_ref());
     let tls = tls::read(&mut section, base, url_field.as_ref().zip(url.as_ref()));
@@ -121,11 +98,12 @@ pub(crate) fn read(mut section: Section<'_>, base: &Path) -> Option<Upstream> {
         url_text: url.text,
         source,
         danger_loopback_source,
-        connect_timeout,
-        timeout: head_timeout,
-        list_timeout,
-        stall_timeout,
-        answer_timeout,
+        connect_timeout: timeouts.connect,
+        timeout: timeouts.text,
+        number_timeout: timeouts.number,
+        list_timeout: timeouts.list,
+        stall_timeout: timeouts.stall,
+        answer_timeout: timeouts.answer,
         max_answer,
         tls: tls.tls,
         ca: tls.ca,
@@ -134,6 +112,70 @@ pub(crate) fn read(mut section: Section<'_>, base: &Path) -> Option<Upstream> {
         send_proxy_protocol,
         location,
     })
+}
+
+/// How long XiVO may take for what.
+struct Timeouts {
+    connect: Duration,
+    text: Located<Duration>,
+    number: Located<Duration>,
+    list: Located<Duration>,
+    stall: Duration,
+    answer: Duration,
+}
+
+fn timeouts(section: &mut Section<'_>) -> Timeouts {
+    let mut timeout = |key, millis, doubts: &dyn Fn(Duration) -> Option<Diagnostic>| {
+        let read = |field: &Field<'_>| {
+            let duration = field.duration(LEAST_TIMEOUT, MOST_TIMEOUT)?;
+            doubts(duration).into_iter().for_each(|diagnostic| field.warn(diagnostic));
+            Some(duration)
+        };
+        section.placed(key, Duration::from_millis(millis), read)
+    };
+    let number = timeout("number_timeout", 900, &|allowed| {
+        (allowed >= REVERSE_SERVICE).then(|| {
+            let message =
+                "a far XiVO that looks for the name of who calls waits 1 s for all its sources";
+            let label = "an answer that begins later is worth nothing: the call shows no name";
+            Diagnostic::new(message, label).help("write \"900ms\"")
+        })
+    });
+    let text = timeout("timeout", 2500, &|allowed| {
+        if allowed >= LOOKUP_SERVICE {
+            let message =
+                "a far XiVO in which somebody types a name waits 2.9 s for all its sources";
+            let label = "an answer that begins later is worth nothing: nobody sees it";
+            return Some(Diagnostic::new(message, label).help("write \"2500ms\""));
+        }
+        (allowed < number.value).then(|| {
+            let message = "shorter than `number_timeout`";
+            let label = "who types a name waits longer (2.9 s) than who looks for a caller's (1 s)";
+            let help = "write \"2500ms\", or a shorter number_timeout beside it";
+            Diagnostic::new(message, label).help(help)
+        })
+    });
+    let connect = timeout("connect_timeout", 250, &|allowed| {
+        let (shorter, key) = if number.value < text.value {
+            (number.value, "number_timeout")
+        } else {
+            (text.value, "timeout")
+        };
+        (allowed > shorter).then(|| {
+            let label = format!("`{key}` ends first: it includes connecting");
+            Diagnostic::new(format!("longer than `{key}`"), label)
+        })
+    });
+    let list = timeout("list_timeout", 30_000, &|allowed| {
+        let label = "XiVO builds the whole list before its first byte";
+        (allowed < text.value).then(|| Diagnostic::new("shorter than `timeout`", label))
+    });
+    let stall = timeout("stall_timeout", 5000, &|_| None).value;
+    let answer = timeout("answer_timeout", 60_000, &|allowed| {
+        let label = "a stalled answer is cut off by `answer_timeout` first";
+        (allowed < stall).then(|| Diagnostic::new("shorter than `stall_timeout`", label))
+    });
+    Timeouts { connect: connect.value, text, number, list, stall, answer: answer.value }
 }
 
 /// The value of `host`, which is sent as it was written.

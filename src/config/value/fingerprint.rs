@@ -13,6 +13,7 @@ pub(crate) fn read(field: &Field<'_>, what: &str, help: &str) -> Option<Fingerpr
                 format!("{} is neither hexadecimal nor base64", shown(&text))
             }
             NoFingerprint::Length(20) => format!("{} has 20 bytes, as a SHA-1 has", shown(&text)),
+            NoFingerprint::Length(1) => format!("{} has 1 byte, and not 32", shown(&text)),
             NoFingerprint::Length(length) => {
                 format!("{} has {length} bytes, and not 32", shown(&text))
             }

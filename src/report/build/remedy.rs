@@ -70,7 +70,7 @@ fn of_reason(reason: Reason) -> &'static str {
             "XiVO could not be reached: is its nginx running, and is `upstream.url` right? `phonebook-gateway probe` says at which step it fails."
         }
         Reason::UpstreamInvalid => {
-            "XiVO's answer was not HTTP, or a 200 that is not JSON; most often a login or error page. `phonebook-gateway probe` shows it."
+            "XiVO's answer was not HTTP, or a 200 that is no phonebook: a login or error page, or a notice of PHP's in front of the JSON. The journal and `phonebook-gateway probe` show how it began."
         }
         Reason::UpstreamRedirect => {
             "XiVO redirected: its nginx sends plain http elsewhere unless the Host is `localhost`. Set `upstream.host = \"localhost\"`."
@@ -92,9 +92,9 @@ fn of_reason(reason: Reason) -> &'static str {
 const OTHERWISE: &str = "A log in the format `gateway` names the reason.";
 const UNKNOWN_PEER: &str = "These addresses are in no policy. If one of them is a XiVO of yours, add it to its policy's `hosts`, or \
     make a policy; `phonebook-gateway explain --from ADDRESS URL` shows the nearest one.";
-const TIMEOUT: &str = "XiVO did not answer within `upstream.timeout`. Look at its load, its database and php-fpm's number of \
-    children; a longer timeout does not help: nobody waits longer than 2.9 s for a search by text, or 1 s \
-    for one by number.";
+const TIMEOUT: &str = "XiVO did not answer within `upstream.timeout`, for a search by number `upstream.number_timeout`, for the \
+    list `upstream.list_timeout`. Look at its load, its database and php-fpm's number of children; timeouts beyond \
+    the defaults do not help a lookup: nobody waits longer than 2.9 s for a search by text, or 1 s for one by number.";
 const FAILED: &str = "XiVO failed, or could not be reached. A log in the format `gateway` says how; `phonebook-gateway probe` says \
     what is wrong now.";
 

@@ -4,6 +4,7 @@
 //! name 2.9 seconds. What comes later is worth nothing, though the log says 200.
 
 use super::sketch::is_late;
+use crate::lookup::is_telephone_number;
 use crate::report::read::entry::{Action, Entry, is_phonebook};
 
 /// What patience makes of a request.
@@ -68,29 +69,30 @@ fn reached_xivo(entry: &Entry<'_>) -> bool {
     }
 }
 
-/// Whether a term, as it was sent, is a telephone number: three digits or more, and else only what stands between
-/// digits. What may be a hash (`search_terms = "hash"`) is none: sixteen digits are one more than a number has.
+/// Whether a term, as it was sent, is a telephone number. What may be a hash (`search_terms = "hash"`) counts as text,
+/// whose time is the longer one: sixteen digits are one more than a number has.
 fn is_number(term: &[u8]) -> bool {
-    let mut digits = 0;
+    let may_be_hash = term.len() == HASH && term.iter().all(u8::is_ascii_digit);
+    !may_be_hash && is_telephone_number(decoded(term))
+}
+
+/// A term without its percent-encoding. A `%` that encodes nothing stays, and so does `+`, which in numbers may stand
+/// where a space may.
+fn decoded(term: &[u8]) -> impl Iterator<Item = u8> {
     let mut rest = term;
-    while let [byte, after @ ..] = rest {
+    std::iter::from_fn(move || {
+        let (&byte, after) = rest.split_first()?;
         rest = after;
-        let byte = match (*byte, rest) {
-            (b'%', [high, low, after @ ..]) => {
-                let value = |digit: u8| char::from(digit).to_digit(16);
-                let Some((high, low)) = value(*high).zip(value(*low)) else { return false };
-                rest = after;
-                (high * 16 + low) as u8
-            }
-            (byte, _) => byte,
-        };
-        match byte {
-            b'0'..=b'9' => digits += 1,
-            b'+' | b'#' | b'*' | b'(' | b')' | b'.' | b'-' | b'/' | b' ' => {}
-            _ => return false,
+        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+        if byte == b'%'
+            && let [high, low, after @ ..] = after
+            && let Some((high, low)) = digit(*high).zip(digit(*low))
+        {
+            rest = after;
+            return Some(high << 4 | low);
         }
-    }
-    digits >= 3 && !(digits == HASH && term.len() == HASH)
+        Some(byte)
+    })
 }
 
 /// How long a lookup by text is waited for, in milliseconds.

@@ -420,7 +420,7 @@ fn refusals() -> Vec<Refused> {
             "upstream-timeout",
             504,
             92,
-            "XiVO did not answer in time: look at its web server, and at `upstream.timeout`.",
+            "XiVO did not answer in time: look at its web server, and at `upstream.timeout` and `upstream.number_timeout`.",
             &[("xivo-montreal", 92)],
         ),
         refused(

@@ -146,7 +146,7 @@ fn long_lists_that_are_read_slowly() {
         while connection.forgotten_request().is_some() {
             let fields = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
             connection.send(format!("{fields}Content-Length: {SIZE}\r\n\r\n").as_bytes());
-            while connection.send(&[b'1'; 1 << 16]) {}
+            while connection.send(&[b'['; 1 << 16]) {}
         }
     });
     let measured = Measured::before(upstream, Door::default(), false);

@@ -280,6 +280,7 @@ const ANSWERED: &[(&str, &str, &str, &[Group], &str)] = &[
     ("upstream: 304", "304", "502", &[], XIVO),
     ("upstream: extension", "200", "502", &[], FRAMING),
     ("upstream: html", "200", "502", &[], "a phonebook is JSON"),
+    ("upstream: empty", "200", "502", &[], "a phonebook that finds nobody says 204"),
     ("upstream: no-length", "200", "502", &[], FRAMING),
     ("upstream: line-feeds", "200", "502", &[Asked], FRAMING),
     ("upstream: bad-chunk", "200", "502", &[Completion], FRAMING),

@@ -14,7 +14,8 @@ use super::{
 };
 
 /// Lines of `[upstream]` for a test that has nothing to do with time: the machine may be busy.
-pub(crate) const PATIENT: &str = "connect_timeout = \"20s\"\ntimeout = \"20s\"";
+pub(crate) const PATIENT: &str =
+    "connect_timeout = \"20s\"\ntimeout = \"20s\"\nnumber_timeout = \"20s\"";
 
 /// What a test changes of the configuration.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! An upstream that keeps every byte that reaches it, and answers each head with a small JSON array.
+//! An upstream that keeps every byte that reaches it, and answers each head with a small piece of JSON.
 //!
 //! One thread polls all connections, so that [`Recorder::take`] can prove a negative: it returns what one pass over all
 //! sockets, begun after it was called, has found. Should the kernel of a busy host deliver a byte late, the next `take`
@@ -14,9 +14,14 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// What it answers to everything: XiVO's form, a length, and a connection that stays.
+/// What it answers: XiVO's form, a length, and a connection that stays.
 const ANSWER: &[u8] =
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]";
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n";
+
+/// An object where one contact is asked for, and else an array.
+fn body(head: &[u8]) -> &'static [u8] {
+    if head.windows(9).any(|part| part == b"?act=view") { b"{}" } else { b"[]" }
+}
 
 /// What came since the last look.
 #[derive(Debug, Default)]
@@ -88,9 +93,10 @@ fn serve(listener: &TcpListener, mut woken: &UnixStream, send: &Sender<Recorded>
         connections.retain_mut(|(stream, buffer)| {
             let open = read_all(stream, buffer);
             while let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-                recorded.heads.push(buffer.drain(..end + 4).collect());
+                let head: Vec<u8> = buffer.drain(..end + 4).collect();
                 // The gateway may have gone; what it sent was recorded.
-                let _ = stream.write_all(ANSWER);
+                let _ = stream.write_all(&[ANSWER, body(&head)].concat());
+                recorded.heads.push(head);
             }
             if !open {
                 recorded.rest.append(buffer);
