@@ -1,4 +1,4 @@
-//! When to speak of lost lines: at the first, then seldom, and when it is over.
+//! When to report lost lines: at the first, then at intervals, and when the losses are over.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ struct Episode {
     total: u64,
 }
 
-/// What is to be said now.
+/// What is to be reported now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Report {
     /// Writing has begun to fail; this many lines are lost.
@@ -56,7 +56,7 @@ impl Losses {
     }
 }
 
-/// Between two messages that lines are still being lost.
+/// The interval between two messages that lines are still being lost.
 const PAUSE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl WriterThread {
                 Message::Line(line) => self.take(&line),
                 Message::Flush(done) => {
                     self.say_over();
-                    // Who asked has lost patience.
+                    // The sender no longer waits for the reply.
                     let _ = done.send(());
                 }
             }
@@ -66,7 +66,7 @@ impl WriterThread {
         self.shared.queued.fetch_sub(line.weight(), Ordering::Relaxed);
         match self.target.write(line) {
             Ok(()) => self.say_overrun(),
-            // There is nobody to tell until something can be written again.
+            // This cannot be reported until something can be written again.
             Err(_) => drop(self.losses.lost(1, Instant::now())),
         }
     }
@@ -84,7 +84,7 @@ impl WriterThread {
                 "{} lost here: they came faster than they were taken; more may be",
                 diagnostics(lines)
             );
-            // What is untold now is in the sum that is told in the end.
+            // Losses that are not reported now are part of the final sum.
             let _ = self.target.write(&Line::notice(self.form, Level::WARN, &text));
         }
     }

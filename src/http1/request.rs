@@ -52,7 +52,7 @@ pub enum Malformed {
     /// The target is empty, or has a byte that no URL may contain.
     #[error("the request target is empty or holds a control byte")]
     BadTarget,
-    /// Who reads the target up to the `#`, and who reads all of it, would read two.
+    /// A `#` in the target: readers disagree on whether the target ends there.
     #[error("the request target holds a `#`: a fragment is never sent")]
     Fragment,
     /// The version is none that is spoken, or something follows it.
@@ -64,16 +64,16 @@ pub enum Malformed {
     /// The host of an absolute-form target.
     #[error("the target's host is not a valid host")]
     BadTargetHost,
-    /// A line of the fields is none.
+    /// A header line is not a field line.
     #[error(transparent)]
     Field(#[from] FieldFault),
     /// A second `Host`.
     #[error("there is more than one Host")]
     RepeatedHost,
-    /// The `Host` is no host.
+    /// The `Host` is not a valid host.
     #[error("the Host is not a valid host")]
     BadHost,
-    /// A `Content-Length` that is no number.
+    /// A `Content-Length` that is not a number.
     #[error("the Content-Length is no number")]
     BadContentLength,
     /// A second `Content-Length`, whatever it says.

@@ -1,4 +1,4 @@
-//! How XiVO was asked, told while it happens: each try with its times and bytes.
+//! How a request to XiVO went, recorded while it happens: each try with its times and bytes.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::net::SocketAddr;

@@ -58,7 +58,7 @@ impl Kind {
         KINDS.iter().find(|(names, _)| names.contains(&name)).map_or(Self::Text, |(_, kind)| *kind)
     }
 
-    /// What stands where such a value should, if this is none: for people.
+    /// What was expected where a value is not of this kind: for people.
     pub(crate) fn expected(self) -> &'static str {
         match self {
             Self::Address => "an address",
@@ -303,7 +303,7 @@ pub(crate) fn is_address(value: &[u8]) -> bool {
     address_length(value) == Some(value.len())
 }
 
-/// Whether an address is none of a host's name.
+/// Whether an address is not a host's name.
 pub(crate) fn is_no_name(value: &[u8]) -> bool {
     ipv4_length(value) == Some(value.len()) || value.contains(&b':') || matches!(value, b"-" | b"")
 }

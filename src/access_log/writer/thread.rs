@@ -13,7 +13,7 @@ use crate::access_log::writer::output::{Failure, Output};
 use crate::diagnostics::losses::{Losses, Report};
 use crate::supervision::Ending;
 
-/// One log's writing side.
+/// Writes one log, in a thread of its own.
 #[derive(Debug)]
 pub(crate) struct LogThread {
     target: LogTarget,
@@ -189,7 +189,7 @@ impl LogThread {
 }
 
 impl LogThread {
-    /// The last word on what was lost, where the words before it do not add up to it.
+    /// Reports the total of the losses at the end, where earlier reports do not add up to it.
     fn say_total(&mut self) {
         let lines = self.shared.lost.load(Ordering::Relaxed);
         let failing = self.losses.end().is_some();
@@ -213,5 +213,5 @@ fn were(lines: u64) -> String {
 /// The number of bytes that are written at once, where that many wait.
 const JOINED: usize = 256 << 10;
 
-/// Between two overruns that are spoken of.
+/// The least interval between two reports of an overrun.
 const PAUSE: Duration = Duration::from_secs(10);

@@ -56,7 +56,7 @@ pub(super) struct Opened {
 #[derive(Debug)]
 pub(super) enum Step {
     Request(Opened),
-    /// The client asks nothing, and too much of it.
+    /// The client sends too many frames without requests.
     Flood(Flood),
     /// The client broke a rule of HTTP/2, and was told so.
     Broken,
@@ -90,11 +90,11 @@ pub(super) struct Engine<S> {
     owes_a_turn: bool,
 }
 
-/// How far the client was told that the connection ends.
+/// Which GOAWAY frames the client was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum GoAway {
     None,
-    /// To ask no more; what it has asked before it hears so is served.
+    /// A graceful GOAWAY; requests in flight are still served.
     Announced,
     /// The last stream that was read.
     Said,
@@ -104,7 +104,7 @@ enum GoAway {
     Shut,
 }
 
-/// What has come of the frame that is coming.
+/// The part of the next frame that has been received.
 #[derive(Debug, Default)]
 struct Input {
     /// Bytes of the preface that have come.
@@ -263,7 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
         }
     }
 
-    /// Whether all that was asked is answered, and nothing more is heard.
+    /// Whether all requests are answered, and no further ones are read.
     fn is_done(&self) -> bool {
         if self.broken {
             return true;
@@ -282,7 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
         }
     }
 
-    /// Hears nothing further, and says why.
+    /// Stops reading, and sends GOAWAY with the reason.
     pub(super) fn give_up(&mut self, reason: Reason) {
         self.send_goaway(reason);
         self.deaf = true;
@@ -300,7 +300,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
         }
     }
 
-    /// Sends what is left, and says that this is the end.
+    /// Sends what is left, and shuts down the sending side.
     fn poll_shut(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.goaway == GoAway::Said {
             if ready!(self.poll_send(context)).is_err() {
@@ -414,7 +414,7 @@ const ANY_STREAM: u32 = 0x7fff_ffff;
 /// The PING whose reply says that the client has read the graceful GOAWAY.
 const GOAWAY_PING: [u8; 8] = *b"farewell";
 
-/// So much is read at once, on the stack, in bytes.
+/// The size of the read buffer on the stack, in bytes.
 const CHUNK: usize = 2048;
 
 /// Replies to a client's frames that may wait to be sent before nothing more is read, in bytes.

@@ -1,4 +1,4 @@
-//! One request's stream, as the outlet of its answer.
+//! One request's stream, as the sink of its response.
 
 use std::future::poll_fn;
 use std::rc::Rc;

@@ -1,7 +1,7 @@
 //! The code of HPACK's strings (RFC 7541, appendix B).
 //!
 //! It is a canonical code: among codes of one length those of smaller bytes come first, and a longer
-//! code is larger than all shorter ones. So the lengths say all of it.
+//! code is larger than all shorter ones. So the lengths alone determine it.
 
 use crate::connection::http2::hpack::Fault;
 
@@ -18,7 +18,7 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
             bits = bits << 8 | u64::from(byte);
             have += 8;
         }
-        // What is missing is read as ones, which the end has to be.
+        // Missing bits are read as ones, as padding has to be.
         let top = match have {
             0 => return Ok(()),
             1..64 => bits << (64 - have) | u64::MAX >> have,
