@@ -1,6 +1,6 @@
 //! The honest peers, who measure: lookups as a xivo-dird makes them, at a fixed rate whatever happens.
 //!
-//! Each lookup has a connection of its own and 2.9 s in all. Its time counts from when it was due, so
+//! Each lookup is a search by text, has a connection of its own and 2.9 s in all. Its time counts from when it was due, so
 //! a peer that is held up cannot hide it.
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ use crate::support::statistics::{quantile, sorted};
 /// Where every lookup goes.
 pub(crate) const PHONEBOOK: &str = "/service/ipbx/json.php/restricted/pbx_services/phonebook";
 
-/// How long a XiVO waits for all its sources together.
+/// How long a XiVO in which somebody types a name waits for all its sources together.
 const PATIENCE: Duration = Duration::from_millis(2900);
 
 /// Who asks, how often, and where.

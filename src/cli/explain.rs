@@ -70,8 +70,13 @@ pub(super) struct Options {
     /// the client's certificate (PEM), followed by the intermediate ones; the private key is not needed
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
-    /// the listener that it comes to, as [[listen]] has it; unless given, the first that matches the URL's scheme
-    #[arg(long, value_name = "ADDRESS", value_parser = address::socket)]
+    // No doc comment: that would be read as a link.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        value_parser = address::socket,
+        help = "the listener that it comes to, as [[listen]] has it; unless given, the first that matches the URL's scheme"
+    )]
     listen: Option<SocketAddr>,
     /// a further header line, `Name: value`; a Host replaces that of the URL
     #[arg(short = 'H', long = "header", value_name = "LINE", allow_hyphen_values = true, value_parser = OsStringValueParser::new().try_map(header))]

@@ -14,14 +14,8 @@ pub(crate) struct Formats {
 }
 
 impl Formats {
-    /// Those that need no configuration: the gateway's, nginx's `combined`, and `main` of the nginx.conf
-    /// that nginx.org ships. Times without a zone are shown `offset` minutes east of UTC.
-    #[cfg(test)]
-    pub(crate) fn predefined(offset: i16) -> Self {
-        Self::with(Vec::new(), offset)
-    }
-
-    /// These of the configuration, and the predefined ones behind them.
+    /// These of the configuration, and behind them those that need none: the gateway's, nginx's `combined`, and
+    /// `main` of the nginx.conf that nginx.org ships. Times without a zone are shown `offset` minutes east of UTC.
     pub(crate) fn with(own: Vec<(String, Pattern)>, offset: i16) -> Self {
         let texts = PREDEFINED.into_iter().chain([("main", MAIN)]);
         // They can be read; a test holds that.
@@ -118,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_file_is_in_the_format_that_fits_most_of_its_lines() {
-        let formats = Formats::predefined(0);
+        let formats = Formats::with(Vec::new(), 0);
         assert_eq!(
             formats.names().collect::<Vec<_>>(),
             ["combined", "gateway", "gateway_json", "main"]

@@ -10,7 +10,7 @@ use crate::report::read::select::Selection;
 
 /// What lines tell, handed over in these blocks.
 fn told(blocks: &[String]) -> Ledger {
-    let formats = Formats::predefined(0);
+    let formats = Formats::with(Vec::new(), 0);
     let selection = Selection::default();
     let mut worker = Worker::new(&formats, ThingHasher::default(), &selection);
     let mut ledger = Ledger::new();
@@ -116,7 +116,7 @@ fn the_order_of_lines_and_blocks_makes_no_difference() {
 fn more_than_there_is_room_for_is_looked_at_by_and_by_and_what_comes_too_late_is_told() {
     let mut timeline = Timeline::default();
     let name: Arc<[u8]> = (&b"lyon"[..]).into();
-    let formats = Formats::predefined(0);
+    let formats = Formats::with(Vec::new(), 0);
     let entry_line = line(0, "lyon", "doe");
     let (mut reader, mut scratch) = (formats.reader(), Vec::new());
     reader.begin(formats.detect(lines(entry_line.as_bytes())).0);

@@ -10,7 +10,7 @@ const LINE: &str = r#"::1 - - [23/Nov/2026:03:33:50 +0000] "GET / HTTP/1.1" 200 
 fn read(paths: &[PathBuf]) -> (Vec<(usize, String)>, Vec<String>) {
     let sources: Vec<Source> = paths.iter().cloned().map(Source::File).collect();
     let count = Arc::new(AtomicU64::new(0));
-    let planned = plan(&sources, &Formats::predefined(0), &count).files;
+    let planned = plan(&sources, &Formats::with(Vec::new(), 0), &count).files;
     let mut feed = Feed::new(planned, Arc::clone(&count));
     let (mut block, mut read, mut errors, mut blocks) =
         (Block::default(), Vec::new(), Vec::new(), 0);
@@ -112,7 +112,7 @@ fn rotated_files_are_found_and_come_in_the_order_of_their_times() {
     }
     let found = rotated(&path("a.log"));
     assert_eq!(found.len(), 4, "{found:?}");
-    let planned = plan(&found, &Formats::predefined(0), &Arc::default()).files;
+    let planned = plan(&found, &Formats::with(Vec::new(), 0), &Arc::default()).files;
     let names: Vec<&str> = planned.iter().filter_map(|it| it.name.rsplit('/').next()).collect();
     assert_eq!(names, ["a.log-20230101", "a.log.2", "a.log.1", "a.log"]);
 }
@@ -221,7 +221,7 @@ fn the_parts_of_a_line_come_in_one_block() {
         text += &format!("{time} P {LINE}\n{time} P {LINE}\n{time} F {LINE}\n");
     }
     fs::write(&path, &text).unwrap();
-    let planned = plan(&[Source::File(path)], &Formats::predefined(0), &Arc::default()).files;
+    let planned = plan(&[Source::File(path)], &Formats::with(Vec::new(), 0), &Arc::default()).files;
     let mut feed = Feed::new(planned, Arc::default());
     let (mut block, mut whole) = (Block::default(), Vec::new());
     while let Some(next) = feed.next(&mut block) {

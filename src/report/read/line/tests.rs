@@ -27,7 +27,7 @@ fn read(reader: &mut LineReader, line: &[u8]) -> Result<Option<String>, Unreadab
 }
 
 fn predefined() -> LineReader {
-    Formats::predefined(0).reader()
+    Formats::with(Vec::new(), 0).reader()
 }
 
 fn only(format: &str) -> LineReader {
@@ -172,7 +172,7 @@ fn a_wrapping_that_is_not_quite_one_makes_a_line_unreadable_and_never_another() 
 fn no_line_whatever_it_is_makes_a_reader_panic() {
     let mut random = fastrand::Rng::with_seed(5);
     let formats = [
-        Formats::predefined(0),
+        Formats::with(Vec::new(), 0),
         Formats::only("a", &["$http_x $remote_addr|$request_time|$status [$time_local]"], 0)
             .unwrap(),
         Formats::only("b", &["escape=none $msec $status $request_time $request"], 0).unwrap(),
@@ -288,7 +288,7 @@ fn a_file_may_change_its_format_and_its_wrapping_with_every_line() {
 
 #[test]
 fn of_two_formats_that_fit_the_more_exact_one_is_taken_whatever_came_before() {
-    let formats = Formats::predefined(0);
+    let formats = Formats::with(Vec::new(), 0);
     let mut reader = formats.reader();
     let lines = lines();
     let (main, gateway) = (&lines[2], &lines[3]);
