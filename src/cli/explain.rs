@@ -55,8 +55,8 @@ use request::{AskedRequest, ExplainedRequest, Spoken};
                    may be resolved.",
     override_usage = "phonebook-gateway explain [OPTIONS] --from <ADDRESS> [METHOD] <URL>",
     allow_missing_positional = true,
-    after_help = "Example:\n  phonebook-gateway explain --from 192.168.1.124 \\\n    \
-                  '/service/ipbx/json.php/restricted/pbx_services/phonebook?act=search&search=doe'\n\n\
+    after_help = "Example, where $URL is that of the peer's directory:\n  \
+                  phonebook-gateway explain --from 192.168.1.124 \"$URL?act=search&search=doe\"\n\n\
                   Exit codes: 0 allowed, 1 refused, or `serve` does not start with this configuration, 2 the command \
                   line is wrong, 3 the standard output cannot be written."
 )]
