@@ -197,7 +197,7 @@ impl CommandLine {
         }
     }
 
-    /// The command, with what stands before it as with nginx.
+    /// Resolves nginx-style `-t`, `-T` and `-q` to a command.
     fn asked(self) -> Result<Command, Misuse> {
         let Self { dump, quiet, command, .. } = self;
         match command {

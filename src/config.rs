@@ -67,7 +67,7 @@ pub struct Config {
     pub whoami: bool,
     /// How names in policies are resolved.
     pub names: crate::resolver::Settings,
-    /// Hexadecimal digits that are others for every other text of these files, as `$policy_revision`.
+    /// A digest of all configuration files in hexadecimal, as `$policy_revision`.
     pub revision: String,
 }
 
@@ -137,7 +137,7 @@ fn assemble(
     found.extend(cross_check::address_lists::compare(&draft.listeners, &written));
     found.extend(cross_check::access_logs::compare(&draft.access_logs, &written));
     let is_error = |problem: &Problem| problem.severity() == Severity::Error;
-    // A listener or a section or a policy that has a mistake would be said to be missing.
+    // A listener or a section or a policy that has a mistake would also be reported as missing.
     if !found.iter().any(is_error) {
         found.extend(cross_check::certificates::compare(&draft.listeners, &written));
         found.extend(cross_check::access_logs::warn_of_peers(&draft.access_logs, &written));

@@ -5,7 +5,7 @@
 //! * Reading never waits for a writer and never takes more memory than its caller allows: only regular
 //!   files are read, and symbolic links to such. A pipe, a socket or a device in the place of one is an
 //!   error that says so, and is not even opened.
-//! * Writing leaves the former file or the new one, never half of it, and the new one is never readable
+//! * Writing leaves the previous file or the new one, never half of it, and the new one is never readable
 //!   by everybody on this host, not for a moment.
 //!
 //! Imports nothing of this crate. Begin with [`read`].

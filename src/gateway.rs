@@ -1,6 +1,6 @@
 //! The way of a request: the whole product on one screen.
 //!
-//! Each step consumes what the former yielded. A request that was not identified cannot be admitted,
+//! Each step consumes what the previous one yielded. A request that was not identified cannot be admitted,
 //! one that was not admitted is not parsed, and nothing is asked of XiVO without a [`Permit`](crate::policy::decide::Permit).
 //!
 //! Imports `access_log`, `config`, `http1`, `identity`, `limits`, `location`, `lookup`, `net`,
@@ -92,7 +92,7 @@ pub async fn serve(
         Err(refusal) => refusal,
     };
     let refused = refusal.is_the_callers();
-    // Who does nothing but what is refused does not keep a connection for ever.
+    // Close a connection after MAX_REFUSED refusals in a row.
     let once_more = !refused || position.refused.saturating_add(1) < MAX_REFUSED;
     options.keep_alive &= !refusal.closes() && !worker.is_draining() && once_more;
     record.set_refusal(&refusal);

@@ -5,7 +5,7 @@
 //! everything that was asked.
 //!
 //! # The way of a request
-//! [`gateway`] is this table as code. Each step consumes what the former yields, so that their order
+//! [`gateway`] is this table as code. Each step consumes what the previous one yields, so that their order
 //! is the compiler's business.
 //!
 //! | step | yields | where |

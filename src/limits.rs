@@ -58,7 +58,7 @@ impl PeerLimits {
         }
     }
 
-    /// The same with a share of the client connections of its own, where it has one.
+    /// The same with the policy's own `connections` limit, where it has one.
     #[must_use]
     pub fn with_connections(self, connections: Option<usize>) -> Self {
         Self { connections, ..self }
@@ -160,7 +160,7 @@ impl GatewayLimits {
         self.handshakes.take(caller, now).map_err(|e| RateLimited::new(Limit::Unknown, e))
     }
 
-    /// Takes back that one was counted: a certificate has shown that it was a peer's.
+    /// Refunds a counted handshake: its certificate has shown that it is a peer's.
     pub fn credit_handshake(&self, caller: ClientAddress) {
         self.handshakes.give_back(caller);
     }

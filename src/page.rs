@@ -1,8 +1,8 @@
 //! What HTML pages are built of: the document and its stylesheet, sections, tables, charts and cards.
 //!
 //! Pages are templates of [`maud`], which escapes every value that they hold, in elements and in attributes. A
-//! template becomes a page in one place, [`document()`], which also makes characters visible that are none by
-//! themselves. So no value has to be escaped where it is used, and none can be forgotten.
+//! template becomes a page in one place, [`document()`], which also makes invisible characters
+//! visible. So no value has to be escaped where it is used, and none can be forgotten.
 //!
 //! Imports `text`. Begin with [`document()`].
 

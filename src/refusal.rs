@@ -203,7 +203,7 @@ impl Refusal {
         }
     }
 
-    /// Whether the caller has itself, or its policy, to thank for it. A connection on which nothing else comes
+    /// Whether the caller or its policy caused the refusal. A connection on which nothing else comes
     /// is not kept for ever.
     pub fn is_the_callers(&self) -> bool {
         !matches!(self, Self::Upstream(_) | Self::ClientClosed)
@@ -284,7 +284,7 @@ impl Refusal {
             Self::CertificateRequired { .. } => "This peer is known by a certificate, and none was shown. Give the client its certificate and key.".into(),
             Self::CertificateMismatch { fault, .. } => format!("The client's certificate {}.", fault.as_str()).into(),
             Self::RateLimited(RateLimited { limit: Limit::Gateway, retry_after_seconds }) => format!("The gateway is receiving more lookups than it takes. Try again in {retry_after_seconds} s.").into(),
-            Self::RateLimited(RateLimited { limit: Limit::Unknown, retry_after_seconds }) => format!("More questions who this is than are answered. Try again in {retry_after_seconds} s.").into(),
+            Self::RateLimited(RateLimited { limit: Limit::Unknown, retry_after_seconds }) => format!("Too many whoami requests. Try again in {retry_after_seconds} s.").into(),
             Self::RateLimited(RateLimited { retry_after_seconds, .. }) => format!("More lookups than this peer's rate allows. Try again in {retry_after_seconds} s, or ask the administrator of this gateway for a higher rate.").into(),
             Self::PrivatePath => "The directory's URL must contain `restricted`, not `private`.".into(),
             Self::UnknownPath => "Only the phonebook is served here, at /service/ipbx/json.php/restricted/pbx_services/phonebook. Correct the directory's URL.".into(),

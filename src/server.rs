@@ -29,7 +29,7 @@ use crate::worker::Shared;
 
 pub use background::certificates::load_certificates;
 pub use background::peer_names::{NameRefresher, NamesSource, resolve_names};
-pub use background::upstream_addresses::resolve;
+pub use background::upstream_addresses::{Unresolved, resolve, resolve_within};
 pub use loopback_source::{LoopbackSource, check_source, other_addresses};
 
 use accept::run_worker;
@@ -47,7 +47,7 @@ pub struct Server {
     locks: Vec<Lock>,
     logs: AccessLogs,
     log_host: Arc<LogHost>,
-    /// Told of each thread that ends without being told to.
+    /// Where unexpected thread exits are reported.
     supervisor: Supervisor,
     /// Dropped to end the thread that resolves XiVO's name.
     resolver: Option<mpsc::Sender<()>>,
@@ -114,13 +114,13 @@ impl Server {
         Self::start_under(config, Supervisor::default())
     }
 
-    /// The same with somebody who is told of threads that end without being told to.
+    /// The same with a supervisor to which unexpected thread exits are reported.
     ///
     /// # Errors
     /// [`StartError`]
     pub fn start_under(config: Config, supervisor: Supervisor) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let upstream = resolve_at_start(&config.upstream)?;
+        let upstream = resolve_at_start(&config.upstream);
         check_source(&config.upstream, &upstream)?;
         let count = worker_count(&config);
         let bound = config
@@ -212,8 +212,8 @@ impl Server {
         &self.shared
     }
 
-    /// Who is told of threads that end without being told to: the gateway is no longer whole then, and
-    /// its owner should end it.
+    /// Where unexpected thread exits are reported: the gateway is no longer whole then, and its owner
+    /// should end it.
     pub fn supervisor(&self) -> &Supervisor {
         &self.supervisor
     }

@@ -52,7 +52,7 @@ impl fmt::Display for Failed {
 /// How the body of a part ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// As it was told to, or since nobody is left who could tell it anything.
+    /// As it was told to, or because all senders were dropped.
     Expected,
     /// For this reason.
     Unexpected(String),
@@ -87,8 +87,8 @@ impl Supervisor {
         })
     }
 
-    /// Tells of a part that has failed. Only the first is remembered: what ends behind it is its doing,
-    /// or does not matter any longer. Says whether this was the first.
+    /// Reports a part that has failed. Only the first is remembered: later ones follow from it, or no
+    /// longer matter. Returns whether this was the first.
     pub fn report(&self, failed: Failed) -> bool {
         self.first.send_if_modified(|first| {
             let is_first = first.is_none();
@@ -117,7 +117,7 @@ impl Supervisor {
     }
 }
 
-/// Held by a part's thread: dropped, it tells of an end that nobody wanted.
+/// Held by a part's thread: reports an unexpected end when it is dropped.
 struct Guard {
     supervisor: Supervisor,
     part: String,
@@ -135,8 +135,8 @@ impl Drop for Guard {
     }
 }
 
-/// Ends the part or task of this name if a test of a debug build wants that: by a panic here, or by
-/// its return where this says so.
+/// Test hook of debug builds for the part or task of this name: panics, or returns `true` to make the
+/// caller return.
 ///
 /// The variable is `NAME=panic` or `NAME=return`. A release build does not look at it.
 #[expect(clippy::panic, reason = "it is what a test wants to see the end of")]

@@ -1,4 +1,4 @@
-//! The way to XiVO: one question at a time over a pooled connection, in the asking task itself.
+//! The way to XiVO: one request at a time over a pooled connection, in the asking task itself.
 //!
 //! # Guarantees
 //! * What is sent is a fresh head, written from a [`Permit`] and the connection's facts; of the
@@ -6,12 +6,12 @@
 //! * No byte is sent over a connection that comes from a loopback address, unless
 //!   `upstream.danger_loopback_source` says so: XiVO grants `private` to those. Nor is a client with
 //!   such an address named to it by the PROXY protocol. TLS changes nothing about it.
-//! * A connection on which the PROXY protocol named a client carries that client's one question.
-//! * A question is asked a second time only when a *reused* connection ended before the first byte
+//! * A connection on which the PROXY protocol named a client carries that client's one request.
+//! * A request is sent a second time only when a *reused* connection ended before the first byte
 //!   of an answer (nginx closes idle connections when it likes), once, over a fresh connection, and
 //!   within the same deadline. Lookups only read, so asking twice does no harm.
 //! * An answer that is not HTTP/1 as [`crate::http1`] reads it is a fault, and so is everything that
-//!   comes before its question or after its end; such a connection is not used again.
+//!   comes before its request or after its end; such a connection is not used again.
 //!
 //! Imports `http1`, `net`, `policy`, `text`, `x509`. Begin with [`Pool`], then `connect.rs`.
 
@@ -55,7 +55,7 @@ const MAX_INTERIM: u32 = 8;
 /// The longest `User-Agent` that is passed on, in bytes; a longer one is cut.
 const MAX_USER_AGENT: usize = 512;
 
-/// What a question to XiVO is written from.
+/// What a request to XiVO is written from.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestParts<'a> {
     /// What may be asked.

@@ -327,7 +327,7 @@ fn serial(content: &[u8]) -> String {
 }
 
 /// A certificate's time. The year 9999 that RFC 5280 gives for "no end" reaches a little beyond what
-/// a timestamp can hold: the last one that there is stands for it.
+/// a timestamp can hold, and is clamped to the largest one.
 fn timestamp(time: ASN1Time) -> Timestamp {
     let second = time.timestamp();
     let end = if second < 0 { Timestamp::MIN } else { Timestamp::MAX };

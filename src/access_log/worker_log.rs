@@ -55,7 +55,8 @@ pub struct LogHost {
 }
 
 impl LogHost {
-    /// This process. The key is read from `state_directory`, or made there, where one of `logs` has hashes.
+    /// Describes this process. Loads the hash key from `state_directory`, or creates it there, where one of
+    /// `logs` needs it.
     pub fn of(logs: &[LogSettings], state_directory: &Path) -> Self {
         let hashes = logs.iter().any(|log| log.search_terms == SearchTerms::Hash);
         let name = rustix::system::uname();

@@ -4,19 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 
 /// A client's address.
 pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| {
-        format!(
-            "`{}` is no IPv4 or IPv6 address, and by that a policy knows its peer",
-            text.escape_debug()
-        )
-    })
+    text.parse().map_err(|_| format!("`{}` is not an IPv4 or IPv6 address", text.escape_debug()))
 }
 
 /// The address of a listener.
 pub(super) fn socket(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         format!(
-            "`{}` is no address with a port, such as 127.0.0.1:9480 or [::]:9480",
+            "`{}` is not an address with a port, such as 127.0.0.1:9480 or [::]:9480",
             text.escape_debug()
         )
     })

@@ -20,7 +20,7 @@ mod show;
 #[command(
     before_help = "Makes certificates for the gateway and its peers with a private authority, and shows which there \
                    are. Nothing is ever overwritten; keys have mode 0600.",
-    after_help = "Exit codes: 0 well, 1 `show`: something is expired or broken, or the configuration cannot be read, 2 \
+    after_help = "Exit codes: 0 success, 1 `show`: something is expired or broken, or the configuration cannot be read, 2 \
                   the command line is wrong, 3 nothing was made (a file exists, say).",
     subcommand_value_name = "COMMAND"
 )]
@@ -91,7 +91,7 @@ struct Peer {
 #[command(
     before_help = "Lists what the configuration uses, and what else is in the directory: for whom, until when, and the \
                    SHA-256 to pin. With FILE or --directory what is there alone.",
-    after_help = "Exit codes: 0 well, 1 something is expired or broken, or the configuration cannot be read, 2 the \
+    after_help = "Exit codes: 0 success, 1 something is expired or broken, or the configuration cannot be read, 2 the \
                   command line is wrong, 3 the directory cannot be read."
 )]
 struct Show {
@@ -114,8 +114,7 @@ struct Directory {
     directory: Option<PathBuf>,
 }
 
-const MADE: &str =
-    "Exit codes: 0 made, 2 the command line is wrong, 3 nothing was made (a file exists, say).";
+const MADE: &str = "Exit codes: 0 created, 2 the command line is wrong, 3 nothing was created (such as where a file exists).";
 
 /// The most days that may be asked for: a hundred years.
 const MOST_DAYS: u32 = 36_500;

@@ -2,28 +2,30 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use annotate_snippets::{Level, Origin, Renderer};
 use serde_json::{Value, json};
 
 use super::config_file::ConfigFile;
 use super::{Exit, print, print_error};
-use crate::config::{Config, Problem, Severity, Upstream, UpstreamHost};
+use crate::config::{Config, Problem, Severity};
 use crate::limits::Ceilings;
+use crate::location::Location;
 use crate::policy::Policy;
-use crate::server::{LoopbackSource, check_source, resolve};
+use crate::server::{LoopbackSource, Unresolved, check_source, resolve_within};
 
 /// look for mistakes in the configuration
 #[derive(Debug, Default, clap::Args)]
 #[command(
     before_help = "Shows every mistake in the configuration and the policies, each with its place, and what is legal \
-                   but doubtful. Starts nothing and resolves no names. phonebook-gateway -t is the same, as in nginx, \
+                   but doubtful. Starts nothing. Of host names it resolves only that of XiVO. phonebook-gateway -t is the same, as in nginx, \
                    and -T is check -T.",
     override_usage = "phonebook-gateway check [OPTIONS]",
-    after_help = "Exit codes: 0 valid, 1 findings, 2 the command line is wrong, 3 the standard output cannot be written."
+    after_help = "Exit codes: 0 valid, 1 problems found, 2 the command line is wrong, 3 the standard output cannot be written."
 )]
 pub(super) struct Options {
-    /// warnings are findings too
+    /// warnings count as problems too
     #[arg(long)]
     pub(super) strict: bool,
     /// the problems as a JSON array on standard output
@@ -33,7 +35,7 @@ pub(super) struct Options {
     /// environment says, in files that can be read again. Keys and certificates are named there and not shown
     #[arg(short = 'T', long, conflicts_with = "json")]
     pub(super) dump: bool,
-    /// without the closing lines
+    /// do not print the summary
     #[arg(short, long)]
     pub(super) quiet: bool,
     /// what `check` does anyway
@@ -82,28 +84,30 @@ pub(super) struct Findings {
     config: Option<Config>,
     problems: Vec<Problem>,
     /// What `serve` would say of this configuration on this host.
-    loopback: Option<LoopbackSource>,
+    host: Option<HostProblem>,
 }
 
 impl Findings {
     fn of(path: &Path) -> Self {
         match Config::load(path) {
             Ok((config, problems)) => {
-                let loopback = loopback_source(&config.upstream);
-                Self { config: Some(config), problems, loopback }
+                let host = host_problem(&config);
+                Self { config: Some(config), problems, host }
             }
             Err(problems) => {
-                Self { config: None, problems: problems.iter().cloned().collect(), loopback: None }
+                Self { config: None, problems: problems.iter().cloned().collect(), host: None }
             }
         }
     }
 
     fn count(&self, severity: Severity) -> usize {
-        self.problems.iter().filter(|problem| problem.severity() == severity).count()
+        let found = self.problems.iter().map(Problem::severity);
+        let found = found.chain(self.host.iter().map(|problem| problem.severity));
+        found.filter(|found| *found == severity).count()
     }
 
     fn errors(&self) -> usize {
-        self.count(Severity::Error) + usize::from(self.loopback.is_some())
+        self.count(Severity::Error)
     }
 
     fn are_findings(&self, strict: bool) -> bool {
@@ -113,26 +117,13 @@ impl Findings {
     /// The problems as people read them, each with a blank line behind it.
     fn render(&self, renderer: &Renderer) -> String {
         let problems = self.problems.iter().map(|problem| problem.render(renderer));
-        let loopback = self.loopback.iter().map(|loopback| render_loopback(loopback, renderer));
-        problems.chain(loopback).map(|problem| problem + "\n\n").collect()
+        let host = self.host.iter().map(|problem| problem.render(renderer));
+        problems.chain(host).map(|problem| problem + "\n\n").collect()
     }
 
     fn as_json(&self) -> Value {
         let problems = self.problems.iter().map(|problem| json!(problem));
-        let loopback = self.loopback.iter().map(|loopback| {
-            json!({
-                "severity": Severity::Error,
-                "message": loopback.message(),
-                "file": loopback.location().file().to_string_lossy(),
-                "line": loopback.location().line(),
-                "column": 1,
-                "label": "",
-                "source": null,
-                "help": loopback.help(),
-                "related": [],
-            })
-        });
-        problems.chain(loopback).collect()
+        problems.chain(self.host.iter().map(HostProblem::as_json)).collect()
     }
 
     /// What the configured numbers of client connections come to, where the configuration is valid.
@@ -182,7 +173,7 @@ impl Findings {
                     count => counted(count, "warning"),
                 };
                 let strict =
-                    if strict && self.are_findings(true) { " (--strict: not well)" } else { "" };
+                    if strict && self.are_findings(true) { " (--strict: exit code 1)" } else { "" };
                 format!(
                     "the configuration {file} is valid: {peers}, {listeners}, {warnings}{strict}"
                 )
@@ -195,21 +186,64 @@ impl Findings {
     }
 }
 
-/// What the start would refuse, as far as it can be known without resolving a name.
-pub(super) fn loopback_source(upstream: &Upstream) -> Option<LoopbackSource> {
-    match upstream.host {
-        UpstreamHost::Name(_) | UpstreamHost::Socket(_) => None,
-        UpstreamHost::Ip(_) => check_source(upstream, &resolve(upstream).ok()?).err(),
+/// A problem of a valid configuration on this host.
+struct HostProblem {
+    severity: Severity,
+    location: Location,
+    message: String,
+    help: String,
+}
+
+impl HostProblem {
+    fn loopback(found: &LoopbackSource) -> Self {
+        let location = found.location().clone();
+        let (message, help) = (found.message(), found.help());
+        Self { severity: Severity::Error, location, message, help }
+    }
+
+    fn unresolved(found: &Unresolved, location: &Location) -> Self {
+        let message = found.to_string();
+        let help = "correct the name in url, or make it known to this host's resolver \
+                    (/etc/resolv.conf, /etc/hosts); `getent ahosts NAME` shows what it answers"
+            .to_owned();
+        Self { severity: Severity::Warning, location: location.clone(), message, help }
+    }
+
+    fn render(&self, renderer: &Renderer) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let line = usize::try_from(self.location.line()).unwrap_or(usize::MAX);
+        let origin = Origin::path(self.location.file().to_string_lossy()).line(line).char_column(1);
+        let group = level.primary_title(self.message.as_str()).element(origin);
+        renderer.render(&[group.element(Level::HELP.message(self.help.as_str()))])
+    }
+
+    fn as_json(&self) -> Value {
+        json!({
+            "severity": self.severity,
+            "message": self.message,
+            "file": self.location.file().to_string_lossy(),
+            "line": self.location.line(),
+            "column": 1,
+            "label": "",
+            "source": null,
+            "help": self.help,
+            "related": [],
+        })
     }
 }
 
-fn render_loopback(loopback: &LoopbackSource, renderer: &Renderer) -> String {
-    let (message, help) = (loopback.message(), loopback.help());
-    let location = loopback.location();
-    let line = usize::try_from(location.line()).unwrap_or(usize::MAX);
-    let origin = Origin::path(location.file().to_string_lossy()).line(line).char_column(1);
-    let group = Level::ERROR.primary_title(message.as_str()).element(origin);
-    renderer.render(&[group.element(Level::HELP.message(help.as_str()))])
+/// What `serve` would refuse, or say, at its start on this host, by the rule that it uses.
+fn host_problem(config: &Config) -> Option<HostProblem> {
+    let upstream = &config.upstream;
+    match resolve_within(upstream, RESOLVE_TIMEOUT) {
+        Ok(addresses) => {
+            check_source(upstream, &addresses).err().as_ref().map(HostProblem::loopback)
+        }
+        Err(unresolved) => Some(HostProblem::unresolved(&unresolved, &upstream.location)),
+    }
 }
 
 /// Prints to standard error, where nginx's `-t` prints too.
@@ -217,6 +251,9 @@ pub(super) fn show(text: &str) {
     // Where standard error is closed nobody can be told so.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
+
+/// How long XiVO's name is waited for by a command that serves nothing.
+pub(super) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Peers with a share of their own that are named one by one.
 const MOST_NAMED: usize = 8;

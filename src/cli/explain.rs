@@ -41,7 +41,7 @@ use crate::net::client_address::ClientAddress;
 use crate::refusal::Refusal;
 use crate::response::request_id::RequestId;
 use crate::response::{ResponseOptions, problem};
-use crate::server::{self, NamesSource};
+use crate::server::{self, LoopbackSource, NamesSource};
 use crate::tls::{TlsFacts, read_certificates};
 use crate::upstream::{NotAllowed, Request, check_relayed};
 use crate::worker::Shared;
@@ -58,8 +58,10 @@ use sender::SenderAddress;
                    line that decided, the answer, and what XiVO would be sent. No request is made and no rate used up; host names \
                    may be resolved.",
     override_usage = "phonebook-gateway explain [OPTIONS] --from <ADDRESS|PEER> [[METHOD] URL]",
-    after_help = "Exit codes: 0 allowed, 1 refused or the configuration is not valid, 2 the command line is wrong, 3 \
-                  the standard output cannot be written."
+    after_help = "Example, where $URL is that of the peer's directory:\n  \
+                  phonebook-gateway explain --from 192.168.1.124 \"$URL?act=search&search=doe\"\n\n\
+                  Exit codes: 0 allowed, 1 refused, or `serve` does not start with this configuration, 2 the command \
+                  line is wrong, 3 the standard output cannot be written."
 )]
 pub(super) struct Options {
     /// whom the connection comes from: the address of a client or of a proxy that stands in front; or a peer's name,
@@ -69,8 +71,8 @@ pub(super) struct Options {
     /// the client that the PROXY header of a sender listed in proxy_protocol_from names; it names none unless given
     #[arg(long, value_name = "ADDRESS", value_parser = address::ip)]
     proxied_for: Option<IpAddr>,
-    /// the certificate that the client shows, and behind it those that lead to its authority, as PEM. The handshake's
-    /// own verifier judges it; that the client holds its key is taken for proven
+    /// the client's certificate (PEM), followed by the intermediate ones; the private key is not needed. The handshake's
+    /// own verifier judges it, and that the client holds its key is taken for proven
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
     // No doc comment: that would be read as a link.
@@ -78,7 +80,7 @@ pub(super) struct Options {
         long,
         value_name = "ADDRESS",
         value_parser = address::socket,
-        help = "the listener that it comes to, as [[listen]] has it; the first that speaks as the URL does unless given"
+        help = "the listener that it comes to, as [[listen]] has it; unless given, the first that matches the URL's scheme"
     )]
     listen: Option<SocketAddr>,
     /// a further header line, `Name: value`; a Host replaces that of the URL
@@ -92,18 +94,18 @@ pub(super) struct Options {
     /// text), answer, upstream (address, source, request), hint; null where there is none
     #[arg(long)]
     json: bool,
-    /// METHOD is GET unless given. URL is http:// or https://host:port/path?query, or the path and query alone; taken as
-    /// it is written: nothing is encoded or normalized. Without one, a search for a common word is explained
-    #[arg(value_name = "URL", num_args = 0..)]
-    request: Vec<OsString>,
+    /// GET unless given
+    #[arg(value_name = "METHOD")]
+    method: Option<OsString>,
+    /// http:// or https://host:port/path?query, or the path and query alone; taken as it is written: nothing is encoded
+    /// or normalized. A search for a common word unless given
+    #[arg(value_name = "URL")]
+    url: Option<OsString>,
 }
 
 /// Runs the command.
 pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
-    let request = match AskedRequest::of(options) {
-        Ok(request) => request,
-        Err(misuse) => return misuse.report(),
-    };
+    let request = AskedRequest::of(options);
     let config = match Config::load(config.path()) {
         Ok((config, _doubtful)) => config,
         Err(problems) => {
@@ -113,7 +115,8 @@ pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
             return Exit::Findings;
         }
     };
-    if let Some(loopback) = check::loopback_source(&config.upstream) {
+    let upstream = UpstreamSeen::of(&config);
+    if let Some(loopback) = &upstream.loopback {
         print_error(&format!("`serve` does not start with this configuration. {loopback}"));
     }
     let asked = ExplainedRequest::of(&config, &request, options.listen).and_then(|asked| {
@@ -127,7 +130,7 @@ pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
     if let Some(error) = vain_certificate(&asked, &chain) {
         return Misuse::new("explain", error).report();
     }
-    let site = match Site::of(config) {
+    let site = match Site::of(config, upstream) {
         Ok(site) => site,
         Err(error) => {
             print_error(&error);
@@ -158,10 +161,25 @@ pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
     } else {
         print(&explained.as_text(address))
     };
-    match (said, &explained.outcome) {
-        (Exit::Ok, Ok(_)) => Exit::Ok,
-        (Exit::Ok, Err(_)) => Exit::Findings,
-        (failed, _) => failed,
+    let allowed = explained.outcome.is_ok() && explained.loopback.is_none();
+    if said == Exit::Ok && !allowed { Exit::Findings } else { said }
+}
+
+/// XiVO's addresses, and why `serve` would not connect to them.
+#[derive(Debug)]
+struct UpstreamSeen {
+    /// None where its name does not resolve.
+    addresses: Vec<SocketAddr>,
+    loopback: Option<LoopbackSource>,
+}
+
+impl UpstreamSeen {
+    fn of(config: &Config) -> Self {
+        let upstream = &config.upstream;
+        let addresses = server::resolve_within(upstream, check::RESOLVE_TIMEOUT);
+        let addresses = addresses.unwrap_or_default();
+        let loopback = server::check_source(upstream, &addresses).err();
+        Self { addresses, loopback }
     }
 }
 
@@ -214,6 +232,8 @@ struct Explained {
     answer: Vec<u8>,
     /// Why it was refused, for the gateway's administrator.
     why: String,
+    /// Why `serve` does not start with this configuration.
+    loopback: Option<LoopbackSource>,
 }
 
 /// How it ends where nothing is allowed.
@@ -249,16 +269,19 @@ struct Site {
     shared: Arc<Shared>,
     /// Where it is known from which addresses names have.
     names: Option<NamesSource>,
+    /// Why `serve` does not start with it.
+    loopback: Option<LoopbackSource>,
 }
 
 impl Site {
-    fn of(config: Config) -> Result<Self, String> {
+    fn of(config: Config, upstream: UpstreamSeen) -> Result<Self, String> {
+        let UpstreamSeen { addresses, loopback } = upstream;
         let config = Arc::new(config);
-        let shared = Shared::new(Arc::clone(&config), Vec::new(), usize::MAX);
+        let shared = Shared::new(Arc::clone(&config), addresses, usize::MAX);
         server::load_certificates(&config, &shared).map_err(|error| error.to_string())?;
         let shared = Arc::new(shared);
         let names = server::resolve_names(&shared, NAMES_PATIENCE);
-        Ok(Self { shared, names })
+        Ok(Self { shared, names, loopback })
     }
 }
 
@@ -285,7 +308,7 @@ impl Explained {
             sender.from.note.take().map(StepShown::from_note).into_iter().collect();
         first.extend(shaken.step);
         let mut explained = match shaken.failed {
-            Some(why) => Self::unread(&facts, asked.head, why),
+            Some(why) => Self::unread(site, &facts, asked.head, why),
             None => Self::request(site, &snapshot, &facts, asked.head),
         };
         first.append(&mut explained.steps);
@@ -295,7 +318,7 @@ impl Explained {
     }
 
     /// Of a connection whose handshake fails.
-    fn unread(facts: &ConnectionFacts, head: Vec<u8>, why: String) -> Self {
+    fn unread(site: &Site, facts: &ConnectionFacts, head: Vec<u8>, why: String) -> Self {
         Self {
             from: facts.shown_address(),
             client: (facts.client, facts.source),
@@ -306,6 +329,7 @@ impl Explained {
             outcome: Err(Refused::Handshake),
             answer: Vec::new(),
             why,
+            loopback: site.loopback.clone(),
         }
     }
 
@@ -324,10 +348,7 @@ impl Explained {
         let outcome = match judge(&mut narrator, case, head) {
             Ok(Judged::WhoAmI) => Ok(None),
             Ok(Judged::Lookup(granted)) => {
-                // Resolving a name takes time, and only what is asked of XiVO needs it.
-                let upstream = server::resolve(&snapshot.config.upstream);
-                site.shared.set_upstream(upstream.unwrap_or_default());
-                let asking = Asking::of(&granted, &site.shared.snapshot(), &origin.caller, facts);
+                let asking = Asking::of(&granted, snapshot, &origin.caller, facts);
                 narrator.forwarded(&asking, granted.permit.lookup());
                 Ok(Some(asking))
             }
@@ -348,7 +369,8 @@ impl Explained {
         let client = (origin.caller.address, origin.caller.source);
         let outcome = outcome.map_err(Refused::Request);
         let from = facts.shown_address();
-        Self { from, client, head: bytes, peer, steps, limits, outcome, answer, why }
+        let loopback = site.loopback.clone();
+        Self { from, client, head: bytes, peer, steps, limits, outcome, answer, why, loopback }
     }
 
     /// The body of an answer as a program reads it; null where there is none.

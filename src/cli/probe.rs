@@ -172,7 +172,7 @@ fn described(certificate: &CertificateFacts) -> Vec<String> {
     certificate.lines().iter().map(|(name, value)| format!("  {name:<9}{value}")).collect()
 }
 
-/// Asks one of the gateway's own questions, over a connection of its own, and says whether the answer came in time.
+/// Sends one of the gateway's own requests, over a connection of its own, and says whether the answer came in time.
 async fn ask(trial: Trial, snapshot: &Snapshot, relayed: Relayed) -> Result<InTime, Exit> {
     let upstream = &snapshot.config.upstream;
     let permit = decide::trial(trial);

@@ -32,7 +32,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Leads diagnostics out and installs the rule for panics. To be called first, and in the process's
+    /// Sets up diagnostics and the panic hook. To be called first, and in the process's
     /// first thread.
     ///
     /// Diagnostics go to the journal where standard error is the journal's, else to standard error.
@@ -141,9 +141,9 @@ fn subscribe(diagnostics: &DiagnosticsQueue, level: &str) {
     };
 }
 
-/// Whether the gateway itself tells of it. What it stands on tells what clients send, as often as they
-/// send it: an HTTP/2 layer has whole heads, with search terms. None of that is shown, whatever
-/// `RUST_LOG` asks for; what is worth telling the gateway says itself, and not without end.
+/// Whether the event comes from this crate. Dependencies may log what clients send, as often as they
+/// send it, search terms included. None of that is shown, whatever `RUST_LOG` asks for; what is worth
+/// reporting the gateway reports itself, and at a bounded rate.
 fn is_ours(metadata: &Metadata<'_>) -> bool {
     let rest = metadata.target().strip_prefix(env!("CARGO_CRATE_NAME"));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))

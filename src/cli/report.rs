@@ -152,7 +152,7 @@ impl Context {
         let now = LocalTime { unix: zoned.timestamp().as_second(), offset };
         let mut notes = Vec::new();
         let config = load(config, &mut notes)?;
-        // Where the logs are the configuration's, what is said of each says it.
+        // Without FILE, the notes on each log already say this.
         let note = |note| {
             if !given.is_empty() {
                 notes.push(note);
@@ -240,7 +240,7 @@ impl Context {
         let mut counted = count(files, &self.formats, &self.selection, threads, &read);
         bar.end();
         let input = &mut counted.input;
-        // Of what is damaged something may have been read; of nothing there is nothing to report.
+        // A damaged file may still yield lines; this fails only if there are none.
         let is_nothing = input.lines == 0 && !input.notes.is_empty();
         if is_nothing {
             input.notes.iter().for_each(|note| print_error(note));

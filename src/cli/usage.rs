@@ -1,4 +1,4 @@
-//! What is said of a command line that cannot be: what is wrong, the nearest word, and the command's usage.
+//! Usage errors: what is wrong, the nearest word, and the command's usage.
 //!
 //! The command line is clap's to read; its errors are told here as all others of this program are, with nothing in them
 //! that a terminal would obey.
@@ -13,11 +13,11 @@ use clap::{Arg, ArgMatches, Command, ValueHint};
 use super::{Exit, NAME, description, print_error};
 use crate::config::{listed, nearest};
 
-/// A command line that cannot be.
+/// A usage error.
 #[derive(Debug)]
 pub(super) struct Misuse {
     what: String,
-    /// The names of the command whose usage says how it can be, from the outer to the inner.
+    /// The path of the command whose usage to print, outermost first.
     command: Vec<String>,
 }
 

@@ -10,8 +10,8 @@
 //!   beyond loses the connection, and the administrator is told.
 //! * What a connection can make this side hold is bounded (`Caps`), and so is the sum of it
 //!   (`budget.rs`). A refusal needs no window: it goes without its body where there is none.
-//! * Nothing waits without an end: for a preface, a head, a next request, a window, a write, or for the
-//!   client to take leave.
+//! * Every wait has a deadline: for a preface, a head, a next request, a window, a write, or for the
+//!   client to close.
 //! * An answer that cannot be completed ends with RST_STREAM, never with END_STREAM.
 //!
 //! # Why the frames are read here
@@ -109,7 +109,7 @@ fn caps(limits: &Limits, unknown: bool) -> Caps {
     }
 }
 
-/// Who is served, by whom, and by which rules.
+/// Per-connection context that its streams share.
 struct Served {
     worker: Rc<Worker>,
     config: Arc<Config>,
@@ -162,9 +162,9 @@ struct Connection {
     share: Share,
     streams: JoinSet<Disposition>,
     opened: Instant,
-    /// When something was last asked or answered.
+    /// When a request or an answer last came or went.
     since: Instant,
-    /// When the client was told to ask no more.
+    /// When the graceful GOAWAY was sent.
     closing: Option<Instant>,
     accepted: u32,
 }
@@ -177,7 +177,7 @@ fn malformed(fault: Http2Fault) -> Refusal {
 enum Event {
     Request(Box<Opened>),
     Answered(Disposition),
-    /// The client asks nothing, and too much of it.
+    /// The client sends too many frames without requests.
     Flood(Flood),
     /// Connections hold more than all of them may.
     Overfull,
@@ -262,7 +262,7 @@ impl Connection {
         self.end(why).await;
     }
 
-    /// Hears nothing more of the client, and tells it so.
+    /// Stops reading from the client, and sends GOAWAY.
     async fn cut_off(&mut self, why: Refusal) -> Option<Refusal> {
         self.engine.give_up(Reason::EnhanceYourCalm);
         self.flush_goaway().await;
@@ -314,7 +314,7 @@ impl Connection {
         if self.accepted >= max {
             self.close();
         }
-        // Who was told to ask no more may have asked a few times before it read that, not for ever.
+        // Allow a few requests that were already in flight when GOAWAY was sent.
         if self.accepted >= max.saturating_add(2 * MAX_STREAMS) {
             self.engine.set_flood(Flood::AfterGoAway);
         }
@@ -323,7 +323,7 @@ impl Connection {
         self.streams.spawn_local(answer);
     }
 
-    /// Tells the client to ask no more; what it has asked is answered.
+    /// Sends a graceful GOAWAY; requests under way are answered.
     fn close(&mut self) {
         if self.closing.is_none() {
             self.closing = Some(Instant::now());
@@ -331,7 +331,7 @@ impl Connection {
         }
     }
 
-    /// Gives the last frames a moment to go out.
+    /// Waits a moment for the last frames to be sent.
     async fn flush_goaway(&mut self) {
         let _ = timeout(GOAWAY_TIMEOUT, Box::pin(self.engine.flush_goaway())).await;
     }
@@ -358,7 +358,7 @@ impl Connection {
         deadline
     }
 
-    /// How long the connection may ask nothing, as over HTTP/1.
+    /// How long the connection may stay without a request, as over HTTP/1.
     fn silence_limit(&self) -> Duration {
         let limits = &self.caller.config.limits;
         if self.accepted == 0 || self.caller.facts.unknown {
@@ -368,8 +368,8 @@ impl Connection {
         }
     }
 
-    /// What to do at the deadline: the connection may be taken leave of, or it ends for a reason, or
-    /// without one.
+    /// What to do at the deadline. `Ok`: shut down gracefully; `Err`: close, with a refusal if there is
+    /// one.
     fn on_deadline(&self) -> Result<(), Option<Refusal>> {
         let now = Instant::now();
         let limits = &self.caller.config.limits;
@@ -404,13 +404,13 @@ const UNKNOWN_BLOCK: usize = 4096;
 /// What is held of answers for a client that reads slowly, in bytes for each connection: one frame.
 const ROOM: usize = 16 * 1024;
 
-/// The same for a caller in no policy, who is told its address at the most.
+/// The same for a caller in no policy, whose longest answer is `whoami`.
 const UNKNOWN_ROOM: usize = 1024;
 
-/// What TLS holds of answers to a caller in no policy that does not read them, in bytes.
+/// Bytes of answers that rustls may buffer for a caller in no policy that does not read them.
 const UNKNOWN_UNSENT: usize = 4096;
 
-/// How long a client that was told to ask no more, and waits for no answer, may keep the connection.
+/// How long a client that was sent GOAWAY and waits for no answer may keep the connection open.
 const GOAWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Later than anything that is waited for.

@@ -27,7 +27,7 @@ impl Transport {
         }
     }
 
-    /// Bounds what TLS holds of what the socket has no room for, in bytes.
+    /// Limits the bytes that rustls may buffer while the socket is not writable.
     pub(crate) fn limit_unsent(&mut self, bytes: usize) {
         if let Self::Tls(stream) = self {
             stream.get_mut().1.set_buffer_limit(Some(bytes));

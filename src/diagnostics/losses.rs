@@ -1,4 +1,4 @@
-//! When to speak of lost lines: at the first, then seldom, and when it is over.
+//! When to report lost lines: at the first, then at intervals, and when the losses are over.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ struct Episode {
     total: u64,
 }
 
-/// What is to be said now.
+/// What is to be reported now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Report {
     /// Writing has begun to fail; this many lines are lost.
@@ -44,7 +44,7 @@ impl Losses {
         Some(Report::Goes { lines: std::mem::take(&mut episode.unsaid) })
     }
 
-    /// Everything that was to be written at `now` has been. It is over if nothing was lost for `trial`.
+    /// Notes a pass without loss; reports the end of the losses after `trial` without one.
     pub(crate) fn none(&mut self, now: Instant, trial: Duration) -> Option<Report> {
         let over = |episode: &mut Episode| now.saturating_duration_since(episode.last) >= trial;
         self.episode.take_if(over).map(|episode| Report::Over { lines: episode.total })
@@ -56,7 +56,7 @@ impl Losses {
     }
 }
 
-/// Between two messages that lines are still being lost.
+/// The interval between two messages that lines are still being lost.
 const PAUSE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

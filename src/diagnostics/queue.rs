@@ -1,6 +1,6 @@
 //! The way out for diagnostics: a bounded queue, and behind it the one thread that writes.
 //!
-//! Whoever has something to say never waits and never fails: where the queue is full, because standard
+//! A sender never waits and never fails: where the queue is full, because standard
 //! error does not take what is written, the line is lost and counted, and the thread says so when it
 //! can write again.
 
@@ -23,7 +23,7 @@ use super::line::{Form, Line, pieces};
 use super::thread::{Target, WriterThread};
 use crate::supervision::Supervisor;
 
-/// The near end of the queue; clones are the same queue's.
+/// The sending end of the queue; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct DiagnosticsQueue {
     form: Form,
@@ -31,7 +31,7 @@ pub(crate) struct DiagnosticsQueue {
     shared: Arc<Shared>,
 }
 
-/// What the thread that writes takes from.
+/// The receiving end, for the thread that writes.
 #[derive(Debug)]
 pub(crate) struct QueueReader(Receiver<Message>);
 
@@ -40,11 +40,11 @@ pub(crate) struct QueueReader(Receiver<Message>);
 pub(super) enum Message {
     /// A line to write.
     Line(Box<Line>),
-    /// Say when all before this is written.
+    /// Reply when everything before this is written.
     Flush(SyncSender<()>),
 }
 
-/// What both ends know.
+/// State that both ends share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     /// Memory of the lines that wait.
@@ -122,8 +122,8 @@ impl DiagnosticsQueue {
         Err(refused)
     }
 
-    /// Tells somebody who started the program something, of any length. Waits for room as long as
-    /// there is some again within a second. Not for those who serve.
+    /// Prints something to whoever started the program, of any length. Blocks for up to 1 s at a time
+    /// for room; never to be called while serving.
     pub(crate) fn tell(&self, text: &str) {
         for piece in pieces(text) {
             if !self.insist(Line::plain(self.form, piece), Instant::now() + WRITE_TIMEOUT) {
@@ -132,8 +132,8 @@ impl DiagnosticsQueue {
         }
     }
 
-    /// The last words of a process that ends because of a fault: told also where the thread that writes
-    /// is the fault. Waits for a second at the most, and only where it must.
+    /// Prints the last message of a process that ends because of a fault, also if the writing thread is
+    /// what failed. Waits for a second at the most, and only if it must.
     pub(crate) fn fatal(&self, text: &str) {
         let line = Line::notice(self.form, Level::ERROR, text);
         let deadline = Instant::now() + WRITE_TIMEOUT;
@@ -197,7 +197,7 @@ fn write_beside(line: Line, deadline: Instant) {
     let (done, written) = sync_channel(1);
     let write = move || {
         if let Ok(stderr) = standard_error() {
-            // Nobody is left who could be told.
+            // This failure cannot be reported anywhere.
             let _ = Target::new(Box::new(stderr), None).write(&line);
         }
         let _ = done.send(());
@@ -256,7 +256,7 @@ const BYTES: usize = 4 << 20;
 /// How long the end of the process waits for a standard error that blocks.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Between two looks whether there is room.
+/// The interval at which room is checked for again.
 const PAUSE: Duration = Duration::from_millis(5);
 
 #[cfg(test)]

@@ -35,14 +35,14 @@ impl WriterThread {
         Self { form, target, losses: Losses::default(), shared, queue }
     }
 
-    /// Writes what comes until nobody is left who could say anything.
+    /// Writes what comes until all senders are dropped.
     pub(super) fn run(mut self) -> Ending {
         while let Ok(message) = self.next() {
             match message {
                 Message::Line(line) => self.take(&line),
                 Message::Flush(done) => {
                     self.say_over();
-                    // Who asked has lost patience.
+                    // The sender no longer waits for the reply.
                     let _ = done.send(());
                 }
             }
@@ -50,7 +50,7 @@ impl WriterThread {
         Ending::Expected
     }
 
-    /// Waits for a message, but not before it has said that all former ones are dealt with.
+    /// Waits for a message, but not before it has said that all previous ones are dealt with.
     fn next(&mut self) -> Result<Message, RecvError> {
         match self.queue.try_recv() {
             Ok(message) => Ok(message),
@@ -66,7 +66,7 @@ impl WriterThread {
         self.shared.queued.fetch_sub(line.weight(), Ordering::Relaxed);
         match self.target.write(line) {
             Ok(()) => self.say_overrun(),
-            // There is nobody to tell until something can be written again.
+            // This cannot be reported until something can be written again.
             Err(_) => drop(self.losses.lost(1, Instant::now())),
         }
     }
@@ -84,7 +84,7 @@ impl WriterThread {
                 "{} lost here: they came faster than they were taken; more may be",
                 diagnostics(lines)
             );
-            // What is untold now is in the sum that is told in the end.
+            // Losses that are not reported now are part of the final sum.
             let _ = self.target.write(&Line::notice(self.form, Level::WARN, &text));
         }
     }

@@ -12,9 +12,9 @@ use crate::upstream::trace::Trace;
 pub(crate) struct RequestAnnotations {
     /// The lookup's action.
     pub action: Cell<Option<Action>>,
-    /// What became of the rate.
+    /// The outcome of the check of the rate.
     pub rate: Cell<Checked>,
-    /// What became of the ceilings of lookups in flight and of connections.
+    /// The outcome of the `concurrent` and `connections` checks.
     pub concurrent: Cell<Checked>,
     /// The line of the configuration that decided, where a log asks for it.
     pub rule: RefCell<Option<Location>>,

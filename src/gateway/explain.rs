@@ -7,6 +7,7 @@ use crate::gateway::request_source::RequestSource;
 use crate::identity::certificate::CertificateFault;
 use crate::limits::Limit;
 use crate::location::Location;
+use crate::net::client_address::ClientAddress;
 use crate::refusal::{Reason, Refusal};
 use crate::upstream::UpstreamFault;
 use crate::worker::diagnostics::{Diagnostics, FAULTS, REFUSALS};
@@ -103,15 +104,10 @@ pub(crate) fn reason<'r>(
             if let Some(lost) = lost {
                 return (format!("no peer has {address}; {lost}{}", unnamed(source)), None);
             }
-            let closest =
-                match snapshot.peers.closest(address).and_then(|c| Some((c, c.by.prefix()?))) {
-                    None => "no policy has a host of its kind".to_owned(),
-                    Some((closest, prefix)) => format!(
-                        "the closest is `{}` at {}, {}",
-                        closest.peer.policy.name, closest.location, prefix
-                    ),
-                };
-            (format!("no peer has {address}; {closest}{}", unnamed(source)), None)
+            let closest = closest(snapshot, address);
+            let unresolved = unresolved(snapshot).map(|text| format!("; {text}"));
+            let unresolved = unresolved.unwrap_or_default();
+            (format!("no peer has {address}; {closest}{unresolved}{}", unnamed(source)), None)
         }
         Refusal::CertificateRequired { location }
         | Refusal::CertificateMismatch { location, .. } => {
@@ -160,6 +156,33 @@ fn pin_alone(certificate: &Certificate) -> &'static str {
         return "";
     }
     "; it has no DNS name, URI or single common name, so a policy can name it by public_key_sha256 only"
+}
+
+/// The entry that an unknown caller misses by least.
+fn closest(snapshot: &Snapshot, address: ClientAddress) -> String {
+    match snapshot.peers.closest(address).and_then(|c| Some((c, c.by.prefix()?))) {
+        None if address.ip().is_ipv4() => "no policy has an IPv4 address".to_owned(),
+        None => "no policy has an IPv6 address".to_owned(),
+        Some((closest, prefix)) => format!(
+            "the closest is `{}` at {}, {}",
+            closest.peer.policy.name, closest.location, prefix
+        ),
+    }
+}
+
+/// Whom an unknown caller may be whose name has no address now.
+fn unresolved(snapshot: &Snapshot) -> Option<String> {
+    let mut unresolved = snapshot.peers.unresolved();
+    let (policy, name, location) = unresolved.next()?;
+    let others = match unresolved.count() {
+        0 => String::new(),
+        1 => ", and 1 other name has none".to_owned(),
+        others => format!(", and {others} other names have none"),
+    };
+    let peer = &policy.name;
+    Some(format!(
+        "`{peer}` is known by the name {name} at {location}, which has no address now{others}"
+    ))
 }
 
 /// The line of the configuration that refused: a policy's, or the one that sets the limit.

@@ -26,7 +26,7 @@ pub trait Gate {
     /// are not free. The refusal stays what it is.
     fn charge_rejected(&mut self, found: Found<'_>);
 
-    /// Counts a caller that is refused for who it is; yields what it is told.
+    /// Counts a caller that is refused because of its identity; yields the refusal that it gets.
     fn count_refused(&mut self, found: Found<'_>, refusal: Refusal) -> Refusal;
 
     /// Spends a token of the peer and one of the gateway, or neither.
@@ -35,7 +35,7 @@ pub trait Gate {
     /// What is used up.
     fn admit(&mut self, peer: &Peer<Arc<PeerLimits>>) -> Result<Self::Admitted, Refusal>;
 
-    /// Counts a caller that asks who it is, as one that is in no policy.
+    /// Charges a `whoami` to the rate of unknown callers, also that of a peer.
     ///
     /// # Errors
     /// It has asked too often.
@@ -52,7 +52,7 @@ pub enum Step<'a> {
     Read(&'a RequestHead<'a>),
     /// A peer whose policy is in force.
     Identified(&'a Peer<Arc<PeerLimits>>),
-    /// What is asked.
+    /// The parsed lookup.
     Parsed(&'a Lookup),
     /// Whether the policy grants it.
     Decided(&'a Verdict),
@@ -63,7 +63,7 @@ pub enum Step<'a> {
 pub enum Judged<'s, 'b, A> {
     /// What is to be asked of XiVO.
     Lookup(Granted<'s, 'b, A>),
-    /// Who it is, by whoever asks.
+    /// A `whoami`.
     WhoAmI,
 }
 

@@ -115,7 +115,7 @@ impl Relay<'_, '_> {
     ) -> Result<Disposition, Refusal> {
         let pass = match judge(lookup, &answer, self.upstream) {
             Ok(pass) => pass,
-            // Whoever answers like that is not trusted with the next question.
+            // Whoever answers like that is not trusted with the next request.
             Err(fault @ (UpstreamFault::Invalid(_) | UpstreamFault::TooLarge)) => {
                 return Err(Refusal::Upstream(fault));
             }
@@ -134,7 +134,7 @@ impl Relay<'_, '_> {
                 () = client.disconnected() => return Err(Refusal::ClientClosed),
             }
         }
-        // The gateway may have been told to end since the question was asked.
+        // The gateway may have been told to end since the request was sent.
         self.options.keep_alive &= !self.worker.is_draining();
         match pass {
             Pass::Body if !self.options.head_only => self.pass_body(lookup, answer, client).await,

@@ -49,10 +49,10 @@ pub enum Malformed {
     /// The request line ends with its target.
     #[error("the request line has no version")]
     NoVersion,
-    /// The target is no text of a URL.
+    /// The target is empty, or has a byte that no URL may contain.
     #[error("the request target is empty or holds a control byte")]
     BadTarget,
-    /// Who reads the target up to the `#`, and who reads all of it, would read two.
+    /// A `#` in the target: readers disagree on whether the target ends there.
     #[error("the request target holds a `#`: a fragment is never sent")]
     Fragment,
     /// The version is none that is spoken, or something follows it.
@@ -64,16 +64,16 @@ pub enum Malformed {
     /// The host of an absolute-form target.
     #[error("the target's host is not a valid host")]
     BadTargetHost,
-    /// A line of the fields is none.
+    /// A header line is not a field line.
     #[error(transparent)]
     Field(#[from] FieldFault),
     /// A second `Host`.
     #[error("there is more than one Host")]
     RepeatedHost,
-    /// The `Host` is no host.
+    /// The `Host` is not a valid host.
     #[error("the Host is not a valid host")]
     BadHost,
-    /// A `Content-Length` that is no number.
+    /// A `Content-Length` that is not a number.
     #[error("the Content-Length is no number")]
     BadContentLength,
     /// A second `Content-Length`, whatever it says.
@@ -179,18 +179,18 @@ impl<'b> Seen<'b> {
         self.user_agent.map(|span| span.of(self.buffer))
     }
 
-    /// The request method, of a request line that is one.
+    /// The request method, if the request line is valid.
     pub fn method(&self) -> Option<&'b [u8]> {
         self.parts.map(|parts| parts.method.of(self.buffer))
     }
 
-    /// Where in [`Self::line`] the target's path with its query stands, of a request line that is one. It is
+    /// Where in [`Self::line`] the target's path with its query stands, if the request line is valid. It is
     /// empty, or begins with `/` or `?`.
     pub fn target(&self) -> Option<Range<usize>> {
         self.parts.map(|parts| parts.target.within(self.line))
     }
 
-    /// The protocol version as it came, `HTTP/1.1` say, of a request line that is one.
+    /// The protocol version as it came, such as `HTTP/1.1`, if the request line is valid.
     pub fn version(&self) -> Option<&'b [u8]> {
         self.parts.map(|parts| parts.version.of(self.buffer))
     }

@@ -5,7 +5,7 @@
 //! prefix holds the caller's address. IPv4 and IPv6 are looked up in tries of their own; a mapped
 //! address has become an IPv4 one before it comes here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -17,7 +17,7 @@ use crate::identity::certificate::{CertificateFault, PresentedCertificate};
 use crate::identity::resolved::Resolved;
 use crate::location::Location;
 use crate::net::client_address::ClientAddress;
-use crate::policy::{self, CertificateRule, Policy, Require};
+use crate::policy::{self, CertificateRule, PeerName, Policy, Require};
 
 /// All peers of one revision of the policies, each with something kept beside its policy.
 #[derive(Debug)]
@@ -259,9 +259,30 @@ impl<T> Peers<T> {
     }
 
     /// An address that `peer`'s host `name` has.
-    pub fn address_of(&self, peer: &policy::PeerName, name: &str) -> Option<IpAddr> {
+    pub fn address_of(&self, peer: &PeerName, name: &str) -> Option<IpAddr> {
         let is_it = |resolved: &&Resolved| resolved.peer == *peer && resolved.name == name;
         self.resolved.iter().find(is_it).map(|resolved| resolved.address)
+    }
+
+    /// The host names of policies that have no address now: whose they are, the names, and where they
+    /// stand. Looks at every name; for `explain` and the diagnostic log, not for every request.
+    pub fn unresolved(&self) -> impl Iterator<Item = (&Policy, &str, &Location)> {
+        let resolved: HashSet<(&PeerName, &str)> =
+            self.resolved.iter().map(|known| (&known.peer, known.name.as_str())).collect();
+        let by_address = |peer: &&Peer<T>| {
+            let rule = peer.policy.certificate.as_ref();
+            rule.is_none_or(|rule| rule.require != Require::Certificate)
+        };
+        let hosts = self
+            .peers
+            .iter()
+            .filter(by_address)
+            .flat_map(|peer| peer.policy.hosts.iter().map(move |host| (&peer.policy, host)));
+        hosts.filter_map(move |(policy, host)| {
+            let policy::Host::Name(name) = &host.value else { return None };
+            let missing = !resolved.contains(&(&policy.name, name.as_str()));
+            missing.then_some((policy, name.as_str(), &host.location))
+        })
     }
 
     /// How many peers there are.
@@ -567,6 +588,34 @@ mod tests {
             assert_eq!(found.name.map(|name| name.name.as_str()), Some("named.example"));
         }
         assert_eq!(peers.written(client("10.0.0.7")).count(), 0);
+    }
+
+    #[test]
+    fn names_without_an_address_are_listed() {
+        let with_names = |peer: &str, names: &[&str]| {
+            let hosts = names.iter().map(|name| Located {
+                value: policy::Host::Name((*name).to_owned()),
+                location: Location::new(Default::default(), 9),
+                written: true,
+            });
+            Policy { hosts: hosts.collect(), ..policy(peer) }
+        };
+        let by_certificate =
+            Policy { certificate: Some(by_dns("c", Certified)), ..with_names("c", &["c.example"]) };
+        let policies = vec![
+            with_names("a", &["a.example", "old.example"]),
+            policy_with_hosts("b", &["10.0.0.0/8"]),
+            by_certificate,
+        ];
+        let unresolved = |resolved: &[Resolved]| {
+            let peers = Peers::new(policies.clone(), resolved, |_| ());
+            let names = peers.unresolved();
+            names
+                .map(|(policy, name, at)| format!("{} {name} {}", policy.name, at.line()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(unresolved(&[]), ["a a.example 9", "a old.example 9"]);
+        assert_eq!(unresolved(&[resolved("a", "10.0.0.7")]), ["a old.example 9"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who has which of the client connections that there may be.
+//! Counts client connections by who holds them, and limits them.
 //!
 //! Every connection has a seat, and every seat a holder: a peer, the proxies in front, or an address in
 //! no policy, whose TLS handshakes under way are counted apart from what comes of them.
@@ -31,7 +31,7 @@ use std::task::{Context, Poll, Waker};
 use super::Moment;
 use book::{Book, Holder};
 
-/// How many connections there may be, and of whom.
+/// The maximum numbers of connections, by class of caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ceilings {
     /// Of all callers together.
@@ -72,14 +72,14 @@ pub(crate) fn peer_share(all: usize) -> usize {
 pub struct PeerId(u64);
 
 impl PeerId {
-    /// One that nobody has.
+    /// A new one.
     pub(super) fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// Whose a connection is.
+/// The class of the caller that a connection is counted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallerClass {
     /// A peer's.
@@ -149,7 +149,7 @@ pub struct SeatTable {
 }
 
 impl SeatTable {
-    /// A house in which nobody is yet.
+    /// A table without connections.
     pub fn new(ceilings: Ceilings) -> Self {
         Self { book: Mutex::new(Book::new(ceilings)) }
     }
@@ -174,7 +174,7 @@ impl SeatTable {
         Ok(SeatGuard { table: Arc::clone(self), seat })
     }
 
-    /// Room to be told that there is no seat, for a few; never for unknown callers.
+    /// A place over the limit in which a few connections may receive a 503; never for unknown callers.
     pub fn admit_over_limit(self: &Arc<Self>, class: CallerClass) -> Option<SeatGuard> {
         let holder = Holder::of(class);
         self.book().admit_over_limit(holder).then(|| SeatGuard {
@@ -184,7 +184,7 @@ impl SeatTable {
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        // A panic while the book was open ends the process; until then it is as good as it was.
+        // A panic while the lock is held ends the process; until then its contents are still usable.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -194,7 +194,7 @@ impl SeatTable {
 enum SeatState {
     /// A seat of this holder's.
     Seated(Holder),
-    /// Room to be told that there is none.
+    /// A place over the limit, to receive a 503.
     OverLimit(Holder),
 }
 
@@ -266,7 +266,7 @@ pub struct SeatGuard {
 }
 
 impl SeatGuard {
-    /// Whether this is no seat, but room to be told that there is none.
+    /// Whether this is a place over the limit, to receive a 503.
     pub fn is_over_limit(&self) -> bool {
         matches!(*self.seat.kind(), SeatState::OverLimit(_))
     }
@@ -317,7 +317,7 @@ impl SeatGuard {
         Ok(())
     }
 
-    /// Gives the seat back, and stays to be told so. `false`: too many are told so already.
+    /// Releases the seat but keeps the connection to send its 503. `false` if too many already wait for one.
     pub fn admit_over_limit(&self, class: CallerClass) -> bool {
         let mut kind = self.seat.kind();
         let SeatState::Seated(seated) = *kind else { return true };

@@ -44,7 +44,7 @@ fn means_private(path: &[u8]) -> bool {
     let info = &resolved[last..];
     // nginx's `$` matches before a last line feed too.
     let info = info.strip_suffix(b"\n").unwrap_or(info);
-    // No directory of XiVO's is called `….php`: if any file is there to be found, it is the first.
+    // No directory of XiVO's is called `….php`, so that the first existing file is the script.
     let cut = ends.find(is_file).map_or(0, |first| last - first);
     let climbed = &info[info.len().saturating_sub(cut)..];
     is_private_realm(info) || is_private_realm(climbed)

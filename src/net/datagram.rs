@@ -40,7 +40,7 @@ pub(crate) enum SendError {
     /// The receiver takes nothing.
     #[error(transparent)]
     Full(io::Error),
-    /// Anything else that the socket says; over UDP perhaps of a former datagram.
+    /// Anything else that the socket says; over UDP perhaps of a previous datagram.
     #[error(transparent)]
     Failed(io::Error),
 }

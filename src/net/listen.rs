@@ -99,7 +99,7 @@ fn bind_exactly(address: SocketAddr, workers: usize) -> Result<Bound, ListenErro
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Connections of a former gateway that are in TIME_WAIT do not keep the address.
+    // Connections of a previous gateway that are in TIME_WAIT do not keep the address.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         // Whatever net.ipv6.bindv6only says: `[::]` takes IPv4 too.

@@ -37,7 +37,7 @@ pub(crate) enum Trial {
     Number,
 }
 
-/// The gateway's own question. It is decided as all others are, by a policy that grants nothing else.
+/// The gateway's own request. It is decided as all others are, by a policy that grants nothing else.
 #[expect(
     clippy::expect_used,
     reason = "question and policy are constants, and a test has them both"

@@ -27,7 +27,7 @@ pub enum Http2Fault {
     /// Of the connection itself.
     #[error("the connection breaks a rule of HTTP/2 (RFC 9113)")]
     Connection,
-    /// The client asks nothing, and too much of it.
+    /// The client sends too many frames without requests.
     #[error(transparent)]
     Flood(#[from] Flood),
     /// RFC 9113, section 5.3.1.
@@ -57,7 +57,7 @@ pub enum Http2Fault {
     /// No `:method`.
     #[error("it has no :method")]
     NoMethod,
-    /// A `:method` that is none.
+    /// A `:method` that is not a token.
     #[error("its :method is not a token")]
     MethodNotToken,
     /// A CONNECT has an `:authority` alone.
@@ -72,10 +72,10 @@ pub enum Http2Fault {
     /// Neither a path nor `*`.
     #[error("its :path does not begin with `/`")]
     RelativePath,
-    /// A `:path` that would end before its end.
+    /// A `:path` with a blank or control byte, which would end the HTTP/1 target early.
     #[error("its :path holds a blank or a control byte")]
     ByteInPath,
-    /// A method or a path that would begin another line.
+    /// A method or a path with a line end.
     #[error("its method or its path holds a line end")]
     LineEndInRequestLine,
     /// `http` over TLS.
@@ -87,12 +87,12 @@ pub enum Http2Fault {
     /// The `host` field and `:authority` differ.
     #[error("its host field is not its :authority")]
     OtherHost,
-    /// What was written of it would be read as something else.
+    /// Written as HTTP/1, it would be read as something else.
     #[error("its head does not end where it should")]
     HeadEnd,
 }
 
-/// A client that asks nothing, and too much of it.
+/// A client that sends too many frames without requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Flood {
     /// Such as PING.

@@ -14,7 +14,7 @@ use crate::net::client_address::ClientAddress;
 use crate::policy::{Host, PeerName, Policy, Require};
 use crate::resolver::{Event, Failure, Lost, LostBecause, Outcome, Settings, Unusable};
 
-/// More addresses than this are no host's, and all of them are refused.
+/// A name with more addresses than this is refused.
 const MOST_ADDRESSES: usize = 16;
 
 /// What an answer's time to live is raised to, and cut to.
@@ -271,7 +271,7 @@ impl Table {
         }
         let mut written = None;
         for (policy, prefix, location) in self.written.written(ClientAddress::new(address)) {
-            // Beside a shorter prefix the address would be the longer one, and its holder gone there.
+            // A resolved /32 would outrank a shorter written prefix, and hide its peer at that address.
             let told_apart = known.with_certificate
                 && policy.certificate.as_ref().is_some_and(|rule| rule.require == Require::Both)
                 && prefix == IpNet::from(address);

@@ -8,7 +8,7 @@ use crate::location::Location;
 use crate::upstream::routed_source;
 
 /// Connections to XiVO would come from a loopback address.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{}: {}.\n{}", self.location, self.message(), self.help())]
 pub struct LoopbackSource {
     location: Location,
@@ -32,7 +32,12 @@ impl LoopbackSource {
         )
     }
 
-    /// What to write.
+    /// The line to write, and no more.
+    pub fn advice(&self) -> &str {
+        &self.advice
+    }
+
+    /// What to write, and what it brings.
     pub fn help(&self) -> String {
         format!(
             "{}\nXiVO then sees the gateway as any other host, and itself refuses `private` to it.\n\

@@ -31,8 +31,8 @@ pub struct ClientAuthority {
 }
 
 impl ClientAuthority {
-    /// An authority that trusts the certificates of `client_ca`, and what `crls` revoke. Without the
-    /// former it trusts none.
+    /// An authority that trusts the certificates of `client_ca`, and what `crls` revoke. Without
+    /// `client_ca` it trusts none.
     ///
     /// Revocation fails closed. A certificate that one of the lists names is revoked, whatever else is
     /// wrong with certificate or list; an intermediate one too. Beyond that, with a list, a client's
@@ -87,8 +87,8 @@ impl ClientAuthority {
         now: Timestamp,
     ) -> Result<(), CertificateFault> {
         let [leaf, intermediates @ ..] = chain else { return Err(CertificateFault::Broken) };
-        // Before all else: of several faults the verifier tells the first that it meets, and each is
-        // forgiven to a key that a policy pins, but this one.
+        // First of all: the verifier reports one fault only, and a pinned key excuses every fault but
+        // revocation.
         if self.revocations.name(leaf) {
             return Err(CertificateFault::Revoked);
         }

@@ -20,7 +20,7 @@ pub struct TlsFacts {
     pub cipher: &'static str,
     /// The name that the client asked for (RFC 6066, section 3), in lower case.
     pub server_name: Option<String>,
-    /// Whether a former session was resumed.
+    /// Whether a previous session was resumed.
     pub resumed: bool,
     presented: Option<Presented>,
 }

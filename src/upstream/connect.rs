@@ -35,7 +35,7 @@ pub struct Route<'a> {
     /// How TLS is spoken, if it is.
     pub tls: Option<&'a Tls>,
     /// Whom the PROXY protocol names (`upstream.send_proxy_protocol`). Such a connection belongs to
-    /// one client and carries one question.
+    /// one client and carries one request.
     pub relayed: Option<Relayed>,
     /// What is told of each try.
     pub trace: Option<&'a Trace>,
@@ -108,7 +108,7 @@ pub fn check_relayed(route: &Route<'_>) -> Result<(), NotAllowed> {
     }
 }
 
-/// What is sent before the first question: for whom, and the TLS handshake.
+/// What is sent before the first request: for whom, and the TLS handshake.
 async fn open(route: &Route<'_>, mut stream: TcpStream) -> Result<Transport, UpstreamFault> {
     introduce(route, &mut stream).await?;
     let Some(tls) = route.tls else { return Ok(Transport::Plain(stream)) };

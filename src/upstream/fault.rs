@@ -101,7 +101,7 @@ pub enum Unreachable {
     /// In the TLS handshake.
     #[error(transparent)]
     Tls(#[from] TlsFault),
-    /// While the question is sent.
+    /// While the request is sent.
     #[error(transparent)]
     Send(#[from] SendFault),
     /// While the answer's head is waited for.
@@ -262,7 +262,7 @@ pub enum SendFault {
     /// The PROXY protocol's header was not taken.
     #[error("XiVO closed the connection before it read the PROXY protocol's header")]
     ProxyHeader(#[source] Cause),
-    /// The question was not taken.
+    /// The request was not taken.
     #[error("XiVO closed the connection before it read the request")]
     Request(#[source] Cause),
 }

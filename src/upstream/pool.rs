@@ -18,7 +18,7 @@ pub struct Pool {
 #[derive(Debug)]
 pub struct Connection {
     transport: Transport,
-    /// Whether it may carry further questions: one that was opened for a client may not.
+    /// Whether it may carry further requests: one that was opened for a client may not.
     reusable: bool,
     opened: Instant,
     idle_since: Instant,
@@ -65,7 +65,7 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection whose last answer has been read to its end, for the next question.
+    /// Keeps a connection whose last answer has been read to its end, for the next request.
     pub fn put(&self, mut connection: Connection) {
         let now = Instant::now();
         let young = now.duration_since(connection.opened) < MAX_AGE;
@@ -138,7 +138,7 @@ mod tests {
         (connection, far)
     }
 
-    // The runtime gets no chance to look between what happens on the far side and the next question.
+    // The runtime gets no chance to look between what happens on the far side and the next request.
     #[test]
     fn what_came_unasked_or_ended_is_not_used_again_even_before_the_runtime_has_seen_it() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,7 +1,7 @@
 //! A TCP connection that carries TLS, and whether what was read of it ends with a whole record.
 //!
 //! rustls says when it holds plaintext that nobody has read, but not when it holds the beginning of
-//! a record. Such a beginning that came unasked would become the answer to the next question.
+//! a record. Such a beginning that came unasked would become the answer to the next request.
 
 use std::io::{self, Read};
 use std::pin::Pin;

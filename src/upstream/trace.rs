@@ -1,4 +1,4 @@
-//! How XiVO was asked, told while it happens: each try with its times and bytes.
+//! How a request to XiVO went, recorded while it happens: each try with its times and bytes.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ impl Trace {
         self.request_length.set(length as u64);
     }
 
-    /// A try begins, at this address; the former has failed.
+    /// A try begins, at this address; the previous one has failed.
     pub fn begin(&self, address: Option<SocketAddr>) {
         self.failed(BAD_GATEWAY);
         self.began.set(Some(Instant::now()));
@@ -28,7 +28,7 @@ impl Trace {
         self.attempts.borrow_mut().push(Attempt { address, ..Attempt::default() });
     }
 
-    /// It has a connection, and the question goes out.
+    /// It has a connection, and the request is sent.
     pub fn connected(&self) {
         self.change(|attempt, now| {
             attempt.connect = Some(now);

@@ -33,7 +33,7 @@ pub struct TlsFacts {
     pub version: String,
     /// Such as `TLS13_AES_256_GCM_SHA384`.
     pub cipher: String,
-    /// Whether a former session was resumed.
+    /// Whether a previous session was resumed.
     pub resumed: bool,
     /// XiVO's own certificate.
     pub certificate: Option<CertificateFacts>,
@@ -109,7 +109,7 @@ impl Transport {
     /// Whether XiVO has neither closed it nor sent what nobody asked for.
     ///
     /// The kernel is asked: what came since the runtime last looked would be taken for the answer to
-    /// the next question. What is still on its way then cannot be told from an answer by anybody.
+    /// the next request. What is still on its way then cannot be told from an answer by anybody.
     pub(super) fn is_quiet(&mut self) -> bool {
         match self {
             Self::Plain(stream) => socket_state(stream) == SocketState::Nothing,

@@ -71,7 +71,7 @@ impl Shared {
         self.snapshot.load_full()
     }
 
-    /// Puts other addresses of XiVO into the snapshot. Says whether they differ from the former.
+    /// Puts other addresses of XiVO into the snapshot. Says whether they differ from the previous ones.
     pub fn set_upstream(&self, upstream: Vec<SocketAddr>) -> bool {
         let differ = self.snapshot().upstream != upstream;
         if differ {

@@ -160,10 +160,55 @@ fn what_serve_would_refuse_check_refuses() {
 }
 
 #[test]
-fn names_are_not_resolved() {
-    let main = MAIN.replace("127.0.0.1", "localhost").replace("source", "# source");
-    let run = Site::new(&main, &[PEER]).run(&["check", "--config", "gateway.toml"]);
+fn what_serve_would_refuse_of_a_name_check_and_explain_refuse() {
+    let url = "/service/ipbx/json.php/restricted/pbx_services/phonebook?act=search&search=doe";
+    for name in ["localhost", "LOCALHOST"] {
+        let main = MAIN.replace("127.0.0.1", name).replace("source", "# source");
+        let site = Site::new(&main, &[PEER]);
+        let check = site.run(&["check", "--config", "gateway.toml"]);
+        assert_eq!(check.code, Some(1), "{}", check.stderr);
+        for part in ["error: connections to XiVO at ", "gateway.toml:4", "has 1 error\n"] {
+            assert!(check.stderr.contains(part), "{part}: {}", check.stderr);
+        }
+        let explain = ["explain", "-c", "gateway.toml", "--from", "198.51.100.1", url];
+        let explain = site.run(&explain);
+        assert_eq!(explain.code, Some(1), "{}", explain.stderr);
+        assert!(explain.stderr.contains("`serve` does not start"), "{}", explain.stderr);
+        assert!(explain.stdout.contains("into [upstream]: "), "{}", explain.stdout);
+        assert!(!explain.stdout.contains("Web Services user"), "{}", explain.stdout);
+        let serve = site.run(&["serve", "--config", "gateway.toml"]);
+        assert_eq!(serve.code, Some(78), "{}", serve.stderr);
+        assert!(serve.stderr.contains("connections to XiVO at "), "{}", serve.stderr);
+    }
+    // With a source that is this host's own on a network, the same name is no mistake.
+    let site = Site::new(&MAIN.replace("127.0.0.1", "localhost"), &[PEER]);
+    let check = site.run(&["check", "--config", "gateway.toml", "--strict"]);
+    assert_eq!(check.code, Some(0), "{}", check.stderr);
+}
+
+#[test]
+fn a_loopback_source_that_is_wanted_becomes_no_web_services_user() {
+    let main = MAIN.replace("source = \"192.168.1.125\"", "danger_loopback_source = true");
+    let url = "/service/ipbx/json.php/restricted/pbx_services/phonebook?act=search&search=doe";
+    let explain = ["explain", "-c", "gateway.toml", "--from", "198.51.100.1", url];
+    let run = Site::new(&main, &[PEER]).run(&explain);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let hint =
+        "XiVO grants everything to 127.0.0.1 without a Web Services user: add none for it.\n";
+    assert!(run.stdout.ends_with(hint), "{}", run.stdout);
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_a_warning() {
+    let site = Site::new(&MAIN.replace("127.0.0.1", "xivo.invalid"), &[PEER]);
+    let check = site.run(&["check", "--config", "gateway.toml"]);
+    assert_eq!(check.code, Some(0), "{}", check.stderr);
+    for part in ["warning: xivo.invalid ", "502", "gateway.toml:4", "1 warning\n"] {
+        assert!(check.stderr.contains(part), "{part}: {}", check.stderr);
+    }
+    let strict = site.run(&["check", "--config", "gateway.toml", "--strict", "--json"]);
+    let problems: Value = serde_json::from_str(&strict.stdout).unwrap();
+    assert_eq!((strict.code, problems[0]["severity"].as_str()), (Some(1), Some("warning")));
 }
 
 #[test]

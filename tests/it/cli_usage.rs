@@ -87,7 +87,7 @@ fn mistakes_go_to_standard_error_with_2_and_the_commands_usage() {
             "explain [OPTIONS] --from <ADDRESS|PEER> [[METHOD] URL]",
             "is missing",
         ),
-        (&["explain", "--from", "::1", "GET", "/x", "y"], "explain", "`y` behind the URL"),
+        (&["explain", "--from", "::1", "GET", "/x", "y"], "explain", "unexpected argument `y`"),
         (&["probe", "https://xivo"], "probe [OPTIONS] [URL]", "--pin"),
         (&["-c", "a", "demo"], "demo [OPTIONS]", "brings its own configuration"),
         (&["demo", "-c", "a"], "demo [OPTIONS]", "brings its own configuration"),

@@ -62,9 +62,9 @@ pub struct Facts<'a> {
     pub attempts: &'a [Attempt],
     /// The unix socket that XiVO is asked over.
     pub upstream_socket: Option<&'a str>,
-    /// What became of the rate.
+    /// The outcome of the check of the rate.
     pub rate: Checked,
-    /// What became of the ceilings of lookups in flight and of connections.
+    /// The outcome of the `concurrent` and `connections` checks.
     pub concurrent: Checked,
     /// The lookup's action.
     pub action: Option<&'static str>,

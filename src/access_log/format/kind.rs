@@ -58,7 +58,7 @@ impl Kind {
         KINDS.iter().find(|(names, _)| names.contains(&name)).map_or(Self::Text, |(_, kind)| *kind)
     }
 
-    /// What stands where such a value should, if this is none: for people.
+    /// What was expected where a value is not of this kind: for people.
     pub(crate) fn expected(self) -> &'static str {
         match self {
             Self::Address => "an address",
@@ -280,7 +280,7 @@ fn is_shaped(value: &[u8], shape: &[u8]) -> bool {
         })
 }
 
-/// The length of the address at the beginning of `rest`, if behind it stands what no address goes on with.
+/// The length of the address at the beginning of `rest`, if the next byte cannot continue an address.
 #[inline]
 pub(crate) fn address_length(rest: &[u8]) -> Option<usize> {
     ipv4_length(rest).or_else(|| other_address_length(rest))
@@ -303,12 +303,12 @@ pub(crate) fn is_address(value: &[u8]) -> bool {
     address_length(value) == Some(value.len())
 }
 
-/// Whether an address is none of a host's name.
+/// Whether an address is not a host's name.
 pub(crate) fn is_no_name(value: &[u8]) -> bool {
     ipv4_length(value) == Some(value.len()) || value.contains(&b':') || matches!(value, b"-" | b"")
 }
 
-/// The length of the IPv4 address at the beginning of `rest`, if behind it stands what no address goes on with.
+/// The length of the IPv4 address at the beginning of `rest`, if the next byte cannot continue an address.
 #[inline]
 pub(crate) fn ipv4_length(rest: &[u8]) -> Option<usize> {
     let (mut dots, mut digits, mut number) = (0, 0, 0_u32);
@@ -339,8 +339,8 @@ fn is_ipv6(value: &[u8]) -> bool {
     std::str::from_utf8(value).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 
-/// Labels of letters, digits, `-` and `_`, with one final dot perhaps. The last one is no number: then it is an
-/// address that is none.
+/// Labels of letters, digits, `-` and `_`, with one final dot perhaps. The last label is not numeric: that would be a
+/// malformed address.
 pub(crate) fn is_host_name(value: &[u8]) -> bool {
     let value = value.strip_suffix(b".").unwrap_or(value);
     let is_label = |label: &[u8]| {

@@ -190,7 +190,7 @@ fn shown_path(path: &[u8], strict: bool, out: &mut Vec<u8>) {
             PathPosition::Behind => false,
         };
         if !is_shown {
-            // Of what begins with a word the word: `phonebook;search=…` is nearly the phonebook.
+            // If a segment begins with a known word, show that word only: `phonebook;search=…` is nearly the phonebook.
             let begins = |word: &&&[u8]| place != PathPosition::Behind && segment.starts_with(word);
             if let Some(word) = WORDS.iter().filter(begins).max_by_key(|word| word.len()) {
                 out.extend_from_slice(word);

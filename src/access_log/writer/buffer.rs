@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::access_log::settings::LogSettings;
 use crate::access_log::writer::{Shared, framing};
 
-/// What a log's thread is told.
+/// A message to a log's thread.
 #[derive(Debug)]
 pub(crate) enum Message {
     /// Lines to write.
@@ -17,7 +17,7 @@ pub(crate) enum Message {
     Wake,
 }
 
-/// Whole lines, and the way back for the memory that they are in.
+/// Whole lines, and the channel on which their memory is returned.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) bytes: Vec<u8>,
@@ -160,7 +160,7 @@ impl LineBuffer {
         self.queue.try_send(message)
     }
 
-    /// The log's thread is behind and may be stuck; one worker says so, once until it moves again.
+    /// Reports that the log's thread is behind and may be stuck: one worker does, once until it moves again.
     fn say_overrun(&self) {
         if !self.shared.overrun.swap(true, Ordering::Relaxed) {
             tracing::error!(
@@ -184,7 +184,7 @@ impl LineBuffer {
         (bytes.capacity() <= 2 * (self.capacity + SLACK)).then_some(bytes)
     }
 
-    /// Where each line goes by itself, its memory waits in the queue with it.
+    /// Without a buffer each queued line keeps its own allocation, so that this is small.
     fn slack(&self) -> usize {
         if self.capacity < SLACK { LINE } else { SLACK }
     }

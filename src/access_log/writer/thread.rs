@@ -13,7 +13,7 @@ use crate::access_log::writer::output::{Failure, Output};
 use crate::diagnostics::losses::{Losses, Report};
 use crate::supervision::Ending;
 
-/// One log's writing side.
+/// Writes one log, in a thread of its own.
 #[derive(Debug)]
 pub(crate) struct LogThread {
     target: LogTarget,
@@ -41,7 +41,7 @@ impl LogThread {
         Self { target, output, losses, caught_up: None, said: 0, joined, shared, queue }
     }
 
-    /// Writes what comes until it is told to finish, or nobody is left who could say anything.
+    /// Writes what comes until it is told to finish, or until all senders are dropped.
     pub(crate) fn run(mut self) -> Ending {
         while let Ok(message) = self.next() {
             self.take(message);
@@ -58,7 +58,7 @@ impl LogThread {
         Ending::Expected
     }
 
-    /// Waits for a message, but not before it has said that all former ones are dealt with.
+    /// Waits for a message, but not before it has said that all previous ones are dealt with.
     fn next(&mut self) -> Result<Message, RecvError> {
         match self.queue.try_recv() {
             Ok(message) => Ok(message),
@@ -169,8 +169,8 @@ impl LogThread {
         );
     }
 
-    /// Ends an overrun that a worker has spoken of. Not often: where lines keep coming too fast,
-    /// each overrun is followed by the next.
+    /// Clears the overrun flag that a worker has set and reports it, at most once per `PAUSE`: where lines
+    /// keep coming too fast, each overrun is followed by the next.
     fn say_caught_up(&mut self, now: Instant) {
         let soon = self.caught_up.is_some_and(|then| now.saturating_duration_since(then) < PAUSE);
         if soon || !self.shared.overrun.swap(false, Ordering::Relaxed) {
@@ -189,7 +189,7 @@ impl LogThread {
 }
 
 impl LogThread {
-    /// The last word on what was lost, where the words before it do not add up to it.
+    /// Reports the total of the losses at the end, where earlier reports do not add up to it.
     fn say_total(&mut self) {
         let lines = self.shared.lost.load(Ordering::Relaxed);
         let failing = self.losses.end().is_some();
@@ -213,5 +213,5 @@ fn were(lines: u64) -> String {
 /// The number of bytes that are written at once, where that many wait.
 const JOINED: usize = 256 << 10;
 
-/// Between two overruns that are spoken of.
+/// The least interval between two reports of an overrun.
 const PAUSE: Duration = Duration::from_secs(10);

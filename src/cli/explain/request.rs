@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 
 use super::{Options, show};
-use crate::cli::usage::Misuse;
 use crate::config::{Config, Listener};
 
 /// A request, as it was written on the command line.
@@ -22,24 +21,20 @@ pub(super) struct AskedRequest {
 
 impl AskedRequest {
     /// The request that `options` describe.
-    pub(super) fn of(options: &Options) -> Result<Self, Misuse> {
-        let (method, url): (&[u8], &[u8]) = match options.request.as_slice() {
-            [] => (b"GET", USUAL.as_bytes()),
-            [url] => (b"GET", url.as_bytes()),
-            [method, url] => (method.as_bytes(), url.as_bytes()),
-            [_, _, more, ..] => {
-                let more = more.to_string_lossy();
-                let what = format!("unexpected argument `{}` behind the URL", more.escape_debug());
-                return Err(Misuse::new("explain", what));
-            }
+    pub(super) fn of(options: &Options) -> Self {
+        let (method, url): (&[u8], &[u8]) = match (&options.method, &options.url) {
+            (None, None) => (b"GET", USUAL.as_bytes()),
+            // The only one of the two is the URL.
+            (Some(only), None) | (None, Some(only)) => (b"GET", only.as_bytes()),
+            (Some(method), Some(url)) => (method.as_bytes(), url.as_bytes()),
         };
-        Ok(Self {
+        Self {
             method: method.to_vec(),
             url: url.to_vec(),
             headers: options.headers.iter().map(|line| line.as_bytes().to_vec()).collect(),
             http10: options.http10,
             shows_certificate: options.certificate.is_some(),
-        })
+        }
     }
 }
 

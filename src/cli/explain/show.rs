@@ -19,7 +19,7 @@ impl Explained {
         }
         out.push('\n');
         match &self.outcome {
-            Ok(Some(asking)) => put_allowed(&mut out, asking),
+            Ok(Some(asking)) => put_allowed(&mut out, asking, &self.hint(asking)),
             Ok(None) => {
                 let body = indented(&self.answer);
                 put(&mut out, format_args!("answered here (200)\n\nThe client reads:\n\n{body}"));
@@ -66,8 +66,28 @@ impl Explained {
                 "source": asking.source.map(|source| source.to_string()),
                 "request": String::from_utf8_lossy(asking.request.as_bytes()),
             })),
-            "hint": asking.map(hint),
+            "hint": asking.map(|asking| self.hint(asking)),
         })
+    }
+
+    /// What to do about the fault that a new gateway meets first. A loopback address never becomes a
+    /// Web Services user: XiVO grants it everything as it is.
+    fn hint(&self, asking: &Asking) -> String {
+        if let Some(loopback) = &self.loopback {
+            let advice = loopback.advice();
+            return format!("`serve` does not start with this configuration. {advice}");
+        }
+        let named = asking.relayed.map(|(client, _)| client);
+        let host = match named.or(asking.source) {
+            Some(source) if source.to_canonical().is_loopback() => {
+                return format!(
+                    "XiVO grants everything to {source} without a Web Services user: add none for it."
+                );
+            }
+            Some(source) => format!("for host {source}"),
+            None => "for the gateway's address".to_owned(),
+        };
+        format!("If XiVO answers 401 or 403: add a Web Services user {host} in XiVO.")
     }
 }
 
@@ -75,7 +95,7 @@ const UNREAD: &str = "No request is read: the client gets a TLS alert and no ans
                       access log has no line.";
 
 /// What an allowed request becomes.
-fn put_allowed(out: &mut String, asking: &Asking) {
+fn put_allowed(out: &mut String, asking: &Asking, hint: &str) {
     let request = indented(asking.request.as_bytes());
     put(out, format_args!("allowed\n"));
     put(
@@ -84,7 +104,7 @@ fn put_allowed(out: &mut String, asking: &Asking) {
             "\nXiVO is sent, with an id of the request's own (lines end with CR LF, and an empty one follows):\n\n{request}"
         ),
     );
-    put(out, format_args!("\n{}\n", hint(asking)));
+    put(out, format_args!("\n{hint}\n"));
 }
 
 fn step_value(step: &StepShown) -> Value {
@@ -107,16 +127,6 @@ fn put_step(out: &mut String, step: &StepShown) {
         put(out, format_args!("{name:<10}{refused}{text}{location}\n"));
         name = "";
     }
-}
-
-/// What to do about the fault that a new gateway meets first.
-fn hint(asking: &Asking) -> String {
-    let named = asking.relayed.map(|(client, _)| client);
-    let host = match named.or(asking.source) {
-        Some(source) => format!("for host {source}"),
-        None => "for the gateway's address".to_owned(),
-    };
-    format!("If XiVO answers 401 or 403: add a Web Services user {host} in XiVO.")
 }
 
 /// Each line of a head or body, set in and safe to print, without the empty line at a head's end.

@@ -14,11 +14,12 @@ use crate::report::read::select::Selection;
 /// say what access logs tell: who, how much, refused why, how fast
 #[derive(Debug, clap::Args)]
 #[command(
-    before_help = "Says what access logs tell: who looks up how much and when, what was refused and how that is mended, \
+    before_help = "Says what access logs tell: who looks up how much and when, what was refused and how to fix it, \
                    which quota would have sufficed, how long answers took, who is in no policy, who has gone silent, \
                    and who reads the phonebook out.",
-    after_help = "Exit codes: 0 well, 1 no line could be read in its format (with --exit-code: or something needs \
-                  somebody), 2 the command line is wrong, 3 a file could not be read, or the report not be written."
+    after_help = "Example: who was refused yesterday:\n  phonebook-gateway report --since yesterday --until today --status 4xx\n\n\
+                  Exit codes: 0 success, 1 no line could be read in its format (with --exit-code: or something needs \
+                  attention), 2 the command line is wrong, 3 a file could not be read, or the report not be written."
 )]
 pub(in crate::cli) struct Options {
     /// logs of the gateway or of nginx, plain, gzip or zstd, in any order, bare or as syslog, the journal or containers
@@ -33,7 +34,7 @@ pub(in crate::cli) struct Options {
     /// nothing before: 2026-11-23, "2026-11-23 14:30", today, yesterday, or so long ago: 90m, 24h, 7d
     #[arg(long, value_name = "TIME", help_heading = CHOICE)]
     since: Option<String>,
-    /// nothing from then on
+    /// nothing at or after this time
     #[arg(long, value_name = "TIME", help_heading = CHOICE)]
     until: Option<String>,
     /// these peers or addresses; - is everybody in no policy
@@ -60,7 +61,7 @@ pub(in crate::cli) struct Options {
     /// without colours and with ASCII alone
     #[arg(long, help_heading = FORM)]
     pub(super) plain: bool,
-    /// 1 where something needs somebody; packaging/ has a timer that mails such a report each week
+    /// exit with 1 if something needs attention; packaging/ has a timer that mails such a report each week
     #[arg(long)]
     pub(super) exit_code: bool,
     /// threads that read; one for each core unless given

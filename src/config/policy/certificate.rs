@@ -28,7 +28,8 @@ pub(crate) fn read(field: &Field<'_>) -> Option<CertificateRule> {
     if field.is_table() && written.iter().all(|written| !**written) {
         let message = "no certificate is named: nobody can show one";
         let label = "allowed: public_key_sha256, san_dns, san_uri, common_name, or several of them";
-        field.error(Diagnostic::new(message, label).help(KEY_HELP));
+        let help = "`phonebook-gateway certs show FILE` prints public_key_sha256";
+        field.error(Diagnostic::new(message, label).help(help));
     }
     section.finish();
     Some(CertificateRule {

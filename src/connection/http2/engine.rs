@@ -41,7 +41,7 @@ pub(super) struct Caps {
     pub(super) list: usize,
     /// Bodies of answers that are to be sent, in bytes.
     pub(super) room: usize,
-    /// What TLS holds of what is sent while the socket has no room for it, in bytes.
+    /// Bytes that rustls may buffer while the socket is not writable.
     pub(super) unsent: usize,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Opened {
 #[derive(Debug)]
 pub(super) enum Step {
     Request(Opened),
-    /// The client asks nothing, and too much of it.
+    /// The client sends too many frames without requests.
     Flood(Flood),
     /// The client broke a rule of HTTP/2, and was told so.
     Broken,
@@ -90,11 +90,11 @@ pub(super) struct Engine<S> {
     owes_a_turn: bool,
 }
 
-/// How far the client was told that the connection ends.
+/// Which GOAWAY frames the client was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum GoAway {
     None,
-    /// To ask no more; what it has asked before it hears so is served.
+    /// A graceful GOAWAY; requests in flight are still served.
     Announced,
     /// The last stream that was read.
     Said,
@@ -104,7 +104,7 @@ enum GoAway {
     Shut,
 }
 
-/// What has come of the frame that is coming.
+/// The part of the next frame that has been received.
 #[derive(Debug, Default)]
 struct Input {
     /// Bytes of the preface that have come.
@@ -263,7 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
         }
     }
 
-    /// Whether all that was asked is answered, and nothing more is heard.
+    /// Whether all requests are answered, and no further ones are read.
     fn is_done(&self) -> bool {
         if self.broken {
             return true;
@@ -272,8 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
         parting && self.requests.is_empty() && self.wire.state().streams.is_empty()
     }
 
-    /// Tells the client to ask no more. What it asks before it can have heard so is served: it says
-    /// when, by its reply to a PING.
+    /// Sends a graceful GOAWAY and a PING. Requests that come before the PING's reply are still served.
     pub(super) fn announce_end(&mut self) {
         if self.goaway == GoAway::None {
             self.goaway = GoAway::Announced;
@@ -283,7 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
         }
     }
 
-    /// Hears nothing further, and says why.
+    /// Stops reading, and sends GOAWAY with the reason.
     pub(super) fn give_up(&mut self, reason: Reason) {
         self.send_goaway(reason);
         self.deaf = true;
@@ -301,7 +300,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
         }
     }
 
-    /// Sends what is left, and says that this is the end.
+    /// Sends what is left, and shuts down the sending side.
     fn poll_shut(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.goaway == GoAway::Said {
             if ready!(self.poll_send(context)).is_err() {
@@ -409,13 +408,13 @@ impl<S> Drop for Engine<S> {
     }
 }
 
-/// Above every stream: what a client is told that is only to ask no more.
+/// The last-stream ID of a graceful GOAWAY (RFC 9113, section 6.8).
 const ANY_STREAM: u32 = 0x7fff_ffff;
 
-/// The PING whose reply says that the client has heard that it is to ask no more.
+/// The PING whose reply says that the client has read the graceful GOAWAY.
 const GOAWAY_PING: [u8; 8] = *b"farewell";
 
-/// So much is read at once, on the stack, in bytes.
+/// The size of the read buffer on the stack, in bytes.
 const CHUNK: usize = 2048;
 
 /// Replies to a client's frames that may wait to be sent before nothing more is read, in bytes.

@@ -3,8 +3,8 @@
 //! # Guarantees
 //! * A field's bytes are handed on as they were sent, whatever they are: no layer between the client
 //!   and the one reader of heads drops, mends or refuses any.
-//! * What a block brings is bounded by its own length, but for what it takes from the table, each field
-//!   of which is as long as the table at the most: who is handed the fields bounds their sum.
+//! * What a block yields is bounded by its own length except for table references, each of which yields at
+//!   most [`TABLE_SIZE`] bytes; the caller bounds the total.
 //! * What is held for a connection is its table, of [`TABLE_SIZE`] bytes at the most.
 //! * No input makes it panic.
 

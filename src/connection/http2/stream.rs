@@ -1,4 +1,4 @@
-//! One request's stream, as the outlet of its answer.
+//! One request's stream, as the sink of its response.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -93,7 +93,7 @@ fn write_head(worker: &Worker, head: &Head<'_>, out: &mut Vec<u8>) {
     hpack::write(b"x-request-id", head.options().request_id.as_str().as_bytes(), out);
 }
 
-/// The outlet of a request that nobody can be answered to.
+/// A sink for a request that cannot be answered.
 #[derive(Debug)]
 pub(super) struct Nobody;
 

@@ -1,6 +1,6 @@
-//! What a client asks of a connection, counted: so that who asks nothing, and too much of it, is found.
+//! Counts the frames of a connection, to detect clients that send many of them but no requests.
 //!
-//! Every frame of a client costs something and only some ask something: PING and SETTINGS want an
+//! Every frame costs something and only some are part of a request: PING and SETTINGS want an
 //! answer, PRIORITY and unknown frames are read for nothing, a WINDOW_UPDATE may bring one byte along.
 //! A number of them is let through in ten seconds, more for those who ask or read much.
 
@@ -14,7 +14,7 @@ use crate::refusal::Flood;
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     since: Option<Instant>,
-    /// Frames that ask nothing.
+    /// Frames that are no part of a request.
     idle_frames: u64,
     /// Requests that were taken back.
     resets: u32,
@@ -86,7 +86,7 @@ impl Tally {
 
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Frames that ask nothing, in [`PERIOD`]: a keep-alive PING comes every few seconds, SETTINGS once.
+/// Frames that are no part of a request, in [`PERIOD`]: a keep-alive PING comes every few seconds, SETTINGS once.
 const IDLE_FRAMES: u64 = 1000;
 
 /// The number that each request adds.

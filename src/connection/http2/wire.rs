@@ -28,14 +28,14 @@ pub(super) struct State {
     pub(super) replies: usize,
     /// Bytes of bodies that `out` may hold.
     room: usize,
-    /// The client was told that its table is not used.
+    /// A table size update to 0 was sent.
     told_no_table: bool,
     /// What the client takes on all streams together.
     window: i64,
     initial_window: i64,
     pub(super) streams: Vec<Entry>,
     closed: Closed,
-    /// Streams that are answered to their end, and on which the client may go on all the same.
+    /// Streams whose answer is complete, while the client may still be sending its request.
     unwanted: Vec<u32>,
     /// Who sends `out`.
     pub(super) connection: Option<Waker>,
@@ -49,7 +49,7 @@ pub(super) struct Entry {
     pub(super) id: u32,
     /// What the client takes on it.
     window: i64,
-    /// The client has said all of it.
+    /// The client has sent all of its request.
     pub(super) ended: bool,
     /// How long the client says that the body is.
     declared: Option<u64>,
@@ -84,7 +84,7 @@ impl Wire {
         }))
     }
 
-    /// All of it, for the connection. No stream is asked meanwhile.
+    /// Borrows all of it, for the connection. No stream may use it meanwhile.
     pub(super) fn state(&self) -> std::cell::RefMut<'_, State> {
         self.0.borrow_mut()
     }
@@ -107,7 +107,7 @@ impl Wire {
         }
         write(&mut block);
         entry.answered = last;
-        // Who is reset for a fault is not told that the answer is whole.
+        // A stream that is reset for a fault gets no END_STREAM.
         let end = if last && entry.fault.is_none() { frames::END_STREAM } else { 0 };
         let mut pieces = block.chunks(MAX_LENGTH as usize).peekable();
         let (mut kind, mut flags) = (frames::HEADERS, end);
@@ -155,7 +155,7 @@ impl Wire {
             let (piece, disposition) = rest.split_at(rest.len().min(MAX_LENGTH as usize));
             rest = disposition;
             let flags = if rest.is_empty() { end } else { 0 };
-            // With the fault there may be nothing to say.
+            // A fault may leave nothing to send.
             if !piece.is_empty() || flags != 0 {
                 frames::write(&mut state.out, frames::DATA, flags, id, piece);
             }
@@ -298,9 +298,9 @@ impl State {
         self.unwanted.retain(|unwanted| *unwanted != id);
     }
 
-    /// Tells the client that it need not say the rest of what it is answered already (RFC 9113, section
-    /// 8.1). That is to come when it has read the answers: there are clients that throw away an answer
-    /// which is followed by this at once.
+    /// Sends RST_STREAM(NO_ERROR) for streams that are answered before their request has ended (RFC 9113,
+    /// section 8.1). To be called after the client has read the answers: some clients throw away an
+    /// answer that is followed by this at once.
     pub(super) fn want_no_more(&mut self) {
         for id in std::mem::take(&mut self.unwanted) {
             frames::write_reset(&mut self.out, id, Reason::NoError);
@@ -422,7 +422,7 @@ impl Entry {
 }
 
 /// The streams that were closed last: what comes on them is judged by who closed them. A client that
-/// has not heard yet that a stream was reset is at no fault (RFC 9113, section 5.1).
+/// has not yet seen that a stream was reset is at no fault (RFC 9113, section 5.1).
 #[derive(Debug, Default)]
 struct Closed {
     last: [(u32, bool); 32],

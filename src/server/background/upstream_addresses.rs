@@ -32,39 +32,57 @@ pub fn resolve(upstream: &Upstream) -> io::Result<Vec<SocketAddr>> {
     }
 }
 
-/// The same with patience: a name that does not resolve delays the start a little and does not
-/// prevent it.
-pub(crate) fn resolve_at_start(upstream: &Upstream) -> Result<Vec<SocketAddr>, StartError> {
-    match &upstream.host {
-        UpstreamHost::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, upstream.port)]),
-        UpstreamHost::Socket(_) => return Ok(Vec::new()),
-        UpstreamHost::Name(_) => {}
-    }
+/// Why XiVO's name has no addresses. The gateway starts all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum Unresolved {
+    /// The resolver's answer.
+    #[error("{host} has no address: {error}; lookups are answered 502 until it has")]
+    Failed {
+        /// XiVO's name.
+        host: String,
+        /// What the resolver said.
+        error: io::Error,
+    },
+    /// The resolver did not answer in time.
+    #[error("{host} was not resolved within {timeout:?}; lookups are answered 502 until it is")]
+    Late {
+        /// XiVO's name.
+        host: String,
+        /// How long it was waited for.
+        timeout: Duration,
+    },
+}
+
+/// The same for no longer than `timeout`: a name is resolved in a thread of its own.
+///
+/// # Errors
+/// [`Unresolved`]
+pub fn resolve_within(
+    upstream: &Upstream,
+    timeout: Duration,
+) -> Result<Vec<SocketAddr>, Unresolved> {
+    let host = upstream.host.to_string();
+    let UpstreamHost::Name(_) = upstream.host else {
+        return resolve(upstream).map_err(|error| Unresolved::Failed { host, error });
+    };
     let (answer, answered) = mpsc::channel();
     let asked = upstream.clone();
-    thread::Builder::new()
+    let thread = thread::Builder::new()
         .name("resolve".to_owned())
         // Nobody waits for it where it is too late.
-        .spawn(move || drop(answer.send(resolve(&asked))))
-        .map_err(StartError::thread("resolve"))?;
-    Ok(match answered.recv_timeout(RESOLVE_TIMEOUT) {
-        Ok(Ok(addresses)) => addresses,
-        Ok(Err(error)) => {
-            tracing::warn!(
-                "{}: {} has no address: {error}; lookups are answered 502 until it has",
-                upstream.location,
-                upstream.host
-            );
-            Vec::new()
-        }
-        Err(_) => {
-            tracing::warn!(
-                "{}: {} was not resolved in time; lookups are answered 502 until it is",
-                upstream.location,
-                upstream.host
-            );
-            Vec::new()
-        }
+        .spawn(move || drop(answer.send(resolve(&asked))));
+    match thread.map(|_| answered.recv_timeout(timeout)) {
+        Ok(Ok(Ok(addresses))) => Ok(addresses),
+        Ok(Ok(Err(error))) | Err(error) => Err(Unresolved::Failed { host, error }),
+        Ok(Err(_)) => Err(Unresolved::Late { host, timeout }),
+    }
+}
+
+/// The same at the start: a name that does not resolve delays it a little and does not prevent it.
+pub(crate) fn resolve_at_start(upstream: &Upstream) -> Vec<SocketAddr> {
+    resolve_within(upstream, RESOLVE_TIMEOUT).unwrap_or_else(|unresolved| {
+        tracing::warn!("{}: {unresolved}", upstream.location);
+        Vec::new()
     })
 }
 

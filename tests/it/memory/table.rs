@@ -135,7 +135,7 @@ fn plain_connections() {
         client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "y".repeat(15_000)));
         Box::new(client)
     });
-    holds("plain, a head that does not end", cost);
+    holds("plain, an unfinished head", cost);
 }
 
 /// What is held of a long answer, for a client that takes one byte of it after the other.
@@ -175,7 +175,7 @@ fn tls_connections() {
         }
         Box::new(stream)
     });
-    holds("TLS, a handshake that does not end", cost);
+    holds("TLS, an unfinished handshake", cost);
     let idle = Measured::start(true);
     let client = credulous(&[&rustls::version::TLS13], None);
     let cost = idle.cost(COUNT, |it| {

@@ -80,6 +80,33 @@ fn explain_says_that_an_address_was_a_names_before() {
 }
 
 #[test]
+fn explain_says_which_names_have_no_address() {
+    let server = NameServer::start();
+    let directory = tempfile::tempdir().unwrap();
+    let main = format!(
+        "state_directory = {:?}\n[[listen]]\naddress = \"127.0.0.1:9480\"\n[upstream]\nurl = \"http://127.0.0.1:9\"\n\
+         danger_loopback_source = true\n[names]\nresolver = [\"{}\"]\n",
+        directory.path(),
+        server.address()
+    );
+    server.says("paris.example.org", has(&["198.51.100.9"]));
+    let (lyon, paris) = (hosts(LYON), hosts("paris.example.org"));
+    let alone = explain(&Site::new(&main, &[("lyon", &lyon)]), "198.51.100.4");
+    let said = "no peer has 198.51.100.4; no policy has an IPv4 address; `lyon` is known by the name \
+                lyon.example.org at policies/lyon.toml:1, which has no address now\n";
+    assert_eq!(alone.code, Some(1));
+    assert!(alone.stdout.contains(said), "{}", alone.stdout);
+    let site = Site::new(
+        &main,
+        &[("lyon", &lyon), ("nice", &hosts("nice.example.org")), ("paris", &paris)],
+    );
+    let run = explain(&site, "198.51.100.4");
+    let said = "198.51.100.9/32; `lyon` is known by the name lyon.example.org at policies/lyon.toml:1, \
+                which has no address now, and 1 other name has none\n";
+    assert!(run.stdout.contains(said), "{}", run.stdout);
+}
+
+#[test]
 fn explain_resolves_all_names_where_no_gateway_has_and_writes_nothing() {
     let server = NameServer::start();
     let directory = tempfile::tempdir().unwrap();

@@ -24,7 +24,7 @@ pub(super) struct Receiver {
 /// What came of one line.
 #[derive(Debug, Default)]
 struct Sent {
-    /// This one, and a former one of which that is known only now.
+    /// This one, and a previous one of which that is known only now.
     lost: u64,
     error: Option<io::Error>,
     /// Whether it is of no use to try the next.
@@ -84,7 +84,7 @@ impl Receiver {
             };
             let lost = match error.raw_os_error().map(Errno::from_raw_os_error) {
                 Some(Errno::MSGSIZE) => return sent.also_lost(1, error),
-                // The answer to a former one; this one was not sent.
+                // The answer to a previous one; this one was not sent.
                 Some(Errno::CONNREFUSED) if self.is_udp => 1 + u64::from(last),
                 _ => {
                     self.sender.disconnect();

@@ -152,8 +152,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
                 self.input.block.reserve_exact(taken.len());
                 self.input.block.extend_from_slice(taken);
                 if !over.is_empty() {
-                    // What is cut cannot be told apart from its padding, which is all there is to say
-                    // of it: it is too long.
+                    // It is truncated, so that its padding cannot be located; the head is too long
+                    // either way.
                     if frame.kind == HEADERS {
                         self.strip(frame, true)?;
                     }

@@ -1,7 +1,7 @@
 //! The code of HPACK's strings (RFC 7541, appendix B).
 //!
 //! It is a canonical code: among codes of one length those of smaller bytes come first, and a longer
-//! code is larger than all shorter ones. So the lengths say all of it.
+//! code is larger than all shorter ones. So the lengths alone determine it.
 
 use crate::connection::http2::hpack::Fault;
 
@@ -18,7 +18,7 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
             bits = bits << 8 | u64::from(byte);
             have += 8;
         }
-        // What is missing is read as ones, which the end has to be.
+        // Missing bits are read as ones, as padding has to be.
         let top = match have {
             0 => return Ok(()),
             1..64 => bits << (64 - have) | u64::MAX >> have,
@@ -45,7 +45,7 @@ struct Code {
     firsts: [usize; LONGEST + 1],
     /// Where the bytes with codes of each length begin.
     offsets: [usize; LONGEST + 1],
-    /// What codes of each length, and all shorter ones, are below, with 32 bits.
+    /// The exclusive upper bound of codes up to each length, left-aligned in 32 bits.
     limits: [u64; LONGEST + 1],
 }
 
