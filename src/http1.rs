@@ -72,9 +72,13 @@ impl Span {
         at(self.start)..at(self.end)
     }
 
-    /// The bytes of `buffer` that the span names: views keep both together.
+    /// The bytes of `buffer` that the span names.
+    #[expect(
+        clippy::expect_used,
+        reason = "views keep spans with the buffer that they were read from"
+    )]
     fn of(self, buffer: &[u8]) -> &[u8] {
-        &buffer[self.start as usize..self.end as usize]
+        buffer.get(self.start as usize..self.end as usize).expect("a span of this buffer")
     }
 }
 

@@ -133,7 +133,7 @@ impl Client {
         let silence_limit = self.write_timeout;
         while !bytes.is_empty() {
             match deadline::by(|| Instant::now() + silence_limit, self.stream.write(bytes)).await {
-                Ok(Ok(count @ 1..)) => bytes = &bytes[count..],
+                Ok(Ok(count @ 1..)) => bytes = bytes.get(count..).unwrap_or_default(),
                 Ok(Ok(0) | Err(_)) | Err(_) => return Err(Disconnected),
             }
         }

@@ -354,7 +354,7 @@ impl Body {
                     match piece.map_err(|_| InvalidBody::Chunks)? {
                         Piece::Data(range) => {
                             at = range.end;
-                            let data = &input[range];
+                            let data = input.get(range).unwrap_or_default();
                             let rest = left.checked_sub(data.len() as u64);
                             *left = rest.ok_or(UpstreamFault::TooLarge)?;
                             write_chunk(*version, data, framed);

@@ -65,11 +65,12 @@ impl ChunkedReader {
             if self.state == State::Done {
                 return Ok(Piece::End(at));
             }
-            let Some(&byte) = input.get(at) else {
+            let rest = input.get(at..).unwrap_or_default();
+            let Some(&byte) = rest.first() else {
                 return Ok(Piece::More);
             };
             if let State::Data { left } = self.state {
-                let here = usize::try_from(left).unwrap_or(usize::MAX).min(input.len() - at);
+                let here = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
                 let left = left - here as u64;
                 self.state = if left == 0 { State::DataCr } else { State::Data { left } };
                 return Ok(Piece::Data(at..at + here));

@@ -38,7 +38,7 @@ impl Field {
     /// # Errors
     /// [`FieldFault`]
     pub(super) fn read(buffer: &[u8], start: usize, end: usize) -> Result<Self, FieldFault> {
-        let line = &buffer[start..end];
+        let line = buffer.get(start..end).unwrap_or_default();
         if matches!(line.first(), Some(b' ' | b'\t')) {
             return Err(FieldFault::LeadingBlank);
         }
@@ -65,7 +65,7 @@ impl Field {
     /// line is the one that the field was read from, up to `end`.
     pub(super) fn without_spaces(&self, buffer: &[u8], end: usize) -> Span {
         let start = self.name.end as usize + 1;
-        let text = &buffer[start..end];
+        let text = buffer.get(start..end).unwrap_or_default();
         let leading = text.iter().take_while(|&&b| b == b' ').count();
         let trailing = text.iter().rev().take_while(|&&b| b == b' ').count();
         Span::new(start + leading, (end - trailing).max(start + leading))
@@ -95,11 +95,10 @@ pub(super) fn content_length(value: &[u8]) -> Option<u64> {
 }
 
 /// `value` without the blanks (space, tab) around it: RFC 9110's OWS.
-pub(super) fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
+pub(super) fn trim(value: &[u8]) -> &[u8] {
+    let start = value.iter().position(|&b| !is_blank(b)).unwrap_or(value.len());
+    let end = value.iter().rposition(|&b| !is_blank(b)).map_or(start, |last| last + 1);
+    value.get(start..end).unwrap_or_default()
 }
 
 /// Whether `byte` may stand in a token: a method or a field name (RFC 9110, section 5.6.2).

@@ -257,7 +257,8 @@ impl RequestReader {
     ) -> Result<Option<RequestSpans>, HeadError> {
         while let Some(lf) = self.next_line_feed(buffer) {
             let next = lf + 1;
-            let Some(text) = buffer[self.line..lf].strip_suffix(b"\r") else {
+            let text = buffer.get(self.line..lf).and_then(|text| text.strip_suffix(b"\r"));
+            let Some(text) = text else {
                 return Err(Malformed::BareLineFeed.into());
             };
             let end = self.line + text.len();
@@ -330,7 +331,7 @@ impl RequestReader {
     }
 
     fn next_line_feed(&mut self, buffer: &[u8]) -> Option<usize> {
-        let rest = &buffer[self.searched..];
+        let rest = buffer.get(self.searched..)?;
         let found = memchr::memchr(b'\n', rest).map(|at| self.searched + at);
         if found.is_none() {
             self.searched = buffer.len();
@@ -346,8 +347,9 @@ impl RequestReader {
         limits: &HeadLimits,
     ) -> Result<(), HeadError> {
         if self.head.line.is_none() {
-            let text = buffer.strip_suffix(b"\r").unwrap_or(buffer);
-            let new = &text[self.checked..];
+            let unfinished = buffer.get(self.line..).unwrap_or_default();
+            let text = unfinished.strip_suffix(b"\r").unwrap_or(unfinished);
+            let new = text.get(self.checked..).unwrap_or_default();
             if text.first().is_some_and(|&b| !field::is_token(b))
                 || new.iter().any(u8::is_ascii_control)
             {
@@ -377,10 +379,11 @@ impl RequestLine {
             return Err(HeadError::UriTooLong);
         }
         let method = line.iter().take_while(|&&b| field::is_token(b)).count();
-        let (1.., [b' ', rest @ ..]) = (method, &line[method..]) else {
+        if method == 0 || line.get(method) != Some(&b' ') {
             return Err(Malformed::NoMethod.into());
-        };
+        }
         let target_start = method + 1;
+        let rest = line.get(target_start..).unwrap_or_default();
         let Some(target_len) = memchr::memchr(b' ', rest) else {
             return Err(Malformed::NoVersion.into());
         };
@@ -488,10 +491,10 @@ fn split_target(buffer: &[u8], target: Span) -> Result<(Span, Option<Span>), Mal
         return Ok((target, None));
     }
     let scheme_len = b"http://".len();
-    let rest = match text.split_at_checked(scheme_len) {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"http://") => rest,
-        Some(_) | None => return Err(Malformed::TargetForm),
-    };
+    if !text.get(..scheme_len).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"http://")) {
+        return Err(Malformed::TargetForm);
+    }
+    let rest = text.get(scheme_len..).unwrap_or_default();
     let authority_len = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
     let authority_start = target.start as usize + scheme_len;
     let authority = Span::new(authority_start, authority_start + authority_len);
@@ -569,7 +572,7 @@ impl<'b> RequestHead<'b> {
         name: &'static str,
     ) -> impl DoubleEndedIterator<Item = &'b [u8]> + use<'b> {
         let start = self.spans.line.whole.end as usize;
-        let fields = &self.buffer[start..self.spans.len];
+        let fields = self.buffer.get(start..self.spans.len).unwrap_or_default();
         // No line of an accepted head holds a line feed but at its end.
         fields.split(|&b| b == b'\n').filter_map(move |line| {
             let (found, value) = line.split_at_checked(name.len())?;

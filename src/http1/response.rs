@@ -74,9 +74,9 @@ impl ResponseSpans {
     pub(crate) fn read(buffer: &[u8]) -> Result<Option<Self>, InvalidResponse> {
         let mut reader = Reader::default();
         let mut line = 0;
-        while let Some(found) = memchr::memchr(b'\n', &buffer[line..]) {
+        while let Some(found) = memchr::memchr(b'\n', buffer.get(line..).unwrap_or_default()) {
             let lf = line + found;
-            let Some(text) = buffer[line..lf].strip_suffix(b"\r") else {
+            let Some(text) = buffer.get(line..lf).and_then(|text| text.strip_suffix(b"\r")) else {
                 return Err(InvalidResponse::BareLineFeed);
             };
             if reader.status.is_none() {
@@ -123,7 +123,7 @@ impl<'b> ResponseHead<'b> {
 
     /// What stands behind the head in its buffer: as much of the body as has come with it.
     pub fn behind(&self) -> &'b [u8] {
-        &self.buffer[self.spans.len..]
+        self.buffer.get(self.spans.len..).unwrap_or_default()
     }
 
     /// Never: a head has a status line.
@@ -139,11 +139,9 @@ impl<'b> ResponseHead<'b> {
 
     /// Whether the body is JSON, by its type: `application/json`, with or without parameters.
     pub fn is_json(&self) -> bool {
-        self.spans.content_type.is_some_and(|span| {
-            let value = span.of(self.buffer);
-            let end = memchr::memchr(b';', value).unwrap_or(value.len());
-            field::trim(&value[..end]).eq_ignore_ascii_case(b"application/json")
-        })
+        let value = self.spans.content_type.map(|span| span.of(self.buffer)).unwrap_or_default();
+        let media_type = value.split(|&b| b == b';').next().unwrap_or_default();
+        field::trim(media_type).eq_ignore_ascii_case(b"application/json")
     }
 
     /// Whether the body is coded (gzip, say), which was not asked for.

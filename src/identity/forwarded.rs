@@ -153,7 +153,7 @@ fn elements(line: &[u8]) -> VecDeque<&[u8]> {
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
             b',' if !quoted => {
-                elements.push_back(&line[start..at]);
+                elements.push_back(line.get(start..at).unwrap_or_default());
                 start = at + 1;
             }
             _ => {}
@@ -165,7 +165,7 @@ fn elements(line: &[u8]) -> VecDeque<&[u8]> {
     if quoted {
         return VecDeque::from([line]);
     }
-    elements.push_back(&line[start..]);
+    elements.push_back(line.get(start..).unwrap_or_default());
     elements
 }
 

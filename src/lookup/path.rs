@@ -41,12 +41,12 @@ fn means_private(path: &[u8]) -> bool {
     let Some(last) = ends.clone().last() else {
         return false;
     };
-    let info = &resolved[last..];
+    let info = resolved.get(last..).unwrap_or_default();
     // nginx's `$` matches before a last line feed too.
     let info = info.strip_suffix(b"\n").unwrap_or(info);
     // No directory of XiVO's is called `….php`, so that the first existing file is the script.
     let cut = ends.find(is_file).map_or(0, |first| last - first);
-    let climbed = &info[info.len().saturating_sub(cut)..];
+    let climbed = info.get(info.len().saturating_sub(cut)..).unwrap_or_default();
     is_private_realm(info) || is_private_realm(climbed)
 }
 

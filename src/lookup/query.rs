@@ -26,7 +26,7 @@ impl<'a> Arguments<'a> {
         }
         for pair in query.split(|&b| b == b'&') {
             let (name, value) = match memchr::memchr(b'=', pair) {
-                Some(at) => (&pair[..at], Some(&pair[at + 1..])),
+                Some(at) => (pair.get(..at).unwrap_or_default(), pair.get(at + 1..)),
                 None => (pair, None),
             };
             let name = decode(name)?;

@@ -150,7 +150,8 @@ fn over_udp(server: SocketAddr, question: &Message<Vec<u8>>) -> io::Result<Messa
     loop {
         socket.set_read_timeout(Some(left(until)?))?;
         let length = socket.recv(&mut buffer)?;
-        if let Some(answer) = answer_to(question, &buffer[..length]) {
+        let bytes = buffer.get(..length).unwrap_or_default();
+        if let Some(answer) = answer_to(question, bytes) {
             return Ok(answer);
         }
     }

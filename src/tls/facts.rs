@@ -88,9 +88,9 @@ impl TlsFacts {
 
 impl Presented {
     fn of(chain: &[CertificateDer<'_>]) -> Result<Option<Self>, UnreadableCertificate> {
-        let [first, further @ ..] = chain else { return Ok(None) };
+        let Some(first) = chain.first() else { return Ok(None) };
         let leaf = Certificate::read(first)?;
-        let further = intermediates(further);
+        let further = intermediates(chain.get(1..).unwrap_or_default());
         let chain = std::iter::once(first).chain(further);
         let chain = chain.map(|der| der.clone().into_owned()).collect();
         Ok(Some(Self { chain, leaf, judged: Cell::new(None) }))

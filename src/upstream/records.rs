@@ -54,10 +54,12 @@ impl Follower {
             if self.left > 0 {
                 let of_body = self.left.min(bytes.len());
                 self.left -= of_body;
-                bytes = &bytes[of_body..];
+                bytes = bytes.get(of_body..).unwrap_or_default();
                 continue;
             }
-            self.header[self.header_length] = *first;
+            if let Some(place) = self.header.get_mut(self.header_length) {
+                *place = *first;
+            }
             self.header_length += 1;
             bytes = rest;
             if self.header_length == self.header.len() {
@@ -73,7 +75,7 @@ impl Follower {
 impl Read for Records {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let (_, count) = recv(&self.stream, &mut *buffer, RecvFlags::DONTWAIT)?;
-        self.follower.follow(&buffer[..count]);
+        self.follower.follow(buffer.get(..count).unwrap_or_default());
         Ok(count)
     }
 }
@@ -86,7 +88,7 @@ impl AsyncRead for Records {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.follower.follow(&buffer.filled()[before..]);
+        self.follower.follow(buffer.filled().get(before..).unwrap_or_default());
         polled
     }
 }

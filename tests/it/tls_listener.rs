@@ -607,7 +607,7 @@ fn what_is_wrong_with_a_certificate_is_said_to_the_caller() {
         ("expired", "has expired"),
         ("early", "is not valid yet"),
         ("revoked", "has been revoked"),
-        ("foreign", "not signed by an authority"),
+        ("foreign", "not issued by an authority"),
         ("server", "not made for TLS clients"),
         ("nobody", "is not this peer's"),
     ] {

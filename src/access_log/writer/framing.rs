@@ -3,17 +3,19 @@
 //! A frame is the line's length (4 bytes), the name's (1 byte), the name, and the line with its line end.
 
 /// Begins a frame; the line is to be appended, and then [`end`] called.
-#[expect(clippy::expect_used, reason = "a peer's name has 64 ASCII characters at most")]
 pub(crate) fn begin(out: &mut Vec<u8>, name: &str) {
-    let length = u8::try_from(name.len()).expect("a peer's name is short");
-    out.extend_from_slice(&[0, 0, 0, 0, length]);
+    // A peer's name has 64 characters at most.
+    let name = name.get(..name.len().min(usize::from(u8::MAX))).unwrap_or_default();
+    out.extend_from_slice(&[0, 0, 0, 0, name.len() as u8]);
     out.extend_from_slice(name.as_bytes());
 }
 
 /// Ends the frame that began at `start`, its line at `line`.
 pub(crate) fn end(out: &mut [u8], start: usize, line: usize) {
     let length = u32::try_from(out.len() - line).unwrap_or(u32::MAX);
-    out[start..start + LENGTH].copy_from_slice(&length.to_le_bytes());
+    if let Some(field) = out.get_mut(start..start + LENGTH) {
+        field.copy_from_slice(&length.to_le_bytes());
+    }
 }
 
 /// The names and lines of whole frames.

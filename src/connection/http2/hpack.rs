@@ -163,7 +163,7 @@ fn write_string(text: &[u8], out: &mut Vec<u8>) {
 
 fn write_integer(first: u8, bits: u8, mut number: usize, out: &mut Vec<u8>) {
     let most = (1_usize << bits) - 1;
-    let low = |number: usize| (number & 0x7f) as u8;
+    let low = |number: usize| u8::try_from(number & 0x7f).unwrap_or_default();
     if number < most {
         return out.push(first | low(number));
     }

@@ -54,7 +54,7 @@ impl ResponseSink for Stream {
     async fn send(&mut self, mut data: &[u8], part: Part) -> Result<(), Disconnected> {
         loop {
             let sent = self.wire.send_data(self.id, data, part == Part::Last)?;
-            data = &data[sent..];
+            data = data.get(sent..).unwrap_or_default();
             if data.is_empty() {
                 return Ok(());
             }
@@ -79,7 +79,7 @@ fn write_head(worker: &Worker, head: &Head<'_>, out: &mut Vec<u8>) {
     let mut text = Vec::new();
     let mut status = [b'0'; 3];
     for (digit, unit) in status.iter_mut().zip([100, 10, 1]) {
-        *digit += (head.status() / unit % 10) as u8;
+        *digit += u8::try_from(head.status() / unit % 10).unwrap_or_default();
     }
     hpack::write(b":status", &status, out);
     for (name, value) in head.fields() {

@@ -51,29 +51,28 @@ fn begins(buffer: &[u8], signature: &[u8]) -> bool {
 
 /// Version 1: one line.
 fn read_v1(buffer: &[u8]) -> Result<Option<Header>, &'static str> {
-    let line = &buffer[..buffer.len().min(LONGEST_V1)];
+    let line = buffer.get(..buffer.len().min(LONGEST_V1)).unwrap_or_default();
     let Some(end) = memchr::memchr2(b'\r', b'\n', line) else {
         return match line.len() {
             LONGEST_V1 => Err("its PROXY line is longer than 107 bytes"),
             _ => Ok(None),
         };
     };
-    match &line[end..] {
-        [b'\r', b'\n', ..] => {}
+    match line.get(end..) {
+        Some([b'\r', b'\n', ..]) => {}
         // The line feed may still come, unless there is no room for it.
-        [b'\r'] if line.len() < LONGEST_V1 => return Ok(None),
+        Some([b'\r']) if line.len() < LONGEST_V1 => return Ok(None),
         _ => return Err("its PROXY line does not end with CR LF"),
     }
-    let words = &line[V1_SIGNATURE.len()..end];
-    // Other bytes than text can only stand behind UNKNOWN.
-    let text = std::str::from_utf8(words).unwrap_or_default();
+    let text = line.get(V1_SIGNATURE.len()..end).unwrap_or_default();
+    let text = std::str::from_utf8(text).unwrap_or_default();
     let len = end + 2;
     let (family, rest) = text.split_once(' ').unwrap_or((text, ""));
     let ends = match family {
         "TCP4" => ends_v1::<Ipv4Addr>(rest)?,
         "TCP6" => ends_v1::<Ipv6Addr>(rest)?,
         // What follows is not looked at: the sender says that it means nothing.
-        _ if is_unknown(words) => {
+        _ if is_unknown(line, end) => {
             return Ok(Some(Header { client: None, destination: None, len }));
         }
         _ => return Err("its PROXY line names neither TCP4, TCP6 nor UNKNOWN"),
@@ -82,10 +81,11 @@ fn read_v1(buffer: &[u8]) -> Result<Option<Header>, &'static str> {
     Ok(Some(Header { client, destination, len }))
 }
 
-/// Whether a line's words are `UNKNOWN`, with or without further ones, in bytes of whatever kind.
-fn is_unknown(words: &[u8]) -> bool {
-    let rest = words.strip_prefix(b"UNKNOWN");
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b' ')))
+/// Whether the line that ends at `end` says `UNKNOWN`, with or without further words, in bytes of
+/// whatever kind.
+fn is_unknown(line: &[u8], end: usize) -> bool {
+    let words = line.get(V1_SIGNATURE.len()..end).and_then(|text| text.strip_prefix(b"UNKNOWN"));
+    words.is_some_and(|rest| matches!(rest.first(), None | Some(b' ')))
 }
 
 /// Source address, destination address, source port, destination port.
@@ -115,9 +115,7 @@ fn port(text: &str) -> Option<u16> {
 
 /// Version 2: signature, version and command, family and transport, length; then addresses and TLVs.
 fn read_v2(buffer: &[u8]) -> Result<Option<Header>, &'static str> {
-    let Some(mut rest) = buffer.get(V2_SIGNATURE.len()..) else {
-        return Ok(None);
-    };
+    let mut rest = buffer.get(V2_SIGNATURE.len()..).unwrap_or_default();
     let command = match take(&mut rest) {
         None => return Ok(None),
         Some([0x20]) => Command::Local,
@@ -152,7 +150,7 @@ fn read_v2(buffer: &[u8]) -> Result<Option<Header>, &'static str> {
     let Some(header) = buffer.get(..V2_FIXED + length) else {
         return Ok(None);
     };
-    let mut block = &header[V2_FIXED..];
+    let mut block = header.get(V2_FIXED..).unwrap_or_default();
     let ends = match family {
         Family::Inet => ends_v2::<4>(&mut block),
         Family::Inet6 => ends_v2::<16>(&mut block),
@@ -226,9 +224,9 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 fn crc32c_without(bytes: &[u8], zeros: Range<usize>) -> u32 {
     const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
     let mut digest = CRC32C.digest();
-    digest.update(&bytes[..zeros.start]);
+    digest.update(bytes.get(..zeros.start).unwrap_or_default());
     zeros.clone().for_each(|_| digest.update(&[0]));
-    digest.update(&bytes[zeros.end..]);
+    digest.update(bytes.get(zeros.end..).unwrap_or_default());
     digest.finalize()
 }
 

@@ -120,7 +120,7 @@ struct Cursor<'l> {
 
 impl<'l> Cursor<'l> {
     fn rest(self) -> &'l [u8] {
-        &self.line[self.at..]
+        self.line.get(self.at..).unwrap_or_default()
     }
 
     fn skip(self, count: usize) -> Self {

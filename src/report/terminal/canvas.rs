@@ -187,7 +187,7 @@ impl Canvas {
         }
         let rest = match (full, rest) {
             (0, 0) if part > 0 => "▏",
-            (_, rest) => EIGHTHS[rest],
+            (_, rest) => EIGHTHS.get(rest).copied().unwrap_or_default(),
         };
         "█".repeat(full) + rest
     }

@@ -104,7 +104,7 @@ fn push(byte: u8, out: &mut Vec<u8>) {
 
 fn last_segment(path: &[u8]) -> &[u8] {
     let start = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
-    &path[start..]
+    path.get(start..).unwrap_or_default()
 }
 
 #[cfg(test)]
