@@ -118,7 +118,7 @@ impl Process {
     }
 }
 
-/// Makes all that is traced go to the outlet.
+/// Makes all that is traced go to the queue.
 fn subscribe(diagnostics: &DiagnosticsQueue, level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let filter = match format!("{READY}=info").parse() {

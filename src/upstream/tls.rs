@@ -94,7 +94,7 @@ tokio::task_local! {
 }
 
 impl Tls {
-    /// Believes `trust`, and asks for `server_name`.
+    /// Trusts what `trust` says, and asks for `server_name`.
     ///
     /// # Errors
     /// [`TlsError`].

@@ -59,7 +59,7 @@ pub struct Upstream {
     pub max_answer: u64,
     /// How TLS is spoken, with an https URL.
     pub tls: Option<Arc<Tls>>,
-    /// The file of the authorities that vouch for XiVO.
+    /// The file of the authorities that issue XiVO's certificate.
     pub ca: Option<PathBuf>,
     /// The certificates of which XiVO's has to be one.
     pub pins: Vec<Fingerprint>,

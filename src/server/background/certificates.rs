@@ -26,14 +26,15 @@ pub fn load_certificates(config: &Config, shared: &Shared) -> Result<Sessions, S
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
             StartError::Certificates(errors.join("; "))
         })?;
-        let tls = ListenerTls::new(material, manners(listener, &config.policies), &sessions);
+        let tls =
+            ListenerTls::new(material, handshake_options(listener, &config.policies), &sessions);
         shared.set_tls(index, &Arc::new(tls.map_err(StartError::Tls)?));
     }
     Ok(sessions)
 }
 
 /// Clients are asked for certificates only where somebody wants to know: browsers ask their users.
-fn manners(listener: &Listener, policies: &[Policy]) -> HandshakeOptions {
+fn handshake_options(listener: &Listener, policies: &[Policy]) -> HandshakeOptions {
     let authority = listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     let wanted = policies.iter().any(|policy| policy.certificate.is_some());
     HandshakeOptions { ask_certificate: authority || wanted, http2: listener.http2 }
@@ -78,7 +79,7 @@ struct Watched {
     index: usize,
     name: String,
     settings: TlsSettings,
-    manners: HandshakeOptions,
+    options: HandshakeOptions,
     /// The files as they were loaded.
     loaded: Vec<Option<Stamp>>,
     /// How many times in a row they could not be loaded.
@@ -96,7 +97,7 @@ impl Watched {
                 Some(Self {
                     index,
                     name: listener.address.to_string(),
-                    manners: manners(listener, &config.policies),
+                    options: handshake_options(listener, &config.policies),
                     // What changed since it was loaded at the start is found at the first look.
                     loaded: stamps(&settings),
                     settings,
@@ -115,7 +116,7 @@ impl Watched {
         let loaded = Material::load(&self.settings)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>());
         let loaded = loaded.and_then(|material| {
-            let tls = ListenerTls::new(material, self.manners, sessions);
+            let tls = ListenerTls::new(material, self.options, sessions);
             tls.map_err(|error| vec![error.to_string()])
         });
         if stamps(&self.settings) != before {
