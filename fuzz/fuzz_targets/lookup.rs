@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use phonebook_gateway::demo::routing;
 use phonebook_gateway::demo::routing::{Act, Place};
-use phonebook_gateway::lookup::{Asked, Lookup, PATH};
+use phonebook_gateway::lookup::{Lookup, LookupParts, PATH};
 use phonebook_gateway::refusal::Refusal;
 
 fuzz_target!(|input: (bool, &[u8])| {
@@ -21,7 +21,7 @@ fuzz_target!(|input: (bool, &[u8])| {
     }
     // The head's reader refuses a `#` and control bytes; the sample XiVO takes the first for an end.
     if !target.contains(&b'#')
-        && routing::read_url(&target).is_ok_and(|reading| reading.location() == Some(Place::Private))
+        && routing::read_url(&target).is_ok_and(|reading| reading.place() == Some(Place::Private))
     {
         assert_eq!(parsed, Err(Refusal::PrivatePath));
     }
@@ -33,7 +33,8 @@ fn parse(target: &[u8]) -> Result<Lookup, Refusal> {
         Some(at) => (&target[..at], Some(&target[at + 1..])),
         None => (target, None),
     };
-    Lookup::parse(Asked { method: b"GET", path, query, has_body: false })
+    let parts = LookupParts { method: b"GET", path, query, has_body: false };
+    Lookup::parse(parts).map_err(Refusal::from)
 }
 
 fn check_written(lookup: &Lookup) {
@@ -53,6 +54,6 @@ fn check_written(lookup: &Lookup) {
     assert!(before_sum.iter().all(plain), "{}", written.escape_ascii());
 
     let reading = routing::read_url(&written).expect("nginx takes it");
-    assert!(reading.location() == Some(Place::Restricted) && reading.is_phonebook());
+    assert!(reading.place() == Some(Place::Restricted) && reading.is_phonebook());
     assert_eq!(Act::of(&reading.arguments()), wanted.1);
 }

@@ -3,10 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use phonebook_gateway::x509::Certificate;
 use phonebook_gateway::identity::forwarded;
 use phonebook_gateway::identity::forwarded::ForwardedHeader;
 use phonebook_gateway::net::proxy_protocol::read::read;
+use phonebook_gateway::x509::Certificate;
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (what, bytes) = input;
@@ -30,7 +30,9 @@ fn proxy_header(bytes: &[u8]) {
 /// Lines of a header are one list, wherever it is cut between two entries.
 fn forwarded(bytes: &[u8]) {
     for header in [ForwardedHeader::XForwardedFor, ForwardedHeader::Forwarded] {
-        let trusts = |address: phonebook_gateway::net::client_address::ClientAddress| address.ip().is_loopback();
+        let trusts = |address: phonebook_gateway::net::client_address::ClientAddress| {
+            address.ip().is_loopback()
+        };
         let whole = forwarded::client(header, [bytes].into_iter(), trusts);
         if let Ok(client) = whole {
             // Joined to what a trusted proxy added, it says the same.
