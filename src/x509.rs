@@ -199,7 +199,7 @@ fn sha1(bytes: &[u8]) -> [u8; 20] {
 }
 
 /// Text of a certificate as a terminal and a log show it and do not obey it, and not without end.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     const LONGEST: usize = 200;
     text.chars().take(LONGEST).fold(String::new(), |mut out, char| {
         if char.is_control() {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::x509::{Certificate, Fingerprint};
+use crate::x509::{Certificate, Fingerprint, printable};
 
 /// What is shown of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,17 +53,3 @@ impl fmt::Display for CertificateFacts {
         Ok(())
     }
 }
-
-/// Text from the far side as a terminal shows it and does not obey it, and not without end.
-fn printable(text: &str) -> String {
-    text.chars().take(LONGEST).fold(String::new(), |mut out, char| {
-        if char.is_control() {
-            out.extend(char.escape_default());
-        } else {
-            out.push(char);
-        }
-        out
-    })
-}
-
-const LONGEST: usize = 200;
