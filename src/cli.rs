@@ -13,6 +13,7 @@ mod config_file;
 mod demo;
 mod explain;
 mod help;
+mod number;
 mod probe;
 mod process;
 mod report;
@@ -74,7 +75,7 @@ const NAME: &str = "phonebook-gateway";
     name = NAME,
     bin_name = NAME,
     before_help = "phonebook-gateway lets other XiVO servers read this XiVO's phonebook, and nothing else of it.",
-    after_help = "Exit codes: 0 well, 1 findings, 2 the command line is wrong, 3 failed at run time, 78 `serve` does \
+    after_help = "Exit codes: 0 success, 1 problems found, 2 the command line is wrong, 3 failed at run time, 78 `serve` does \
                   not start with this configuration.",
     subcommand_value_name = "COMMAND",
     subcommand_help_heading = "Commands",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::config_file::ConfigFile;
-use super::{Exit, print, print_error};
+use super::{Exit, number, print, print_error};
 use crate::pki::{
     AUTHORITY, AUTHORITY_DAYS, Authority, CertsError, For, LEAF_DAYS, ServerName, Written,
     make_directory, write_pair,
@@ -62,11 +62,8 @@ struct Server {
     /// the host names and addresses that callers use, such as gateway.example.org 192.0.2.1; the first names the files
     #[arg(value_name = "NAME", required = true, value_parser = server_name)]
     names: Vec<ServerName>,
-    /// for how long it is valid, and no longer than the authority
-    #[arg(long, value_name = "N", value_parser = days, default_value_t = LEAF_DAYS)]
-    days: u32,
     #[command(flatten)]
-    place: Directory,
+    made: Issued,
 }
 
 /// make NAME.pem and NAME.key for a peer
@@ -79,6 +76,13 @@ struct Peer {
     /// the peer: the name of its policy file, without .toml
     #[arg(value_parser = peer_name)]
     name: PeerName,
+    #[command(flatten)]
+    made: Issued,
+}
+
+/// What both certificates that the authority issues are made with.
+#[derive(Debug, clap::Args)]
+struct Issued {
     /// for how long it is valid, and no longer than the authority
     #[arg(long, value_name = "N", value_parser = days, default_value_t = LEAF_DAYS)]
     days: u32,
@@ -120,14 +124,7 @@ const MADE: &str = "Exit codes: 0 created, 2 the command line is wrong, 3 nothin
 const MOST_DAYS: u32 = 36_500;
 
 fn days(text: &str) -> Result<u32, String> {
-    let plain = text.bytes().all(|b| b.is_ascii_digit());
-    match text.parse() {
-        Ok(days @ 1..=MOST_DAYS) if plain => Ok(days),
-        _ => {
-            let text = text.escape_debug();
-            Err(format!("`{text}` is no whole number from 1 to {MOST_DAYS}"))
-        }
-    }
+    number::whole(text, MOST_DAYS)
 }
 
 fn authority_name(text: &str) -> Result<String, String> {
@@ -170,7 +167,7 @@ pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
         Act::Init(Init { name, days, place }) => {
             init(&Place { directory: &at(place), config }, name.as_deref(), *days)
         }
-        Act::Server(Server { names, days, place }) => {
+        Act::Server(Server { names, made: Issued { days, place } }) => {
             let mut once: Vec<ServerName> = Vec::with_capacity(names.len());
             for name in names {
                 if !once.contains(name) {
@@ -179,7 +176,7 @@ pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
             }
             issue(&Place { directory: &at(place), config }, &For::Server(once), *days)
         }
-        Act::Peer(Peer { name, days, place }) => {
+        Act::Peer(Peer { name, made: Issued { days, place } }) => {
             issue(&Place { directory: &at(place), config }, &For::Peer(name.clone()), *days)
         }
     };

@@ -6,6 +6,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::{Timestamp, Zoned};
 
 use crate::access_log::Statuses;
+use crate::cli::number;
 use crate::config::nearest;
 use crate::refusal::Reason;
 use crate::report::read::input::Source;
@@ -141,14 +142,7 @@ fn statuses(words: &[String]) -> Result<Option<Statuses>, String> {
 }
 
 fn threads(text: &str) -> Result<u16, String> {
-    let plain = text.bytes().all(|b| b.is_ascii_digit());
-    match text.parse() {
-        Ok(threads @ 1..=MOST_THREADS) if plain => Ok(threads),
-        _ => {
-            let text = text.escape_debug();
-            Err(format!("`{text}` is no whole number from 1 to {MOST_THREADS}"))
-        }
-    }
+    number::whole(text, MOST_THREADS)
 }
 
 /// More cores than this no host has that keeps such logs.
