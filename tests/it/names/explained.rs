@@ -1,5 +1,7 @@
 //! What `explain` says of a caller whom a name makes a peer, or made one before.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::told::{LYON, Names, hosts};
@@ -11,14 +13,18 @@ use crate::support::{
 
 const URL: &str = "http://127.0.0.1:9480/service/ipbx/json.php/restricted/pbx_services/phonebook?act=search&search=one";
 
+/// A main file with this state directory, whose names this server resolves.
+fn main_file(state: &Path, server: &NameServer) -> String {
+    format!(
+        "state_directory = {state:?}\n[[listen]]\naddress = \"127.0.0.1:9480\"\n[upstream]\nurl = \"http://127.0.0.1:9\"\n\
+         danger_loopback_source = true\n[names]\nresolver = [\"{}\"]\n",
+        server.address()
+    )
+}
+
 /// A site whose gateway writes its names into `names`' directory.
 fn site(names: &Names, server: &NameServer) -> Site {
-    let main = format!(
-        "state_directory = {:?}\n[[listen]]\naddress = \"127.0.0.1:9480\"\n[upstream]\nurl = \"http://127.0.0.1:9\"\n\
-         danger_loopback_source = true\n[names]\nresolver = [\"{}\"]\n",
-        names.directory.path(),
-        server.address()
-    );
+    let main = main_file(names.directory.path(), server);
     let (annecy, lyon) = (hosts("192.0.2.0/24"), hosts(LYON));
     Site::new(&main, &[("annecy", &annecy), ("lyon", &lyon)])
 }
@@ -83,12 +89,7 @@ fn explain_says_that_an_address_was_a_names_before() {
 fn explain_says_which_names_have_no_address() {
     let server = NameServer::start();
     let directory = tempfile::tempdir().unwrap();
-    let main = format!(
-        "state_directory = {:?}\n[[listen]]\naddress = \"127.0.0.1:9480\"\n[upstream]\nurl = \"http://127.0.0.1:9\"\n\
-         danger_loopback_source = true\n[names]\nresolver = [\"{}\"]\n",
-        directory.path(),
-        server.address()
-    );
+    let main = main_file(directory.path(), &server);
     server.says("paris.example.org", has(&["198.51.100.9"]));
     let (lyon, paris) = (hosts(LYON), hosts("paris.example.org"));
     let alone = explain(&Site::new(&main, &[("lyon", &lyon)]), "198.51.100.4");
@@ -110,12 +111,7 @@ fn explain_says_which_names_have_no_address() {
 fn explain_resolves_all_names_where_no_gateway_has_and_writes_nothing() {
     let server = NameServer::start();
     let directory = tempfile::tempdir().unwrap();
-    let main = format!(
-        "state_directory = {:?}\n[[listen]]\naddress = \"127.0.0.1:9480\"\n[upstream]\nurl = \"http://127.0.0.1:9\"\n\
-         danger_loopback_source = true\n[names]\nresolver = [\"{}\"]\n",
-        directory.path(),
-        server.address()
-    );
+    let main = main_file(directory.path(), &server);
     let peers: Vec<(String, String)> = (0..40)
         .map(|number| (format!("peer-{number}"), hosts(&format!("peer-{number}.example.org"))))
         .collect();
