@@ -74,3 +74,21 @@ impl Caller<'_> {
         self.shown_address().ip()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_the_logs() {
+        let all = [
+            (ClientSource::Socket, "socket"),
+            (ClientSource::ProxyProtocol, "proxy-protocol"),
+            (ClientSource::XForwardedFor, "x-forwarded-for"),
+            (ClientSource::Forwarded, "forwarded"),
+        ];
+        for (source, word) in all {
+            assert_eq!(source.as_str(), word);
+        }
+    }
+}
