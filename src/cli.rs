@@ -1,6 +1,6 @@
 //! The commands. Only this module and those below it print.
 //!
-//! Imports `access_log`, `config`, `connection`, `demo`, `diagnostics`, `files`, `gateway`, `http1`,
+//! Imports `access_log`, `config`, `connection`, `control`, `demo`, `diagnostics`, `files`, `gateway`, `http1`,
 //! `identity`, `limits`, `location`, `lookup`, `net`, `pki`, `policy`, `refusal`, `report`, `response`,
 //! `server`, `supervision`, `tls`, `upstream`, `worker`, `x509`. Begin with the command's own file, where
 //! its options are too.
@@ -10,6 +10,7 @@ mod certs;
 mod check;
 mod completions;
 mod config_file;
+mod ctl;
 mod demo;
 mod explain;
 mod help;
@@ -109,6 +110,7 @@ enum Command {
     Certs(certs::Options),
     Probe(probe::Options),
     Report(report::Options),
+    Ctl(ctl::Options),
     Completions(completions::CompletionsOptions),
     #[command(hide = true)]
     Man(completions::ManOptions),
@@ -228,6 +230,7 @@ impl Command {
             Self::Certs(options) => certs::run(&options, config),
             Self::Probe(options) => probe::run(&options, config),
             Self::Report(options) => report::run(&options, config),
+            Self::Ctl(options) => ctl::run(options, config),
             Self::Completions(options) => completions::completions(&options),
             Self::Man(options) => completions::man(&options),
             Self::Version(version::Options {}) => print(version::LINE),

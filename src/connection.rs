@@ -52,7 +52,7 @@ async fn await_proxy_header(
 /// Goes on with HTTP, in TLS where the listener has it, in a task of its own.
 fn open(guard: ConnectionGuard, stream: TcpStream, facts: ConnectionFacts) {
     let snapshot = guard.worker().shared.snapshot();
-    match snapshot.tls.get(facts.listener).and_then(Option::as_ref) {
+    match snapshot.listener_tls(facts.listener) {
         None => drop(spawn_local(serve(guard, Transport::Plain(stream), facts))),
         Some(tls) => {
             let deadline = Instant::now() + snapshot.config.limits.head_timeout;
@@ -75,7 +75,7 @@ async fn handshake(
     let shaken = tokio::select! {
         biased;
         shaken = Box::pin(tls::handshake(stream, &config, deadline)) => shaken,
-        () = proxy_header::drain_grace_over(guard.worker()) => return,
+        () = proxy_header::drain_grace_over(&guard) => return,
         () = guard.left() => return,
     };
     let transport = match shaken {
@@ -113,7 +113,7 @@ fn after_handshake(
     };
     if facts.unknown && matches!(class, CallerClass::Peer { .. }) {
         facts.unknown = false;
-        shared.limits.credit_handshake(facts.shown_address());
+        shared.snapshot().limits.credit_handshake(facts.shown_address());
     }
     proxy_header::reseat(guard, facts, class)
 }
@@ -124,8 +124,9 @@ async fn serve(guard: ConnectionGuard, stream: Transport, facts: ConnectionFacts
         return;
     }
     let worker = Rc::clone(guard.worker());
-    let config = Arc::clone(&worker.shared.snapshot().config);
-    let limits = &config.limits;
+    // Those that its first request finds are the connection's to its end.
+    let limits = Arc::clone(&worker.shared.snapshot().config.limits);
+    let limits = &*limits;
     let mut client = Client::new(stream, limits.write_timeout);
     let opened = Instant::now();
     let mut served: u32 = 0;
@@ -162,6 +163,7 @@ async fn serve(guard: ConnectionGuard, stream: Transport, facts: ConnectionFacts
             request.head.as_ref().is_ok_and(super::http1::request::RequestHead::has_body);
         let ends = facts.over_ceiling
             || !stays
+            || guard.is_ending()
             || served >= limits.max_requests_per_connection
             || request.position.began.duration_since(opened) >= limits.max_connection_age;
         let persistence = Persistence::ends_if(ends);
@@ -179,7 +181,7 @@ async fn serve(guard: ConnectionGuard, stream: Transport, facts: ConnectionFacts
             (Disposition::KeepAlive, None) => worker.buffers.put(buffer),
             // Who did not ask for the end may have its next request on the way.
             (Disposition::Close, _)
-                if unread || ends || worker.is_draining() || client.has_unread() =>
+                if unread || ends || guard.is_ending() || client.has_unread() =>
             {
                 break Disposition::Linger;
             }
@@ -233,7 +235,7 @@ async fn first_bytes(
         }
     }
     loop {
-        if worker.is_draining() {
+        if guard.is_ending() {
             if !fresh {
                 return None;
             }
@@ -243,7 +245,7 @@ async fn first_bytes(
         tokio::select! {
             biased;
             readable = timeout_at(until, client.readable()) => readable.ok()?.ok()?,
-            () = worker.drain.notified(), if !worker.is_draining() => continue,
+            () = worker.drain.notified(), if !guard.is_ending() => continue,
             // What has come until now is still read.
             () = guard.left() => left = true,
         }

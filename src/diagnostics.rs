@@ -7,11 +7,13 @@
 //! Imports `net`, `supervision`. Begin with `queue.rs`.
 
 mod journal;
+mod level;
 mod line;
 pub(crate) mod losses;
 mod queue;
 mod thread;
 
 pub(crate) use journal::is_standard_error as journal_is_standard_error;
+pub(crate) use level::{ALWAYS, LEVELS, LevelSwitch};
 pub(crate) use line::Form;
 pub(crate) use queue::{DiagnosticsQueue, JournalLayer};

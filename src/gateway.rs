@@ -13,7 +13,9 @@ pub(crate) mod connection_facts;
 pub(crate) mod explain;
 pub(crate) mod forward;
 pub mod judge;
+mod malformed;
 pub(crate) mod record;
+mod refused;
 pub(crate) mod relay;
 pub(crate) mod reply;
 pub(crate) mod request;
@@ -51,6 +53,8 @@ struct Exchange<'a> {
     request_id: RequestId,
     /// What the steps leave for the log.
     annotations: &'a RequestAnnotations,
+    /// Whether the log asks for the line that decided.
+    needs_rule: bool,
 }
 
 /// Answers one request, and records it.
@@ -77,16 +81,26 @@ pub async fn serve(
         id: request_id,
         annotations,
     };
-    let mut record = Record::open(&worker.log, context);
+    let mut record = Record::open(worker, context);
     if let Some(peer) = source.found.peer() {
-        record.set_peer(peer.policy.name.as_str());
+        record.set_peer(peer);
     }
     worker.timer_keep_alive.request();
     let began = Instant::now();
-    let exchange =
-        Exchange { worker, snapshot: &snapshot, facts, source, began, request_id, annotations };
-    let persistence = if worker.is_draining() { Persistence::Ends } else { persistence };
+    let exchange = Exchange {
+        worker,
+        snapshot: &snapshot,
+        facts,
+        source,
+        began,
+        request_id,
+        annotations,
+        needs_rule: record.needs().rule,
+    };
+    let persistence =
+        if worker.is_ending(facts.listener) { Persistence::Ends } else { persistence };
     let mut options = options(head.as_ref().ok(), persistence, request_id);
+    let whole = head.as_ref().ok().copied();
     let refusal = match exchange.proxy(head, options, client, &mut record).await {
         Ok(disposition) => return Outcome::well(disposition),
         Err(refusal) => refusal,
@@ -94,14 +108,18 @@ pub async fn serve(
     let refused = refusal.is_the_callers();
     // Close a connection after MAX_REFUSED refusals in a row.
     let once_more = !refused || position.refused.saturating_add(1) < MAX_REFUSED;
-    options.keep_alive &= !refusal.closes() && !worker.is_draining() && once_more;
+    options.keep_alive &= !refusal.closes() && !worker.is_ending(facts.listener) && once_more;
     record.set_refusal(&refusal);
-    if worker.log.needs().rule
+    if let Some(head) = malformed::kept(&refusal, seen.bytes(), &snapshot.config, &source) {
+        worker.shared.malformed_heads.push(head);
+    }
+    if exchange.needs_rule
         && let Some(rule) = explain::rule(&refusal, &snapshot, &source)
     {
         annotations.rule.replace(Some(rule.clone()));
     }
     worker.diagnostics.refused(&refusal, &snapshot, &source, request_id.as_str());
+    exchange.take_note(&refusal, whole);
     if !answerable {
         return Outcome { disposition: Disposition::Close, refused };
     }

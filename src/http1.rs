@@ -16,6 +16,7 @@
 
 pub(crate) mod body_start;
 pub(crate) mod chunked;
+pub(crate) mod fault_position;
 pub(crate) mod field;
 pub(crate) mod host;
 pub mod request;

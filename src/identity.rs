@@ -6,6 +6,7 @@
 pub(crate) mod address_list;
 pub mod caller;
 pub(crate) mod certificate;
+pub(crate) mod disabled;
 pub mod forwarded;
 pub(crate) mod peers;
 pub(crate) mod resolved;

@@ -37,6 +37,7 @@
 pub mod cli;
 pub mod config;
 mod connection;
+mod control;
 pub mod demo;
 mod diagnostics;
 mod files;

@@ -14,6 +14,7 @@
 //!
 //! Imports `net`, `policy`. Begin with [`GatewayLimits`], then `seats.rs`.
 
+mod account;
 pub(crate) mod bucket;
 pub(crate) mod budget;
 pub(crate) mod seats;
@@ -27,20 +28,28 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub(crate) use bucket::{Bucket, Moment, TooSoon};
-pub(crate) use seats::{CallerClass, Ceilings, NoSeat, PeerId, SeatGuard, SeatTable};
+pub(crate) use bucket::{Moment, TooSoon};
+pub(crate) use seats::{
+    CallerClass, Ceilings, HolderSeats, NoSeat, PeerId, SeatCensus, SeatGuard, SeatHolder,
+    SeatTable,
+};
 
 use crate::net::client_address::ClientAddress;
 use crate::policy::Rate;
+
+use account::Account;
 
 /// How many unknown callers are remembered, unless told otherwise: some 11 MB when full.
 pub(crate) const UNKNOWN_CALLERS: usize = 65_536;
 
 /// What one peer may ask: its rate, and its lookups in flight.
+///
+/// Another policy of the same peer gets limits of its own ([`Self::at`]); what is spent, in flight and seated is
+/// counted on.
 #[derive(Debug)]
 pub struct PeerLimits {
-    bucket: Bucket,
-    in_flight: AtomicU32,
+    account: Arc<Account>,
+    in_flight: Arc<AtomicU32>,
     concurrent: u32,
     id: PeerId,
     connections: Option<usize>,
@@ -50,8 +59,8 @@ impl PeerLimits {
     /// A full bucket, and nothing in flight; as many client connections as the gateway gives a peer.
     pub fn new(rate: &Rate, concurrent: u32) -> Self {
         Self {
-            bucket: Bucket::new(rate),
-            in_flight: AtomicU32::new(0),
+            account: Arc::new(Account::new(rate)),
+            in_flight: Arc::default(),
             concurrent,
             id: PeerId::next(),
             connections: None,
@@ -62,6 +71,30 @@ impl PeerLimits {
     #[must_use]
     pub fn with_connections(self, connections: Option<usize>) -> Self {
         Self { connections, ..self }
+    }
+
+    /// The limits of the same peer by another policy, at `now`: these where they are the same. Of a changed
+    /// rate as much is spent as of this one; what is spent of this one from now on counts there.
+    #[must_use]
+    pub fn at(
+        self: &Arc<Self>,
+        rate: &Rate,
+        concurrent: u32,
+        connections: Option<usize>,
+        now: Moment,
+    ) -> Arc<Self> {
+        let account = self.account.at(rate, now);
+        let same = Arc::ptr_eq(&account, &self.account);
+        if same && (self.concurrent, self.connections) == (concurrent, connections) {
+            return Arc::clone(self);
+        }
+        let in_flight = Arc::clone(&self.in_flight);
+        Arc::new(Self { account, in_flight, concurrent, id: self.id, connections })
+    }
+
+    /// Whether it makes no difference to forget them: nothing is spent at `now`, and nothing in flight.
+    pub fn is_at_rest(&self, now: Moment) -> bool {
+        self.account.is_full(now) && self.in_flight() == 0
     }
 
     /// The peer, as its client connections are counted.
@@ -78,8 +111,23 @@ impl PeerLimits {
         let one_more = |count: u32| (count < self.concurrent).then(|| count + 1);
         self.in_flight
             .fetch_update(Ordering::Acquire, Ordering::Relaxed, one_more)
-            .map(|_| Slot(Arc::clone(self)))
+            .map(|_| Slot(Arc::clone(&self.in_flight)))
             .map_err(|_| TooMany { concurrent: self.concurrent })
+    }
+
+    /// The peer, as its seats are counted.
+    pub fn id(&self) -> PeerId {
+        self.id
+    }
+
+    /// How many requests may come at once at `now`, by the peer's own rate.
+    pub fn left(&self, now: Moment) -> u32 {
+        self.account.left(now)
+    }
+
+    /// Fills the peer's rate.
+    pub fn reset(&self) {
+        self.account.refill();
     }
 
     /// How many slots are held now.
@@ -91,20 +139,20 @@ impl PeerLimits {
 /// A place among a peer's lookups in flight, held until it is dropped.
 #[derive(Debug)]
 #[must_use = "the place is free again as soon as the slot is dropped"]
-pub struct Slot(Arc<PeerLimits>);
+pub struct Slot(Arc<AtomicU32>);
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Release);
+        self.0.fetch_sub(1, Ordering::Release);
     }
 }
 
 /// What all peers together may ask, and what unknown callers may.
 #[derive(Debug)]
 pub struct GatewayLimits {
-    gateway: Bucket,
-    unknown: unknown::UnknownCallers,
-    handshakes: unknown::UnknownCallers,
+    gateway: Arc<Account>,
+    unknown: Arc<unknown::UnknownCallers>,
+    handshakes: Arc<unknown::UnknownCallers>,
 }
 
 impl GatewayLimits {
@@ -112,10 +160,21 @@ impl GatewayLimits {
     /// `unknown_callers` is how many of those are remembered, [`UNKNOWN_CALLERS`] as a rule; it is
     /// rounded up a little, to share the tables out evenly.
     pub fn new(gateway: &Rate, unknown: &Rate, handshakes: &Rate, unknown_callers: usize) -> Self {
+        let table = |rate| Arc::new(unknown::UnknownCallers::new(rate, unknown_callers));
         Self {
-            gateway: Bucket::new(gateway),
-            unknown: unknown::UnknownCallers::new(unknown, unknown_callers),
-            handshakes: unknown::UnknownCallers::new(handshakes, unknown_callers),
+            gateway: Arc::new(Account::new(gateway)),
+            unknown: table(unknown),
+            handshakes: table(handshakes),
+        }
+    }
+
+    /// The same at other rates, at `now`: of a changed one as much is spent as of the former.
+    #[must_use]
+    pub fn at(&self, gateway: &Rate, unknown: &Rate, handshakes: &Rate, now: Moment) -> Self {
+        Self {
+            gateway: self.gateway.at(gateway, now),
+            unknown: self.unknown.at(unknown, now),
+            handshakes: self.handshakes.at(handshakes, now),
         }
     }
 
@@ -127,13 +186,9 @@ impl GatewayLimits {
     /// # Errors
     /// What is used up.
     pub fn admit(&self, peer: &PeerLimits, now: Moment) -> Result<Admitted, RateLimited> {
-        let of_peer = peer.bucket.take(now).map_err(|e| RateLimited::new(Limit::Peer, e))?;
+        let of_peer = peer.account.take(now).map_err(|e| RateLimited::new(Limit::Peer, e))?;
         match self.gateway.take(now) {
-            Ok(of_gateway) => {
-                of_peer.spend();
-                of_gateway.spend();
-                Ok(Admitted(()))
-            }
+            Ok(_spent) => Ok(Admitted(())),
             Err(refused) => {
                 of_peer.give_back();
                 Err(RateLimited::new(Limit::Gateway, refused))

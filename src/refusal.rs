@@ -12,9 +12,11 @@ mod reason;
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use crate::http1::request::TooLarge;
 use crate::identity::certificate::CertificateFault;
+use crate::identity::disabled::DisabledPeer;
 use crate::identity::peers::IdentityError;
 use crate::limits::{Limit, RateLimited, TooMany};
 use crate::location::Location;
@@ -49,6 +51,8 @@ pub enum Refusal {
         /// Where the policy says so.
         location: Location,
     },
+    /// An administrator has switched the peer off while the gateway runs.
+    PeerDisabledNow(Arc<DisabledPeer>),
     /// Now is outside of the policy's `valid_from` and `valid_until`.
     PeerExpired {
         /// The date that decided.
@@ -109,7 +113,7 @@ impl Refusal {
             Self::RequestTimeout => Reason::RequestTimeout,
             Self::Misdirected => Reason::Misdirected,
             Self::UnknownPeer | Self::UnknownPeerLimited(_) => Reason::UnknownPeer,
-            Self::PeerDisabled { .. } => Reason::PeerDisabled,
+            Self::PeerDisabled { .. } | Self::PeerDisabledNow(_) => Reason::PeerDisabled,
             Self::PeerExpired { .. } => Reason::PeerExpired,
             Self::CertificateRequired { .. } => Reason::CertificateRequired,
             Self::CertificateMismatch { .. } => Reason::CertificateMismatch,
@@ -138,6 +142,7 @@ impl Refusal {
             Self::MalformedRequest(_) | Self::PlainOnTls | Self::BadArgument(_) => 400,
             Self::UnknownPeer
             | Self::PeerDisabled { .. }
+            | Self::PeerDisabledNow(_)
             | Self::PeerExpired { .. }
             | Self::CertificateRequired { .. }
             | Self::CertificateMismatch { .. }
@@ -257,6 +262,7 @@ impl Refusal {
             | Self::RequestTimeout
             | Self::Misdirected
             | Self::UnknownPeer
+            | Self::PeerDisabledNow(_)
             | Self::PrivatePath
             | Self::UnknownPath
             | Self::MethodNotAllowed
@@ -279,7 +285,7 @@ impl Refusal {
             Self::RequestTimeout => "The request did not arrive completely in time.".into(),
             Self::Misdirected => "This gateway does not answer for the host in the URL. Use the host name or address that its administrator gave out.".into(),
             Self::UnknownPeer | Self::UnknownPeerLimited(_) => "This address may not use the phonebook. Ask the administrator of this gateway for a policy with your address.".into(),
-            Self::PeerDisabled { .. } => "Access is switched off for this peer. Ask the administrator of this gateway.".into(),
+            Self::PeerDisabled { .. } | Self::PeerDisabledNow(_) => "Access is switched off for this peer. Ask the administrator of this gateway.".into(),
             Self::PeerExpired { .. } => "Access is limited to certain dates for this peer, and now is not within them. Ask the administrator of this gateway.".into(),
             Self::CertificateRequired { .. } => "This peer is known by a certificate, and none was shown. Give the client its certificate and key.".into(),
             Self::CertificateMismatch { fault, .. } => format!("The client's certificate {}.", fault.as_str()).into(),

@@ -32,7 +32,7 @@ use crate::policy::PeerName;
 pub use event::Event;
 pub use source::Source;
 pub use state::{State, StateError};
-pub use table::{Remembered, Table};
+pub use table::{NameState, Remembered, Table};
 
 /// The `[names]` section.
 #[derive(Clone, Debug)]

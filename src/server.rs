@@ -1,60 +1,100 @@
-//! A running gateway: its workers, from start to the last connection.
+//! A running gateway: its workers, from start to the last connection, and what replaces its configuration
+//! meanwhile.
 //!
-//! Imports `access_log`, `config`, `connection`, `gateway`, `identity`, `location`, `net`, `policy`,
+//! Imports `access_log`, `config`, `connection`, `files`, `gateway`, `identity`, `location`, `net`, `policy`,
 //! `resolver`, `supervision`, `tls`, `upstream`, `worker`, `x509`. Begin with `Server::start`, then
-//! `accept.rs`.
+//! `accept.rs` and `reload.rs`.
 
 mod accept;
 mod background;
+mod disabled_file;
+mod history;
 mod loopback_source;
+mod orders;
+mod reload;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{self, Duration};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::access_log::{AccessLogs, LogCounters, LogHost, OpenError, WorkerLog};
-use crate::config::Config;
+use crate::config::{Change, Config, DiskStamps};
 use crate::net::listen::{self, Bound, ListenError, Lock};
 use crate::supervision::{Ending, Supervisor};
+use crate::tls::Sessions;
 use crate::worker::Shared;
+use crate::worker::listeners::{ListenerId, Presence, PresenceWatch};
 
 pub use background::certificates::load_certificates;
 pub use background::peer_names::{NameRefresher, NamesSource, resolve_names};
 pub use background::upstream_addresses::{Unresolved, resolve, resolve_within};
+pub use disabled_file::{DisabledFile, DisabledFileError};
+pub use history::HistoryEntry;
 pub use loopback_source::{LoopbackSource, check_source, other_addresses};
+pub use reload::{Difference, DiffersBecause, Finding, ReloadFault, ReloadReport};
 
 use accept::run_worker;
-use background::certificates::watch_certificates;
-use background::peer_names::start_name_keeper;
-use background::upstream_addresses::{resolve_at_start, start_resolver};
+use background::Threads;
+use background::configuration::{Bell, start_configuration};
+use background::upstream_addresses::resolve_at_start;
+use orders::{Crew, NewSocket, Order};
+use reload::lock;
 
-/// A gateway that runs in threads of its own until it is told to stop.
-#[derive(Debug)]
+/// A gateway that runs in threads of its own until it is told to stop. Clones are the same gateway.
+#[derive(Clone, Debug)]
 pub struct Server {
+    inner: Arc<Inner>,
+}
+
+/// What the gateway's owner, its control socket and its own threads do something with.
+#[derive(Debug)]
+struct Inner {
     shared: Arc<Shared>,
-    addresses: Vec<SocketAddr>,
     phase: watch::Sender<Phase>,
-    workers: Vec<JoinHandle<()>>,
-    locks: Vec<Lock>,
-    logs: AccessLogs,
-    log_host: Arc<LogHost>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+    crew: Crew,
     /// Where unexpected thread exits are reported.
     supervisor: Supervisor,
-    /// Dropped to end the thread that resolves XiVO's name.
-    resolver: Option<mpsc::Sender<()>>,
-    /// Dropped to end the thread that keeps names resolved.
-    names: Option<mpsc::Sender<()>>,
-    /// Dropped to end the thread that watches certificates.
-    certificates: Option<mpsc::Sender<()>>,
+    sessions: Sessions,
+    /// Held while one reload is carried out.
+    reloading: Mutex<()>,
+    listeners: Mutex<Vec<Listening>>,
+    /// Where they listen; apart, so that nobody waits for a reload who asks.
+    addresses: Mutex<Vec<SocketAddr>>,
+    /// Listeners that were removed, as long as a worker has connections of them.
+    leaving: Mutex<Vec<(ListenerId, PresenceWatch)>>,
+    logs: Mutex<AccessLogs>,
+    log_host: Mutex<Arc<LogHost>>,
+    threads: Mutex<Threads>,
+    difference: Mutex<Option<Difference>>,
+    /// The files of which a reload was refused: as long as they are these, why is known.
+    refused: Mutex<Option<DiskStamps>>,
+    history_unwritable: Mutex<bool>,
+    /// Rung for the thread that keeps an eye on the configuration's files.
+    bell: Arc<Bell>,
+}
+
+/// An address that is listened on.
+#[derive(Clone, Debug)]
+struct Listening {
+    id: ListenerId,
+    /// What the configuration says.
+    wanted: SocketAddr,
+    /// What it came to: the port where that is 0, and IPv4 where there is no IPv6.
+    bound: SocketAddr,
+    watch: PresenceWatch,
+    /// Held as long as the address is listened on.
+    #[expect(dead_code, reason = "held, never used")]
+    lock: Option<Arc<Lock>>,
 }
 
 /// What the workers are told.
@@ -88,6 +128,9 @@ pub enum StartError {
     /// A worker's runtime could not be made, or its sockets do not fit into it.
     #[error("cannot start a worker: {0}")]
     Worker(#[source] io::Error),
+    /// Who is switched off cannot be known.
+    #[error(transparent)]
+    Disabled(#[from] DisabledFileError),
     /// A thread could not be started.
     #[error("cannot start the thread `{name}`: {error}. Raise the limit of threads (TasksMax=)")]
     Thread {
@@ -122,7 +165,10 @@ impl Server {
         let config = Arc::new(config);
         let upstream = resolve_at_start(&config.upstream);
         check_source(&config.upstream, &upstream)?;
-        let count = worker_count(&config);
+        let disabled = DisabledFile::in_directory(&config.state_directory).load()?;
+        let shared = Arc::new(Shared::new(Arc::clone(&config), upstream, descriptors()));
+        shared.set_disabled(disabled);
+        let count = shared.workers();
         let bound = config
             .listeners
             .iter()
@@ -130,59 +176,80 @@ impl Server {
             .collect::<Result<Vec<_>, _>>()?;
         let logs = AccessLogs::open(&config.access_logs, &supervisor)?;
         let log_host = Arc::new(LogHost::of(&config.access_logs, &config.state_directory));
-        let shared = Arc::new(Shared::new(Arc::clone(&config), upstream, descriptors()));
         let sessions = load_certificates(&config, &shared)?;
-        let (phase, _) = watch::channel(Phase::Serving);
-        let addresses = bound.iter().map(|bound| bound.address).collect();
-        let (sockets, locks) = per_worker(bound, count);
-        let mut server = Self {
-            resolver: start_resolver(&shared, &supervisor)?,
-            names: start_name_keeper(&shared, &supervisor)?,
-            certificates: watch_certificates(&shared, sessions, &supervisor)?,
-            shared,
-            addresses,
-            phase,
-            workers: Vec::new(),
-            locks,
-            logs,
-            log_host,
-            supervisor,
+        let (listeners, sockets) = listening(&config, bound, count);
+        let mut threads = Threads::new(&shared, &sessions, &supervisor);
+        threads.start_missing(&config)?;
+        let mut crew = Crew::default();
+        let orders: Vec<_> = (0..count).map(|_| crew.add()).collect();
+        let bell = Arc::new(Bell::new().map_err(StartError::thread("configuration"))?);
+        let server = Self {
+            inner: Arc::new(Inner {
+                shared,
+                phase: watch::channel(Phase::Serving).0,
+                workers: Mutex::default(),
+                crew,
+                supervisor,
+                sessions,
+                reloading: Mutex::default(),
+                addresses: Mutex::new(listeners.iter().map(|listener| listener.bound).collect()),
+                listeners: Mutex::new(listeners),
+                leaving: Mutex::default(),
+                logs: Mutex::new(logs),
+                log_host: Mutex::new(log_host),
+                threads: Mutex::new(threads),
+                difference: Mutex::default(),
+                refused: Mutex::default(),
+                history_unwritable: Mutex::default(),
+                bell,
+            }),
         };
+        let started = server.start_workers(orders.into_iter().zip(sockets));
+        let started = started.and_then(|()| start_configuration(&server.inner));
+        if let Err(error) = started {
+            server.stop_now();
+            return Err(error);
+        }
+        server.inner.note_start(&config);
+        Ok(server)
+    }
+
+    /// Starts all workers, and returns when they serve.
+    fn start_workers(
+        &self,
+        crew: impl Iterator<Item = (UnboundedReceiver<Order>, Vec<NewSocket>)>,
+    ) -> Result<(), StartError> {
         let (ready, readied) = mpsc::channel();
         let mut started = Ok(());
-        for sockets in sockets {
-            match server.start_worker(sockets, ready.clone()) {
-                Ok(worker) => server.workers.push(worker),
+        for (number, (orders, sockets)) in crew.enumerate() {
+            match self.start_worker(number, (orders, sockets), ready.clone()) {
+                Ok(worker) => lock(&self.inner.workers).push(worker),
                 Err(error) => started = Err(error),
             }
         }
         drop(ready);
         let readied = readied.iter().map(|ready| ready.map_err(StartError::Worker));
-        if let Err(error) = readied.fold(started, Result::and) {
-            server.stop_now();
-            return Err(error);
-        }
-        Ok(server)
+        readied.fold(started, Result::and)
     }
 
     /// Starts a worker; it says by `ready` whether it serves.
     fn start_worker(
         &self,
-        sockets: Vec<std::net::TcpListener>,
+        number: usize,
+        (orders, sockets): (UnboundedReceiver<Order>, Vec<NewSocket>),
         ready: mpsc::Sender<io::Result<()>>,
     ) -> Result<JoinHandle<()>, StartError> {
-        let shared = Arc::clone(&self.shared);
-        let host = Arc::clone(&self.log_host);
-        let buffers = self.logs.buffers();
-        let phase = self.phase.subscribe();
-        let name = format!("worker-{}", self.workers.len());
+        let inner = &self.inner;
+        let shared = Arc::clone(&inner.shared);
+        let host = Arc::clone(&lock(&inner.log_host));
+        let buffers = lock(&inner.logs).buffers();
+        let phase = inner.phase.subscribe();
         let body = move || {
             let runtime =
                 Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
             let sockets = runtime.and_then(|runtime| {
                 let entered = runtime.enter();
-                let sockets: io::Result<Vec<_>> =
-                    sockets.into_iter().map(TcpListener::from_std).collect();
+                let sockets = accept::register(sockets);
                 drop(entered);
                 Ok((runtime, sockets?))
             });
@@ -197,66 +264,117 @@ impl Server {
             // Who waits for the workers waits until the last of these is gone.
             drop(ready.send(Ok(())));
             drop(ready);
-            runtime.block_on(run_worker(shared, WorkerLog::new(buffers, host), sockets, phase))
+            let log = WorkerLog::new(buffers, host);
+            runtime.block_on(run_worker((number, shared, log), sockets, orders, phase))
         };
-        self.supervisor.spawn(&name, body).map_err(StartError::thread(&name))
+        let name = format!("worker-{number}");
+        inner.supervisor.spawn(&name, body).map_err(StartError::thread(&name))
     }
 
     /// What is listened on, in the configuration's order.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        lock(&self.inner.addresses).clone()
     }
 
     /// What the workers share.
     pub fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+        &self.inner.shared
+    }
+
+    /// Whether no further connections are taken.
+    pub fn is_draining(&self) -> bool {
+        *self.inner.phase.borrow() != Phase::Serving
     }
 
     /// Where unexpected thread exits are reported: the gateway is no longer whole then, and its owner
     /// should end it.
     pub fn supervisor(&self) -> &Supervisor {
-        &self.supervisor
+        &self.inner.supervisor
     }
 
     /// Reopens the access logs, as after a rotation.
     pub fn reopen_logs(&self) {
-        self.logs.reopen();
+        lock(&self.inner.logs).reopen();
     }
 
     /// How many lines each access log has written and lost.
     pub fn log_counters(&self) -> Vec<LogCounters> {
-        self.logs.counters()
+        lock(&self.inner.logs).counters()
+    }
+
+    /// Reads the configuration's files again and runs what they say; on any fault everything stays as it is.
+    /// Returns when that is so, which may take some seconds where XiVO is another one whose name has to be
+    /// resolved. `by` says who wants it, for the journal.
+    ///
+    /// # Errors
+    /// [`ReloadFault`]; then [`Self::differs_from_disk`] says so until it is corrected.
+    pub fn reload(&self, by: &str) -> Result<ReloadReport, ReloadFault> {
+        self.inner.reload(by)
+    }
+
+    /// The same in a thread of its own; the journal tells what came of it.
+    pub fn request_reload(&self, by: &'static str) {
+        self.inner.bell.ring_for_reload(by);
+    }
+
+    /// How what runs differs from what is on disk. A file that has just been changed is seen within seconds.
+    pub fn differs_from_disk(&self) -> Option<Difference> {
+        self.inner.difference()
+    }
+
+    /// The good configurations that are kept, the one that began to run last first.
+    pub fn history(&self) -> Vec<HistoryEntry> {
+        self.inner.history()
+    }
+
+    /// Runs the configuration that is kept under `number` again, until the next reload or restart. The files on
+    /// disk stay as they are, and a peer that is disabled stays so.
+    ///
+    /// # Errors
+    /// [`ReloadFault`]; then everything is as it was.
+    pub fn rollback(&self, number: usize, by: &str) -> Result<ReloadReport, ReloadFault> {
+        self.inner.rollback(number, by)
+    }
+
+    /// What [`Self::rollback`] would change in meaning.
+    ///
+    /// # Errors
+    /// [`ReloadFault`]: it could not be run.
+    pub fn rollback_changes(&self, number: usize) -> Result<Vec<Change>, ReloadFault> {
+        self.inner.rollback_changes(number)
     }
 
     /// Takes no further connections, and lets those that are open finish what they began, for
     /// `grace` at the most. Returns at once.
-    pub fn drain(&mut self, grace: Duration) {
-        self.phase.send_replace(Phase::Draining(Instant::now() + grace));
+    pub fn drain(&self, grace: Duration) {
+        self.inner.phase.send_replace(Phase::Draining(Instant::now() + grace));
     }
 
     /// Whether all workers have ended.
     pub fn has_ended(&self) -> bool {
-        self.workers.iter().all(JoinHandle::is_finished)
+        lock(&self.inner.workers).iter().all(JoinHandle::is_finished)
     }
 
     /// Ends what is still open after `grace`, and returns when the last line of the log is written, or
     /// when a worker or a log has had its time for that.
-    pub fn stop(mut self, grace: Duration) {
-        if matches!(*self.phase.borrow(), Phase::Serving) {
+    pub fn stop(self, grace: Duration) {
+        let inner = &self.inner;
+        if matches!(*inner.phase.borrow(), Phase::Serving) {
             self.drain(grace);
         }
-        self.resolver = None;
-        self.certificates = None;
-        self.names = None;
+        lock(&inner.threads).end();
+        inner.bell.ring_for_end();
         if grace.is_zero() {
-            self.phase.send_replace(Phase::Ended);
+            inner.phase.send_replace(Phase::Ended);
         }
         let deadline = time::Instant::now() + grace + WORKER_TIMEOUT;
-        for (number, worker) in self.workers.into_iter().enumerate() {
+        let workers = std::mem::take(&mut *lock(&inner.workers));
+        for (number, worker) in workers.into_iter().enumerate() {
             join(&format!("worker-{number}"), worker, deadline);
         }
-        drop(self.locks);
-        self.logs.finish(LOG_TIMEOUT);
+        lock(&inner.listeners).clear();
+        let logs = std::mem::take(&mut *lock(&inner.logs));
+        logs.finish(LOG_TIMEOUT);
     }
 
     /// Ends everything now, but for the log.
@@ -265,24 +383,50 @@ impl Server {
     }
 }
 
-/// The sockets of each worker, one per listener, and the locks of all.
-fn per_worker(bound: Vec<Bound>, workers: usize) -> (Vec<Vec<std::net::TcpListener>>, Vec<Lock>) {
-    let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut locks = Vec::new();
-    for listener in bound {
-        locks.extend(listener.lock);
-        for (worker, socket) in sockets.iter_mut().zip(listener.sockets) {
-            worker.push(socket);
+impl Inner {
+    fn threads(&self) -> std::sync::MutexGuard<'_, Threads> {
+        lock(&self.threads)
+    }
+
+    /// The gateway has begun to run: what it runs is kept, or that it runs less than is on disk is noted.
+    fn note_start(&self, config: &Config) {
+        let findings: Vec<Finding> = config.broken.iter().map(Finding::from).collect();
+        if findings.is_empty() {
+            self.remember("start");
+        } else {
+            self.set_difference(Some(DiffersBecause::Broken { findings }));
         }
     }
-    (sockets, locks)
 }
 
-fn worker_count(config: &Config) -> usize {
-    match config.workers {
-        0 => thread::available_parallelism().map_or(1, usize::from),
-        workers => workers,
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.bell.ring_for_end();
     }
+}
+
+/// The listeners that a gateway begins with, and the sockets of each worker.
+fn listening(
+    config: &Config,
+    bound: Vec<Bound>,
+    workers: usize,
+) -> (Vec<Listening>, Vec<Vec<NewSocket>>) {
+    let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut listeners = Vec::new();
+    for (index, (section, bound)) in config.listeners.iter().zip(bound).enumerate() {
+        let (id, presence) = (ListenerId::at(index), Presence::default());
+        listeners.push(Listening {
+            id,
+            wanted: section.address,
+            bound: bound.address,
+            watch: presence.watch(),
+            lock: bound.lock.map(Arc::new),
+        });
+        for (worker, socket) in sockets.iter_mut().zip(bound.sockets) {
+            worker.push(NewSocket { id, presence: presence.clone(), socket });
+        }
+    }
+    (listeners, sockets)
 }
 
 /// How many files this process may have open, once it has asked for as many as it may.

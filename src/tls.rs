@@ -25,7 +25,6 @@ pub(crate) use facts::TlsFacts;
 pub(crate) use handshake::{HandshakeFault, Opened, handshake};
 pub(crate) use listener::{HandshakeOptions, ListenerTls, Sessions};
 pub(crate) use load::{
-    EXPIRY_NOTICE, KeyPair, LoadError, Loaded, Material, Stamp, TlsSettings, read_certificates,
-    read_pem,
+    EXPIRY_NOTICE, KeyPair, LoadError, Loaded, Material, TlsSettings, read_certificates, read_pem,
 };
 pub(crate) use usable::{KeySide, UnusableCertificate, check, check_authority};

@@ -233,7 +233,7 @@ impl Pool {
     ) -> Result<UpstreamResponse, UpstreamFault> {
         // Another client's connection is in no pool, and this one's would not be looked for.
         if route.relayed.is_none()
-            && let Some(mut connection) = self.take()
+            && let Some(mut connection) = self.take(route.way)
         {
             if let Some(trace) = route.trace {
                 trace.begin(connection.ends().map(|(_, far)| far));

@@ -9,43 +9,59 @@
 
 pub(crate) mod buffers;
 pub(crate) mod connection_guard;
+pub(crate) mod counts;
 pub(crate) mod diagnostics;
+pub(crate) mod listeners;
+pub(crate) mod malformed_heads;
+pub(crate) mod newer;
+pub(crate) mod outage;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
 pub(crate) mod timer_keep_alive;
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::access_log::WorkerLog;
+use crate::access_log::{LogHost, LogPlan, WorkerLog};
 use crate::limits::Moment;
 use crate::response::request_id::RequestId;
 use crate::upstream::Pool;
 
-pub use connection_guard::ConnectionGuard;
+pub use connection_guard::{Accepting, ConnectionGuard};
 pub use shared::Shared;
 
 use buffers::Buffers;
 use diagnostics::Diagnostics;
+use listeners::{ListenerId, WorkerListeners};
+use outage::OutageHeard;
 use timer_keep_alive::TimerKeepAlive;
 
 /// What one worker thread owns; nothing of it is shared.
 #[derive(Debug)]
 pub struct Worker {
+    /// Which one it is, counted from 0.
+    pub number: usize,
     /// What it shares with the others.
     pub shared: Arc<Shared>,
     /// Its connections to XiVO.
     pub pool: Pool,
     /// Its memory for heads and bodies.
     pub buffers: Buffers,
-    /// Its end of the access logs.
-    pub log: WorkerLog,
+    /// Its end of the access logs; other ones after a reload that changes them.
+    log: RefCell<Rc<WorkerLog>>,
+    /// Told when they are others.
+    log_replaced: Notify,
+    /// The listeners that it has connections of.
+    pub listeners: WorkerListeners,
+    /// Whether XiVO is known not to answer.
+    pub outage: OutageHeard,
     /// What it has told the administrator lately.
     pub diagnostics: Diagnostics,
-    /// Wakes idle connections when the worker begins to drain.
+    /// Wakes idle connections when the worker begins to drain, or a listener was removed.
     pub drain: Notify,
     /// Told when a connection has ended while the worker drains.
     pub closed: Notify,
@@ -58,12 +74,16 @@ pub struct Worker {
 
 impl Worker {
     /// A worker without connections.
-    pub fn new(shared: Arc<Shared>, log: WorkerLog) -> Self {
+    pub fn new(number: usize, shared: Arc<Shared>, log: WorkerLog) -> Self {
         Self {
+            number,
             shared,
             pool: Pool::default(),
             buffers: Buffers::default(),
-            log,
+            log: RefCell::new(Rc::new(log)),
+            log_replaced: Notify::new(),
+            listeners: WorkerListeners::default(),
+            outage: OutageHeard::default(),
             diagnostics: Diagnostics::default(),
             drain: Notify::new(),
             closed: Notify::new(),
@@ -76,7 +96,7 @@ impl Worker {
 
     /// Now, as the limits count it.
     pub fn moment(&self, now: Instant) -> Moment {
-        Moment::since_start(now.saturating_duration_since(self.shared.started))
+        self.shared.moment(now)
     }
 
     /// 32 hexadecimal digits that tell a request from all others, as nginx's `$request_id`.
@@ -93,6 +113,54 @@ impl Worker {
     /// Whether [`Self::begin_to_drain`] was called.
     pub fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Accepts no more connections of these listeners, and lets none that is open go on after its current request.
+    pub fn remove_listeners(&self, removed: &[ListenerId]) {
+        removed.iter().for_each(|listener| self.listeners.remove(*listener));
+        if !removed.is_empty() {
+            self.drain.notify_waiters();
+        }
+    }
+
+    /// Whether connections of this listener may not go on: the worker drains, or the listener was removed.
+    pub fn is_ending(&self, listener: ListenerId) -> bool {
+        self.is_draining() || self.listeners.is_removed(listener)
+    }
+
+    /// Its end of the access logs as they are now. A request's line goes to those that it began with.
+    pub fn log(&self) -> Rc<WorkerLog> {
+        Rc::clone(&self.log.borrow())
+    }
+
+    /// Writes the lines of requests that begin from now on as planned.
+    pub fn replace_log(&self, plan: Vec<LogPlan>, host: Arc<LogHost>) {
+        let next = self.log.borrow().replaced_by(plan, host);
+        self.log.replace(Rc::new(next));
+        self.log_replaced.notify_one();
+    }
+
+    /// Hands over what has waited in the access logs for as long as it may; never returns.
+    pub async fn flush_log_in_time(&self) {
+        loop {
+            let log = self.log();
+            tokio::select! {
+                () = log.flush_in_time() => {}
+                () = self.log_replaced.notified() => {}
+            }
+        }
+    }
+
+    /// XiVO has answered as a phonebook does: told, where it had not for a while.
+    pub fn note_answer(&self) {
+        if let Some(over) = self.shared.outage.answered(&self.outage) {
+            self.diagnostics.recovered(over);
+        }
+    }
+
+    /// Appends the current time as an HTTP `Date`.
+    pub fn write_http_date(&self, out: &mut Vec<u8>) {
+        self.log.borrow().write_http_date(out);
     }
 
     /// Client connections of this worker that are open now.

@@ -37,8 +37,9 @@ pub use reading::Unsure;
 pub(crate) use reading::{Begin, End, Mark, Reading, Span, Step, Value, corrected, reading};
 pub use variable::{Named, Unavailable, Variable, names};
 
+pub(crate) use mask::Masked;
 pub(crate) use mask::plain_field;
-pub(super) use mask::{Masked, shown_method, url};
+pub(super) use mask::{shown_method, url};
 
 /// A compiled format.
 #[derive(Clone, Debug, PartialEq, Eq)]

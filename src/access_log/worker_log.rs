@@ -1,8 +1,9 @@
 //! A worker's access logs: every record becomes a line in each.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +16,7 @@ use crate::access_log::format::{
     Facts, LogFormat, Masked, Needs, RequestFacts, SearchTerms, TermKey, Writer, plain_field,
     shown_method, url,
 };
-use crate::access_log::{Condition, LineBuffer, LogSettings, load_key};
+use crate::access_log::{Condition, LineBuffer, LogPlan, LogSettings, load_key};
 
 /// One worker's buffers of all access logs, and its clock.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct WorkerLog {
     needs: Needs,
     /// Whether a log has another format than `combined`.
     compiled: bool,
+    /// Whether others have taken its place: only requests that began before still have lines for it.
+    replaced: Cell<bool>,
     /// Memory for heads of answers.
     heads: RefCell<Vec<Vec<u8>>>,
 }
@@ -52,6 +55,8 @@ pub struct LogHost {
     pub pid: u32,
     /// The key of hashed search terms.
     pub key: TermKey,
+    /// Whether that is one to use, and not a stand-in where no log has hashes.
+    pub has_key: bool,
 }
 
 impl LogHost {
@@ -68,6 +73,18 @@ impl LogHost {
             } else {
                 TermKey::new(&[0; TermKey::LENGTH])
             },
+            has_key: hashes,
+        }
+    }
+
+    /// The same for other logs; a key that was used is used on.
+    #[must_use]
+    pub fn with(self: &Arc<Self>, logs: &[LogSettings], state_directory: &Path) -> Arc<Self> {
+        let hashes = logs.iter().any(|log| log.search_terms == SearchTerms::Hash);
+        if hashes && !self.has_key {
+            Arc::new(Self::of(logs, state_directory))
+        } else {
+            Arc::clone(self)
         }
     }
 }
@@ -84,7 +101,8 @@ struct State {
 
 #[derive(Debug)]
 struct Log {
-    buffer: LineBuffer,
+    /// Shared with the logs that take the place of these, where its settings stay.
+    buffer: Rc<RefCell<LineBuffer>>,
     condition: Option<Condition>,
     prefix: LinePrefix,
     format: LogFormat,
@@ -94,21 +112,50 @@ struct Log {
 impl WorkerLog {
     /// A worker's log over `buffers`, one for each access log.
     pub fn new(buffers: Vec<LineBuffer>, host: Arc<LogHost>) -> Self {
+        let buffers = buffers.into_iter().map(|buffer| Rc::new(RefCell::new(buffer))).collect();
+        Self::over(buffers, host)
+    }
+
+    /// The logs that take the place of these, which write what still comes without waiting for more.
+    #[must_use]
+    pub fn replaced_by(&self, plan: Vec<LogPlan>, host: Arc<LogHost>) -> Self {
+        let former = &self.state.borrow().logs;
+        let buffer = |plan| match plan {
+            LogPlan::Kept(index) => former.get(index).map(|log: &Log| Rc::clone(&log.buffer)),
+            LogPlan::Fresh(buffer) => Some(Rc::new(RefCell::new(buffer))),
+        };
+        let next = Self::over(plan.into_iter().filter_map(buffer).collect(), host);
+        self.replaced.set(true);
+        former.iter().for_each(|log| log.buffer.borrow_mut().flush());
+        next
+    }
+
+    fn over(buffers: Vec<Rc<RefCell<LineBuffer>>>, host: Arc<LogHost>) -> Self {
         let logs: Vec<_> = buffers
             .into_iter()
-            .map(|buffer| {
+            .map(|shared| {
+                let buffer = shared.borrow();
                 let settings = buffer.settings();
                 let condition = settings.condition.clone();
                 let prefix = LinePrefix::of(&settings.target, &host);
                 let (format, terms) = (settings.format.clone(), settings.search_terms);
-                Log { buffer, condition, prefix, format, terms }
+                drop(buffer);
+                Log { buffer: shared, condition, prefix, format, terms }
             })
             .collect();
         let needs = logs.iter().fold(Needs::default(), |needs, log| needs.or(log.format.needs()));
         let compiled = logs.iter().any(|log| log.format != LogFormat::Combined);
         let clock = LocalClock::system();
         let state = RefCell::new(State { logs, clock, scratch: Vec::new(), masked: Vec::new() });
-        Self { state, waiting: Notify::new(), host, needs, compiled, heads: RefCell::default() }
+        Self {
+            state,
+            waiting: Notify::new(),
+            host,
+            needs,
+            compiled,
+            replaced: Cell::new(false),
+            heads: RefCell::default(),
+        }
     }
 
     /// What the formats need to be found out.
@@ -151,12 +198,13 @@ impl WorkerLog {
         let Ended { entry, facts, target, reason } = ended;
         let State { logs, clock, scratch, masked } = &mut *self.state.borrow_mut();
         let mut first = false;
-        for Log { buffer, condition, prefix, format, terms } in logs {
+        for Log { buffer, condition, prefix, format, terms } in logs.iter_mut() {
             let takes = |it: &Condition| it.takes(entry.status, entry.remote_user, reason);
             if !condition.as_ref().is_none_or(takes) {
                 continue;
             }
             let frame = prefix.frame(entry.remote_user);
+            let buffer = &mut *buffer.borrow_mut();
             first |= buffer.is_empty();
             let max_field = buffer.max_field();
             let hidden = Masked::of(*terms, &self.host.key);
@@ -194,7 +242,10 @@ impl WorkerLog {
                 }
             }
         }
-        if first {
+        if self.replaced.get() {
+            // Nobody waits for its time any longer.
+            logs.iter().for_each(|log| log.buffer.borrow_mut().flush());
+        } else if first {
             self.waiting.notify_one();
         }
     }
@@ -211,13 +262,13 @@ impl WorkerLog {
 
     fn flush_after(&self) -> Duration {
         let state = self.state.borrow();
-        let after = state.logs.iter().map(|log| log.buffer.flush_after());
+        let after = state.logs.iter().map(|log| log.buffer.borrow().flush_after());
         after.min().unwrap_or(Duration::from_secs(1))
     }
 
     /// Hands over whatever is held.
     pub fn flush(&self) {
-        self.state.borrow_mut().logs.iter_mut().for_each(|log| log.buffer.flush());
+        self.state.borrow().logs.iter().for_each(|log| log.buffer.borrow_mut().flush());
     }
 }
 

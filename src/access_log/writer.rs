@@ -28,9 +28,43 @@ use crate::supervision::Supervisor;
 
 /// Every access log of the configuration, open. Dropping it instead of [`finish`](Self::finish)ing
 /// it lets the threads end by themselves, after the last [`LineBuffer`] is gone.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct AccessLogs {
     logs: Vec<Log>,
+    /// The threads of logs that were removed, until their last line is written.
+    leaving: Vec<Leaving>,
+    /// How many were ever opened: their threads have numbers.
+    opened: usize,
+}
+
+/// The access logs of another configuration, before any line goes there. Dropping it closes what was opened for it.
+#[derive(Debug)]
+pub struct NextLogs(Vec<Next>);
+
+/// One of them.
+#[derive(Debug)]
+enum Next {
+    /// The one at this index goes on, perhaps with other settings.
+    Kept(usize, LogSettings),
+    Opened(Log),
+}
+
+/// Where one log of a worker's comes from when its access logs change.
+#[expect(clippy::large_enum_variant, reason = "there are a few, for a moment")]
+#[derive(Debug)]
+pub enum LogPlan {
+    /// The worker has it already, at this index.
+    Kept(usize),
+    /// Its lines go here from now on.
+    Fresh(LineBuffer),
+}
+
+/// What is left of a log that was removed: its thread ends when the last worker has nothing more for it.
+#[derive(Debug)]
+struct Leaving {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+    ended: Mutex<Receiver<()>>,
 }
 
 #[derive(Debug)]
@@ -49,19 +83,87 @@ impl AccessLogs {
     /// # Errors
     /// The first target that cannot be opened, or whose thread cannot be started.
     pub fn open(settings: &[LogSettings], supervisor: &Supervisor) -> Result<Self, OpenError> {
-        let numbered = settings.iter().enumerate();
-        let open =
-            |(number, settings)| Log::open(settings, supervisor, &format!("access-log-{number}"));
-        let logs = numbered.map(open).collect::<Result<_, _>>()?;
-        Ok(Self { logs })
+        let mut logs = Self::default();
+        for settings in settings {
+            let log = logs.open_next(settings, supervisor)?;
+            logs.logs.push(log);
+        }
+        Ok(logs)
+    }
+
+    fn open_next(
+        &mut self,
+        settings: &LogSettings,
+        supervisor: &Supervisor,
+    ) -> Result<Log, OpenError> {
+        let log = Log::open(settings, supervisor, &format!("access-log-{}", self.opened))?;
+        self.opened += 1;
+        Ok(log)
+    }
+
+    /// Opens what `settings` have more than there is. A log whose target stays keeps its thread and what is queued.
+    ///
+    /// # Errors
+    /// Which of them could not be opened, and why; what was opened for it is closed again.
+    pub fn prepare(
+        &mut self,
+        settings: &[LogSettings],
+        supervisor: &Supervisor,
+    ) -> Result<NextLogs, (usize, OpenError)> {
+        let mut next = Vec::new();
+        for (number, settings) in settings.iter().enumerate() {
+            let same = |log: &Log| {
+                log.settings.target == settings.target && log.settings.gzip == settings.gzip
+            };
+            next.push(match self.logs.iter().position(same) {
+                Some(index) => Next::Kept(index, settings.clone()),
+                None => {
+                    let opened = self.open_next(settings, supervisor);
+                    Next::Opened(opened.map_err(|error| (number, error))?)
+                }
+            });
+        }
+        Ok(NextLogs(next))
+    }
+
+    /// What one worker has to do for `next`.
+    pub fn plan(&self, next: &NextLogs) -> Vec<LogPlan> {
+        let plan = |next: &Next| match next {
+            Next::Kept(index, settings) => {
+                let log = self.logs.get(*index)?;
+                Some(if log.settings == *settings {
+                    LogPlan::Kept(*index)
+                } else {
+                    LogPlan::Fresh(log.buffer(settings))
+                })
+            }
+            Next::Opened(log) => Some(LogPlan::Fresh(log.buffer(&log.settings))),
+        };
+        next.0.iter().filter_map(plan).collect()
+    }
+
+    /// These are the logs from now on. The threads of those that are none any more end when the workers have handed
+    /// over their last lines.
+    pub fn replace(&mut self, next: NextLogs) {
+        self.leaving.retain(|leaving| !leaving.thread.is_finished());
+        let mut former: Vec<Option<Log>> = self.logs.drain(..).map(Some).collect();
+        for next in next.0 {
+            match next {
+                Next::Opened(log) => self.logs.push(log),
+                Next::Kept(index, settings) => {
+                    if let Some(log) = former.get_mut(index).and_then(Option::take) {
+                        self.logs.push(Log { settings, ..log });
+                    }
+                }
+            }
+        }
+        // Without their queues' ends here, only workers' are left.
+        self.leaving.extend(former.into_iter().flatten().map(Log::leave));
     }
 
     /// One buffer per log, in the settings' order: one worker's.
     pub fn buffers(&self) -> Vec<LineBuffer> {
-        self.logs
-            .iter()
-            .map(|log| LineBuffer::new(&log.settings, log.queue.clone(), Arc::clone(&log.shared)))
-            .collect()
+        self.logs.iter().map(|log| log.buffer(&log.settings)).collect()
     }
 
     /// Makes every log reopen its path, as USR1 asks for after a rotation. What is queued by now
@@ -89,7 +191,8 @@ impl AccessLogs {
             log.wake();
         }
         let deadline = Instant::now() + timeout;
-        for log in self.logs {
+        let logs = self.logs.into_iter().map(Log::leave);
+        for log in self.leaving.into_iter().chain(logs) {
             log.join(deadline);
         }
     }
@@ -116,12 +219,23 @@ impl Log {
         Ok(Self { settings: settings.clone(), shared, queue, thread, ended: Mutex::new(ended) })
     }
 
+    /// A worker's end of it.
+    fn buffer(&self, settings: &LogSettings) -> LineBuffer {
+        LineBuffer::new(settings, self.queue.clone(), Arc::clone(&self.shared))
+    }
+
+    fn leave(self) -> Leaving {
+        Leaving { shared: self.shared, thread: self.thread, ended: self.ended }
+    }
+
     /// Makes the thread look at its flags. A full queue needs no wake-up: the thread looks after
     /// every message.
     fn wake(&self) {
         let _ = self.queue.try_send(Message::Wake);
     }
+}
 
+impl Leaving {
     fn join(self, deadline: Instant) {
         let ended = self.ended.into_inner().unwrap_or_else(PoisonError::into_inner);
         let timeout = deadline.saturating_duration_since(Instant::now());

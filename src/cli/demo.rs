@@ -83,7 +83,7 @@ fn demonstrate(process: &Process, options: &Options) -> Exit {
     let coloured = !options.plain && serve::is_coloured(io::stdout().is_terminal());
     let instead = taken.map(|taken| instead(taken, listening)).unwrap_or_default();
     let exit = match greet(instead + &greeting(listening, xivo.address, coloured)) {
-        Exit::Ok => signals.run_until_signalled(process, server),
+        Exit::Ok => signals.run_until_signalled(process, server, None),
         failed @ (Exit::Findings | Exit::Usage | Exit::Failed | Exit::BadConfiguration) => failed,
     };
     // Nobody waits for it: it has nothing that could be lost.

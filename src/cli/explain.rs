@@ -4,10 +4,11 @@
 //! to those that are served. Only the limits differ: they are named here and nothing is spent.
 
 mod handshake;
+mod live;
 mod narrator;
 mod request;
 mod sender;
-mod show;
+pub(super) mod show;
 mod via;
 
 use std::ffi::OsString;
@@ -41,12 +42,14 @@ use crate::net::client_address::ClientAddress;
 use crate::refusal::Refusal;
 use crate::response::request_id::RequestId;
 use crate::response::{ResponseOptions, problem};
-use crate::server::{self, LoopbackSource, NamesSource};
+use crate::server::{self, DisabledFile, LoopbackSource, NamesSource};
 use crate::tls::{TlsFacts, read_certificates};
 use crate::upstream::{NotAllowed, Request, check_relayed};
 use crate::worker::Shared;
+use crate::worker::listeners::ListenerId;
 use crate::worker::snapshot::Snapshot;
 use handshake::Shaken;
+use live::Running;
 use narrator::{LimitShown, Narrator, StepShown};
 use request::{AskedRequest, ExplainedRequest, Spoken};
 use sender::SenderAddress;
@@ -130,6 +133,7 @@ pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
     if let Some(error) = vain_certificate(&asked, &chain) {
         return Misuse::new("explain", error).report();
     }
+    let running = Running::find(&config);
     let site = match Site::of(config, upstream) {
         Ok(site) => site,
         Err(error) => {
@@ -149,18 +153,22 @@ pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
     };
     let address = to.map(|listener| listener.address);
     let sender = Sender { from, proxied_for: options.proxied_for, chain };
-    let explained = match Explained::of(&site, sender, asked) {
+    let mut explained = match Explained::of(&site, sender, asked) {
         Ok(explained) => explained,
         Err(error) => {
             print_error(&error);
             return Exit::Findings;
         }
     };
+    explained.running = running;
     let said = if options.json {
         print(&format!("{:#}\n", explained.as_json()))
     } else {
         print(&explained.as_text(address))
     };
+    if let Some(note) = explained.running.as_ref().and_then(|running| running.note.as_ref()) {
+        print_error(note);
+    }
     let allowed = explained.outcome.is_ok() && explained.loopback.is_none();
     if said == Exit::Ok && !allowed { Exit::Findings } else { said }
 }
@@ -232,6 +240,8 @@ struct Explained {
     answer: Vec<u8>,
     /// Why it was refused, for the gateway's administrator.
     why: String,
+    /// The gateway that runs, if one answers.
+    running: Option<Running>,
     /// Why `serve` does not start with this configuration.
     loopback: Option<LoopbackSource>,
 }
@@ -279,6 +289,12 @@ impl Site {
         let config = Arc::new(config);
         let shared = Shared::new(Arc::clone(&config), addresses, usize::MAX);
         server::load_certificates(&config, &shared).map_err(|error| error.to_string())?;
+        match DisabledFile::in_directory(&config.state_directory).load() {
+            Ok(disabled) => shared.set_disabled(disabled),
+            Err(error) => print_error(&format!(
+                "who is switched off by `ctl disable` is not known here: {error}"
+            )),
+        }
         let shared = Arc::new(shared);
         let names = server::resolve_names(&shared, NAMES_PATIENCE);
         Ok(Self { shared, names, loopback })
@@ -298,7 +314,7 @@ struct Asking {
 impl Explained {
     fn of(site: &Site, mut sender: Sender, asked: ExplainedRequest) -> Result<Self, String> {
         let snapshot = site.shared.snapshot();
-        let tls = snapshot.tls.get(asked.listener).and_then(Option::as_deref);
+        let tls = snapshot.listener_tls(ListenerId::at(asked.listener)).map(|tls| &**tls);
         let place = snapshot.config.listeners.get(asked.listener);
         let place = place.map(|listener| listener.location.to_string());
         let shaken = Shaken::of(tls, std::mem::take(&mut sender.chain), place);
@@ -329,6 +345,7 @@ impl Explained {
             outcome: Err(Refused::Handshake),
             answer: Vec::new(),
             why,
+            running: None,
             loopback: site.loopback.clone(),
         }
     }
@@ -370,7 +387,20 @@ impl Explained {
         let outcome = outcome.map_err(Refused::Request);
         let from = facts.shown_address();
         let loopback = site.loopback.clone();
-        Self { from, client, head: bytes, peer, steps, limits, outcome, answer, why, loopback }
+        let running = None;
+        Self {
+            from,
+            client,
+            head: bytes,
+            peer,
+            steps,
+            limits,
+            outcome,
+            answer,
+            why,
+            running,
+            loopback,
+        }
     }
 
     /// The body of an answer as a program reads it; null where there is none.
@@ -418,7 +448,8 @@ impl Sender {
         asked: &ExplainedRequest,
     ) -> Result<ConnectionFacts, String> {
         let socket = SocketAddr::new(self.from.address.ip(), 0);
-        let mut facts = match Accepted::at_accept(snapshot, socket, asked.listener).0 {
+        let listener = ListenerId::at(asked.listener);
+        let mut facts = match Accepted::at_accept(snapshot, socket, listener).0 {
             Accepted::Ready(facts) => facts,
             Accepted::AwaitingProxyHeader(unannounced) => {
                 let named = self.proxied_for.map(|client| SocketAddr::new(client, 0));

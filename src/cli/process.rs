@@ -17,16 +17,20 @@ use tracing::Metadata;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 use super::{Exit, print_error};
-use crate::diagnostics::{DiagnosticsQueue, Form, JournalLayer, journal_is_standard_error};
+use crate::diagnostics::{
+    ALWAYS, DiagnosticsQueue, Form, JournalLayer, LevelSwitch, journal_is_standard_error,
+};
 use crate::supervision::{Failed, How, Supervisor};
 
 /// What `serve` and `demo` have in common.
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     diagnostics: DiagnosticsQueue,
+    /// Changes which diagnostics are told.
+    pub(super) level: LevelSwitch,
     /// Told of each part that fails.
     pub(super) supervisor: Supervisor,
 }
@@ -45,7 +49,8 @@ impl Process {
         };
         let supervisor = Supervisor::default();
         let (diagnostics, far_end) = DiagnosticsQueue::new(form);
-        let process = Self { diagnostics, supervisor };
+        let (filter, level) = LevelSwitch::new(level);
+        let process = Self { diagnostics, level, supervisor };
         // Before there is a thread that could panic.
         let hooked = process.clone();
         panic::set_hook(Box::new(move |panic| hooked.panicked(panic)));
@@ -53,7 +58,7 @@ impl Process {
             print_error(&format!("cannot start the thread that writes diagnostics: {error}"));
             Exit::Failed
         })?;
-        subscribe(&process.diagnostics, level);
+        subscribe(&process.diagnostics, filter);
         Ok(process)
     }
 
@@ -119,12 +124,7 @@ impl Process {
 }
 
 /// Makes all that is traced go to the queue.
-fn subscribe(diagnostics: &DiagnosticsQueue, level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let filter = match format!("{READY}=info").parse() {
-        Ok(ready) => filter.add_directive(ready),
-        Err(_) => filter,
-    };
+fn subscribe(diagnostics: &DiagnosticsQueue, filter: reload::Layer<EnvFilter, Registry>) {
     let subscriber = tracing_subscriber::registry().with(filter).with(filter_fn(is_ours));
     let lines = || {
         fmt::layer()
@@ -164,7 +164,7 @@ fn message(payload: &(dyn Any + Send)) -> String {
 }
 
 /// The diagnostic that is printed whatever the level: scripts wait for it.
-pub(super) const READY: &str = "phonebook_gateway::ready";
+pub(super) const READY: &str = ALWAYS;
 
 /// What comes of a part's failure.
 const CONSEQUENCE: &str = "the process ends with 3, so that a whole one can be started";

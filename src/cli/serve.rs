@@ -12,7 +12,10 @@ use super::Exit;
 use super::config_file::ConfigFile;
 use super::process::{Process, READY};
 use crate::config::Config;
+use crate::control::documents::Done;
+use crate::control::{Control, Order, Ordered};
 use crate::gateway::explain::source;
+use crate::policy::Policy;
 use crate::server::{Server, StartError};
 use crate::supervision::{Failed, ends_for_test};
 
@@ -68,17 +71,36 @@ fn serve(process: &Process, config: &ConfigFile) -> Exit {
             return Exit::Failed;
         }
     };
+    let control = match Control::start(&server, process.level.clone()) {
+        Ok(control) => control,
+        Err(error) => {
+            process.print_error(&format!("cannot start the thread `control`: {error}"));
+            server.stop_now();
+            return Exit::Failed;
+        }
+    };
     tracing::info!(target: READY, "{}", ready_line(&server));
-    signals.run_until_signalled(process, server)
+    signals.run_until_signalled(process, server, Some(control))
 }
 
 /// Reads the configuration; tells its problems, and yields it if it has no error.
 fn load(process: &Process, path: &Path) -> Option<Config> {
     let renderer = renderer(io::stderr().is_terminal());
-    match Config::load(path) {
+    match Config::load_for_start(path) {
         Ok((config, warnings)) => {
             for warning in &warnings {
                 tracing::warn!("{warning}");
+            }
+            for broken in &config.broken {
+                tracing::error!("{broken}");
+            }
+            for policy in config.policies.iter().filter(|policy| denied(&config, policy)) {
+                tracing::error!(
+                    "{}: the peer `{}` is refused until its policy is corrected and reloaded; hosts that could \
+                     not be read are judged by the other policies ([reload] strict_boot = false)",
+                    policy.location,
+                    policy.name
+                );
             }
             Some(config)
         }
@@ -90,6 +112,11 @@ fn load(process: &Process, path: &Path) -> Option<Config> {
             None
         }
     }
+}
+
+/// Whether a mistake in a policy refuses its peer.
+fn denied(config: &Config, policy: &Policy) -> bool {
+    config.broken.iter().any(|problem| problem.file() == policy.location.file())
 }
 
 /// How problems are shown: in colour on a terminal, unless NO_COLOR is set.
@@ -145,34 +172,59 @@ impl Signals {
     }
 
     /// Lets a gateway run until a signal ends it, or a part of it fails.
-    pub(super) fn run_until_signalled(self, process: &Process, server: Server) -> Exit {
+    ///
+    /// `control` may tell the same as signals do.
+    pub(super) fn run_until_signalled(
+        self,
+        process: &Process,
+        server: Server,
+        mut control: Option<Control>,
+    ) -> Exit {
         let Self { runtime, reopen, reload, ends } = self;
-        runtime.block_on(handle_signals(process, server, reopen, reload, ends))
+        let told = Told { reopen, reload, ends };
+        let exit = runtime.block_on(handle_signals(process, server, told, &mut control));
+        if let Some(control) = control {
+            control.end();
+        }
+        exit
     }
+}
+
+/// What tells a gateway what to do.
+struct Told {
+    reopen: Signal,
+    reload: Signal,
+    ends: Ends,
 }
 
 async fn handle_signals(
     process: &Process,
-    mut server: Server,
-    mut reopen: Signal,
-    mut reload: Signal,
-    mut ends: Ends,
+    server: Server,
+    Told { mut reopen, mut reload, mut ends }: Told,
+    control: &mut Option<Control>,
 ) -> Exit {
     ends_for_test(|| "main".to_owned());
-    loop {
+    let grace = loop {
         tokio::select! {
             failed = process.supervisor.failed() => return give_up(process, server, &failed),
             _ = reopen.recv() => server.reopen_logs(),
-            _ = reload.recv() => tracing::warn!(
-                "HUP: this version does not reload its configuration; restart it instead. Nothing changed"
-            ),
+            _ = reload.recv() => server.request_reload("HUP"),
             name = ends.recv() => {
-                tracing::info!("{name}: finishing what is under way, for {} s at the most", GRACE.as_secs());
-                break;
+                let grace = server.shared().snapshot().config.limits.drain_timeout;
+                tracing::info!("{name}: finishing what is under way, for {grace:?} at the most");
+                break grace;
             }
+            ordered = next_order(control) => match carry_out(ordered, &server) {
+                Next::Serve => {}
+                Next::Drain => break server.shared().snapshot().config.limits.drain_timeout,
+                Next::Stop => {
+                    server.stop_now();
+                    return Exit::Ok;
+                }
+            },
         }
-    }
-    server.drain(GRACE);
+    };
+    server.drain(grace);
     while !server.has_ended() {
         tokio::select! {
             failed = process.supervisor.failed() => return give_up(process, server, &failed),
@@ -182,12 +234,62 @@ async fn handle_signals(
                 return Exit::Ok;
             }
             _ = reopen.recv() => server.reopen_logs(),
+            ordered = next_order(control) => {
+                if let Next::Stop = carry_out(ordered, &server) {
+                    server.stop_now();
+                    return Exit::Ok;
+                }
+            }
             () = tokio::time::sleep(Duration::from_millis(10)) => {}
         }
     }
-    server.stop(GRACE);
+    server.stop(grace);
     tracing::info!("ended");
     Exit::Ok
+}
+
+/// The next order by the control socket; never, where there is none.
+async fn next_order(control: &mut Option<Control>) -> Ordered {
+    match control {
+        Some(control) => control.order().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What comes after an order.
+enum Next {
+    Serve,
+    Drain,
+    Stop,
+}
+
+/// Does what was ordered, as far as it does not end the gateway, and says so.
+fn carry_out(ordered: Ordered, server: &Server) -> Next {
+    let (order, by) = (ordered.order.clone(), ordered.by.clone());
+    let (done, next) = match order {
+        Order::Reopen => {
+            server.reopen_logs();
+            tracing::info!("opening the access logs again, as {by} wants");
+            (
+                "the access logs are being opened again; one that cannot be is told of in the diagnostics",
+                Next::Serve,
+            )
+        }
+        Order::Drain => {
+            let grace = server.shared().snapshot().config.limits.drain_timeout;
+            tracing::info!("finishing what is under way, for {grace:?} at the most, as {by} wants");
+            (
+                "no further connections are taken; the gateway ends when those that are open have ended",
+                Next::Drain,
+            )
+        }
+        Order::Stop => {
+            tracing::info!("ending at once, as {by} wants");
+            ("the gateway ends now", Next::Stop)
+        }
+    };
+    ordered.answer(Ok(Done { done: done.to_owned(), warning: None }));
+    next
 }
 
 /// Ends what is left of a gateway; what it has answered is still written to its logs.
@@ -221,6 +323,3 @@ impl Ends {
         }
     }
 }
-
-/// How long requests under way may take to finish.
-const GRACE: Duration = Duration::from_secs(5);

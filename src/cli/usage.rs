@@ -272,4 +272,4 @@ pub(super) fn quoted(words: &[impl AsRef<str>], last: &str) -> String {
 }
 
 /// Words that are reserved for commands to come.
-const LATER: [&str; 5] = ["ctl", "doctor", "guide", "init", "peer"];
+const LATER: [&str; 4] = ["doctor", "guide", "init", "peer"];

@@ -266,7 +266,7 @@ fn home_of(key: &str) -> Option<&'static str> {
     HOMES.iter().find(|(_, keys)| keys.contains(&key)).map(|(home, _)| *home)
 }
 
-const HOMES: [(&str, &[&str]); 8] = [
+const HOMES: [(&str, &[&str]); 10] = [
     ("at the top of the file, before the first section", &["workers", "state_directory"]),
     (
         "at the top of a policy's file, before any section",
@@ -315,6 +315,7 @@ const HOMES: [(&str, &[&str]); 8] = [
             "max_connections",
             "unknown_connections",
             "handshake_rate",
+            "drain_timeout",
             "unknown_rate",
         ],
     ),
@@ -322,7 +323,9 @@ const HOMES: [(&str, &[&str]); 8] = [
         "in [[access_log]]",
         &["path", "if", "format", "buffer", "flush", "gzip", "max_field", "search_terms"],
     ),
+    ("in [control]", &["socket"]),
     ("in [policies]", &["directory"]),
+    ("in [reload]", &["watch", "strict_boot", "keep"]),
     (
         "in [names]",
         &["resolver", "refresh", "hold_nx", "hold_timeout", "hold_error", "hold_obsolete"],

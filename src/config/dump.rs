@@ -16,7 +16,7 @@ use crate::config::document::literal::string;
 use crate::config::document::units::{show_duration, show_size};
 use crate::config::section::access_log::syslog;
 use crate::config::value::address_list;
-use crate::config::{Config, Limits, Listener, Upstream};
+use crate::config::{Config, Limits, Listener, Reload, Upstream};
 use crate::identity::address_list::Senders;
 use crate::limits::Ceilings;
 use crate::policy::{Action, CertificateRule, Host, Policy, Rate};
@@ -43,17 +43,26 @@ impl Config {
         let Self {
             file: _,
             state_directory,
+            state_directory_location: _,
             workers,
+            workers_location: _,
             listeners,
             upstream,
             limits,
             access_logs,
+            access_log_locations: _,
             log_formats,
             policies_directory,
             policies: _,
+            broken: _,
             whoami,
             names,
+            control_socket,
+            reload,
             revision: _,
+            sources: _,
+            stamps: _,
+            amended: _,
         } = self;
         text.expanded("state_directory", &absolute(state_directory));
         text.key("workers", workers);
@@ -61,7 +70,11 @@ impl Config {
         write_upstream(text, upstream);
         text.section("[policies]");
         text.expanded("directory", &absolute(policies_directory));
+        write_reload(text, *reload);
         write_names(text, names);
+        text.section("[control]");
+        let socket = control_socket.value.as_deref().map(absolute).unwrap_or_default();
+        text.expanded("socket", &socket);
         write_limits(text, limits);
         access_logs.iter().for_each(|log| write_log(text, log, log_formats));
         if !log_formats.is_empty() {
@@ -163,6 +176,7 @@ fn write_upstream(text: &mut Text, upstream: &Upstream) {
         max_answer,
         tls,
         ca,
+        ca_stamp: _,
         pins,
         danger_accept_any_certificate,
         send_proxy_protocol,
@@ -218,6 +232,14 @@ fn write_names(text: &mut Text, names: &Settings) {
     text.key("danger_loopback_names", danger_loopback_names);
 }
 
+fn write_reload(text: &mut Text, reload: Reload) {
+    let Reload { watch, strict_boot, keep } = reload;
+    text.section("[reload]");
+    text.key("watch", watch);
+    text.key("strict_boot", strict_boot);
+    text.key("keep", keep);
+}
+
 fn write_limits(text: &mut Text, limits: &Limits) {
     let Limits {
         head_timeout,
@@ -231,6 +253,7 @@ fn write_limits(text: &mut Text, limits: &Limits) {
         max_connections,
         unknown_connections,
         handshake_rate,
+        drain_timeout,
         rate: gateway_rate,
         unknown_rate,
     } = limits;
@@ -246,6 +269,7 @@ fn write_limits(text: &mut Text, limits: &Limits) {
     text.key("max_connections", max_connections);
     text.key("unknown_connections", unknown_connections);
     text.key("handshake_rate", rate(handshake_rate.value));
+    text.key("drain_timeout", duration(*drain_timeout));
     text.key("rate", rate(gateway_rate.value));
     text.key("unknown_rate", rate(unknown_rate.value));
 }

@@ -42,6 +42,14 @@ pub(super) struct WrittenPolicy {
     pub(super) certificate_span: Option<Range<usize>>,
 }
 
+impl WrittenPolicy {
+    /// Whether its file's name is no peer's.
+    pub(super) fn is_unnamed(&self) -> bool {
+        let stem = self.document.file().file_stem().unwrap_or_default().to_string_lossy();
+        PeerName::new(&stem).is_none()
+    }
+}
+
 /// Reads the policy in `document`. One whose file name is no peer's name, which is an error, is
 /// compared with the others all the same.
 pub(super) fn read(

@@ -186,7 +186,7 @@ impl ResponseSink for Client {
         part: Part,
     ) -> Result<(), Disconnected> {
         let mut out = worker.buffers.take();
-        head.write(&mut out, |out| worker.log.write_http_date(out));
+        head.write(&mut out, |out| worker.write_http_date(out));
         out.extend_from_slice(data);
         let sent = self.send_part(&out, part).await;
         worker.buffers.put(out);

@@ -43,7 +43,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use crate::config::{Config, Limits};
+use crate::config::Limits;
 use crate::connection::proxy_header;
 use crate::connection::transport::Transport;
 use crate::gateway;
@@ -64,8 +64,8 @@ use wire::Wire;
 /// Serves `stream`, whose far side speaks HTTP/2 from its first byte on, to its end.
 pub(crate) async fn serve(guard: ConnectionGuard, mut stream: Transport, facts: ConnectionFacts) {
     let worker = Rc::clone(guard.worker());
-    let config = Arc::clone(&worker.shared.snapshot().config);
-    let caps = caps(&config.limits, facts.unknown);
+    let limits = Arc::clone(&worker.shared.snapshot().config.limits);
+    let caps = caps(&limits, facts.unknown);
     stream.limit_unsent(caps.unsent);
     let wire = Rc::new(Wire::new(caps.room));
     // Boxed: it is moved about.
@@ -73,12 +73,12 @@ pub(crate) async fn serve(guard: ConnectionGuard, mut stream: Transport, facts: 
     let preface = poll_fn(|context| engine.poll_preface(context));
     let began = tokio::select! {
         biased;
-        began = timeout(config.limits.head_timeout, preface) => began.ok(),
-        () = proxy_header::drain_grace_over(&worker) => None,
+        began = timeout(limits.head_timeout, preface) => began.ok(),
+        () = proxy_header::drain_grace_over(&guard) => None,
         () = guard.left() => return,
     };
     let share = Share::new(Arc::clone(&worker.shared.http2), facts.unknown);
-    let caller = Rc::new(Served { worker, config, facts, refused: Cell::new(0) });
+    let caller = Rc::new(Served { worker, limits, facts, refused: Cell::new(0) });
     match began {
         Some(Ok(())) => Connection::new(caller, engine, wire, share).run(&guard).await,
         // Nothing came: no request was begun.
@@ -112,7 +112,8 @@ fn caps(limits: &Limits, unknown: bool) -> Caps {
 /// Per-connection context that its streams share.
 struct Served {
     worker: Rc<Worker>,
-    config: Arc<Config>,
+    /// Those that it found when it began.
+    limits: Arc<Limits>,
     facts: ConnectionFacts,
     /// How many requests were refused one after the other, as they were answered.
     refused: Cell<u32>,
@@ -139,7 +140,7 @@ impl Served {
         mut stream: Stream,
         number: u32,
     ) -> Disposition {
-        let limits = &self.config.limits;
+        let limits = &*self.limits;
         let written = WrittenHead::of(&opened.message);
         let mut request = written.read(&opened.message, self.facts.scheme(), limits);
         drop(opened);
@@ -215,7 +216,7 @@ impl Connection {
         let mut draining = pin!(worker.drain.notified());
         let mut sleep = pin!(sleep_until(self.deadline()));
         let why = loop {
-            if worker.is_draining() {
+            if guard.is_ending() {
                 self.close();
             }
             if self.streams.is_empty() {
@@ -224,7 +225,11 @@ impl Connection {
             let may_stay = self.closing.is_none();
             let event = tokio::select! {
                 biased;
-                () = &mut draining, if !worker.is_draining() => continue,
+                () = &mut draining, if !guard.is_ending() => {
+                    // It may have been another listener that was removed.
+                    draining.set(worker.drain.notified());
+                    continue;
+                }
                 event = poll_fn(|context| self.poll(context, sleep.as_mut())) => event,
                 () = guard.left(), if may_stay => {
                     self.close();
@@ -309,7 +314,7 @@ impl Connection {
     fn accept(&mut self, opened: Opened) {
         self.accepted += 1;
         self.since = Instant::now();
-        let limits = &self.caller.config.limits;
+        let limits = &*self.caller.limits;
         let (max, write_timeout) = (limits.max_requests_per_connection, limits.write_timeout);
         if self.accepted >= max {
             self.close();
@@ -338,7 +343,7 @@ impl Connection {
 
     /// When the connection has to be looked at if nothing comes.
     fn deadline(&self) -> Instant {
-        let limits = &self.caller.config.limits;
+        let limits = &*self.caller.limits;
         let mut deadline = match self.closing {
             None => self.opened + limits.max_connection_age,
             Some(closing) => closing + FAR,
@@ -360,7 +365,7 @@ impl Connection {
 
     /// How long the connection may stay without a request, as over HTTP/1.
     fn silence_limit(&self) -> Duration {
-        let limits = &self.caller.config.limits;
+        let limits = &*self.caller.limits;
         if self.accepted == 0 || self.caller.facts.unknown {
             limits.head_timeout
         } else {
@@ -372,7 +377,7 @@ impl Connection {
     /// one.
     fn on_deadline(&self) -> Result<(), Option<Refusal>> {
         let now = Instant::now();
-        let limits = &self.caller.config.limits;
+        let limits = &*self.caller.limits;
         let past = |began: Option<Instant>, most| began.is_some_and(|began| began + most <= now);
         if past(self.engine.head_began(), limits.head_timeout) {
             return Err(Some(Refusal::RequestTimeout));

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::gateway::connection_facts::{AwaitingProxyHeader, ConnectionFacts};
 use crate::limits::CallerClass;
 use crate::net::proxy_protocol::read::{Header, read};
-use crate::worker::{ConnectionGuard, DRAIN_FIRST_REQUEST_TIMEOUT, Worker};
+use crate::worker::{ConnectionGuard, DRAIN_FIRST_REQUEST_TIMEOUT};
 
 /// Why there is no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub(crate) async fn read_proxy_header(
     let header = tokio::select! {
         biased;
         header = read_header(stream, deadline) => header,
-        () = drain_grace_over(guard.worker()) => return None,
+        () = drain_grace_over(guard) => return None,
         () = guard.left() => return None,
     };
     let header = match header {
@@ -77,7 +77,7 @@ pub(crate) async fn read_proxy_header(
         Err(ReadError::Closed) => return None,
         Err(ReadError::Invalid(why)) => {
             let sender = waiting.sender();
-            let listener = snapshot.config.listeners.get(waiting.listener());
+            let listener = snapshot.listener(waiting.listener());
             let entry = listener.and_then(|found| found.proxy_protocol_from.find(sender));
             guard.worker().diagnostics.no_proxy_header(
                 sender,
@@ -105,11 +105,11 @@ pub(crate) fn reseat(
     Some(facts)
 }
 
-/// Ends a little after the worker has begun to drain: who has said nothing of use by then holds up
+/// Ends a little after the worker has begun to drain, or the listener was removed: who has said nothing of use by then holds up
 /// nobody's restart.
-pub(crate) async fn drain_grace_over(worker: &Worker) {
-    while !worker.is_draining() {
-        worker.drain.notified().await;
+pub(crate) async fn drain_grace_over(guard: &ConnectionGuard) {
+    while !guard.is_ending() {
+        guard.worker().drain.notified().await;
     }
     sleep(DRAIN_FIRST_REQUEST_TIMEOUT).await;
 }

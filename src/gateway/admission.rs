@@ -1,14 +1,11 @@
 //! What a request spends on its way, and what is noted of it: the gate of requests that are served.
 
-use std::sync::Arc;
-
 use super::Exchange;
 use super::judge::{Gate, Step};
-use crate::identity::peers::Peer;
 use crate::limits::{Admitted, Moment, PeerLimits, RateLimited};
 use crate::policy::decide::action;
 use crate::refusal::Refusal;
-use crate::worker::snapshot::Found;
+use crate::worker::snapshot::{Found, PeerWithState};
 
 /// The limits as they are when a request is served.
 impl Gate for &Exchange<'_> {
@@ -17,7 +14,7 @@ impl Gate for &Exchange<'_> {
     fn passed(&mut self, step: Step<'_>) {
         match step {
             Step::Parsed(lookup) => self.annotations.action.set(Some(action(lookup))),
-            Step::Decided(verdict) if self.worker.log.needs().rule => {
+            Step::Decided(verdict) if self.needs_rule => {
                 self.annotations.rule.replace(Some(verdict.rule.clone()));
             }
             Step::Read(_) | Step::Identified(_) | Step::Decided(_) => {}
@@ -26,7 +23,7 @@ impl Gate for &Exchange<'_> {
 
     fn charge_rejected(&mut self, found: Found<'_>) {
         let _ = match found.peer() {
-            Some(peer) => self.spend(&peer.state).map(drop),
+            Some(peer) => self.spend(&peer.state.limits).map(drop),
             None => self.spend_unknown(),
         };
     }
@@ -50,20 +47,20 @@ impl Gate for &Exchange<'_> {
         })
     }
 
-    fn admit(&mut self, peer: &Peer<Arc<PeerLimits>>) -> Result<Admitted, Refusal> {
-        self.annotations.rated(self.spend(&peer.state)).map_err(Refusal::RateLimited)
+    fn admit(&mut self, peer: &PeerWithState) -> Result<Admitted, Refusal> {
+        self.annotations.rated(self.spend(&peer.state.limits)).map_err(Refusal::RateLimited)
     }
 }
 
 impl Exchange<'_> {
     /// Spends a token of the peer and one of the gateway, or neither.
     fn spend(&self, peer: &PeerLimits) -> Result<Admitted, RateLimited> {
-        self.worker.shared.limits.admit(peer, self.moment())
+        self.snapshot.limits.admit(peer, self.moment())
     }
 
     /// Spends a token that a caller in no policy has.
     fn spend_unknown(&self) -> Result<(), RateLimited> {
-        self.worker.shared.limits.unknown(self.source.caller.shown_address(), self.moment())
+        self.snapshot.limits.unknown(self.source.caller.shown_address(), self.moment())
     }
 
     /// When the request's head was read, as the limits count it.

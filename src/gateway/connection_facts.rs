@@ -17,6 +17,7 @@ use crate::limits::CallerClass;
 use crate::net::client_address::ClientAddress;
 use crate::refusal::Refusal;
 use crate::tls::TlsFacts;
+use crate::worker::listeners::ListenerId;
 use crate::worker::snapshot::Snapshot;
 
 /// What is known of a connection before its first request.
@@ -28,8 +29,8 @@ pub struct ConnectionFacts {
     pub source: ClientSource,
     /// The other end; not IPv4-mapped.
     pub socket: SocketAddr,
-    /// Which of the configuration's listeners took it.
-    pub listener: usize,
+    /// Which listener took it.
+    pub listener: ListenerId,
     /// What its TLS handshake brought.
     pub tls: Option<Rc<TlsFacts>>,
     /// Whether its listener has TLS and the client did not begin with it.
@@ -82,7 +83,7 @@ impl Accepted {
     pub(crate) fn at_accept(
         snapshot: &Snapshot,
         socket: SocketAddr,
-        listener: usize,
+        listener: ListenerId,
     ) -> (Self, CallerClass) {
         let caller = Caller::direct(socket);
         let mut facts = ConnectionFacts {
@@ -96,8 +97,7 @@ impl Accepted {
             over_ceiling: false,
             log_facts: ConnectionLogFacts::now().into(),
         };
-        let senders =
-            snapshot.config.listeners.get(listener).map(|found| &found.proxy_protocol_from);
+        let senders = snapshot.listener(listener).map(|found| &found.proxy_protocol_from);
         if senders.is_some_and(|senders| senders.contain(caller.shown_address())) {
             facts.client = None;
             facts.source = ClientSource::ProxyProtocol;
@@ -124,7 +124,7 @@ impl AwaitingProxyHeader {
     }
 
     /// The listener that took it.
-    pub(crate) fn listener(&self) -> usize {
+    pub(crate) fn listener(&self) -> ListenerId {
         self.0.listener
     }
 
@@ -158,13 +158,13 @@ impl ConnectionFacts {
         }
         let caller = Caller { address: self.client, ..Caller::direct(self.socket) };
         match snapshot.peers.find(&caller) {
-            Found::Peer(found) => found.peer.state.class(),
-            Found::CertificateMissing { peer, .. } => peer.state.class(),
+            Found::Peer(found) => found.peer.state.limits.class(),
+            Found::CertificateMissing { peer, .. } => peer.state.limits.class(),
             Found::Unknown => {
                 let key = client.unknown_caller_key();
-                match snapshot.tls.get(self.listener) {
-                    Some(Some(_)) => CallerClass::Handshake(key),
-                    Some(None) | None => CallerClass::Unknown(key),
+                match snapshot.listener_tls(self.listener) {
+                    Some(_) => CallerClass::Handshake(key),
+                    None => CallerClass::Unknown(key),
                 }
             }
         }
@@ -177,7 +177,7 @@ impl ConnectionFacts {
         }
         let source = RequestSource::of(snapshot, self, |_| std::iter::empty(), Timestamp::now());
         match (source.found.peer(), self.unknown) {
-            (Some(peer), _) => Some(peer.state.class()),
+            (Some(peer), _) => Some(peer.state.limits.class()),
             (None, true) => {
                 Some(CallerClass::Unknown(source.caller.shown_address().unknown_caller_key()))
             }
@@ -202,7 +202,7 @@ impl ConnectionFacts {
         // the two need not agree, and its handshake is worth nothing to anybody.
         let own = self.tls.as_ref().filter(|_| self.trusting(snapshot).is_none());
         let server_name = own.and_then(|tls| tls.server_name.as_deref());
-        Addressed { listener: snapshot.config.listeners.get(self.listener), server_name }
+        Addressed { listener: snapshot.listener(self.listener), server_name }
     }
 
     /// The client's address, or the other end's where there is none.
@@ -212,7 +212,7 @@ impl ConnectionFacts {
 
     /// The listener, where it trusts the far end to say whose each request is.
     pub(crate) fn trusting<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Listener> {
-        let listener = snapshot.config.listeners.get(self.listener)?;
+        let listener = snapshot.listener(self.listener)?;
         listener.trusted_proxies.contain(self.client?).then_some(listener)
     }
 
@@ -221,7 +221,7 @@ impl ConnectionFacts {
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> Option<PresentedCertificate<'_>> {
-        let authority = &snapshot.tls.get(self.listener)?.as_ref()?.authority;
+        let authority = &snapshot.listener_tls(self.listener)?.authority;
         self.tls.as_ref()?.shown(authority, now)
     }
 

@@ -113,6 +113,11 @@ pub(crate) fn reason<'r>(
         | Refusal::CertificateMismatch { location, .. } => {
             (certificate_reason(refusal, source), Some(location))
         }
+        Refusal::PeerDisabledNow(peer) => {
+            let text =
+                format!("{peer}; `phonebook-gateway ctl enable {}` lets it in again", peer.name);
+            (text, None)
+        }
         Refusal::MalformedRequest(_)
         | Refusal::PlainOnTls
         | Refusal::UriTooLong

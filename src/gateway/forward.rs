@@ -22,6 +22,7 @@ use crate::response::ResponseOptions;
 use crate::response::request_id::RequestId;
 use crate::upstream::trace::Trace;
 use crate::upstream::{HeadDeadline, HeadTimeout, RequestParts, Route, UpstreamResponse};
+use crate::worker::listeners::ListenerId;
 use crate::worker::snapshot::Snapshot;
 
 impl Exchange<'_> {
@@ -34,7 +35,7 @@ impl Exchange<'_> {
         record: &mut Record<'_>,
     ) -> Result<Disposition, Refusal> {
         let Granted { head, peer, admitted, permit } = granted;
-        let slot = self.slot(&peer.state, admitted).await?;
+        let slot = self.slot(&peer.state.limits, admitted).await?;
         self.annotations.counted(self.below_ceiling())?;
         tokio::select! {
             biased;
@@ -49,7 +50,8 @@ impl Exchange<'_> {
             answer = self.ask(&permit, &head, deadline, record.upstream()) => answer?,
             () = client.disconnected() => return Err(Refusal::ClientClosed),
         };
-        let relay = Relay { worker: self.worker, upstream, deadline, options, record };
+        let listener = self.facts.listener;
+        let relay = Relay { worker: self.worker, listener, upstream, deadline, options, record };
         let disposition = relay.pass(permit.lookup(), answer, client).await;
         drop(slot);
         disposition
@@ -108,8 +110,8 @@ impl Exchange<'_> {
 }
 
 /// Whom the PROXY protocol names to XiVO, where it is sent. `listener` took the connection.
-pub(crate) fn relayed(snapshot: &Snapshot, caller: &Caller<'_>, listener: usize) -> Relayed {
-    let listener = snapshot.config.listeners.get(listener);
+pub(crate) fn relayed(snapshot: &Snapshot, caller: &Caller<'_>, listener: ListenerId) -> Relayed {
+    let listener = snapshot.listener(listener);
     let unknown = (Ipv4Addr::UNSPECIFIED, 0);
     let destination = listener.map_or_else(|| unknown.into(), |listener| listener.address);
     // The port belongs to whom the connection comes from, which may be a proxy.

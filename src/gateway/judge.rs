@@ -9,12 +9,10 @@ use super::whoami;
 use crate::config::Listener;
 use crate::http1::host::Host;
 use crate::http1::request::RequestHead;
-use crate::identity::peers::Peer;
-use crate::limits::PeerLimits;
 use crate::lookup::{Lookup, LookupParts};
 use crate::policy::decide::{Permit, Verdict, decide};
 use crate::refusal::Refusal;
-use crate::worker::snapshot::{Found, Snapshot};
+use crate::worker::snapshot::{Found, PeerWithState, Snapshot};
 
 /// What stands at the way from a head to a [`Permit`] besides the rules: the limits, which spend
 /// tokens when a request is served and none when one is explained, and who watches.
@@ -33,7 +31,7 @@ pub trait Gate {
     ///
     /// # Errors
     /// What is used up.
-    fn admit(&mut self, peer: &Peer<Arc<PeerLimits>>) -> Result<Self::Admitted, Refusal>;
+    fn admit(&mut self, peer: &PeerWithState) -> Result<Self::Admitted, Refusal>;
 
     /// Charges a `whoami` to the rate of unknown callers, also that of a peer.
     ///
@@ -51,7 +49,7 @@ pub enum Step<'a> {
     /// A head that is HTTP, and meant for this gateway.
     Read(&'a RequestHead<'a>),
     /// A peer whose policy is in force.
-    Identified(&'a Peer<Arc<PeerLimits>>),
+    Identified(&'a PeerWithState),
     /// The parsed lookup.
     Parsed(&'a Lookup),
     /// Whether the policy grants it.
@@ -73,7 +71,7 @@ pub struct Granted<'s, 'b, A> {
     /// The request's head.
     pub head: RequestHead<'b>,
     /// Whose it is.
-    pub peer: &'s Peer<Arc<PeerLimits>>,
+    pub peer: &'s PeerWithState,
     /// That its tokens are spent.
     pub admitted: A,
     /// What may be asked.
@@ -114,8 +112,7 @@ fn grant<'s, 'b, G: Gate>(
 ) -> Result<Granted<'s, 'b, G::Admitted>, Refusal> {
     let found = case.found;
     let head = validate_head(&mut gate, case, head)?;
-    let peer =
-        found.identify(Timestamp::now()).map_err(|why| gate.count_refused(found, why.into()))?;
+    let peer = identify(case).map_err(|refusal| gate.count_refused(found, refusal))?;
     gate.passed(Step::Identified(peer));
     let admitted = gate.admit(peer)?;
     let lookup = Lookup::parse(lookup_parts(&head))?;
@@ -123,6 +120,16 @@ fn grant<'s, 'b, G: Gate>(
     let verdict = decide(&peer.policy, lookup);
     gate.passed(Step::Decided(&verdict));
     Ok(Granted { head, peer, admitted, permit: verdict.outcome? })
+}
+
+/// The peer that may come in.
+fn identify<'s>(case: Case<'s>) -> Result<&'s PeerWithState, Refusal> {
+    let now = Timestamp::now();
+    let peer = case.found.identify(now)?;
+    match case.snapshot.disabled.find(&peer.policy.name, now) {
+        Some(disabled) => Err(Refusal::PeerDisabledNow(Arc::clone(disabled))),
+        None => Ok(peer),
+    }
 }
 
 /// The way of a head that asks who it is: it has to be HTTP and meant for this gateway, and is counted as

@@ -1,5 +1,6 @@
 //! The record of a request from its first byte to its last.
 
+use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -7,8 +8,8 @@ use tokio::time::Instant;
 use super::annotations::RequestAnnotations;
 use crate::access_log::format::clock::UnixSeconds;
 use crate::access_log::format::combined::Entry;
-use crate::access_log::format::{Facts, RequestFacts, TlsLine};
-use crate::access_log::{Ended, WorkerLog};
+use crate::access_log::format::{Facts, Needs, RequestFacts, TlsLine};
+use crate::access_log::{self, WorkerLog};
 use crate::config::UpstreamHost;
 use crate::gateway::connection_facts::ConnectionFacts;
 use crate::gateway::request::RequestPosition;
@@ -17,11 +18,13 @@ use crate::http1::request::Seen;
 use crate::identity::caller::{Caller, ClientSource};
 use crate::limits::Limit;
 use crate::location::Location;
-use crate::refusal::Refusal;
+use crate::refusal::{Reason, Refusal};
 use crate::response::Head;
 use crate::response::request_id::RequestId;
 use crate::upstream::trace::{Attempt, Trace};
-use crate::worker::snapshot::Snapshot;
+use crate::worker::Worker;
+use crate::worker::counts::{Ended, RequestCounts};
+use crate::worker::snapshot::{PeerWithState, Snapshot};
 
 /// What is known of a request when its record is opened.
 #[derive(Clone, Copy, Debug)]
@@ -71,9 +74,11 @@ impl<'a> RecordContext<'a> {
 /// left.
 #[derive(Debug)]
 pub(crate) struct Record<'a> {
-    log: &'a WorkerLog,
+    worker: &'a Worker,
+    /// The logs as they were when the request began.
+    log: Rc<WorkerLog>,
     context: RecordContext<'a>,
-    peer: Option<&'a str>,
+    peer: Option<&'a PeerWithState>,
     status: u16,
     body_bytes: u64,
     /// The answer's head, where a format needs it, and whether it was sent.
@@ -81,15 +86,16 @@ pub(crate) struct Record<'a> {
     head_sent: bool,
     keep_alive: bool,
     completed: bool,
-    reason: Option<&'static str>,
+    reason: Option<Reason>,
     limit: Option<Limit>,
 }
 
 impl<'a> Record<'a> {
     /// Opens the record of a request.
-    pub(crate) fn open(log: &'a WorkerLog, context: RecordContext<'a>) -> Self {
+    pub(crate) fn open(worker: &'a Worker, context: RecordContext<'a>) -> Self {
         Self {
-            log,
+            worker,
+            log: worker.log(),
             context,
             peer: None,
             status: Refusal::ClientClosed.status(),
@@ -103,21 +109,50 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// What its line has to say.
+    pub(crate) fn needs(&self) -> Needs {
+        self.log.needs()
+    }
+
     /// The request is this peer's.
-    pub(crate) fn set_peer(&mut self, name: &'a str) {
-        self.peer = Some(name);
+    pub(crate) fn set_peer(&mut self, peer: &'a PeerWithState) {
+        self.peer = Some(peer);
     }
 
     /// The request was refused.
     pub(crate) fn set_refusal(&mut self, refusal: &Refusal) {
         self.status = refusal.status();
-        self.reason = Some(refusal.word());
         self.limit = refusal.limit();
+        self.set_cut(refusal);
     }
 
     /// An answer that was begun could not be completed, for this reason.
     pub(crate) fn set_cut(&mut self, refusal: &Refusal) {
-        self.reason = Some(refusal.word());
+        self.reason = Some(refusal.reason());
+        let now = millis(SystemTime::now());
+        for counts in self.counts() {
+            counts.refused(self.worker.number, now, refusal);
+        }
+    }
+
+    /// Where the request is counted.
+    fn counts(&self) -> [&'a RequestCounts; 2] {
+        let shared = &self.worker.shared;
+        let own = self.peer.map_or(&shared.unknown, |peer| &peer.state.counts);
+        [&shared.all, own]
+    }
+
+    /// Counts the request, which ended at `now`.
+    fn count(&self, now: SystemTime) {
+        let ended = match (self.reason, self.context.annotations.action.get()) {
+            (Some(reason), _) => Ended::Refused(reason),
+            (None, Some(_)) => Ended::Answered,
+            (None, None) => Ended::Introduced,
+        };
+        let now = millis(now);
+        for counts in self.counts() {
+            counts.count(self.worker.number, now, ended);
+        }
     }
 
     /// An answer with this head begins to be sent.
@@ -151,7 +186,7 @@ impl<'a> Record<'a> {
         let RecordContext { seen, caller, .. } = self.context;
         Entry {
             remote_addr: caller.ip(),
-            remote_user: self.peer,
+            remote_user: self.peer.map(|peer| peer.policy.name.as_str()),
             time,
             request: Some(seen.line()),
             status: self.status,
@@ -176,7 +211,7 @@ impl<'a> Record<'a> {
         let log_facts = *facts.log_facts;
         let since =
             |then: Instant| if self.log.needs().times { then.elapsed() } else { Duration::ZERO };
-        let listener = snapshot.config.listeners.get(facts.listener);
+        let listener = snapshot.listener(facts.listener);
         let server_name = listener.and_then(|found| found.server_names.first());
         let head_length = if self.head_sent { self.head.len() as u64 } else { 0 };
         Facts {
@@ -213,8 +248,8 @@ impl<'a> Record<'a> {
             },
             rate: annotations.rate.get(),
             concurrent: annotations.concurrent.get(),
-            action: annotations.action.get().map(super::super::policy::Action::as_str),
-            reason: self.reason,
+            action: annotations.action.get().map(crate::policy::Action::as_str),
+            reason: self.reason.map(Reason::as_str),
             limit: self.limit,
             rule,
             revision: &snapshot.config.revision,
@@ -226,19 +261,26 @@ impl<'a> Record<'a> {
 impl Drop for Record<'_> {
     fn drop(&mut self) {
         if !self.completed {
-            self.reason.get_or_insert_with(|| Refusal::ClientClosed.word());
+            self.reason.get_or_insert(Reason::ClientClosed);
         }
         self.context.annotations.upstream.ended();
         let now = SystemTime::now();
+        self.count(now);
         let entry = self.entry(now.into());
         {
             let attempts = self.context.annotations.upstream.attempts();
             let rule = self.context.annotations.rule.borrow();
             let facts = || self.facts(entry, now, &attempts, rule.as_ref());
             let facts = self.log.wants_facts().then(facts);
-            let (target, reason) = (self.context.seen.target(), self.reason);
-            self.log.push(now, Ended { entry, facts, target, reason });
+            let (target, reason) = (self.context.seen.target(), self.reason.map(Reason::as_str));
+            self.log.push(now, access_log::Ended { entry, facts, target, reason });
         }
         self.log.keep_head(std::mem::take(&mut self.head));
     }
+}
+
+/// A time in milliseconds since 1970.
+fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

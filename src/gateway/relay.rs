@@ -32,6 +32,7 @@ use crate::upstream::{
     BodyFault, Connection, HeadDeadline, InvalidBody, InvalidHead, UpstreamFault, UpstreamResponse,
 };
 use crate::worker::Worker;
+use crate::worker::listeners::ListenerId;
 
 /// What is passed on of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +93,8 @@ pub(crate) async fn check(
 pub(crate) struct Relay<'a, 'r> {
     /// Where the connection to XiVO goes back to.
     pub worker: &'a Worker,
+    /// Which listener took the connection.
+    pub listener: ListenerId,
     /// The `[upstream]` section.
     pub upstream: &'a Upstream,
     /// Until when the answer has to begin.
@@ -114,7 +117,10 @@ impl Relay<'_, '_> {
         client: &mut impl ResponseSink,
     ) -> Result<Disposition, Refusal> {
         let pass = match judge(lookup, &answer, self.upstream) {
-            Ok(pass) => pass,
+            Ok(pass) => {
+                self.worker.note_answer();
+                pass
+            }
             // Whoever answers like that is not trusted with the next request.
             Err(fault @ (UpstreamFault::Invalid(_) | UpstreamFault::TooLarge)) => {
                 return Err(Refusal::Upstream(fault));
@@ -135,7 +141,7 @@ impl Relay<'_, '_> {
             }
         }
         // The gateway may have been told to end since the request was sent.
-        self.options.keep_alive &= !self.worker.is_draining();
+        self.options.keep_alive &= !self.worker.is_ending(self.listener);
         match pass {
             Pass::Body if !self.options.head_only => self.pass_body(lookup, answer, client).await,
             Pass::Body | Pass::Head => {

@@ -164,6 +164,11 @@ impl<'b> Seen<'b> {
         Self { buffer, line: Span::new(0, length.min(limits.max_uri)), ..Self::default() }
     }
 
+    /// What came: the head as far as it did, and perhaps more behind it.
+    pub fn bytes(&self) -> &'b [u8] {
+        self.buffer
+    }
+
     /// The request line without its CRLF: nginx's `$request`.
     pub fn line(&self) -> &'b [u8] {
         self.line.of(self.buffer)

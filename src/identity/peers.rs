@@ -258,6 +258,11 @@ impl<T> Peers<T> {
         self.peers.iter()
     }
 
+    /// The addresses that names of peers have.
+    pub fn resolved(&self) -> &[Resolved] {
+        &self.resolved
+    }
+
     /// An address that `peer`'s host `name` has.
     pub fn address_of(&self, peer: &PeerName, name: &str) -> Option<IpAddr> {
         let is_it = |resolved: &&Resolved| resolved.peer == *peer && resolved.name == name;

@@ -28,6 +28,10 @@ use crate::policy::Rate;
 /// add it to any [`Moment`].
 const LONGEST_FILL: u64 = 1 << 62;
 
+/// The number of a bucket that is closed: later than any that comes of a [`Moment`] and a fill, so that every
+/// request finds it empty.
+const CLOSED: u64 = 3 << 62;
+
 /// The time since the process began, on a clock that never goes back.
 ///
 /// The caller reads it once for a request and hands it to every step, so that all steps see the
@@ -93,19 +97,80 @@ impl Bucket {
         }
     }
 
+    /// How many tokens are there at `now`.
+    pub(super) fn left(&self, now: Moment) -> u32 {
+        let ahead = self.arrival.0.load(Ordering::Acquire).saturating_sub(now.0);
+        let out = u32::try_from(ahead.div_ceil(self.interval().max(1))).unwrap_or(u32::MAX);
+        self.quota.burst_size().get().saturating_sub(out)
+    }
+
+    /// Puts all tokens back. `false`: it is closed, and takes none.
+    pub(super) fn refill(&self) -> bool {
+        let full = |arrival: u64| (arrival != CLOSED).then_some(0);
+        self.arrival.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, full).is_ok()
+    }
+
     fn interval(&self) -> u64 {
         saturating_nanos(self.quota.replenish_interval())
     }
 
     /// Puts a token back that was spent a while ago, as [`Token::give_back`] does at once. What the bucket
-    /// earned meanwhile it keeps, so it gains at most the time between.
-    pub(super) fn give_back(&self) {
+    /// earned meanwhile it keeps, so it gains at most the time between. `false`: it is closed, and takes none.
+    pub(super) fn give_back(&self) -> bool {
         let interval = self.interval();
         // The number never gets below zero, since it holds an interval for each token that is out.
         // Saturation only keeps a future mistake from turning into a bucket that is shut for centuries.
-        let earlier = |arrival: u64| Some(arrival.saturating_sub(interval));
-        let _always_ok = self.arrival.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, earlier);
+        let earlier = |arrival: u64| (arrival != CLOSED).then(|| arrival.saturating_sub(interval));
+        self.arrival.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, earlier).is_ok()
     }
+
+    /// Whether the other has the same rate and burst.
+    pub(super) fn has_quota_of(&self, other: &Self) -> bool {
+        self.quota == other.quota
+    }
+
+    /// Takes no more tokens and gives none, for good; yields which part of it is spent at `now`.
+    pub(super) fn close(&self, now: Moment) -> SpentPart {
+        let arrival = self.arrival.0.swap(CLOSED, Ordering::AcqRel);
+        SpentPart { ahead: arrival.saturating_sub(now.0), of: self.fill() }
+    }
+
+    /// Which part of it is spent at `now`.
+    pub(super) fn spent(&self, now: Moment) -> SpentPart {
+        let arrival = self.arrival.0.load(Ordering::Acquire);
+        SpentPart { ahead: arrival.saturating_sub(now.0), of: self.fill() }
+    }
+
+    /// Spends this part of a bucket that nobody else has seen.
+    pub(super) fn begin_with(&self, spent: SpentPart, now: Moment) {
+        let SpentPart { ahead, of } = spent;
+        // Rounded up, so that nothing is won by changing the rate to and fro.
+        let ahead = (u128::from(ahead) * u128::from(self.fill())).div_ceil(u128::from(of.max(1)));
+        let ahead = u64::try_from(ahead).unwrap_or(LONGEST_FILL).min(LONGEST_FILL);
+        self.arrival.0.store(now.0.saturating_add(ahead), Ordering::Release);
+    }
+
+    /// Whether [`Self::close`] was called.
+    pub(super) fn is_closed(&self) -> bool {
+        self.arrival.0.load(Ordering::Acquire) == CLOSED
+    }
+
+    /// Whether all of it has been earned again at `now`.
+    pub(super) fn is_full(&self, now: Moment) -> bool {
+        self.arrival.0.load(Ordering::Acquire) <= now.0
+    }
+
+    /// How long an empty one takes to fill, in nanoseconds.
+    fn fill(&self) -> u64 {
+        self.interval().saturating_mul(u64::from(self.quota.burst_size().get())).max(1)
+    }
+}
+
+/// Which part of a bucket is spent: so many nanoseconds of those that it takes to fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SpentPart {
+    ahead: u64,
+    of: u64,
 }
 
 /// A token that was spent. Dropping it leaves it spent.
@@ -129,8 +194,9 @@ impl Token<'_> {
     /// found that part of our interval had been earned again. Then the bucket gains at most the time
     /// between the two moments, and never more than this one token. Both moments belong to requests
     /// that are being admitted at the same time, so this is microseconds of credit.
+    #[cfg_attr(not(test), expect(dead_code, reason = "an account gives back itself"))]
     pub(crate) fn give_back(self) {
-        self.0.give_back();
+        let _unless_closed = self.0.give_back();
     }
 }
 

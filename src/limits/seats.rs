@@ -27,6 +27,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::Moment;
 use book::{Book, Holder};
@@ -142,6 +143,54 @@ impl fmt::Display for NoSeat {
     }
 }
 
+/// Who has how many seats, as of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct SeatCensus {
+    /// Everybody who has one, or is told that there is none.
+    pub holders: Vec<HolderSeats>,
+    /// Connections whose seat was given away and that have not ended.
+    pub leaving: usize,
+    /// As many seats as there are.
+    pub most: usize,
+}
+
+/// What one holder has.
+#[derive(Clone, Debug)]
+pub struct HolderSeats {
+    /// Who.
+    pub holder: SeatHolder,
+    /// Connections that carry a request, or end.
+    pub busy: usize,
+    /// Connections that wait for their first request, or for the end of their handshake.
+    pub new: usize,
+    /// Connections that wait for another request.
+    pub idle: usize,
+    /// Connections without a seat that are being told so.
+    pub over_limit: usize,
+    /// How long the connection has waited that has waited for longest.
+    pub longest_wait: Option<Duration>,
+}
+
+impl HolderSeats {
+    /// All of its connections.
+    pub fn open(&self) -> usize {
+        self.busy + self.new + self.idle + self.over_limit
+    }
+}
+
+/// By whom seats are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeatHolder {
+    /// A peer.
+    Peer(PeerId),
+    /// The proxies in front, together.
+    Proxies,
+    /// An unknown caller, by its address or its /64.
+    Unknown(IpAddr),
+    /// The same while its TLS handshakes are under way.
+    Handshake(IpAddr),
+}
+
 /// All seats for client connections of the process.
 #[derive(Debug)]
 pub struct SeatTable {
@@ -154,14 +203,31 @@ impl SeatTable {
         Self { book: Mutex::new(Book::new(ceilings)) }
     }
 
-    /// The ceilings that it was created with.
+    /// The ceilings as they are now.
     pub fn ceilings(&self) -> Ceilings {
         self.book().ceilings()
+    }
+
+    /// Sets other ceilings. Where they are lower nobody is asked to leave for that: newcomers find no room, but that
+    /// of idle connections, until as many have left.
+    pub fn set_ceilings(&self, ceilings: Ceilings) {
+        self.book().set_ceilings(ceilings);
+    }
+
+    /// Whether connections of this class's holder are open.
+    pub fn has_any(&self, class: CallerClass) -> bool {
+        self.book().has_any(Holder::of(class))
     }
 
     /// Connections that are open now, also those that have been asked to leave.
     pub fn open(&self) -> usize {
         self.book().open()
+    }
+
+    /// Who has how many seats at `now`. It looks at each of them while nobody can come or go: not to be
+    /// asked for all the time.
+    pub fn census(&self, now: Moment) -> SeatCensus {
+        self.book().census(now)
     }
 
     /// A seat for a newcomer. Somebody else's idle connection may have to leave for it.
@@ -250,11 +316,21 @@ impl Waiting {
         (state != BUSY && state != LEFT).then_some(Self(state))
     }
 
+    /// Whether it waits for its first request.
+    fn is_fresh(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    /// How long it has waited at `now`.
+    fn length(self, now: Moment) -> Duration {
+        // Since the moment after the one that is kept: 0 is [`BUSY`].
+        Duration::from_nanos(now.nanos().saturating_sub((self.0 >> 1).saturating_sub(1)))
+    }
+
     /// Whether its own holder's newcomer may have its seat: a connection that was just opened is about to
     /// say something.
     fn yields_to_its_own(self, now: Moment) -> bool {
-        let fresh = self.0 & 1 == 1;
-        !fresh || (self.0 >> 1).saturating_add(FRESH) <= now.nanos()
+        !self.is_fresh() || (self.0 >> 1).saturating_add(FRESH) <= now.nanos()
     }
 }
 

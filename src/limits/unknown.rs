@@ -39,6 +39,24 @@ impl UnknownCallers {
         Self { rate: *rate, buckets }
     }
 
+    /// This table where `rate` is its own, else one of `rate` in which every known caller has spent as much of
+    /// its bucket as here at `now`. What is spent here while that is made may be forgiven: see above.
+    pub(super) fn at(self: &Arc<Self>, rate: &Rate, now: Moment) -> Arc<Self> {
+        if self.rate == *rate {
+            return Arc::clone(self);
+        }
+        let capacity = usize::try_from(self.buckets.capacity()).unwrap_or(usize::MAX);
+        let next = Self::new(rate, capacity);
+        for (caller, bucket) in self.buckets.iter() {
+            if !bucket.is_full(now) {
+                let of_rate = Bucket::new(rate);
+                of_rate.begin_with(bucket.spent(now), now);
+                next.buckets.insert(caller, Arc::new(of_rate));
+            }
+        }
+        Arc::new(next)
+    }
+
     pub(super) fn take(&self, caller: ClientAddress, now: Moment) -> Result<(), TooSoon> {
         let new = || Ok::<_, Infallible>(Arc::new(Bucket::new(&self.rate)));
         let Ok(bucket) = self.buckets.get_or_insert_with(&caller.unknown_caller_key(), new);
@@ -49,7 +67,7 @@ impl UnknownCallers {
     /// bucket will be a full one.
     pub(super) fn give_back(&self, caller: ClientAddress) {
         if let Some(bucket) = self.buckets.get(&caller.unknown_caller_key()) {
-            bucket.give_back();
+            let _unless_closed = bucket.give_back();
         }
     }
 

@@ -57,7 +57,28 @@ pub enum ListenError {
 /// # Errors
 /// [`ListenError`]
 pub(crate) fn bind(address: SocketAddr, workers: usize) -> Result<Bound, ListenError> {
-    match bind_exactly(address, workers) {
+    bind_with(address, workers, Others::Refused)
+}
+
+/// The same for an address that a listener of this process has, or has a part of, which is about to be closed.
+///
+/// # Errors
+/// [`ListenError`]; anybody else who listens there and does not share the address is seen all the same.
+pub(crate) fn bind_beside(address: SocketAddr, workers: usize) -> Result<Bound, ListenError> {
+    bind_with(address, workers, Others::Ours)
+}
+
+/// Who may listen on the address already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Others {
+    /// Nobody.
+    Refused,
+    /// This process.
+    Ours,
+}
+
+fn bind_with(address: SocketAddr, workers: usize, others: Others) -> Result<Bound, ListenError> {
+    match bind_exactly(address, workers, others) {
         Err(ListenError::Refused { source, .. })
             if address.ip().is_unspecified() && is_without_ipv6(&source) =>
         {
@@ -65,13 +86,14 @@ pub(crate) fn bind(address: SocketAddr, workers: usize) -> Result<Bound, ListenE
             bind_exactly(
                 SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()),
                 workers,
+                others,
             )
         }
         bound => bound,
     }
 }
 
-fn bind_exactly(address: SocketAddr, workers: usize) -> Result<Bound, ListenError> {
+fn bind_exactly(address: SocketAddr, workers: usize, others: Others) -> Result<Bound, ListenError> {
     let refused = |source: io::Error| {
         if source.kind() == io::ErrorKind::AddrInUse {
             ListenError::InUse { address }
@@ -84,7 +106,7 @@ fn bind_exactly(address: SocketAddr, workers: usize) -> Result<Bound, ListenErro
         _ => Some(Lock::take(address)?),
     };
     // A port that the kernel chooses is free.
-    if address.port() != 0 {
+    if address.port() != 0 && others == Others::Refused {
         socket(address).and_then(|socket| socket.bind(&address.into())).map_err(refused)?;
     }
     let mut address = address;

@@ -87,6 +87,20 @@ impl Reason {
         Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
     }
 
+    /// Whether XiVO has it to answer for, or the way to it.
+    pub const fn is_upstreams(self) -> bool {
+        matches!(
+            self,
+            Self::UpstreamUnreachable
+                | Self::UpstreamInvalid
+                | Self::UpstreamRedirect
+                | Self::UpstreamRefusedGateway
+                | Self::UpstreamError
+                | Self::UpstreamTooLarge
+                | Self::UpstreamTimeout
+        )
+    }
+
     /// Every word that there is, in the order of [`Self::ALL`].
     pub fn words() -> impl Iterator<Item = &'static str> {
         Self::ALL.iter().map(|reason| reason.as_str())

@@ -82,6 +82,23 @@ pub struct Remembered<'a> {
     pub failing: Option<(Timestamp, Failure)>,
 }
 
+/// What is known of a name, for whoever asks how it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameState {
+    /// The host name.
+    pub name: String,
+    /// Whose it is.
+    pub peer: PeerName,
+    /// Where the policy has it.
+    pub location: Location,
+    /// When it resolved last.
+    pub resolved: Option<Timestamp>,
+    /// When it is asked for again.
+    pub next: Option<Timestamp>,
+    /// Since when it fails, and why.
+    pub failing: Option<(Timestamp, Failure)>,
+}
+
 /// An address of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Held {
@@ -124,6 +141,35 @@ impl Table {
         }
         let written = Peers::new(policies.to_vec(), &[], |_| ());
         Self { settings, written, names, owners: HashMap::new() }
+    }
+
+    /// Takes the names of other policies over. What is known of those that stay is known on, whatever the new holds
+    /// make of it.
+    pub fn follow(&mut self, policies: &[Policy], settings: Settings) {
+        let mut former = std::mem::replace(self, Self::new(policies, settings));
+        // Whose name has an address is a number of a name; those are others now.
+        let mut numbers = HashMap::new();
+        for (number, known) in self.names.iter_mut().enumerate() {
+            let same_peer = |it: &Name| it.name == known.name && it.peer == known.peer;
+            let same_name = |it: &Name| it.name == known.name;
+            let found = former.names.iter().position(same_peer);
+            let found = found.or_else(|| former.names.iter().position(same_name));
+            let Some(before) = found.and_then(|at| former.names.get_mut(at)) else { continue };
+            if before.peer == known.peer
+                && let Some(at) = found
+            {
+                numbers.insert(at, number);
+            }
+            known.addresses.clone_from(&before.addresses);
+            known.failing.clone_from(&before.failing);
+            known.reported.clone_from(&before.reported);
+            (known.good, known.failures) = (before.good, before.failures);
+            (known.next, known.next_shown) = (before.next, before.next_shown);
+            (known.asked, known.dropped) = (before.asked, before.dropped);
+            known.restored = before.restored;
+        }
+        let owner = |(address, owner)| Some((address, *numbers.get(&owner)?));
+        self.owners = former.owners.into_iter().filter_map(owner).collect();
     }
 
     /// Whether no policy has a name.
@@ -169,6 +215,20 @@ impl Table {
                 failing: known.failing.clone(),
             })
         })
+    }
+
+    /// What is known of each name, in the order of the policies.
+    pub fn states(&self) -> Vec<NameState> {
+        let state = |known: &Name| NameState {
+            name: known.name.clone(),
+            peer: known.peer.clone(),
+            location: known.location.clone(),
+            resolved: known.good,
+            // Before it was asked for there is no such time.
+            next: Some(known.shown_next()).filter(|next| *next > Timestamp::MIN),
+            failing: known.failing.clone(),
+        };
+        self.names.iter().map(state).collect()
     }
 
     /// Whether a name is to be asked for at `now`.

@@ -13,6 +13,7 @@ use rustls::{ServerConfig, version};
 
 use super::authority::KeyHolder;
 use super::{ClientAuthority, HandshakeFault, Loaded, Material};
+use crate::files::Stamp;
 
 /// A TLS listener's certificates, and what it trusts of clients'. Replaced as a whole.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct ListenerTls {
     pub certificates: Vec<Loaded>,
     /// The certificates in `client_ca`.
     pub client_ca: Vec<Loaded>,
+    /// The files that all of it was read from, as they were then.
+    pub stamps: Vec<Option<Stamp>>,
     verifier: Arc<dyn ClientCertVerifier>,
 }
 
@@ -63,7 +66,7 @@ impl ListenerTls {
         options: HandshakeOptions,
         sessions: &Sessions,
     ) -> Result<Self, rustls::Error> {
-        let Material { keys, authority, client_ca } = material;
+        let Material { keys, authority, client_ca, stamps } = material;
         let verifier: Arc<dyn ClientCertVerifier> = if options.ask_certificate {
             Arc::new(KeyHolder::new())
         } else {
@@ -83,7 +86,7 @@ impl ListenerTls {
             &["http/1.1", "http/1.0"]
         };
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Ok(Self { config: Arc::new(config), authority, certificates, client_ca, verifier })
+        Ok(Self { config: Arc::new(config), authority, certificates, client_ca, stamps, verifier })
     }
 
     /// Whether clients are asked for a certificate; otherwise none shows any.

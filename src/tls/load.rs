@@ -1,8 +1,6 @@
 //! A listener's certificates, keys, authority and revocation list, as they are in files.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +12,7 @@ use rustls::sign::CertifiedKey;
 
 use super::ClientAuthority;
 use super::usable::{self, KeySide};
-use crate::files::{self, Most};
+use crate::files::{self, Most, Stamp};
 use crate::location::Location;
 use crate::x509::Certificate;
 
@@ -68,6 +66,8 @@ pub struct Material {
     pub authority: ClientAuthority,
     /// The certificates in `client_ca`.
     pub client_ca: Vec<Loaded>,
+    /// The files as they were just before they were read, in the order of [`TlsSettings::files`].
+    pub stamps: Vec<Option<Stamp>>,
 }
 
 /// A certificate, and the file that it came from.
@@ -104,37 +104,13 @@ impl Loaded {
 /// How long before its end a certificate is spoken of.
 pub(crate) const EXPIRY_NOTICE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// By what a file's change is told: renaming another one over it changes its inode, and writing to
-/// it its time or length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    device: u64,
-    inode: u64,
-    length: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    /// The file's stamp as of now; `None` where it cannot be looked at.
-    pub(crate) fn of(file: &Path) -> Option<Self> {
-        let metadata = fs::metadata(file).ok()?;
-        Some(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            length: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
-}
-
 impl Material {
     /// Reads the files that `settings` name.
     ///
     /// # Errors
     /// Every file that has a fault, with the fault.
     pub fn load(settings: &TlsSettings) -> Result<Self, Vec<LoadError>> {
+        let stamps = settings.files().map(Stamp::of).collect();
         let mut errors = Vec::new();
         let mut keep = |error: LoadError| errors.push(error);
         let keys: Vec<_> = settings
@@ -147,7 +123,7 @@ impl Material {
         let authority = authority(settings);
         match authority {
             Ok((authority, client_ca)) if errors.is_empty() => {
-                Ok(Self { keys, authority, client_ca })
+                Ok(Self { keys, authority, client_ca, stamps })
             }
             Ok(_) => Err(errors),
             Err(error) => {

@@ -34,6 +34,8 @@ pub struct Route<'a> {
     pub connect_timeout: Duration,
     /// How TLS is spoken, if it is.
     pub tls: Option<&'a Tls>,
+    /// Which way this is: a pooled connection of another one is not used.
+    pub way: u64,
     /// Whom the PROXY protocol names (`upstream.send_proxy_protocol`). Such a connection belongs to
     /// one client and carries one request.
     pub relayed: Option<Relayed>,
@@ -68,7 +70,7 @@ pub async fn connect(route: &Route<'_>) -> Result<Connection, UpstreamFault> {
         route.tries(None);
         let stream = connect_to_socket(route, socket).await?;
         route.connected();
-        return Ok(Connection::new(Transport::Unix(stream), reusable));
+        return Ok(Connection::new(Transport::Unix(stream), reusable, route.way));
     }
     let mut fault = UpstreamFault::from(ResolveFault::NoAddress);
     for &address in route.addresses {
@@ -85,7 +87,7 @@ pub async fn connect(route: &Route<'_>) -> Result<Connection, UpstreamFault> {
         match opened {
             Ok(transport) => {
                 route.connected();
-                return Ok(Connection::new(transport, reusable));
+                return Ok(Connection::new(transport, reusable, route.way));
             }
             Err(why) => fault = why,
         }

@@ -20,15 +20,17 @@ pub struct Connection {
     transport: Transport,
     /// Whether it may carry further requests: one that was opened for a client may not.
     reusable: bool,
+    /// The way to XiVO that it took ([`super::Route::way`]).
+    way: u64,
     opened: Instant,
     idle_since: Instant,
     exchanges: u32,
 }
 
 impl Connection {
-    pub(super) fn new(transport: Transport, reusable: bool) -> Self {
+    pub(super) fn new(transport: Transport, reusable: bool, way: u64) -> Self {
         let now = Instant::now();
-        Self { transport, reusable, opened: now, idle_since: now, exchanges: 0 }
+        Self { transport, reusable, way, opened: now, idle_since: now, exchanges: 0 }
     }
 
     pub(super) fn stream(&mut self) -> &mut Transport {
@@ -54,10 +56,14 @@ impl Connection {
 }
 
 impl Pool {
-    /// The connection that was used last and is still good.
-    pub(super) fn take(&self) -> Option<Connection> {
+    /// The connection of this way that was used last and is still good. Those of former ways are closed; of a later
+    /// one there may be some where a request began before a reload.
+    pub(super) fn take(&self, way: u64) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(mut connection) = idle.pop() {
+        while let Some(mut connection) = idle.pop_if(|connection| connection.way <= way) {
+            if connection.way < way {
+                continue;
+            }
             if connection.idle_since.elapsed() < MAX_IDLE && connection.transport.is_quiet() {
                 return Some(connection);
             }
@@ -131,7 +137,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut far, _) = listener.accept().unwrap();
-        let mut connection = Connection::new(Transport::Plain(stream), true);
+        let mut connection = Connection::new(Transport::Plain(stream), true, 1);
         far.write_all(b"answer").unwrap();
         let mut answer = [0; 6];
         connection.stream().read_exact(&mut answer).await.unwrap();
@@ -146,18 +152,36 @@ mod tests {
             let pool = Pool::default();
             let (connection, mut far) = used().await;
             pool.put(connection);
-            let connection = pool.take().unwrap();
+            let connection = pool.take(1).unwrap();
             far.write_all(b"poison").unwrap();
             pool.put(connection);
-            assert!(pool.take().is_none());
+            assert!(pool.take(1).is_none());
             let (connection, far) = used().await;
             drop(far);
             pool.put(connection);
-            assert!(pool.take().is_none());
+            assert!(pool.take(1).is_none());
             let (connection, far) = used().await;
             drop(far);
             pool.put(connection);
             pool.evict_idle();
+            assert!(pool.is_empty());
+        });
+    }
+
+    #[test]
+    fn a_connection_of_another_way_is_not_used() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let pool = Pool::default();
+            let (first, _far) = used().await;
+            let (second, _other) = used().await;
+            pool.put(first);
+            pool.put(second);
+            // Who began before it went another way leaves it to those who did not.
+            assert!(pool.take(0).is_none());
+            assert_eq!(pool.len(), 2);
+            assert!(pool.take(1).is_some());
+            assert!(pool.take(2).is_none());
             assert!(pool.is_empty());
         });
     }

@@ -84,6 +84,8 @@ pub struct Tls {
     config: Arc<ClientConfig>,
     server_name: ServerName<'static>,
     trusted_as: &'static str,
+    /// Of whom is trusted: two that trust the same have the same.
+    trust: Fingerprint,
 }
 
 tokio::task_local! {
@@ -106,10 +108,9 @@ impl Tls {
             Trust::Pins(_) => "pinned by upstream.pin_sha256",
             Trust::Anyone => "NOT verified",
         };
-        let verifier = Arc::new(Verifier {
-            judge: Judge::new(trust, &provider)?,
-            algorithms: provider.signature_verification_algorithms,
-        });
+        let (judge, trust) = Judge::new(trust, &provider)?;
+        let verifier =
+            Arc::new(Verifier { judge, algorithms: provider.signature_verification_algorithms });
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Versions)?
@@ -117,7 +118,7 @@ impl Tls {
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), server_name, trusted_as })
+        Ok(Self { config: Arc::new(config), server_name, trusted_as, trust })
     }
 
     /// Makes a handshake over `stream`.
@@ -138,6 +139,22 @@ impl Tls {
     /// The name that is asked for.
     pub fn server_name(&self) -> String {
         self.server_name.to_str().into_owned()
+    }
+
+    /// Whether the other asks for the same name and trusts the same.
+    pub fn trusts_as(&self, other: &Self) -> bool {
+        self.trust == other.trust && self.server_name == other.server_name
+    }
+
+    /// Asks for the same name, and trusts what these authorities have issued.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn with_authorities(
+        &self,
+        authorities: Vec<CertificateDer<'static>>,
+    ) -> Result<Self, TlsError> {
+        Self::new(Trust::Authorities(authorities), self.server_name.clone())
     }
 
     /// Asks for this name and trusts anyone: to see who is there, and not to ask anything.
@@ -173,34 +190,56 @@ enum Judge {
 }
 
 impl Judge {
-    fn new(trust: Trust, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
-        let roots = match trust {
-            Trust::Pins(pins) => return Ok(Self::Pins(pins)),
-            Trust::Anyone => return Ok(Self::Anyone),
-            Trust::System => system_roots()?,
+    /// The judge of this trust, and what tells it from others.
+    fn new(trust: Trust, provider: &Arc<CryptoProvider>) -> Result<(Self, Fingerprint), TlsError> {
+        let mark = |kind: &[u8], parts: &[&[u8]]| {
+            let mut all = kind.to_vec();
+            for part in parts {
+                all.extend_from_slice(&(part.len() as u64).to_be_bytes());
+                all.extend_from_slice(part);
+            }
+            Fingerprint::of(&all)
+        };
+        let (roots, mark) = match trust {
+            Trust::Pins(pins) => {
+                let text: Vec<String> = pins.iter().map(ToString::to_string).collect();
+                let parts: Vec<&[u8]> = text.iter().map(String::as_bytes).collect();
+                let mark = mark(b"pins", &parts);
+                return Ok((Self::Pins(pins), mark));
+            }
+            Trust::Anyone => return Ok((Self::Anyone, mark(b"anyone", &[]))),
+            Trust::System => {
+                let (roots, found) = system_roots()?;
+                let mut parts: Vec<&[u8]> = found.iter().map(AsRef::as_ref).collect();
+                parts.sort_unstable();
+                (roots, mark(b"system", &parts))
+            }
             Trust::Authorities(certificates) => {
+                let parts: Vec<&[u8]> = certificates.iter().map(AsRef::as_ref).collect();
+                let mark = mark(b"authorities", &parts);
                 let mut roots = RootCertStore::empty();
                 for (at, certificate) in certificates.into_iter().enumerate() {
                     let added = roots.add(certificate);
                     added.map_err(|source| TlsError::BadAuthority { number: at + 1, source })?;
                 }
-                roots
+                (roots, mark)
             }
         };
         let builder =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-        builder.build().map(Self::Authorities).map_err(TlsError::Verifier)
+        let built = builder.build().map_err(TlsError::Verifier)?;
+        Ok((Self::Authorities(built), mark))
     }
 }
 
-fn system_roots() -> Result<RootCertStore, TlsError> {
+fn system_roots() -> Result<(RootCertStore, Vec<CertificateDer<'static>>), TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
+    roots.add_parsable_certificates(found.certs.iter().cloned());
     if roots.is_empty() {
         return Err(TlsError::NoAuthorities(found.errors.into_iter().next()));
     }
-    Ok(roots)
+    Ok((roots, found.certs))
 }
 
 #[derive(Debug)]

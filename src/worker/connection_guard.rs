@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::Worker;
+use super::listeners::ListenerId;
 use crate::limits::{CallerClass, NoSeat, SeatGuard};
 
 /// A client connection as counted: its seat, and its place in this worker, until it is dropped.
@@ -11,6 +12,7 @@ use crate::limits::{CallerClass, NoSeat, SeatGuard};
 pub struct ConnectionGuard {
     worker: Rc<Worker>,
     seat: SeatGuard,
+    listener: ListenerId,
 }
 
 impl ConnectionGuard {
@@ -19,14 +21,20 @@ impl ConnectionGuard {
     ///
     /// # Errors
     /// It is to be closed without an answer.
-    pub fn new(worker: &Rc<Worker>, class: CallerClass, now: Instant) -> Result<Self, NoSeat> {
+    pub fn new(
+        worker: &Rc<Worker>,
+        class: CallerClass,
+        listener: ListenerId,
+        now: Instant,
+    ) -> Result<Self, NoSeat> {
         let now = worker.moment(now);
         worker.shared.count_handshake(class, now)?;
         let seats = &worker.shared.seats;
         let seat =
             seats.enter(class, now).or_else(|full| seats.admit_over_limit(class).ok_or(full))?;
         worker.open.set(worker.open.get() + 1);
-        Ok(Self { worker: Rc::clone(worker), seat })
+        worker.listeners.enter(listener);
+        Ok(Self { worker: Rc::clone(worker), seat, listener })
     }
 
     /// Counts it as `guest`'s from now on. One for which there is no seat there may stay to be told so.
@@ -62,6 +70,11 @@ impl ConnectionGuard {
         std::future::poll_fn(|context| self.seat.poll_left(context)).await;
     }
 
+    /// Whether it may not go on after its current request: the worker drains, or its listener was removed.
+    pub fn is_ending(&self) -> bool {
+        self.worker.is_ending(self.listener)
+    }
+
     /// Whose connection it is.
     pub fn worker(&self) -> &Rc<Worker> {
         &self.worker
@@ -71,9 +84,36 @@ impl ConnectionGuard {
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let worker = &self.worker;
+        worker.listeners.leave(self.listener);
         worker.open.set(worker.open.get().saturating_sub(1));
         if worker.is_draining() {
             worker.closed.notify_one();
         }
+    }
+}
+
+/// A task that accepts a listener's connections, until it is dropped.
+#[derive(Debug)]
+pub struct Accepting {
+    worker: Rc<Worker>,
+    listener: ListenerId,
+}
+
+impl Accepting {
+    /// Counts it.
+    pub fn new(worker: &Rc<Worker>, listener: ListenerId) -> Self {
+        worker.listeners.enter(listener);
+        Self { worker: Rc::clone(worker), listener }
+    }
+
+    /// Whose connections it accepts.
+    pub fn listener(&self) -> ListenerId {
+        self.listener
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.worker.listeners.leave(self.listener);
     }
 }

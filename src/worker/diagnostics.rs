@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::outage::Over;
 use crate::limits::NoSeat;
 use crate::location::Location;
 use crate::net::client_address::ClientAddress;
@@ -27,6 +28,7 @@ pub struct Diagnostics {
     pub(crate) faults: Throttle,
     handshakes: Throttle,
     accept: Throttle,
+    recovered: Throttle,
 }
 
 impl Diagnostics {
@@ -41,6 +43,14 @@ impl Diagnostics {
                 "an answer was cut off, and the client's connection reset: {fault}"
             );
         }
+    }
+
+    /// Tells that XiVO answers again.
+    pub fn recovered(&self, over: Over) {
+        let Some(suppressed) = self.recovered.pass(FAULTS) else { return };
+        let Over { lasted, failed } = over;
+        let lookups = if failed == 1 { "1 lookup".to_owned() } else { format!("{failed} lookups") };
+        tracing::info!(suppressed, "XiVO answers again after {}; {lookups} failed", shown(lasted));
     }
 
     /// Tells of a connection that was rejected, since there is no seat for it.
@@ -92,6 +102,16 @@ impl Diagnostics {
     }
 }
 
+/// A duration as people say it.
+fn shown(duration: Duration) -> String {
+    match duration.as_secs() {
+        0 => format!("{} ms", duration.as_millis()),
+        seconds @ 1..=119 => format!("{seconds} s"),
+        seconds @ 120..=7199 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
 /// Lets a number of messages through in ten seconds, and counts the rest.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {
@@ -101,8 +121,9 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// `Some` with the number kept back since the last one that passed, or `None`.
-    pub(crate) fn pass(&self, most: u32) -> Option<u64> {
+    /// `None` for a message that is suppressed. Else how many were since the last one that passed, if any were.
+    #[expect(clippy::option_option, reason = "the inner one is a field of the message")]
+    pub(crate) fn pass(&self, most: u32) -> Option<Option<u64>> {
         let now = Instant::now();
         if self.since.get().is_none_or(|since| now.duration_since(since) >= PERIOD) {
             self.since.set(Some(now));
@@ -113,7 +134,7 @@ impl Throttle {
             return None;
         }
         self.passed.set(self.passed.get() + 1);
-        Some(self.suppressed.take())
+        Some(Some(self.suppressed.take()).filter(|suppressed| *suppressed > 0))
     }
 }
 
@@ -135,10 +156,10 @@ mod tests {
     #[test]
     fn a_flood_is_cut_and_counted() {
         let throttle = Throttle::default();
-        assert_eq!((throttle.pass(2), throttle.pass(2)), (Some(0), Some(0)));
+        assert_eq!((throttle.pass(2), throttle.pass(2)), (Some(None), Some(None)));
         assert_eq!((throttle.pass(2), throttle.pass(2)), (None, None));
         throttle.since.set(Instant::now().checked_sub(PERIOD));
-        assert_eq!(throttle.pass(2), Some(2));
-        assert_eq!(throttle.pass(2), Some(0));
+        assert_eq!(throttle.pass(2), Some(Some(2)));
+        assert_eq!(throttle.pass(2), Some(None));
     }
 }

@@ -3,14 +3,22 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 
-use super::snapshot::Snapshot;
+use super::counts::RequestCounts;
+use super::listeners::{ListenerId, ServedListener};
+use super::malformed_heads::MalformedHeads;
+use super::newer::Newer;
+use super::outage::Outage;
+use super::snapshot::{PeerState, Snapshot};
 use crate::config::Config;
+use crate::identity::disabled::DisabledPeers;
 use crate::identity::peers::Peers;
 use crate::identity::resolved::Resolved;
 use crate::limits::budget::Budget;
@@ -18,52 +26,108 @@ use crate::limits::{
     CallerClass, Ceilings, GatewayLimits, Moment, NoSeat, PeerLimits, SeatTable, UNKNOWN_CALLERS,
 };
 use crate::net::client_address::ClientAddress;
-use crate::policy::Policy;
-use crate::resolver::Lost;
+use crate::policy::{Host, PeerName, Policy, Require};
+use crate::resolver::{Lost, NameState};
 use crate::tls::ListenerTls;
+use crate::upstream::Tls;
 
 /// What all workers share.
 #[derive(Debug)]
 pub struct Shared {
     snapshot: ArcSwap<Snapshot>,
-    /// The gateway's rate, and unknown callers'.
-    pub limits: GatewayLimits,
     /// What HTTP/2 connections hold.
     pub http2: Arc<Budget>,
     /// Who has which of the client connections.
     pub seats: Arc<SeatTable>,
+    /// Whether XiVO answers.
+    pub outage: Outage,
+    /// What is on disk where it is newer than what runs.
+    pub newer: Newer,
     /// Client connections that were accepted since the start.
     accepted: AtomicU64,
-    pub(super) started: Instant,
+    started: Instant,
+    /// The same by the calendar.
+    pub since: Timestamp,
+    workers: usize,
+    /// What all callers have asked, those included that are no peers any longer.
+    pub all: RequestCounts,
+    /// What callers in no policy have asked.
+    pub unknown: RequestCounts,
+    /// The last heads that were refused for their form.
+    pub(crate) malformed_heads: MalformedHeads,
+    /// What is known of host names.
+    names: ArcSwap<Vec<NameState>>,
+    /// Listeners that there were since the start.
+    listeners: AtomicUsize,
+    /// What is kept of peers whose policy is gone, as long as they have spent something, and of a number of those
+    /// that have asked something: a policy that comes back finds it.
+    former: Mutex<HashMap<PeerName, PeerState>>,
+    descriptors: usize,
+}
+
+/// What a reload puts in the place of the snapshot.
+#[derive(Clone, Debug)]
+pub struct Next {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// XiVO's addresses.
+    pub upstream: Vec<SocketAddr>,
+    /// All listeners in the configuration's order, and behind them those that were removed and still have
+    /// connections.
+    pub listeners: Vec<ServedListener>,
 }
 
 impl Shared {
     /// What is shared by the workers of a gateway with this configuration.
     /// `descriptors` is how many this process may have open; each connection may need two.
     pub fn new(config: Arc<Config>, upstream: Vec<SocketAddr>, descriptors: usize) -> Self {
-        let peers = Peers::new(config.policies.clone(), &[], |policy| Arc::new(limits_of(policy)));
+        let workers = worker_count(&config);
+        let peers = Peers::new(config.policies.clone(), &[], |policy| state_of(policy, workers));
         let limits = &config.limits;
-        let ceiling = ceiling(limits.max_connections, descriptors);
-        let ceilings = Ceilings::new(ceiling, limits.unknown_connections);
+        let served = |(index, section): (usize, &crate::config::Listener)| ServedListener {
+            id: ListenerId::at(index),
+            section: Arc::new(section.clone()),
+            tls: None,
+        };
         Self {
-            limits: GatewayLimits::new(
-                &limits.rate.value,
-                &limits.unknown_rate.value,
-                &limits.handshake_rate.value,
-                UNKNOWN_CALLERS,
-            ),
+            http2: Arc::default(),
+            seats: Arc::new(SeatTable::new(ceilings(&config, descriptors))),
+            outage: Outage::default(),
+            newer: Newer::default(),
+            accepted: AtomicU64::new(0),
+            listeners: AtomicUsize::new(config.listeners.len()),
+            former: Mutex::default(),
+            descriptors,
+            started: Instant::now(),
             snapshot: ArcSwap::from_pointee(Snapshot {
-                tls: config.listeners.iter().map(|_| None).collect(),
+                limits: Arc::new(GatewayLimits::new(
+                    &limits.rate.value,
+                    &limits.unknown_rate.value,
+                    &limits.handshake_rate.value,
+                    UNKNOWN_CALLERS,
+                )),
+                listeners: config.listeners.iter().enumerate().map(served).collect(),
+                upstream_tls: config.upstream.tls.clone(),
+                way: 0,
                 config,
                 peers: Arc::new(peers),
+                disabled: Arc::default(),
+                workers,
                 lost: Arc::new([]),
                 upstream,
             }),
-            http2: Arc::default(),
-            seats: Arc::new(SeatTable::new(ceilings)),
-            accepted: AtomicU64::new(0),
-            started: Instant::now(),
+            since: Timestamp::now(),
+            workers,
+            all: RequestCounts::new(workers),
+            unknown: RequestCounts::new(workers),
+            malformed_heads: MalformedHeads::default(),
+            names: ArcSwap::default(),
         }
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.workers
     }
 
     /// The snapshot as of now.
@@ -71,57 +135,154 @@ impl Shared {
         self.snapshot.load_full()
     }
 
-    /// Puts other addresses of XiVO into the snapshot. Says whether they differ from the previous ones.
-    pub fn set_upstream(&self, upstream: Vec<SocketAddr>) -> bool {
-        let differ = self.snapshot().upstream != upstream;
+    /// Now, as the limits count it.
+    pub fn moment(&self, now: Instant) -> Moment {
+        Moment::since_start(now.saturating_duration_since(self.started))
+    }
+
+    /// Puts another configuration into the snapshot. What peers and callers have spent, have in flight and where
+    /// they sit is counted on.
+    pub fn reload(&self, next: &Next) {
+        let now = self.moment(Instant::now());
+        let before = self.snapshot();
+        if before.config.limits.max_connections != next.config.limits.max_connections
+            || before.config.limits.unknown_connections != next.config.limits.unknown_connections
+        {
+            self.seats.set_ceilings(ceilings(&next.config, self.descriptors));
+        }
+        let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        self.forget_former(&mut former, now);
+        self.replace(|before| {
+            // Of the present one, which others may have changed meanwhile.
+            former.extend(
+                before.peers.iter().map(|peer| (peer.policy.name.clone(), peer.state.clone())),
+            );
+            before.followed_by(next, &former, now)
+        });
+        let snapshot = self.snapshot();
+        for peer in snapshot.peers.iter() {
+            former.remove(&peer.policy.name);
+        }
+        self.forget_former(&mut former, now);
+    }
+
+    /// Forgets whom it makes no difference to forget.
+    fn forget_former(&self, former: &mut HashMap<PeerName, PeerState>, now: Moment) {
+        let at_rest = |state: &PeerState| self.is_at_rest(&state.limits, now);
+        former.retain(|_, state| !at_rest(state) || state.counts.has_any());
+        if former.len() > MOST_FORMER {
+            former.retain(|_, state| !at_rest(state));
+        }
+    }
+
+    /// Whether it makes no difference to forget them.
+    fn is_at_rest(&self, limits: &PeerLimits, now: Moment) -> bool {
+        limits.is_at_rest(now) && !self.seats.has_any(limits.class())
+    }
+
+    /// Notes what is on disk where it is newer than what runs.
+    pub fn set_newer(&self, config: Option<Config>) {
+        self.newer.set(config.map(|config| self.snapshot().as_judged_by(config)));
+    }
+
+    /// Puts other addresses of XiVO into the snapshot of this configuration. Says whether they differ from the
+    /// previous ones.
+    pub fn set_upstream(&self, config: &Arc<Config>, upstream: Vec<SocketAddr>) -> bool {
+        let before = self.snapshot();
+        let differ = Arc::ptr_eq(&before.config, config) && before.upstream != upstream;
         if differ {
-            self.replace(|before| Snapshot { upstream: upstream.clone(), ..before.clone() });
+            self.replace_of(config, |before| Snapshot {
+                upstream: upstream.clone(),
+                ..before.clone()
+            });
         }
         differ
     }
 
+    /// Puts other authorities of XiVO's into the snapshot of this configuration.
+    pub fn set_upstream_tls(&self, config: &Arc<Config>, tls: &Arc<Tls>) {
+        self.replace_of(config, |before| Snapshot {
+            upstream_tls: Some(Arc::clone(tls)),
+            way: before.way + 1,
+            ..before.clone()
+        });
+    }
+
     /// Puts the addresses that names have into the snapshot, and those that they have no more. The
-    /// peers' limits stay what they are.
-    pub fn set_names(&self, resolved: &[Resolved], lost: &[Lost]) {
-        self.replace(|before| {
+    /// peers' limits stay what they are. It has to be the snapshot of this configuration, whose names they are.
+    pub fn set_names(&self, config: &Arc<Config>, resolved: &[Resolved], lost: &[Lost]) {
+        self.replace_of(config, |before| {
             let known: HashMap<_, _> =
                 before.peers.iter().map(|peer| (&peer.policy.name, &peer.state)).collect();
             let state = |policy: &Policy| match known.get(&policy.name) {
-                Some(state) => Arc::clone(state),
-                None => Arc::new(limits_of(policy)),
+                Some(state) => (*state).clone(),
+                None => state_of(policy, self.workers),
             };
             let peers = Peers::new(before.config.policies.clone(), resolved, state);
             Snapshot { peers: Arc::new(peers), lost: lost.into(), ..before.clone() }
         });
     }
 
-    /// Puts what a TLS listener has of certificates into the snapshot.
-    pub fn set_tls(&self, listener: usize, tls: &Arc<ListenerTls>) {
-        self.replace(|before| {
-            let mut all = before.tls.to_vec();
-            if let Some(slot) = all.get_mut(listener) {
-                *slot = Some(Arc::clone(tls));
+    /// What is known of host names.
+    pub fn names(&self) -> Arc<Vec<NameState>> {
+        self.names.load_full()
+    }
+
+    /// Puts what is known of host names in the place of what was.
+    pub fn set_name_states(&self, names: Vec<NameState>) {
+        self.names.store(Arc::new(names));
+    }
+
+    /// Puts those who are switched off into the snapshot.
+    pub fn set_disabled(&self, disabled: DisabledPeers) {
+        let disabled = Arc::new(disabled);
+        self.replace(|before| Snapshot { disabled: Arc::clone(&disabled), ..before.clone() });
+    }
+
+    /// Puts what a TLS listener has of certificates into the snapshot of this configuration.
+    pub fn set_tls(&self, config: &Arc<Config>, listener: ListenerId, tls: &Arc<ListenerTls>) {
+        self.replace_of(config, |before| {
+            let mut all = before.listeners.to_vec();
+            if let Some(served) = all.iter_mut().find(|served| served.id == listener) {
+                served.tls = Some(Arc::clone(tls));
             }
-            Snapshot { tls: all.into(), ..before.clone() }
+            Snapshot { listeners: all.into(), ..before.clone() }
+        });
+    }
+
+    /// Puts another snapshot in the place of the present one, if that is one of this configuration: what was found
+    /// out for another one is found out again.
+    fn replace_of(&self, config: &Arc<Config>, change: impl Fn(&Snapshot) -> Snapshot) {
+        self.snapshot.rcu(|before| {
+            if Arc::ptr_eq(&before.config, config) {
+                Arc::new(change(before))
+            } else {
+                Arc::clone(before)
+            }
         });
     }
 
     /// Puts another snapshot in the place of the present one; `change` may be called more than once
     /// where two threads do so at the same time.
-    fn replace(&self, change: impl Fn(&Snapshot) -> Snapshot) {
+    fn replace(&self, mut change: impl FnMut(&Snapshot) -> Snapshot) {
         self.snapshot.rcu(|before| change(before));
     }
 
     /// Counts a TLS handshake that a caller in no policy begins.
     pub(super) fn count_handshake(&self, class: CallerClass, now: Moment) -> Result<(), NoSeat> {
         let CallerClass::Handshake(caller) = class else { return Ok(()) };
-        let guard = self.limits.handshake(ClientAddress::new(caller), now);
-        guard.map_err(|_| NoSeat::HandshakeRate)
+        let counted = self.snapshot.load().limits.handshake(ClientAddress::new(caller), now);
+        counted.map_err(|_| NoSeat::HandshakeRate)
     }
 
     /// A number for a connection that was accepted, which no other has.
     pub fn next_connection(&self) -> u64 {
         self.accepted.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A name for a listener that is added, which no other ever had.
+    pub fn next_listener(&self) -> ListenerId {
+        ListenerId::at(self.listeners.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Client connections that are open now.
@@ -130,9 +291,122 @@ impl Shared {
     }
 }
 
+/// What is kept for a peer that is new.
+fn state_of(policy: &Policy, workers: usize) -> PeerState {
+    let limits = Arc::new(limits_of(policy));
+    PeerState { limits, counts: Arc::new(RequestCounts::new(workers)) }
+}
+
+/// How many workers the configuration wants.
+pub(crate) fn worker_count(config: &Config) -> usize {
+    match config.workers {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    }
+}
+
+impl Snapshot {
+    /// The snapshot of another configuration behind this one, with the limits of peers that are, and of some that
+    /// were.
+    fn followed_by(&self, next: &Next, known: &HashMap<PeerName, PeerState>, now: Moment) -> Self {
+        let Next { config, upstream, listeners } = next;
+        let workers = self.workers;
+        let state = |policy: &Policy| match known.get(&policy.name) {
+            Some(PeerState { limits, counts }) => {
+                let connections = policy.connections.as_ref().map(|share| share.value);
+                let (rate, concurrent) = (&policy.rate.value, policy.concurrent.value);
+                let limits = limits.at(rate, concurrent, connections, now);
+                PeerState { limits, counts: Arc::clone(counts) }
+            }
+            None => state_of(policy, workers),
+        };
+        let (resolved, lost) = self.names_of(config);
+        let rates = &config.limits;
+        let same_tls = match (&self.upstream_tls, &config.upstream.tls) {
+            (Some(running), Some(read)) => running.trusts_as(read),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        let (was, is) = (&self.config.upstream, &config.upstream);
+        // They may have been resolved again since the reload began.
+        let known = (&was.host, was.port) == (&is.host, is.port);
+        let goes_on = same_tls && config.upstream.is_reached_as(&self.config.upstream);
+        // With the same settings sessions can be resumed.
+        let tls = if goes_on { &self.upstream_tls } else { &config.upstream.tls };
+        Self {
+            peers: Arc::new(Peers::new(config.policies.clone(), &resolved, state)),
+            disabled: Arc::clone(&self.disabled),
+            workers,
+            limits: Arc::new(self.limits.at(
+                &rates.rate.value,
+                &rates.unknown_rate.value,
+                &rates.handshake_rate.value,
+                now,
+            )),
+            lost: lost.into(),
+            listeners: listeners.clone().into(),
+            upstream_tls: tls.clone(),
+            way: self.way + u64::from(!goes_on),
+            upstream: if known { self.upstream.clone() } else { upstream.clone() },
+            config: Arc::clone(config),
+        }
+    }
+
+    /// What another configuration would make of requests that come now; nobody is served by it.
+    fn as_judged_by(&self, config: Config) -> Self {
+        let config = Arc::new(config);
+        let (resolved, lost) = self.names_of(&config);
+        let state = |policy: &Policy| state_of(policy, 0);
+        let section = |served: &ServedListener| {
+            let same = config.listeners.iter().find(|it| it.address == served.section.address);
+            same.map_or_else(|| Arc::clone(&served.section), |section| Arc::new(section.clone()))
+        };
+        let listeners = self.listeners.iter();
+        Self {
+            peers: Arc::new(Peers::new(config.policies.clone(), &resolved, state)),
+            lost: lost.into(),
+            listeners: listeners
+                .map(|served| ServedListener { section: section(served), ..served.clone() })
+                .collect(),
+            config: Arc::clone(&config),
+            ..self.clone()
+        }
+    }
+
+    /// The addresses of those names that `config` has, too; the others' come when they were resolved.
+    fn names_of(&self, config: &Config) -> (Vec<Resolved>, Vec<Lost>) {
+        let mut names = HashMap::new();
+        for policy in &config.policies {
+            let rule = policy.certificate.as_ref();
+            if rule.is_some_and(|rule| rule.require == Require::Certificate) {
+                continue;
+            }
+            for host in &policy.hosts {
+                if let Host::Name(name) = &host.value {
+                    names.insert((&policy.name, name), &host.location);
+                }
+            }
+        }
+        let resolved = self.peers.resolved().iter().filter_map(|known| {
+            let location = names.get(&(&known.peer, &known.name))?;
+            Some(Resolved { location: (*location).clone(), ..known.clone() })
+        });
+        let lost = self.lost.iter().filter_map(|known| {
+            let location = names.get(&(&known.peer, &known.name))?;
+            Some(Lost { location: (*location).clone(), ..known.clone() })
+        });
+        (resolved.collect(), lost.collect())
+    }
+}
+
 fn limits_of(policy: &Policy) -> PeerLimits {
     let connections = policy.connections.as_ref().map(|connections| connections.value);
     PeerLimits::new(&policy.rate.value, policy.concurrent.value).with_connections(connections)
+}
+
+fn ceilings(config: &Config, descriptors: usize) -> Ceilings {
+    let limits = &config.limits;
+    Ceilings::new(ceiling(limits.max_connections, descriptors), limits.unknown_connections)
 }
 
 /// How many client connections there may be where each may need two descriptors.
@@ -149,3 +423,6 @@ fn ceiling(max_connections: usize, descriptors: usize) -> usize {
 
 /// Descriptors that are no connections: listening sockets, logs, the runtimes'.
 const OWN_DESCRIPTORS: usize = 128;
+
+/// Former peers of whom nothing is kept but what they have asked.
+const MOST_FORMER: usize = 1000;

@@ -230,6 +230,7 @@ fn programs_read_the_same() {
             "verdict": "allowed",
             "status": null,
             "reason": null,
+            "running": null,
             "limits": [
                 limit("peer", "rate of this peer: 10 per second, 20 at once (default)"),
                 limit("gateway", "rate of all peers together: 1000 per second, 2000 at once (default)"),

@@ -21,7 +21,28 @@ url = "http://127.0.0.1:80"
 source = "192.168.1.125"
 "#;
 
-const COMMANDS: [&str; 10] = [
+/// Those below `ctl`.
+const CTL: [&str; 17] = [
+    "status",
+    "peers",
+    "disable",
+    "enable",
+    "reset",
+    "names",
+    "certs",
+    "connections",
+    "errors",
+    "log-level",
+    "top",
+    "reload",
+    "history",
+    "rollback",
+    "reopen",
+    "drain",
+    "stop",
+];
+
+const COMMANDS: [&str; 11] = [
     "serve",
     "check",
     "explain",
@@ -29,6 +50,7 @@ const COMMANDS: [&str; 10] = [
     "certs",
     "probe",
     "report",
+    "ctl",
     "completions",
     "version",
     "help",
@@ -61,7 +83,7 @@ fn mistakes_go_to_standard_error_with_2_and_the_commands_usage() {
     for (words, usage, part) in [
         (&["chekc"][..], "[-c FILE] COMMAND", "did you mean `check`?"),
         (&[], "[-c FILE] COMMAND", "which command?"),
-        (&["ctl", "--help"], "[-c FILE] COMMAND", "`ctl` is not available in this version"),
+        (&["doctor", "--help"], "[-c FILE] COMMAND", "`doctor` is not available in this version"),
         (&["check", "--srtict"], "check [OPTIONS]", "did you mean `--strict`?"),
         (&["report", "--jsno"], "report [OPTIONS] [FILE]...", "did you mean `--json`?"),
         (&["report", "-x"], "report [OPTIONS] [FILE]...", "is written `./-x`"),
@@ -238,8 +260,9 @@ fn there_is_a_manual_page_for_each_command_and_it_says_what_the_help_says() {
     let entries = directory.path().read_dir().unwrap();
     let found: BTreeSet<String> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    let below = ["init", "server", "peer", "show"].map(|name| format!("certs-{name}"));
-    let commands = COMMANDS.map(str::to_owned).into_iter().chain(below);
+    let certs = ["init", "server", "peer", "show"].map(|name| format!("certs-{name}"));
+    let ctl = CTL.map(|name| format!("ctl-{name}"));
+    let commands = COMMANDS.map(str::to_owned).into_iter().chain(certs).chain(ctl);
     let expected = commands.map(|name| format!("phonebook-gateway-{name}.1"));
     let expected = expected.chain(["phonebook-gateway.1".to_owned()]).collect();
     assert_eq!(found, expected);

@@ -608,7 +608,7 @@ fn a_flood_of_connections_that_come_and_go_leaves_nothing_behind() {
     let found = snapshot.peers.find(&phonebook_gateway::identity::caller::Caller::direct(
         "127.0.0.1:40000".parse().unwrap(),
     ));
-    assert_eq!(found.peer().unwrap().state.in_flight(), 0);
+    assert_eq!(found.peer().unwrap().state.limits.in_flight(), 0);
 }
 
 /// The log's lines so far.

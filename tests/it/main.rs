@@ -23,6 +23,8 @@ mod cli_usage;
 #[cfg(test)]
 mod client_behaviour;
 #[cfg(test)]
+mod control;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod documentation;
@@ -64,6 +66,8 @@ mod proxies_in_front;
 mod real_journal;
 #[cfg(test)]
 mod real_upstream;
+#[cfg(test)]
+mod reload;
 #[cfg(test)]
 mod report;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     http::get,
-    needs::{Missing, or_left_out, program},
+    needs::{or_left_out, program, python_with_jsonschema},
     process::becomes_true,
     program::{Run, Site, command, run},
     scripted::Scripted,
@@ -775,16 +775,6 @@ fn the_json_is_what_its_schema_says() {
     let mut wrong = report(directory.path(), &["empty.log"]);
     wrong["totals"].as_object_mut().unwrap().remove("requests");
     assert!(errors(&wrong).contains("requests"));
-}
-
-/// Debian's Python, where it has the library that knows JSON Schema.
-fn python_with_jsonschema() -> Result<&'static str, Missing> {
-    let has = Command::new("/usr/bin/python3").args(["-c", "import jsonschema"]).output();
-    if has.is_ok_and(|output| output.status.success()) {
-        Ok("/usr/bin/python3")
-    } else {
-        Err(Missing::new("no python3-jsonschema", "apt-get install python3-jsonschema"))
-    }
 }
 
 #[test]

@@ -418,7 +418,7 @@ fn the_journal_gets_fields_and_standard_error_what_it_does_not_take() {
     );
     assert_eq!(gateway.stderr(), "");
     gateway.signal(Signal::HUP);
-    assert!(journal.entry_with("HUP").contains("PRIORITY=4\n"));
+    assert!(journal.entry_with("HUP").contains("PRIORITY=6\n"));
     // Where the journal's socket has gone, standard error has the line.
     drop(journal);
     refuse();

@@ -65,8 +65,10 @@ fn each_thread_that_ends_or_panics_ends_the_process_with_a_line_that_names_it() 
         ("access-log-0", "access-log-0"),
         ("access-log-1", "access-log-1"),
         ("certificates", "certificates"),
+        ("control", "control"),
         ("names", "names"),
         ("resolver", "resolver"),
+        ("configuration", "configuration"),
         ("diagnostics", "diagnostics"),
     ] {
         let mut gateway = ending(part, "return", &upstream);

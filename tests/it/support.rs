@@ -13,6 +13,7 @@ pub(crate) mod live;
 pub(crate) mod log_readers;
 pub(crate) mod needs;
 pub(crate) mod network;
+pub(crate) mod on_disk;
 pub(crate) mod openssl;
 pub(crate) mod oracle;
 pub(crate) mod peers;

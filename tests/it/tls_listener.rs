@@ -691,7 +691,8 @@ fn a_new_certificate_is_taken_and_a_broken_one_is_not() {
     let second = authority.issue(&Wanted::server("localhost"));
     // A pair whose halves do not belong together is never shown.
     replace(&site.path().join("gateway.pem"), &second.certificate);
-    let revision = || site.gateway.server().shared().snapshot().tls[0].as_ref().map(Arc::as_ptr);
+    let revision =
+        || site.gateway.server().shared().snapshot().listeners[0].tls.as_ref().map(Arc::as_ptr);
     let before = revision();
     replace(
         &site.path().join("gateway.key"),

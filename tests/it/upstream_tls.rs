@@ -259,6 +259,7 @@ fn a_refused_certificate_is_the_one_of_its_own_connection() {
                 danger_loopback_source: true,
                 connect_timeout: PATIENCE,
                 tls: Some(tls),
+                way: 0,
                 relayed: None,
                 trace: None,
             };

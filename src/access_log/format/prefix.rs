@@ -111,7 +111,7 @@ mod tests {
         let tag = "phonebook_gateway".to_owned();
         let syslog = Syslog { server, facility: 23, severity: 6, tag, nohostname, rfc };
         let key = TermKey::new(&[0; TermKey::LENGTH]);
-        let host = LogHost { hostname: hostname.to_owned(), pid: 42, key };
+        let host = LogHost { hostname: hostname.to_owned(), pid: 42, key, has_key: true };
         let mut out = Vec::new();
         let mut clock = LocalClock::in_zone(TimeZone::posix("CET-1").unwrap());
         // 2026-11-03T02:50:01.007Z.

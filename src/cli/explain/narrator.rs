@@ -1,7 +1,5 @@
 //! Watches a request on its way, and notes each step with the lines of the configuration that decided.
 
-use std::sync::Arc;
-
 use super::Asking;
 use crate::config::{Upstream, UpstreamHost};
 use crate::gateway::connection_facts::Addressed;
@@ -11,14 +9,14 @@ use crate::gateway::judge::{Gate, Step};
 use crate::gateway::request_source::RequestSource;
 use crate::http1::Version;
 use crate::http1::request::RequestHead;
-use crate::identity::peers::{MatchedBy, Peer};
-use crate::limits::{Limit, PeerLimits};
+use crate::identity::peers::MatchedBy;
+use crate::limits::Limit;
 use crate::location::{Located, Location};
 use crate::lookup::Lookup;
 use crate::policy::decide::{Verdict, action};
 use crate::policy::{Policy, Rate};
 use crate::refusal::Refusal;
-use crate::worker::snapshot::{Found, Snapshot};
+use crate::worker::snapshot::{Found, PeerWithState, Snapshot};
 
 /// A step as it is shown.
 #[derive(Debug)]
@@ -243,7 +241,7 @@ impl Gate for &mut Narrator<'_> {
         refusal
     }
 
-    fn admit(&mut self, _peer: &Peer<Arc<PeerLimits>>) -> Result<(), Refusal> {
+    fn admit(&mut self, _peer: &PeerWithState) -> Result<(), Refusal> {
         let annotations = self.limit_notes();
         self.note(false, annotations);
         self.at = "parse";

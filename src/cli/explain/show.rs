@@ -67,6 +67,11 @@ impl Explained {
                 "request": String::from_utf8_lossy(asking.request.as_bytes()),
             })),
             "hint": asking.map(|asking| self.hint(asking)),
+            "running": self.running.as_ref().map(|running| json!({
+                "file": running.file,
+                "revision": running.revision,
+                "note": running.note,
+            })),
         })
     }
 
@@ -138,7 +143,7 @@ fn indented(bytes: &[u8]) -> String {
 }
 
 /// Text that a terminal shows and does not obey.
-pub(super) fn line(bytes: &[u8]) -> String {
+pub(in crate::cli) fn line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().fold(String::new(), |mut out, char| {
         if char.is_control() {

@@ -18,7 +18,7 @@ pub(super) fn annotations(
     origin: &RequestSource<'_>,
 ) -> Vec<Note> {
     let mut annotations = Vec::new();
-    let listener = snapshot.config.listeners.get(facts.listener);
+    let listener = snapshot.listener(facts.listener);
     if facts.source == ClientSource::ProxyProtocol {
         let sender = ClientAddress::new(facts.socket.ip());
         let what = format!("the PROXY header of {sender}");

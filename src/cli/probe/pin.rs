@@ -123,6 +123,7 @@ async fn certificate(
         danger_loopback_source: true,
         connect_timeout: asked.connect_timeout,
         tls: Some(&tls),
+        way: 0,
         relayed: asked.relayed.then_some(relayed),
         trace: None,
     };

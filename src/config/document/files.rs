@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::problem::{Document, Mark, Problem};
+use crate::config::Config;
 use crate::config::section::main::Draft;
-use crate::files::{self, FileFault, Most};
+use crate::files::{self, FileFault, Most, Stamp};
 
 /// Reads the main file.
 pub(crate) fn read_main(path: &Path) -> Result<Arc<Document>, Box<Problem>> {
@@ -19,6 +20,18 @@ pub(crate) fn read_main(path: &Path) -> Result<Arc<Document>, Box<Problem>> {
         _ => "name another file with --config FILE".to_owned(),
     };
     read_text(path).map_err(|problem| Box::new(problem.with_help(Some(help))))
+}
+
+/// The main file's text, for whoever wants one value of it.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn read_main_text(path: &Path) -> io::Result<Arc<Document>> {
+    let bytes = files::read(path, Most::TEXT).map_err(|fault| match fault {
+        FileFault::Io(error) => error,
+        fault @ (FileFault::Irregular(_) | FileFault::TooLarge(_)) => io::Error::other(fault),
+    })?;
+    Ok(Document::new(path.to_owned(), String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Reads every policy of the draft's directory, in the byte order of the file names.
@@ -71,6 +84,35 @@ pub(crate) fn read_policies(
         }
     }
     documents
+}
+
+/// The configuration's files as they are found at one moment: who compares two of these sees whether any of them
+/// was changed, replaced, added or removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskStamps {
+    main: Option<Stamp>,
+    policies: Vec<(PathBuf, Option<Stamp>)>,
+}
+
+impl DiskStamps {
+    /// Those of `config`'s files, as they are now.
+    pub fn of(config: &Config) -> Self {
+        Self::of_main(&config.file).with_policies(&config.policies_directory)
+    }
+
+    /// That of the main file, without policies.
+    pub(crate) fn of_main(main: &Path) -> Self {
+        Self { main: Stamp::of(main), policies: Vec::new() }
+    }
+
+    pub(crate) fn with_policies(self, directory: &Path) -> Self {
+        let files = policy_files(directory).unwrap_or_default();
+        let stamped = |file: PathBuf| {
+            let stamp = Stamp::of(&file);
+            (file, stamp)
+        };
+        Self { policies: files.into_iter().map(stamped).collect(), ..self }
+    }
 }
 
 fn policy_files(directory: &Path) -> io::Result<Vec<PathBuf>> {

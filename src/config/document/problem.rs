@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use annotate_snippets::{Annotation, AnnotationKind, Level, Origin, Renderer, Snippet};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::location::Location;
 
 /// Whether a problem keeps the configuration from being used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The configuration cannot be used.
@@ -209,6 +209,11 @@ impl Problem {
     /// For sorting within a file.
     pub(crate) fn offset(&self) -> usize {
         self.mark.offset()
+    }
+
+    /// Its file and line.
+    pub(crate) fn location(&self) -> Location {
+        self.mark.document.location(self.mark.offset())
     }
 
     /// What is wrong, with the value that was found.

@@ -45,6 +45,8 @@ pub struct Limits {
     pub unknown_connections: usize,
     /// How often such a caller may begin a TLS handshake.
     pub handshake_rate: Located<Rate>,
+    /// How long requests under way may take to finish when the gateway ends.
+    pub drain_timeout: Duration,
     /// The rate of the whole gateway.
     pub rate: Located<Rate>,
     /// The rate of one caller in no policy.
@@ -61,6 +63,7 @@ pub(crate) fn read(mut section: Section<'_>) -> Limits {
     let idle_timeout = timeout("idle_timeout", 60, DAY);
     let write_timeout = timeout("write_timeout", 10, HOUR);
     let max_connection_age = timeout("max_connection_age", 3600, 365 * DAY);
+    let drain_timeout = timeout("drain_timeout", 5, HOUR);
     let max_uri = section.value("max_uri", 4 << 10, |f| f.bytes(128, 1 << 20));
     let head_field = section.take("max_head");
     let max_head = head_field.as_ref().and_then(|f| f.bytes(256, 1 << 20)).unwrap_or(16 << 10);
@@ -96,6 +99,7 @@ pub(crate) fn read(mut section: Section<'_>) -> Limits {
         max_connections,
         unknown_connections,
         handshake_rate,
+        drain_timeout,
         rate: gateway_rate,
         unknown_rate,
     }

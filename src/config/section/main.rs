@@ -8,8 +8,9 @@ use crate::config::document::environment::Variables;
 use crate::config::document::problem::{Document, Mark, Problem};
 use crate::config::document::{self, Field, Section};
 use crate::config::section::log_format::Formats;
-use crate::config::section::{access_log, limits, listen, names, upstream};
-use crate::config::{Limits, Listener, Upstream};
+use crate::config::section::{access_log, control, limits, listen, names, reload, upstream};
+use crate::config::{Limits, Listener, Reload, Upstream};
+use crate::location::Located;
 use crate::resolver::Settings;
 
 const STATE_DIRECTORY: &str = "/var/lib/phonebook-gateway";
@@ -18,8 +19,8 @@ const MOST_WORKERS: u32 = 1024;
 
 /// What the main file says. Complete only if no error was reported with it.
 pub(crate) struct Draft {
-    pub(crate) state_directory: PathBuf,
-    pub(crate) workers: usize,
+    pub(crate) state_directory: Located<PathBuf>,
+    pub(crate) workers: Located<u32>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) upstream: Option<Upstream>,
     pub(crate) limits: Limits,
@@ -30,6 +31,10 @@ pub(crate) struct Draft {
     pub(crate) policies_mark: Mark,
     pub(crate) whoami: bool,
     pub(crate) names: Settings,
+    pub(crate) control_socket: Located<Option<PathBuf>>,
+    pub(crate) reload: Reload,
+    /// Whether a broken policy denies its peer, instead of keeping all from being used.
+    pub(crate) tolerant: bool,
 }
 
 /// Reads the main file.
@@ -40,8 +45,8 @@ pub(crate) fn read(document: &Arc<Document>, variables: Variables<'_>) -> (Draft
 fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
     let base = document.file().parent().unwrap_or_else(|| Path::new(""));
     let state_directory =
-        root.value("state_directory", base.join(STATE_DIRECTORY), |f| f.path(base));
-    let workers = root.value("workers", 0, |f| f.whole(0, MOST_WORKERS));
+        root.placed("state_directory", base.join(STATE_DIRECTORY), |f| f.path(base));
+    let workers = root.placed("workers", 0, |f| f.whole(0, MOST_WORKERS));
     let listeners = listen::read(&mut root, base);
     let upstream = upstream::read(root.section("upstream"), base);
     let mut policies = root.section("policies");
@@ -49,7 +54,9 @@ fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
     policies.finish();
     let policies_directory = directory.as_ref().and_then(|field| field.path(base));
     let names = names::read(root.section("names"));
+    let reload = reload::read(root.section("reload"));
     let limits = limits::read(root.section("limits"));
+    let control_socket = control::read(root.section("control"), base);
     let formats = Formats::read(root.section("log_format"));
     let access_logs = access_log::read(&mut root, &formats, base);
     let mut whoami = root.section("whoami");
@@ -58,7 +65,7 @@ fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
     root.finish();
     Draft {
         state_directory,
-        workers: usize::try_from(workers).unwrap_or_default(),
+        workers,
         listeners,
         upstream,
         limits,
@@ -69,5 +76,8 @@ fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
             .map_or_else(|| Mark::whole_file(document), |field| field.mark("this directory")),
         whoami: whoami_enabled,
         names,
+        control_socket,
+        reload,
+        tolerant: false,
     }
 }

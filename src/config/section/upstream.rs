@@ -12,6 +12,7 @@ use crate::config::UpstreamHost;
 use crate::config::document::diagnostic::{Diagnostic, shown};
 use crate::config::document::{Field, Section};
 use crate::config::value::{address, authority};
+use crate::files::Stamp;
 use crate::location::{Located, Location};
 use crate::upstream::Tls;
 use crate::x509::Fingerprint;
@@ -61,6 +62,8 @@ pub struct Upstream {
     pub tls: Option<Arc<Tls>>,
     /// The file of the authorities that issue XiVO's certificate.
     pub ca: Option<PathBuf>,
+    /// That file as it was just before it was read.
+    pub ca_stamp: Option<Stamp>,
     /// The certificates of which XiVO's has to be one.
     pub pins: Vec<Fingerprint>,
     /// Whether any certificate is taken for XiVO's.
@@ -69,6 +72,20 @@ pub struct Upstream {
     pub send_proxy_protocol: bool,
     /// Where its section begins.
     pub location: Location,
+}
+
+impl Upstream {
+    /// Whether connections to XiVO are made as the other's are, TLS aside: from and to the same address, and with
+    /// the same preface.
+    pub fn is_reached_as(&self, other: &Self) -> bool {
+        let source = |upstream: &Self| upstream.source.as_ref().map(|source| source.value);
+        self.host == other.host
+            && self.port == other.port
+            && source(self) == source(other)
+            && self.danger_loopback_source == other.danger_loopback_source
+            && self.send_proxy_protocol == other.send_proxy_protocol
+            && self.tls.is_some() == other.tls.is_some()
+    }
 }
 
 /// Reads `[upstream]`, whose relative paths are relative to `base`; `None` if it has no usable URL,
@@ -107,6 +124,7 @@ pub(crate) fn read(mut section: Section<'_>, base: &Path) -> Option<Upstream> {
         max_answer,
         tls: tls.tls,
         ca: tls.ca,
+        ca_stamp: tls.ca_stamp,
         pins: tls.pins,
         danger_accept_any_certificate: tls.anyone,
         send_proxy_protocol,

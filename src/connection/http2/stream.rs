@@ -88,7 +88,7 @@ fn write_head(worker: &Worker, head: &Head<'_>, out: &mut Vec<u8>) {
         hpack::write(name.to_ascii_lowercase().as_bytes(), &text, out);
     }
     text.clear();
-    worker.log.write_http_date(&mut text);
+    worker.write_http_date(&mut text);
     hpack::write(b"date", &text, out);
     hpack::write(b"x-request-id", head.options().request_id.as_str().as_bytes(), out);
 }

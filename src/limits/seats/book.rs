@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{CallerClass, Ceilings, LEFT, NoSeat, PeerId, Seat, Waiting};
+use super::{
+    CallerClass, Ceilings, HolderSeats, LEFT, NoSeat, PeerId, Seat, SeatCensus, SeatHolder, Waiting,
+};
 use crate::limits::Moment;
 
 /// By whom seats are counted.
@@ -15,6 +17,17 @@ pub(super) enum Holder {
     Proxies,
     Unknown(IpAddr),
     Handshake(IpAddr),
+}
+
+impl From<Holder> for SeatHolder {
+    fn from(holder: Holder) -> Self {
+        match holder {
+            Holder::Peer(id) => Self::Peer(id),
+            Holder::Proxies => Self::Proxies,
+            Holder::Unknown(caller) => Self::Unknown(caller),
+            Holder::Handshake(caller) => Self::Handshake(caller),
+        }
+    }
 }
 
 impl Holder {
@@ -95,8 +108,22 @@ impl Book {
         self.ceilings
     }
 
+    pub(super) fn set_ceilings(&mut self, ceilings: Ceilings) {
+        self.ceilings = ceilings;
+    }
+
+    pub(super) fn has_any(&self, holder: Holder) -> bool {
+        self.len(holder) > 0
+    }
+
     pub(super) fn open(&self) -> usize {
         self.seated + self.leaving + self.over_limit
+    }
+
+    /// Who has how many seats, and what is done on them, as of `now`.
+    pub(super) fn census(&self, now: Moment) -> SeatCensus {
+        let holders = self.holdings.iter().map(|(holder, holding)| holding.census(*holder, now));
+        SeatCensus { holders: holders.collect(), leaving: self.leaving, most: self.ceilings.all }
     }
 
     /// Gives `seat` to a newcomer.
@@ -112,8 +139,11 @@ impl Book {
             return Err(NoSeat::Gateway(all));
         }
         self.make_room(class, now)?;
-        if self.seated >= all && !self.displace(holder, Among::All, now) {
-            return Err(NoSeat::Gateway(all));
+        // More than one only where the ceiling was lowered.
+        while self.seated >= all {
+            if !self.displace(holder, Among::All, now) {
+                return Err(NoSeat::Gateway(all));
+            }
         }
         self.sit(holder, seat);
         Ok(())
@@ -180,29 +210,38 @@ impl Book {
             CallerClass::Proxy => {}
             CallerClass::Peer { share, .. } => {
                 let share = self.ceilings.share(share);
-                if self.count(holder) >= share && !self.displace_own(holder, now) {
-                    return Err(NoSeat::Peer(share));
+                while self.count(holder) >= share {
+                    if !self.displace_own(holder, now) {
+                        return Err(NoSeat::Peer(share));
+                    }
                 }
             }
             CallerClass::Unknown(_) | CallerClass::Handshake(_) => {
-                if self.count(holder) >= unknown_each && !self.displace_own(holder, now) {
-                    return Err(NoSeat::UnknownCaller(unknown_each));
+                while self.count(holder) >= unknown_each {
+                    if !self.displace_own(holder, now) {
+                        return Err(NoSeat::UnknownCaller(unknown_each));
+                    }
                 }
             }
         }
-        match class {
-            CallerClass::Unknown(_) if self.unknown >= unknown => self
-                .displace(holder, Among::Unknown, now)
-                .then_some(())
-                .ok_or(NoSeat::Unknown(unknown)),
-            CallerClass::Handshake(_) if self.handshakes >= handshakes => self
-                .displace(holder, Among::Handshakes, now)
-                .then_some(())
-                .ok_or(NoSeat::Handshakes(handshakes)),
-            CallerClass::Peer { .. }
-            | CallerClass::Proxy
-            | CallerClass::Unknown(_)
-            | CallerClass::Handshake(_) => Ok(()),
+        let full = match class {
+            CallerClass::Unknown(_) => NoSeat::Unknown(unknown),
+            CallerClass::Handshake(_) => NoSeat::Handshakes(handshakes),
+            CallerClass::Peer { .. } | CallerClass::Proxy => return Ok(()),
+        };
+        loop {
+            let (there, most, among) = match class {
+                CallerClass::Handshake(_) => (self.handshakes, handshakes, Among::Handshakes),
+                CallerClass::Peer { .. } | CallerClass::Proxy | CallerClass::Unknown(_) => {
+                    (self.unknown, unknown, Among::Unknown)
+                }
+            };
+            if there < most {
+                return Ok(());
+            }
+            if !self.displace(holder, among, now) {
+                return Err(full);
+            }
         }
     }
 
@@ -337,6 +376,28 @@ impl Book {
 }
 
 impl Holding {
+    fn census(&self, holder: Holder, now: Moment) -> HolderSeats {
+        let mut seats = HolderSeats {
+            holder: holder.into(),
+            busy: 0,
+            new: 0,
+            idle: 0,
+            over_limit: self.over_limit,
+            longest_wait: None,
+        };
+        for seat in &self.seats {
+            match Waiting::of(seat.state.load(Ordering::Acquire)) {
+                None => seats.busy += 1,
+                Some(waiting) => {
+                    let count = if waiting.is_fresh() { &mut seats.new } else { &mut seats.idle };
+                    *count += 1;
+                    seats.longest_wait = seats.longest_wait.max(Some(waiting.length(now)));
+                }
+            }
+        }
+        seats
+    }
+
     /// Whether `seat` is one of these.
     fn holds(&self, seat: &Arc<Seat>) -> bool {
         let found = self.seats.get(seat.index.load(Ordering::Relaxed));

@@ -62,7 +62,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::limits::{Bucket, Moment};
+    use crate::limits::Moment;
+    use crate::limits::bucket::Bucket;
     use crate::policy::Rate;
 
     fn quotas(seconds: &[(i64, u32)]) -> Vec<Quota> {

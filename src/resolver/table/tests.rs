@@ -314,3 +314,22 @@ fn peers_that_certificates_tell_apart_may_have_one_address() {
     let names: Vec<_> = std::iter::from_fn(|| table.take_due(at(1000))).collect();
     assert_eq!(names.len(), 2, "one that is known by its certificate alone has no say: {names:?}");
 }
+
+#[test]
+fn under_other_policies_a_name_that_stays_is_known_on_and_a_new_one_is_due() {
+    let mut table = table(&[policy("nice", &[]), policy("lyon", &[])]);
+    assert_eq!(table.take_due(at(0)).as_deref(), Some("nice.example.org"));
+    lyon(&mut table, &answer(&["198.51.100.4"]), 0);
+    // Another order, another peer, and one less; nice's answer is under way.
+    table.follow(&[policy("lyon", &[]), policy("metz", &[])], settings());
+    assert_eq!(known(&mut table, 1), ["lyon 198.51.100.4"]);
+    assert_eq!(table.take_due(at(1)).as_deref(), Some("metz.example.org"));
+    assert_eq!(table.take_due(at(1)), None, "lyon's is good for a while yet");
+    assert!(table.answer("nice.example.org", &answer(&["198.51.100.5"]), at(1), 0.0).is_empty());
+    // What is written by others wins from now on.
+    let written = policy_with_hosts("region", &["198.51.100.0/24"]);
+    table.follow(&[policy("lyon", &[]), written], settings());
+    assert!(known(&mut table, 2).is_empty());
+    table.follow(&[policy("lyon", &[])], settings());
+    assert_eq!(known(&mut table, 3), ["lyon 198.51.100.4"]);
+}

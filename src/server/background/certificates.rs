@@ -1,5 +1,6 @@
 //! TLS listeners' certificates: loaded at the start, and again whenever their files change.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -7,30 +8,46 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::config::{Config, Listener};
+use crate::files::Stamp;
 use crate::policy::Policy;
 use crate::server::StartError;
+use crate::server::background::Nudge;
 use crate::supervision::{Ending, Supervisor};
-use crate::tls::{HandshakeOptions, ListenerTls, Loaded, Material, Sessions, Stamp, TlsSettings};
+use crate::tls::{
+    HandshakeOptions, ListenerTls, Loaded, Material, Sessions, TlsSettings, read_certificates,
+};
+use crate::upstream::Tls;
 use crate::worker::Shared;
+use crate::worker::listeners::ListenerId;
 use crate::x509::Hex;
 
 /// Loads what all TLS listeners of `config` need into `shared`.
 ///
 /// # Errors
 /// [`StartError`], with the listener that it is about.
-pub fn load_certificates(config: &Config, shared: &Shared) -> Result<Sessions, StartError> {
+pub fn load_certificates(config: &Arc<Config>, shared: &Shared) -> Result<Sessions, StartError> {
     let sessions = Sessions::new().map_err(StartError::Tls)?;
-    for (index, listener) in config.listeners.iter().enumerate() {
-        let Some(settings) = &listener.tls else { continue };
-        let material = Material::load(settings).map_err(|errors| {
-            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            StartError::Certificates(errors.join("; "))
-        })?;
-        let tls =
-            ListenerTls::new(material, handshake_options(listener, &config.policies), &sessions);
-        shared.set_tls(index, &Arc::new(tls.map_err(StartError::Tls)?));
+    for served in shared.snapshot().listeners.iter() {
+        if let Some(tls) = load_tls(&served.section, &config.policies, &sessions)? {
+            shared.set_tls(config, served.id, &tls);
+        }
     }
     Ok(sessions)
+}
+
+/// Loads what a listener needs; `None` where it speaks no TLS.
+pub(crate) fn load_tls(
+    listener: &Listener,
+    policies: &[Policy],
+    sessions: &Sessions,
+) -> Result<Option<Arc<ListenerTls>>, StartError> {
+    let Some(settings) = &listener.tls else { return Ok(None) };
+    let material = Material::load(settings).map_err(|errors| {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        StartError::Certificates(errors.join("; "))
+    })?;
+    let tls = ListenerTls::new(material, handshake_options(listener, policies), sessions);
+    Ok(Some(Arc::new(tls.map_err(StartError::Tls)?)))
 }
 
 /// Clients are asked for certificates only where somebody wants to know: browsers ask their users.
@@ -40,43 +57,78 @@ fn handshake_options(listener: &Listener, policies: &[Policy]) -> HandshakeOptio
     HandshakeOptions { ask_certificate: authority || wanted, http2: listener.http2 }
 }
 
-/// Keeps the certificates of `shared` as their files are, until the sender that it returns is
-/// dropped. `None` where no listener has TLS.
+/// Keeps the certificates of `shared` as their files are, and what is trusted of XiVO's, until the sender that it
+/// returns is dropped.
 pub(crate) fn watch_certificates(
     shared: &Arc<Shared>,
     sessions: Sessions,
     supervisor: &Supervisor,
-) -> Result<Option<mpsc::Sender<()>>, StartError> {
-    let mut watched = Watched::all(shared);
-    if watched.is_empty() {
-        return Ok(None);
-    }
-    let (stop, stopped) = mpsc::channel();
+) -> Result<Nudge, StartError> {
+    let (nudge, nudged) = mpsc::channel();
     let shared = Arc::clone(shared);
     let watch = move || {
         // The configuration's reader has said at the start what expires.
         let mut told = Instant::now();
+        let mut watched = Watched::of(&shared);
         loop {
             if told.elapsed() >= DAY {
                 told = Instant::now();
                 warn_of_expiry(&shared);
             }
-            if stopped.recv_timeout(LOOK) != Err(mpsc::RecvTimeoutError::Timeout) {
+            if nudged.recv_timeout(LOOK) == Err(mpsc::RecvTimeoutError::Disconnected) {
                 return Ending::Expected;
             }
-            for listener in &mut watched {
-                listener.look(&shared, &sessions);
+            if !Arc::ptr_eq(&watched.config, &shared.snapshot().config) {
+                watched = Watched::of(&shared);
+            }
+            for listener in &mut watched.listeners {
+                listener.look(&watched.config, &shared, &sessions);
+            }
+            if let Some(ca) = &mut watched.upstream {
+                ca.look(&watched.config, &shared);
             }
         }
     };
     supervisor.spawn(THREAD, watch).map_err(StartError::thread(THREAD))?;
-    Ok(Some(stop))
+    Ok(nudge)
+}
+
+/// The files that one configuration names.
+struct Watched {
+    config: Arc<Config>,
+    listeners: Vec<WatchedListener>,
+    upstream: Option<WatchedAuthorities>,
+}
+
+impl Watched {
+    fn of(shared: &Shared) -> Self {
+        let snapshot = shared.snapshot();
+        let config = Arc::clone(&snapshot.config);
+        // Those behind them were removed.
+        let listeners = snapshot.listeners.iter().take(config.listeners.len());
+        let listeners = listeners.filter_map(|served| {
+            Some(WatchedListener {
+                id: served.id,
+                name: served.section.address.to_string(),
+                options: handshake_options(&served.section, &config.policies),
+                settings: served.section.tls.clone()?,
+                loaded: served.tls.as_ref()?.stamps.clone(),
+                failures: 0,
+            })
+        });
+        let upstream = config.upstream.ca.as_ref().map(|file| WatchedAuthorities {
+            file: file.clone(),
+            loaded: config.upstream.ca_stamp,
+            failures: 0,
+        });
+        Self { listeners: listeners.collect(), upstream, config }
+    }
 }
 
 /// A TLS listener and its files.
 #[derive(Debug)]
-struct Watched {
-    index: usize,
+struct WatchedListener {
+    id: ListenerId,
     name: String,
     settings: TlsSettings,
     options: HandshakeOptions,
@@ -86,29 +138,9 @@ struct Watched {
     failures: u32,
 }
 
-impl Watched {
-    fn all(shared: &Shared) -> Vec<Self> {
-        let snapshot = shared.snapshot();
-        let config = &snapshot.config;
-        let listeners = config.listeners.iter().enumerate();
-        listeners
-            .filter_map(|(index, listener)| {
-                let settings = listener.tls.clone()?;
-                Some(Self {
-                    index,
-                    name: listener.address.to_string(),
-                    options: handshake_options(listener, &config.policies),
-                    // What changed since it was loaded at the start is found at the first look.
-                    loaded: stamps(&settings),
-                    settings,
-                    failures: 0,
-                })
-            })
-            .collect()
-    }
-
+impl WatchedListener {
     /// Takes the files over if they have changed and fit together.
-    fn look(&mut self, shared: &Shared, sessions: &Sessions) {
+    fn look(&mut self, config: &Arc<Config>, shared: &Shared, sessions: &Sessions) {
         let before = stamps(&self.settings);
         if before == self.loaded && self.failures == 0 {
             return;
@@ -126,7 +158,7 @@ impl Watched {
         match loaded {
             Ok(tls) => {
                 let tls = Arc::new(tls);
-                shared.set_tls(self.index, &tls);
+                shared.set_tls(config, self.id, &tls);
                 self.loaded = before;
                 self.failures = 0;
                 for Loaded { certificate, .. } in &tls.certificates {
@@ -156,12 +188,59 @@ impl Watched {
     }
 }
 
+/// The authorities that XiVO's certificate is trusted for, and their file.
+#[derive(Debug)]
+struct WatchedAuthorities {
+    file: PathBuf,
+    /// The file as it was read.
+    loaded: Option<Stamp>,
+    /// How many times in a row it could not be used.
+    failures: u32,
+}
+
+impl WatchedAuthorities {
+    /// Takes the file over if it has changed and can be used. Connections to XiVO are opened again by it.
+    fn look(&mut self, config: &Arc<Config>, shared: &Shared) {
+        let before = Stamp::of(&self.file);
+        if before == self.loaded && self.failures == 0 {
+            return;
+        }
+        let loaded = self.load(shared);
+        if Stamp::of(&self.file) != before {
+            return;
+        }
+        match loaded {
+            Ok(None) => {}
+            Ok(Some(tls)) => {
+                shared.set_upstream_tls(config, &Arc::new(tls));
+                self.loaded = before;
+                self.failures = 0;
+                tracing::info!("upstream.ca was reloaded from {}", self.file.display());
+            }
+            Err(error) => {
+                self.failures = self.failures.saturating_add(1);
+                if self.failures == FAILURES_BEFORE_REPORT {
+                    tracing::error!("upstream.ca: {error}; what was loaded last stays in use");
+                }
+            }
+        }
+    }
+
+    fn load(&self, shared: &Shared) -> Result<Option<Tls>, String> {
+        let snapshot = shared.snapshot();
+        let Some(tls) = &snapshot.upstream_tls else { return Ok(None) };
+        let authorities = read_certificates(&self.file).map_err(|error| error.to_string())?;
+        let loaded = tls.with_authorities(authorities);
+        loaded.map(Some).map_err(|error| format!("{}: {error}", self.file.display()))
+    }
+}
+
 fn stamps(settings: &TlsSettings) -> Vec<Option<Stamp>> {
     settings.files().map(Stamp::of).collect()
 }
 
 fn warn_of_expiry(shared: &Shared) {
-    for tls in shared.snapshot().tls.iter().flatten() {
+    for tls in shared.snapshot().listeners.iter().filter_map(|served| served.tls.as_ref()) {
         warn_of_expiry_of(tls);
     }
 }

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::identity::resolved::Resolved;
 use crate::resolver::{Event, Failure, Lost, Outcome, Source, State, Table};
 use crate::server::StartError;
+use crate::server::background::Nudge;
 use crate::supervision::{Ending, Supervisor};
 use crate::worker::Shared;
 
@@ -20,6 +21,8 @@ use crate::worker::Shared;
 #[derive(Debug)]
 pub struct NameRefresher {
     shared: Arc<Shared>,
+    /// Whose names they are.
+    config: Arc<Config>,
     table: Table,
     source: Source,
     /// The file; none for a command that only looks.
@@ -55,30 +58,30 @@ impl NameRefresher {
     /// A keeper of the names in the configuration of `shared`, with what they had when the gateway
     /// ran last; `None` where no policy has a name.
     pub fn new(shared: &Arc<Shared>) -> Option<Self> {
+        let keeper = Self::of_any(shared);
+        (!keeper.table.is_empty()).then_some(keeper)
+    }
+
+    /// The same where there may be none yet.
+    fn of_any(shared: &Arc<Shared>) -> Self {
         let config = Arc::clone(&shared.snapshot().config);
         let mut table = Table::new(&config.policies, config.names.clone());
-        if table.is_empty() {
-            return None;
-        }
         let state = State::in_directory(&config.state_directory);
-        if let Err(error) = state.restore(&mut table) {
+        if !table.is_empty()
+            && let Err(error) = state.restore(&mut table)
+        {
             tracing::warn!("{error}; all names are resolved again");
         }
-        Some(Self::of(shared, &config, table, Some(state)))
+        Self::of(shared, &config, table, Some(state))
     }
 
     /// A keeper of the names in `table`, which remembers nothing where `state` is `None`.
-    fn of(shared: &Arc<Shared>, config: &Config, table: Table, state: Option<State>) -> Self {
+    fn of(shared: &Arc<Shared>, config: &Arc<Config>, table: Table, state: Option<State>) -> Self {
         let source = source(config);
-        let timeout = match &source {
-            Source::System => SYSTEM_TIMEOUT,
-            Source::Servers(servers) => {
-                let servers = u32::try_from(servers.len()).unwrap_or(u32::MAX);
-                SERVER_TIMEOUT.saturating_mul(servers.max(1))
-            }
-        };
+        let timeout = timeout(&source);
         let mut keeper = Self {
             shared: Arc::clone(shared),
+            config: Arc::clone(config),
             table,
             source,
             state,
@@ -95,14 +98,18 @@ impl NameRefresher {
             unwritable: false,
         };
         keeper.publish(Timestamp::now());
+        keeper.shared.set_name_states(keeper.table.states());
         keeper
     }
 
     /// Asks for what is due at `now`, takes over what has come, waiting `wait` at most for the first
     /// of it, and puts what names have into the snapshot.
     pub fn poll(&mut self, now: Timestamp, wait: Duration) {
+        let mut asked = false;
+        self.follow(now);
         while self.pending.len() < MOST_ASKED {
             let Some(name) = self.table.take_due(now) else { break };
+            asked = true;
             // A lookup that hangs cannot be ended. Another one for the name would hang as well, and
             // nobody else's is to wait for it.
             let hangs = self.running.contains(&name);
@@ -113,6 +120,7 @@ impl NameRefresher {
             }
         }
         let mut came = self.answers.1.recv_timeout(wait).ok();
+        asked |= came.is_some();
         while let Some((number, name, outcome)) = came {
             self.running.remove(&name);
             // Late is better than never where a system's first name server is down; why it failed has
@@ -129,13 +137,33 @@ impl NameRefresher {
             .filter(|(_, pending)| pending.since.elapsed() >= self.timeout)
             .map(|(number, _)| *number)
             .collect();
+        asked |= !over.is_empty();
         for number in over {
             if let Some(PendingLookup { name, .. }) = self.pending.remove(&number) {
                 self.on_answer(&name, &Outcome::Failed(Failure::Timeout), now);
             }
         }
         self.publish(now);
+        if asked {
+            self.shared.set_name_states(self.table.states());
+        }
         self.save();
+    }
+
+    /// Takes the names of another configuration over, if another runs by now. What is known of a name that stays is
+    /// known on, and a new one is due at once.
+    fn follow(&mut self, now: Timestamp) {
+        let config = Arc::clone(&self.shared.snapshot().config);
+        if Arc::ptr_eq(&config, &self.config) {
+            return;
+        }
+        self.source = source(&config);
+        self.timeout = timeout(&self.source);
+        self.table.follow(&config.policies, config.names.clone());
+        self.config = config;
+        // The snapshot has what was published, as far as it fits this configuration.
+        self.published = (Vec::new(), Vec::new());
+        self.publish_all(now);
     }
 
     /// Whether a lookup that is waited for is under way.
@@ -187,10 +215,21 @@ impl NameRefresher {
             && lost_before.len() == lost.len()
             && lost_before.iter().zip(&lost).all(|(a, b)| same_lost(a, b));
         if !unchanged {
-            self.shared.set_names(&resolved, &lost);
-            self.published = (resolved, lost);
-            self.changed = true;
+            self.put(resolved, lost);
         }
+    }
+
+    /// The same whether it was there or not.
+    fn publish_all(&mut self, now: Timestamp) {
+        let (resolved, lost, events) = self.table.resolved(now);
+        events.iter().for_each(tell);
+        self.put(resolved, lost);
+    }
+
+    fn put(&mut self, resolved: Vec<Resolved>, lost: Vec<Lost>) {
+        self.shared.set_names(&self.config, &resolved, &lost);
+        self.published = (resolved, lost);
+        self.changed = true;
     }
 
     fn save(&mut self) {
@@ -223,6 +262,17 @@ impl NameRefresher {
     }
 }
 
+/// How long one lookup is waited for.
+fn timeout(source: &Source) -> Duration {
+    match source {
+        Source::System => SYSTEM_TIMEOUT,
+        Source::Servers(servers) => {
+            let servers = u32::try_from(servers.len()).unwrap_or(u32::MAX);
+            SERVER_TIMEOUT.saturating_mul(servers.max(1))
+        }
+    }
+}
+
 fn source(config: &Config) -> Source {
     match config.names.resolver.as_slice() {
         [] => Source::System,
@@ -242,7 +292,7 @@ pub fn resolve_names(shared: &Arc<Shared>, timeout: Duration) -> Option<NamesSou
     let why = match state.restore(&mut table) {
         Ok(true) => {
             let (resolved, lost, _) = table.resolved(Timestamp::now());
-            shared.set_names(&resolved, &lost);
+            shared.set_names(&config, &resolved, &lost);
             return Some(NamesSource::File(state.file().to_owned()));
         }
         Ok(false) => None,
@@ -267,20 +317,20 @@ pub enum NamesSource {
 }
 
 /// Keeps names in a thread, until the sender that it returns is dropped.
-pub(crate) fn start_name_keeper(
+pub(crate) fn start_name_refresher(
     shared: &Arc<Shared>,
     supervisor: &Supervisor,
-) -> Result<Option<mpsc::Sender<()>>, StartError> {
-    let Some(mut keeper) = NameRefresher::new(shared) else { return Ok(None) };
-    let (stop, stopped) = mpsc::channel();
+) -> Result<Nudge, StartError> {
+    let mut keeper = NameRefresher::of_any(shared);
+    let (nudge, nudged) = mpsc::channel();
     let keep = move || {
-        while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+        while nudged.try_recv() != Err(mpsc::TryRecvError::Disconnected) {
             keeper.poll(Timestamp::now(), TICK);
         }
         Ending::Expected
     };
     supervisor.spawn(THREAD, keep).map_err(StartError::thread(THREAD))?;
-    Ok(Some(stop))
+    Ok(nudge)
 }
 
 fn tell(event: &Event) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::config::{Upstream, UpstreamHost};
 use crate::server::StartError;
+use crate::server::background::Nudge;
 use crate::supervision::{Ending, Supervisor};
 use crate::worker::Shared;
 
@@ -86,25 +87,26 @@ pub(crate) fn resolve_at_start(upstream: &Upstream) -> Vec<SocketAddr> {
     })
 }
 
-/// Keeps XiVO's addresses current where it is known by a name.
+/// Keeps XiVO's addresses current where it is known by a name, until the sender that it returns is dropped.
 pub(crate) fn start_resolver(
     shared: &Arc<Shared>,
     supervisor: &Supervisor,
-) -> Result<Option<mpsc::Sender<()>>, StartError> {
-    let upstream = shared.snapshot().config.upstream.clone();
-    let UpstreamHost::Name(_) = upstream.host else {
-        return Ok(None);
-    };
-    let (stop, stopped) = mpsc::channel();
+) -> Result<Nudge, StartError> {
+    let (nudge, nudged) = mpsc::channel();
     let shared = Arc::clone(shared);
     let keep = move || {
         let mut failing = shared.snapshot().upstream.is_empty();
         let pause = |failing| if failing { RESOLVE_SOON } else { RESOLVE_AGAIN };
-        while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(pause(failing)) {
-            match resolve(&upstream) {
+        while nudged.recv_timeout(pause(failing)) != Err(mpsc::RecvTimeoutError::Disconnected) {
+            let config = Arc::clone(&shared.snapshot().config);
+            let upstream = &config.upstream;
+            if !matches!(upstream.host, UpstreamHost::Name(_)) {
+                continue;
+            }
+            match resolve(upstream) {
                 Ok(addresses) => {
                     failing = false;
-                    if shared.set_upstream(addresses.clone()) {
+                    if shared.set_upstream(&config, addresses.clone()) {
                         tracing::info!("{} is now at {addresses:?}", upstream.host);
                     }
                 }
@@ -121,7 +123,7 @@ pub(crate) fn start_resolver(
         Ending::Expected
     };
     supervisor.spawn(THREAD, keep).map_err(StartError::thread(THREAD))?;
-    Ok(Some(stop))
+    Ok(nudge)
 }
 
 /// The thread's name.

@@ -227,8 +227,9 @@ fn calls(line: &str, place: &str) -> Vec<Call> {
         let options: Vec<String> = rest.iter().filter(is_option).cloned().collect();
         let mut command: Vec<String> =
             rest.iter().take_while(|word| !word.starts_with('-')).cloned().collect();
-        // Of `certs` the second word is a command, too.
-        let depth = if command.first().is_some_and(|word| word == "certs") { 2 } else { 1 };
+        // Of `certs` and `ctl` the second word is a command, too.
+        let is_outer = |word: &String| matches!(word.as_str(), "certs" | "ctl");
+        let depth = if command.first().is_some_and(is_outer) { 2 } else { 1 };
         command.truncate(depth);
         found.push(Call { place: place.to_owned(), command, options });
     }

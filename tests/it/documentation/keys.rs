@@ -22,6 +22,7 @@ const SECTIONS: &[&str] = &[
     "`[upstream]`",
     "`[policies]`",
     "`[names]`",
+    "`[control]`",
     "`[limits]`",
     "`[[access_log]]`",
     "`if`",

@@ -53,7 +53,7 @@ impl Binary {
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("gateway.toml");
-        std::fs::write(&config, main).unwrap();
+        std::fs::write(&config, with_state(main)).unwrap();
         std::fs::create_dir(directory.path().join("policies")).unwrap();
         for (name, text) in policies {
             let file = directory.path().join("policies").join(format!("{name}.toml"));
@@ -141,9 +141,22 @@ impl Binary {
     }
 }
 
+/// `main`, and what the gateway remembers beside it unless it says where.
+pub(crate) fn with_state(main: &str) -> String {
+    if main.contains("state_directory = ") || main.is_empty() {
+        return main.to_owned();
+    }
+    format!("state_directory = \"state\"\n{main}")
+}
+
 /// An address of this host that was free just now.
 pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// The same, and nobody's connection will come from it: those of other tests come from 127.0.0.1 and its neighbours.
+pub(crate) fn address_of_its_own() -> SocketAddr {
+    TcpListener::bind("127.7.7.7:0").unwrap().local_addr().unwrap()
 }
 
 impl Drop for Binary {

@@ -3,7 +3,7 @@
 //! Without the variable [`ALL`] such a test says that it was left out and passes; with it set to 1 (as `tests/run` does
 //! once everything is installed) a missing program is a failure, so that nothing is left out unseen.
 
-use std::{fmt, io::Write, path::PathBuf};
+use std::{fmt, io::Write, path::PathBuf, process::Command};
 
 /// Set to 1, it turns "left out" into a failure.
 const ALL: &str = "PHONEBOOK_GATEWAY_TEST_ALL";
@@ -78,4 +78,14 @@ fn directories() -> impl Iterator<Item = PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path: Vec<_> = std::env::split_paths(&path).collect();
     path.into_iter().chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
+}
+
+/// Debian's Python, where it has the library that knows JSON Schema.
+pub(crate) fn python_with_jsonschema() -> Result<&'static str, Missing> {
+    let has = Command::new("/usr/bin/python3").args(["-c", "import jsonschema"]).output();
+    if has.is_ok_and(|output| output.status.success()) {
+        Ok("/usr/bin/python3")
+    } else {
+        Err(Missing::new("no python3-jsonschema", "apt-get install python3-jsonschema"))
+    }
 }

@@ -9,7 +9,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::process::{Process, becomes_true};
+use super::{
+    binary::with_state,
+    process::{Process, becomes_true},
+};
 
 /// A gateway that is ready, or one that ended before it was.
 #[derive(Debug)]
@@ -51,7 +54,7 @@ impl Serving {
         let directory =
             tempfile::Builder::new().prefix("phonebook-gateway-test-").tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
-        fs::write(path("gateway.toml"), main).unwrap();
+        fs::write(path("gateway.toml"), with_state(main)).unwrap();
         fs::create_dir(path("policies")).unwrap();
         for (name, text) in policies {
             fs::write(path(&format!("policies/{name}.toml")), text).unwrap();

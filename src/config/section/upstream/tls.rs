@@ -10,6 +10,7 @@ use crate::config::UpstreamHost;
 use crate::config::document::diagnostic::{Diagnostic, shown};
 use crate::config::document::{Field, Section};
 use crate::config::value::fingerprint;
+use crate::files::Stamp;
 use crate::tls::{LoadError, read_certificates};
 use crate::upstream::{Tls, Trust, check_authority};
 use crate::x509::Fingerprint;
@@ -19,6 +20,7 @@ use crate::x509::Fingerprint;
 pub(super) struct Read {
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) ca: Option<PathBuf>,
+    pub(super) ca_stamp: Option<Stamp>,
     pub(super) pins: Vec<Fingerprint>,
     pub(super) anyone: bool,
 }
@@ -44,6 +46,9 @@ pub(super) fn read(
     }
     exclude([("ca", ca.as_ref()), ("pin_sha256", pins.as_ref()), (DANGER, danger.as_ref())]);
     // Read even where the URL cannot be, so that all mistakes are found at once.
+    let file = ca.as_ref().and_then(|field| field.path(base));
+    // Looked at before it is read: what changes in between is seen to have changed.
+    let ca_stamp = file.as_deref().and_then(Stamp::of);
     let authorities = ca.as_ref().map(|field| authorities(field, base));
     let fingerprints = pins.as_ref().map(fingerprints);
     let name = server_name.as_ref().map(name);
@@ -73,8 +78,7 @@ pub(super) fn read(
         Diagnostic::new(error.to_string(), "https needs to know whom to trust").help(help)
     });
     let tls = Some(Arc::new(location.accept(tls)?));
-    let file = ca.as_ref().and_then(|field| field.path(base));
-    Some(Read { tls, ca: file, pins: pinned, anyone })
+    Some(Read { tls, ca: file, ca_stamp, pins: pinned, anyone })
 }
 
 /// Refuses the second of two that say whom to trust.

@@ -8,7 +8,7 @@ fn limits() -> Limits {
     let main = "[[listen]]\naddress = \"127.0.0.1:0\"\n[upstream]\nurl = \"http://192.0.2.1\"\n";
     let (config, _) = Config::from_texts(("gateway.toml", main), &[]).unwrap();
     assert_eq!(config.limits.head_timeout, Duration::from_secs(5));
-    config.limits
+    (*config.limits).clone()
 }
 
 type Fields<'a> = &'a [(&'a str, &'a [u8])];
