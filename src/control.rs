@@ -10,8 +10,8 @@
 //!   holds one of a few places, and only until another one needs it (`connection.rs`).
 //! * A request is one bounded line of JSON with a version, and names no file (`protocol.rs`).
 //!
-//! Imports `config`, `diagnostics`, `gateway`, `identity`, `limits`, `location`, `policy`, `refusal`, `server`,
-//! `supervision`, `tls`, `worker`, `x509`. Begin with [`Control`], then `commands.rs`.
+//! Imports `config`, `diagnostics`, `gateway`, `identity`, `limits`, `location`, `net`, `policy`, `refusal`,
+//! `server`, `supervision`, `tls`, `worker`, `x509`. Begin with [`Control`], then `commands.rs`.
 
 mod commands;
 mod connection;
@@ -34,8 +34,9 @@ use tokio::time::sleep;
 
 use crate::config::Config;
 use crate::diagnostics::LevelSwitch;
+use crate::net::handover::{HandoverError, HandoverSocket};
 use crate::server::{DisabledFile, Server};
-use crate::supervision::Ending;
+use crate::supervision::{Ending, works};
 
 pub(crate) use commands::{Order, Ordered};
 
@@ -48,25 +49,32 @@ pub(crate) struct Control {
     orders: mpsc::Receiver<Ordered>,
     stop: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
+    socket: Option<Arc<ControlSocket>>,
 }
 
 impl Control {
-    /// Listens on the socket of the server's configuration. Without one, or where it cannot be made,
+    /// Listens on the socket of the server's configuration; on `inherited`, where the gateway that this one
+    /// replaces has left it. Without one, or where it cannot be made,
     /// nobody can ask; what ends by itself ends all the same.
     ///
     /// # Errors
     /// The thread could not be started.
-    pub(crate) fn start(server: &Server, level: LevelSwitch) -> io::Result<Self> {
+    pub(crate) fn start(
+        server: &Server,
+        level: LevelSwitch,
+        inherited: Option<(std::os::unix::net::UnixListener, String)>,
+    ) -> io::Result<Self> {
         let view = server.clone();
         let config = Arc::clone(&view.shared().snapshot().config);
-        let socket = open(&config);
+        let socket = open(&config, inherited).map(Arc::new);
+        let accepting = socket.clone();
         let (orders, received) = mpsc::channel(ORDERS);
         let stop = Arc::new(Notify::new());
         let stopped = Arc::clone(&stop);
         let file = DisabledFile::in_directory(&config.state_directory);
-        let body = move || run(socket, (view, level, orders, file), &stopped);
+        let body = move || run(accepting, (view, level, orders, file), &stopped);
         let thread = server.supervisor().spawn(THREAD, body)?;
-        Ok(Self { orders: received, stop, thread: Some(thread) })
+        Ok(Self { orders: received, stop, thread: Some(thread), socket })
     }
 
     /// The next order for the gateway's owner; never, where none can come any longer.
@@ -76,6 +84,22 @@ impl Control {
             // The thread has ended, which its supervisor has said.
             None => std::future::pending().await,
         }
+    }
+
+    /// Gives the socket to the process that is to replace this one; both accept on it until this one ends.
+    ///
+    /// # Errors
+    /// [`HandoverError`]
+    pub(crate) fn offer(&self, to: &HandoverSocket) -> Result<(), HandoverError> {
+        self.socket.as_ref().map_or(Ok(()), |socket| socket.offer(to))
+    }
+
+    /// The same as [`Self::end`] when another process has the socket: its file stays.
+    pub(crate) fn hand_over(self) {
+        if let Some(socket) = &self.socket {
+            socket.disown();
+        }
+        self.end();
     }
 
     /// Lets the last answers go out, and removes the socket.
@@ -104,9 +128,21 @@ impl Drop for Control {
 }
 
 /// The socket of the configuration; says why there is none where one is wanted.
-fn open(config: &Config) -> Option<ControlSocket> {
+fn open(
+    config: &Config,
+    inherited: Option<(std::os::unix::net::UnixListener, String)>,
+) -> Option<ControlSocket> {
+    let inherited = inherited.map(|(listener, path)| ControlSocket::inherit(listener, path.into()));
     let path = config.control_socket.value.as_deref()?;
-    match ControlSocket::bind(path) {
+    let inherited = inherited.filter(|socket| {
+        let fits = socket.is_at(path);
+        if !fits {
+            // The other gateway serves on, should this one not come to it.
+            socket.disown();
+        }
+        fits
+    });
+    match inherited.map_or_else(|| ControlSocket::bind(path), Ok) {
         Ok(socket) => Some(socket),
         Err(error) => {
             let written = if config.control_socket.written {
@@ -128,7 +164,7 @@ type Parts = (Server, LevelSwitch, mpsc::Sender<Ordered>, DisabledFile);
 
 /// The thread's life.
 fn run(
-    socket: Option<ControlSocket>,
+    socket: Option<Arc<ControlSocket>>,
     (server, level, orders, file): Parts,
     stop: &Notify,
 ) -> Ending {
@@ -163,9 +199,18 @@ fn run(
         };
         tokio::select! {
             () = serve => Ending::Expected,
+            () = keep_pulse() => Ending::Unexpected("it no longer keeps time".to_owned()),
             () = keep_time(&ending) => Ending::Unexpected("it no longer keeps time".to_owned()),
         }
     })
+}
+
+/// Says that the thread is not held up; never returns.
+async fn keep_pulse() {
+    loop {
+        works();
+        sleep(PULSE_INTERVAL).await;
+    }
 }
 
 /// Ends what is to end by itself; never returns.
@@ -184,6 +229,9 @@ const THREAD: &str = "control";
 
 /// Orders that may wait for the gateway's owner.
 const ORDERS: usize = 16;
+
+/// How often the thread says that it is not held up: seldom for the machine, often for who waits minutes.
+const PULSE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How long the thread may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);

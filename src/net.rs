@@ -6,6 +6,8 @@
 pub mod client_address;
 pub(crate) mod datagram;
 pub(crate) mod deadline;
+pub(crate) mod handover;
+pub(crate) mod inherited;
 pub(crate) mod listen;
 pub mod proxy_protocol;
 pub(crate) mod socket_probe;

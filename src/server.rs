@@ -2,8 +2,8 @@
 //! meanwhile.
 //!
 //! Imports `access_log`, `config`, `connection`, `files`, `gateway`, `identity`, `location`, `net`, `policy`,
-//! `resolver`, `supervision`, `tls`, `upstream`, `worker`, `x509`. Begin with `Server::start`, then
-//! `accept.rs` and `reload.rs`.
+//! `resolver`, `supervision`, `text`, `tls`, `upstream`, `worker`, `x509`. Begin with `Server::start`,
+//! then `accept.rs` and `reload.rs`.
 
 mod accept;
 mod background;
@@ -12,9 +12,11 @@ mod history;
 mod loopback_source;
 mod orders;
 mod reload;
+mod service_manager;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -24,12 +26,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::access_log::{AccessLogs, LogCounters, LogHost, OpenError, WorkerLog};
 use crate::config::{Change, Config, DiskStamps};
+use crate::net::handover::{HandoverError, HandoverSocket, Message};
+use crate::net::inherited::Inherited;
 use crate::net::listen::{self, Bound, ListenError, Lock};
 use crate::supervision::{Ending, Supervisor};
+use crate::text::figures::plural;
 use crate::tls::Sessions;
 use crate::worker::Shared;
 use crate::worker::listeners::{ListenerId, Presence, PresenceWatch};
@@ -41,6 +46,7 @@ pub use disabled_file::{DisabledFile, DisabledFileError};
 pub use history::HistoryEntry;
 pub use loopback_source::{LoopbackSource, check_source, other_addresses};
 pub use reload::{Difference, DiffersBecause, Finding, ReloadFault, ReloadReport};
+pub(crate) use service_manager::ServiceManager;
 
 use accept::run_worker;
 use background::Threads;
@@ -48,6 +54,17 @@ use background::configuration::{Bell, start_configuration};
 use background::upstream_addresses::resolve_at_start;
 use orders::{Crew, NewSocket, Order};
 use reload::lock;
+
+/// What a process has around its gateway.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings {
+    /// Told of threads that end without being told to.
+    pub(crate) supervisor: Supervisor,
+    /// Told how the gateway is.
+    pub(crate) manager: ServiceManager,
+    /// Sockets that listen already.
+    pub(crate) inherited: Inherited,
+}
 
 /// A gateway that runs in threads of its own until it is told to stop. Clones are the same gateway.
 #[derive(Clone, Debug)]
@@ -79,6 +96,7 @@ struct Inner {
     /// The files of which a reload was refused: as long as they are these, why is known.
     refused: Mutex<Option<DiskStamps>>,
     history_unwritable: Mutex<bool>,
+    manager: ServiceManager,
     /// Rung for the thread that keeps an eye on the configuration's files.
     bell: Arc<Bell>,
 }
@@ -92,8 +110,9 @@ struct Listening {
     /// What it came to: the port where that is 0, and IPv4 where there is no IPv6.
     bound: SocketAddr,
     watch: PresenceWatch,
+    /// The sockets that workers accept on, for whoever keeps them or takes them over.
+    sockets: Arc<[TcpListener]>,
     /// Held as long as the address is listened on.
-    #[expect(dead_code, reason = "held, never used")]
     lock: Option<Arc<Lock>>,
 }
 
@@ -131,6 +150,9 @@ pub enum StartError {
     /// Who is switched off cannot be known.
     #[error(transparent)]
     Disabled(#[from] DisabledFileError),
+    /// A socket that is listened on could not be kept beside the workers'.
+    #[error("cannot keep a listening socket: {0}. Raise the limit of open files (LimitNOFILE=)")]
+    Descriptors(#[source] io::Error),
     /// A thread could not be started.
     #[error("cannot start the thread `{name}`: {error}. Raise the limit of threads (TasksMax=)")]
     Thread {
@@ -154,14 +176,18 @@ impl Server {
     /// # Errors
     /// [`StartError`]
     pub fn start(config: Config) -> Result<Self, StartError> {
-        Self::start_under(config, Supervisor::default())
+        Self::start_within(config, Surroundings::default())
     }
 
-    /// The same with a supervisor to which unexpected thread exits are reported.
+    /// The same with what the process has around it.
     ///
     /// # Errors
     /// [`StartError`]
-    pub fn start_under(config: Config, supervisor: Supervisor) -> Result<Self, StartError> {
+    pub(crate) fn start_within(
+        config: Config,
+        surroundings: Surroundings,
+    ) -> Result<Self, StartError> {
+        let Surroundings { supervisor, manager, mut inherited } = surroundings;
         let config = Arc::new(config);
         let upstream = resolve_at_start(&config.upstream);
         check_source(&config.upstream, &upstream)?;
@@ -172,12 +198,20 @@ impl Server {
         let bound = config
             .listeners
             .iter()
-            .map(|listener| listen::bind(listener.address, count))
+            .map(|listener| listen::inherit_or_bind(listener.address, count, &mut inherited))
             .collect::<Result<Vec<_>, _>>()?;
+        for address in inherited.left() {
+            tracing::warn!(
+                "a socket that listens on {address} was passed to the gateway, and no [[listen]] wants it: it is closed"
+            );
+            manager.forget_passed(address);
+        }
+        drop(inherited);
         let logs = AccessLogs::open(&config.access_logs, &supervisor)?;
         let log_host = Arc::new(LogHost::of(&config.access_logs, &config.state_directory));
         let sessions = load_certificates(&config, &shared)?;
-        let (listeners, sockets) = listening(&config, bound, count);
+        let (listeners, sockets) =
+            listening(&config, bound, count).map_err(StartError::Descriptors)?;
         let mut threads = Threads::new(&shared, &sessions, &supervisor);
         threads.start_missing(&config)?;
         let mut crew = Crew::default();
@@ -198,6 +232,7 @@ impl Server {
                 logs: Mutex::new(logs),
                 log_host: Mutex::new(log_host),
                 threads: Mutex::new(threads),
+                manager,
                 difference: Mutex::default(),
                 refused: Mutex::default(),
                 history_unwritable: Mutex::default(),
@@ -267,7 +302,7 @@ impl Server {
             let log = WorkerLog::new(buffers, host);
             runtime.block_on(run_worker((number, shared, log), sockets, orders, phase))
         };
-        let name = format!("worker-{number}");
+        let name = worker_name(number);
         inner.supervisor.spawn(&name, body).map_err(StartError::thread(&name))
     }
 
@@ -279,6 +314,37 @@ impl Server {
     /// What the workers share.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.inner.shared
+    }
+
+    /// A thread that has not answered within `limit`, or hangs otherwise.
+    async fn silent(&self, limit: Duration) -> Option<String> {
+        let until = Instant::now() + limit;
+        for (number, answered) in self.inner.crew.ask().into_iter().enumerate() {
+            if timeout_at(until, answered).await.is_err() {
+                return Some(worker_name(number));
+            }
+        }
+        self.inner.supervisor.stuck(time::Instant::now())
+    }
+
+    /// How the gateway is, in one line.
+    pub(crate) fn status_line(&self) -> String {
+        self.inner.status_line()
+    }
+
+    /// Hands what is listened on over to the process at the other end.
+    ///
+    /// # Errors
+    /// [`HandoverError`]
+    pub(crate) fn hand_over(&self, to: &HandoverSocket) -> Result<(), HandoverError> {
+        for listening in lock(&self.inner.listeners).iter() {
+            let sockets: Vec<_> = listening.sockets.iter().map(AsFd::as_fd).collect();
+            to.send(&Message::Listener(listening.wanted), &sockets)?;
+            if let Some(lock) = &listening.lock {
+                to.send(&Message::Lock, &[lock.as_fd()])?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether no further connections are taken.
@@ -347,6 +413,10 @@ impl Server {
     /// Takes no further connections, and lets those that are open finish what they began, for
     /// `grace` at the most. Returns at once.
     pub fn drain(&self, grace: Duration) {
+        // Workers take what waits in their sockets, and close them: nothing is to come into them later.
+        for listening in lock(&self.inner.listeners).iter_mut() {
+            listening.sockets = Arc::from([]);
+        }
         self.inner.phase.send_replace(Phase::Draining(Instant::now() + grace));
     }
 
@@ -370,7 +440,7 @@ impl Server {
         let deadline = time::Instant::now() + grace + WORKER_TIMEOUT;
         let workers = std::mem::take(&mut *lock(&inner.workers));
         for (number, worker) in workers.into_iter().enumerate() {
-            join(&format!("worker-{number}"), worker, deadline);
+            join(&worker_name(number), worker, deadline);
         }
         lock(&inner.listeners).clear();
         let logs = std::mem::take(&mut *lock(&inner.logs));
@@ -386,6 +456,21 @@ impl Server {
 impl Inner {
     fn threads(&self) -> std::sync::MutexGuard<'_, Threads> {
         lock(&self.threads)
+    }
+
+    /// How the gateway is, in one line.
+    fn status_line(&self) -> String {
+        let snapshot = self.shared.snapshot();
+        let addresses: Vec<String> =
+            lock(&self.addresses).iter().map(ToString::to_string).collect();
+        let differs = self.difference().map(|difference| format!("; {difference}"));
+        format!(
+            "listening on {}; {}; revision {}{}",
+            addresses.join(", "),
+            plural(snapshot.peers.len() as u64, "peer", "peers"),
+            snapshot.config.revision,
+            differs.unwrap_or_default()
+        )
     }
 
     /// The gateway has begun to run: what it runs is kept, or that it runs less than is on disk is noted.
@@ -405,28 +490,63 @@ impl Drop for Inner {
     }
 }
 
+/// The name of a worker's thread.
+fn worker_name(number: usize) -> String {
+    format!("worker-{number}")
+}
+
 /// The listeners that a gateway begins with, and the sockets of each worker.
 fn listening(
     config: &Config,
     bound: Vec<Bound>,
     workers: usize,
-) -> (Vec<Listening>, Vec<Vec<NewSocket>>) {
+) -> io::Result<(Vec<Listening>, Vec<Vec<NewSocket>>)> {
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     let mut listeners = Vec::new();
     for (index, (section, bound)) in config.listeners.iter().zip(bound).enumerate() {
-        let (id, presence) = (ListenerId::at(index), Presence::default());
-        listeners.push(Listening {
-            id,
-            wanted: section.address,
-            bound: bound.address,
-            watch: presence.watch(),
-            lock: bound.lock.map(Arc::new),
-        });
-        for (worker, socket) in sockets.iter_mut().zip(bound.sockets) {
+        let id = ListenerId::at(index);
+        let (listening, presence, accepting) = Listening::of(id, section.address, bound)?;
+        listeners.push(listening);
+        hand_out(&mut sockets, id, &presence, accepting);
+    }
+    Ok((listeners, sockets))
+}
+
+/// Gives each worker its sockets of one listener; the first have more where there are more than workers.
+fn hand_out(
+    workers: &mut [Vec<NewSocket>],
+    id: ListenerId,
+    presence: &Presence,
+    sockets: Vec<TcpListener>,
+) {
+    let count = workers.len().max(1);
+    for (number, socket) in sockets.into_iter().enumerate() {
+        if let Some(worker) = workers.get_mut(number % count) {
             worker.push(NewSocket { id, presence: presence.clone(), socket });
         }
     }
-    (listeners, sockets)
+}
+
+impl Listening {
+    /// One that is listened on from now on; what tells whether workers still have it, and their sockets.
+    fn of(
+        id: ListenerId,
+        wanted: SocketAddr,
+        bound: Bound,
+    ) -> io::Result<(Self, Presence, Vec<TcpListener>)> {
+        let Bound { address, sockets, lock } = bound;
+        let presence = Presence::default();
+        let accepting = sockets.iter().map(TcpListener::try_clone).collect::<io::Result<_>>()?;
+        let listening = Self {
+            id,
+            wanted,
+            bound: address,
+            watch: presence.watch(),
+            sockets: sockets.into(),
+            lock: lock.map(Arc::new),
+        };
+        Ok((listening, presence, accepting))
+    }
 }
 
 /// How many files this process may have open, once it has asked for as many as it may.

@@ -6,10 +6,12 @@
 //!
 //! Imports nothing of this crate. Begin with [`Supervisor`].
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -17,6 +19,8 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub struct Supervisor {
     first: Arc<watch::Sender<Option<Failed>>>,
+    /// Of the threads that run, those that say when they work.
+    pulses: Arc<Mutex<Vec<Weak<Pulse>>>>,
 }
 
 /// A part that ended, and how.
@@ -60,7 +64,7 @@ pub enum Ending {
 
 impl Default for Supervisor {
     fn default() -> Self {
-        Self { first: Arc::new(watch::channel(None).0) }
+        Self { first: Arc::new(watch::channel(None).0), pulses: Arc::default() }
     }
 }
 
@@ -76,7 +80,13 @@ impl Supervisor {
     ) -> io::Result<JoinHandle<()>> {
         let supervisor = self.clone();
         let part = name.to_owned();
+        let pulse = Arc::new(Pulse { part: part.clone(), working_since: Mutex::default() });
+        let mut pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
+        pulses.retain(|pulse| pulse.strong_count() > 0);
+        pulses.push(Arc::downgrade(&pulse));
+        drop(pulses);
         thread::Builder::new().name(part.clone()).spawn(move || {
+            PULSE.set(Some(pulse));
             let mut guard = Guard { supervisor, part, returned: None };
             let ending = if ends_for_test(|| guard.part.clone()) {
                 Ending::Unexpected("a test wants it".to_owned())
@@ -102,6 +112,17 @@ impl Supervisor {
         self.first.borrow().clone()
     }
 
+    /// A part that has worked at one thing for longer than [`STUCK`], or has not said for so long that it still
+    /// keeps time, at `now`.
+    pub fn stuck(&self, now: Instant) -> Option<String> {
+        let pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
+        let stuck = pulses.iter().filter_map(Weak::upgrade).find(|pulse| {
+            let since = *pulse.working_since.lock().unwrap_or_else(PoisonError::into_inner);
+            since.is_some_and(|since| now.saturating_duration_since(since) > STUCK)
+        });
+        stuck.map(|pulse| pulse.part.clone())
+    }
+
     /// Waits until a part has failed.
     pub async fn failed(&self) -> Failed {
         let mut first = self.first.subscribe();
@@ -116,6 +137,41 @@ impl Supervisor {
         }
     }
 }
+
+/// The thread has something to do from now on, or still keeps time: it will say [`waits`] or this again before
+/// long. For threads that a [`Supervisor`] has started; others may say so, too, and nobody listens.
+pub(crate) fn works() {
+    note(Some(Instant::now()));
+}
+
+/// The thread waits for something to do.
+pub(crate) fn waits() {
+    note(None);
+}
+
+fn note(working_since: Option<Instant>) {
+    PULSE.with_borrow(|pulse| {
+        if let Some(pulse) = pulse {
+            let mut since = pulse.working_since.lock().unwrap_or_else(PoisonError::into_inner);
+            *since = working_since;
+        }
+    });
+}
+
+/// Since when a part has been working, if it says so.
+#[derive(Debug)]
+struct Pulse {
+    part: String,
+    working_since: Mutex<Option<Instant>>,
+}
+
+thread_local! {
+    /// That of the thread itself.
+    static PULSE: RefCell<Option<Arc<Pulse>>> = const { RefCell::new(None) };
+}
+
+/// How long a part may be busy with one thing: more than a resolver waits for all of its name servers, twice.
+const STUCK: Duration = Duration::from_secs(180);
 
 /// Held by a part's thread: reports an unexpected end when it is dropped.
 struct Guard {
@@ -135,10 +191,10 @@ impl Drop for Guard {
     }
 }
 
-/// Test hook of debug builds for the part or task of this name: panics, or returns `true` to make the
+/// Test hook of debug builds for the part or task of this name: panics, hangs, or returns `true` to make the
 /// caller return.
 ///
-/// The variable is `NAME=panic` or `NAME=return`. A release build does not look at it.
+/// The variable is `NAME=panic`, `NAME=hang` or `NAME=return`. A release build does not look at it.
 #[expect(clippy::panic, reason = "it is what a test wants to see the end of")]
 pub(crate) fn ends_for_test(name: impl FnOnce() -> String) -> bool {
     static WANTED: LazyLock<Option<(String, String)>> = LazyLock::new(|| {
@@ -153,6 +209,11 @@ pub(crate) fn ends_for_test(name: impl FnOnce() -> String) -> bool {
         Some((wanted, how)) if *wanted == name() => {
             if how == "panic" {
                 panic!("a test wants it");
+            }
+            if how == "hang" {
+                loop {
+                    thread::park();
+                }
             }
             true
         }
@@ -180,6 +241,34 @@ mod tests {
         assert_eq!(failed.to_string(), "the thread `part` ended without being told to: tired");
         let failed = failure_of(|| std::panic::resume_unwind(Box::new(()))).unwrap();
         assert_eq!(failed.to_string(), "the thread `part` panicked");
+    }
+
+    #[test]
+    fn a_part_that_works_at_one_thing_for_too_long_is_named() {
+        let supervisor = Supervisor::default();
+        let (go, told) = std::sync::mpsc::channel::<()>();
+        let (say, said) = std::sync::mpsc::channel();
+        let body = move || {
+            for note in [works, waits, works] {
+                note();
+                say.send(()).unwrap();
+                told.recv().unwrap();
+            }
+            Ending::Expected
+        };
+        let thread = supervisor.spawn("part", body).unwrap();
+        let later = |supervisor: &Supervisor| {
+            supervisor.stuck(Instant::now() + STUCK + Duration::from_secs(1))
+        };
+        for stuck in [Some("part"), None, Some("part")] {
+            said.recv().unwrap();
+            assert_eq!(supervisor.stuck(Instant::now()), None);
+            assert_eq!(later(&supervisor).as_deref(), stuck);
+            go.send(()).unwrap();
+        }
+        thread.join().unwrap();
+        // Nobody waits for one that has ended.
+        assert_eq!(later(&supervisor), None);
     }
 
     #[test]

@@ -83,7 +83,7 @@ fn demonstrate(process: &Process, options: &Options) -> Exit {
     let coloured = !options.plain && serve::is_coloured(io::stdout().is_terminal());
     let instead = taken.map(|taken| instead(taken, listening)).unwrap_or_default();
     let exit = match greet(instead + &greeting(listening, xivo.address, coloured)) {
-        Exit::Ok => signals.run_until_signalled(process, server, None),
+        Exit::Ok => signals.run_until_signalled(process, server, serve::Service::default()),
         failed @ (Exit::Findings | Exit::Usage | Exit::Failed | Exit::BadConfiguration) => failed,
     };
     // Nobody waits for it: it has nothing that could be lost.
@@ -116,7 +116,7 @@ fn start_on(
     xivo: SocketAddr,
 ) -> Result<Result<Server, StartError>, Exit> {
     match configuration(listen, xivo) {
-        Ok(config) => Ok(Server::start_under(config, process.supervisor.clone())),
+        Ok(config) => Ok(Server::start_within(config, process.surroundings())),
         Err(problems) => {
             fail(process, &format!("the demo's own configuration is not valid:\n{problems}"))
         }

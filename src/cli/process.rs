@@ -23,6 +23,7 @@ use super::{Exit, print_error};
 use crate::diagnostics::{
     ALWAYS, DiagnosticsQueue, Form, JournalLayer, LevelSwitch, journal_is_standard_error,
 };
+use crate::server::Surroundings;
 use crate::supervision::{Failed, How, Supervisor};
 
 /// What `serve` and `demo` have in common.
@@ -60,6 +61,11 @@ impl Process {
         })?;
         subscribe(&process.diagnostics, filter);
         Ok(process)
+    }
+
+    /// What a gateway of this process has around it, where nobody has left it sockets.
+    pub(super) fn surroundings(&self) -> Surroundings {
+        Surroundings { supervisor: self.supervisor.clone(), ..Surroundings::default() }
     }
 
     /// Tells whoever started the program why it does not run.

@@ -1,7 +1,10 @@
 //! `serve`: runs the gateway until a signal ends it.
 
+mod upgrade;
+
 use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use annotate_snippets::Renderer;
@@ -15,16 +18,19 @@ use crate::config::Config;
 use crate::control::documents::Done;
 use crate::control::{Control, Order, Ordered};
 use crate::gateway::explain::source;
+use crate::net::inherited::Inherited;
 use crate::policy::Policy;
-use crate::server::{Server, StartError};
+use crate::server::{Server, ServiceManager, StartError, Surroundings};
 use crate::supervision::{Failed, ends_for_test};
+use upgrade::{Predecessor, Program, Upgrade, UpgradeFault};
 
 /// run the gateway
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = "Runs the gateway until a signal ends it.",
-    after_help = "Signals: TERM, QUIT and INT finish what is under way, within 5 seconds; a second one ends at once. \
-                  USR1 opens the access logs again.\n\n\
+    after_help = "Signals: TERM, QUIT and INT finish what is under way, for limits.drain_timeout at the most; a \
+                  second one ends at once. HUP takes a changed configuration over, USR1 opens the access logs again, \
+                  USR2 lets another process of the program take over, of a new version say.\n\n\
                   Environment: RUST_LOG sets how much is told: error, warn, info or debug.\n\n\
                   Exit codes: 0 ended by a signal, 2 the command line is wrong, 3 failed at run time (an address is \
                   taken, say), 78 the configuration is not valid, or not safe on this host."
@@ -44,23 +50,43 @@ enum LogForm {
 
 /// Runs the command.
 pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
+    // It changes the environment: no thread may read that meanwhile.
+    let (passed, useless) = Inherited::from_service_manager();
     let process = match Process::begin(options.log_format == LogForm::Json, "info") {
         Ok(process) => process,
         Err(exit) => return exit,
     };
-    let exit = serve(&process, config);
+    for why in useless {
+        tracing::warn!(
+            "a descriptor that was passed to the gateway (LISTEN_FDS) is not used: {why}"
+        );
+    }
+    let exit = serve(&process, config, passed);
     process.end(exit)
 }
 
-fn serve(process: &Process, config: &ConfigFile) -> Exit {
+fn serve(process: &Process, config: &ConfigFile, passed: Inherited) -> Exit {
     let signals = match Signals::listen(process) {
         Ok(signals) => signals,
         Err(exit) => return exit,
     };
+    let program = Program::of_this_process();
+    let (predecessor, mut inherited) = match Predecessor::find() {
+        Ok(None) => (None, passed),
+        Ok(Some((predecessor, inherited))) => (Some(predecessor), inherited),
+        Err(error) => {
+            process.print_error(&format!("the sockets of the gateway to be replaced: {error}"));
+            return Exit::Failed;
+        }
+    };
     let Some(config) = load(process, config.path()) else {
         return Exit::BadConfiguration;
     };
-    let server = match Server::start_under(config, process.supervisor.clone()) {
+    let control = inherited.control.take();
+    let manager = ServiceManager::from_environment();
+    let surroundings =
+        Surroundings { manager: manager.clone(), inherited, ..process.surroundings() };
+    let server = match Server::start_within(config, surroundings) {
         Ok(server) => server,
         Err(error @ StartError::Loopback(_)) => {
             process.print_error(&error.to_string());
@@ -71,7 +97,7 @@ fn serve(process: &Process, config: &ConfigFile) -> Exit {
             return Exit::Failed;
         }
     };
-    let control = match Control::start(&server, process.level.clone()) {
+    let control = match Control::start(&server, process.level.clone(), control) {
         Ok(control) => control,
         Err(error) => {
             process.print_error(&format!("cannot start the thread `control`: {error}"));
@@ -79,8 +105,13 @@ fn serve(process: &Process, config: &ConfigFile) -> Exit {
             return Exit::Failed;
         }
     };
+    if let Some(predecessor) = predecessor {
+        predecessor.replace();
+    }
+    manager.begin(&server);
     tracing::info!(target: READY, "{}", ready_line(&server));
-    signals.run_until_signalled(process, server, Some(control))
+    let service = Service { manager, program: program.ok(), control: Some(control) };
+    signals.run_until_signalled(process, server, service)
 }
 
 /// Reads the configuration; tells its problems, and yields it if it has no error.
@@ -150,6 +181,7 @@ pub(super) struct Signals {
     runtime: Runtime,
     reopen: Signal,
     reload: Signal,
+    upgrade: Signal,
     ends: Ends,
 }
 
@@ -161,9 +193,10 @@ impl Signals {
             let entered = runtime.enter();
             let reopen = signal(SignalKind::user_defined1())?;
             let reload = signal(SignalKind::hangup())?;
+            let upgrade = signal(SignalKind::user_defined2())?;
             let ends = Ends::new()?;
             drop(entered);
-            Ok(Self { runtime, reopen, reload, ends })
+            Ok(Self { runtime, reopen, reload, upgrade, ends })
         };
         listen().map_err(|error: io::Error| {
             process.print_error(&format!("cannot listen for signals: {error}"));
@@ -172,21 +205,59 @@ impl Signals {
     }
 
     /// Lets a gateway run until a signal ends it, or a part of it fails.
-    ///
-    /// `control` may tell the same as signals do.
     pub(super) fn run_until_signalled(
         self,
         process: &Process,
         server: Server,
-        mut control: Option<Control>,
+        mut service: Service,
     ) -> Exit {
-        let Self { runtime, reopen, reload, ends } = self;
-        let told = Told { reopen, reload, ends };
-        let exit = runtime.block_on(handle_signals(process, server, told, &mut control));
-        if let Some(control) = control {
+        let Self { runtime, reopen, reload, upgrade, ends } = self;
+        let told = Told { reopen, reload, upgrade, ends };
+        let exit = runtime.block_on(handle_signals(process, server, told, &mut service));
+        if let Some(control) = service.control {
             control.end();
         }
         exit
+    }
+}
+
+/// What a gateway has to do with besides signals.
+#[derive(Debug, Default)]
+pub(super) struct Service {
+    /// Told how the gateway is.
+    manager: ServiceManager,
+    /// What another process is started as, where that is known.
+    program: Option<Program>,
+    /// May tell the same as signals do.
+    control: Option<Control>,
+}
+
+impl Service {
+    /// Another process takes the place of this one, and has said that it serves.
+    fn hand_over(&mut self, upgrade: Upgrade) {
+        self.manager.hand_over(upgrade.pid());
+        upgrade.go();
+        if let Some(control) = self.control.take() {
+            control.hand_over();
+        }
+    }
+
+    /// Starts another process for that.
+    fn upgrade(&self, server: &Server) -> Option<Upgrade> {
+        let Some(program) = &self.program else {
+            tracing::error!("USR2: it is not known which program this is. This process goes on");
+            return None;
+        };
+        match Upgrade::begin(program, server, self.control.as_ref()) {
+            Ok(upgrade) => {
+                tracing::info!("USR2: process {} is to take the place of this one", upgrade.pid());
+                Some(upgrade)
+            }
+            Err(error) => {
+                tracing::error!("USR2: {error}. This process goes on");
+                None
+            }
+        }
     }
 }
 
@@ -194,19 +265,42 @@ impl Signals {
 struct Told {
     reopen: Signal,
     reload: Signal,
+    upgrade: Signal,
     ends: Ends,
 }
 
 async fn handle_signals(
     process: &Process,
     server: Server,
-    Told { mut reopen, mut reload, mut ends }: Told,
-    control: &mut Option<Control>,
+    Told { mut reopen, mut reload, upgrade: mut upgrades, mut ends }: Told,
+    service: &mut Service,
 ) -> Exit {
     ends_for_test(|| "main".to_owned());
+    let manager = service.manager.clone();
+    let view = server.clone();
+    let mut informed = pin!(manager.keep_informed(&view));
+    let mut upgrade = None;
     let grace = loop {
         tokio::select! {
             failed = process.supervisor.failed() => return give_up(process, server, &failed),
+            () = &mut informed => {}
+            _ = upgrades.recv() => match &upgrade {
+                None => upgrade = service.upgrade(&server),
+                Some(_) => tracing::warn!("USR2: another process is being started already"),
+            },
+            outcome = ready(&mut upgrade) => match (outcome, upgrade.take()) {
+                (Ok(()), Some(upgrade)) => {
+                    let grace = server.shared().snapshot().config.limits.drain_timeout;
+                    tracing::info!(
+                        "USR2: process {} serves now; finishing what is under way, for {grace:?} at the most",
+                        upgrade.pid()
+                    );
+                    service.hand_over(upgrade);
+                    break grace;
+                }
+                (Err(error), _) => tracing::error!("USR2: {error}. This process goes on"),
+                (Ok(()), None) => {}
+            },
             _ = reopen.recv() => server.reopen_logs(),
             _ = reload.recv() => server.request_reload("HUP"),
             name = ends.recv() => {
@@ -214,7 +308,7 @@ async fn handle_signals(
                 tracing::info!("{name}: finishing what is under way, for {grace:?} at the most");
                 break grace;
             }
-            ordered = next_order(control) => match carry_out(ordered, &server) {
+            ordered = next_order(&mut service.control) => match carry_out(ordered, &server) {
                 Next::Serve => {}
                 Next::Drain => break server.shared().snapshot().config.limits.drain_timeout,
                 Next::Stop => {
@@ -224,6 +318,8 @@ async fn handle_signals(
             },
         }
     };
+    drop(upgrade);
+    manager.stopping();
     server.drain(grace);
     while !server.has_ended() {
         tokio::select! {
@@ -234,7 +330,7 @@ async fn handle_signals(
                 return Exit::Ok;
             }
             _ = reopen.recv() => server.reopen_logs(),
-            ordered = next_order(control) => {
+            ordered = next_order(&mut service.control) => {
                 if let Next::Stop = carry_out(ordered, &server) {
                     server.stop_now();
                     return Exit::Ok;
@@ -246,6 +342,14 @@ async fn handle_signals(
     server.stop(grace);
     tracing::info!("ended");
     Exit::Ok
+}
+
+/// What comes of the process that is to take the place of this one; never, where there is none.
+async fn ready(upgrade: &mut Option<Upgrade>) -> Result<(), UpgradeFault> {
+    match upgrade {
+        Some(upgrade) => upgrade.ready().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The next order by the control socket; never, where there is none.

@@ -5,15 +5,19 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::net::sockopt::socket_peercred;
 use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::net::handover::{HandoverError, HandoverSocket, Message};
 
 /// A socket that is listened on. Its file is removed when this is dropped, if it is still the same one.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub(super) struct ControlSocket {
     path: PathBuf,
     /// Device and inode of the file.
     file: (u64, u64),
+    /// Whether the file is another process's.
+    disowned: AtomicBool,
 }
 
 /// Why there is no control socket.
@@ -95,7 +101,8 @@ impl ControlSocket {
         match listen() {
             Ok(found) => {
                 let file = (found.dev(), found.ino());
-                Ok(Self { listener: socket.into(), path: path.to_owned(), file })
+                let (path, disowned) = (path.to_owned(), AtomicBool::new(false));
+                Ok(Self { listener: socket.into(), path, file, disowned })
             }
             Err(error) => {
                 // It was made a moment ago, and by nobody else.
@@ -103,6 +110,33 @@ impl ControlSocket {
                 Err(error.into())
             }
         }
+    }
+
+    /// The one at `path` that another process has made, and that is this one's now.
+    pub(super) fn inherit(listener: UnixListener, path: PathBuf) -> Self {
+        let found = fs::symlink_metadata(&path).ok();
+        let file = found.map(|found| (found.dev(), found.ino())).unwrap_or_default();
+        Self { listener, path, file, disowned: AtomicBool::new(false) }
+    }
+
+    /// Whether its file is at `path`, and still the same.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        let found = fs::symlink_metadata(path);
+        self.path == path && found.is_ok_and(|found| (found.dev(), found.ino()) == self.file)
+    }
+
+    /// Gives it to the process at the other end.
+    ///
+    /// # Errors
+    /// [`HandoverError`]
+    pub(super) fn offer(&self, to: &HandoverSocket) -> Result<(), HandoverError> {
+        let path = self.path.display().to_string();
+        to.send(&Message::Control(path), &[self.listener.as_fd()])
+    }
+
+    /// Its file is another process's from now on, and stays.
+    pub(super) fn disown(&self) {
+        self.disowned.store(true, Ordering::Relaxed);
     }
 
     /// The socket, for whoever accepts on it.
@@ -113,6 +147,9 @@ impl ControlSocket {
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
+        if self.disowned.load(Ordering::Relaxed) {
+            return;
+        }
         // Where the directory stays locked, a dead socket is left: the next gateway replaces it.
         let Ok(_turn) = take_turn(&self.path) else { return };
         let found = fs::symlink_metadata(&self.path);

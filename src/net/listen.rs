@@ -1,18 +1,22 @@
 //! Listening sockets: one per worker on each address, and nobody else on it.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::UnixListener;
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::inherited::Inherited;
 
 /// An address that is listened on by all workers.
 #[derive(Debug)]
 pub(crate) struct Bound {
     /// The address, with the port that the kernel chose where the configuration says 0.
     pub address: SocketAddr,
-    /// One socket per worker.
+    /// At least one socket per worker. Where there are more, from a time of more workers, workers are to
+    /// accept on several of them: each may have connections that wait.
     pub sockets: Vec<TcpListener>,
     /// Held as long as the address is listened on.
     pub lock: Option<Lock>,
@@ -45,6 +49,41 @@ pub enum ListenError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// Listens on `address` with the sockets that were there before this process, or binds it ([`bind`]).
+///
+/// Where there are fewer of them than workers, several workers accept on the same one.
+///
+/// # Errors
+/// [`ListenError`]
+pub(crate) fn inherit_or_bind(
+    address: SocketAddr,
+    workers: usize,
+    inherited: &mut Inherited,
+) -> Result<Bound, ListenError> {
+    let ipv4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
+    // What this address came to before, if the host still is like that.
+    let found = inherited.take(address).or_else(|| {
+        let is_all = address.is_ipv6() && address.ip().is_unspecified();
+        if is_all && !has_ipv6() { inherited.take(ipv4) } else { None }
+    });
+    let Some((came_to, mut sockets)) = found else { return bind(address, workers) };
+    let lock = match inherited.take_lock(address) {
+        Some(lock) => Some(lock),
+        None if address.port() == 0 => None,
+        None => Some(Lock::take(address)?),
+    };
+    let shared: io::Result<Vec<TcpListener>> =
+        (sockets.len()..workers).map(|worker| clone_of(&sockets, worker)).collect();
+    sockets.extend(shared.map_err(|source| ListenError::Refused { address, source })?);
+    Ok(Bound { address: came_to, sockets, lock })
+}
+
+/// One of the sockets, another one for each number in turn.
+fn clone_of(sockets: &[TcpListener], number: usize) -> io::Result<TcpListener> {
+    let socket = number.checked_rem(sockets.len()).and_then(|at| sockets.get(at));
+    socket.ok_or(io::ErrorKind::NotFound)?.try_clone()
 }
 
 /// Binds `address` once for each of `workers` workers.
@@ -141,6 +180,11 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+fn has_ipv6() -> bool {
+    let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+    socket(any).and_then(|socket| socket.bind(&any.into())).is_ok()
+}
+
 fn is_without_ipv6(error: &io::Error) -> bool {
     use rustix::io::Errno;
     [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL]
@@ -165,12 +209,35 @@ fn remedy(error: &io::Error) -> &'static str {
 /// A name in the kernel's table of abstract sockets, which belongs to a network name space as the
 /// address does, and is free again when the process ends, however it ends.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "held, never used")] UnixListener);
+pub(crate) struct Lock(UnixListener);
+
+impl From<UnixListener> for Lock {
+    /// One that another process has taken.
+    fn from(socket: UnixListener) -> Self {
+        Self(socket)
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl Lock {
+    /// Whether it is the one on `address`.
+    pub(crate) fn is_of(&self, address: SocketAddr) -> bool {
+        let own = self.0.local_addr();
+        own.is_ok_and(|own| own.as_abstract_name() == Some(Self::name(address).as_bytes()))
+    }
+
+    fn name(address: SocketAddr) -> String {
+        format!("phonebook-gateway {address}")
+    }
+
     fn take(address: SocketAddr) -> Result<Self, ListenError> {
         let refused = |source| ListenError::Refused { address, source };
-        let name = format!("phonebook-gateway {address}");
+        let name = Self::name(address);
         let name = std::os::unix::net::SocketAddr::from_abstract_name(name).map_err(refused)?;
         match UnixListener::bind_addr(&name) {
             Ok(listener) => Ok(Self(listener)),

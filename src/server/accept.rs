@@ -103,7 +103,9 @@ impl Acceptors {
     /// Accepts connections on these.
     fn begin(&mut self, sockets: Vec<Registered>) {
         for Registered { id, presence, socket } in sockets {
-            self.worker.listeners.add(id, presence);
+            if !self.worker.listeners.has(id) {
+                self.worker.listeners.add(id, presence);
+            }
             // Counted before the task first runs: the listener may be removed until then.
             let accepting = Accepting::new(&self.worker, id);
             self.tasks.spawn_local(accept(Rc::clone(&self.worker), socket, accepting));
@@ -118,6 +120,7 @@ impl Acceptors {
                 let _ = done.send(outcome);
             }
             Order::Forget => self.prepared.clear(),
+            Order::Answer { done } => drop(done),
             Order::Begin(Begin { removed, logs, done }) => {
                 let prepared = std::mem::take(&mut self.prepared);
                 self.begin(prepared);

@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
 use crate::access_log::{LogHost, LogPlan};
 use crate::worker::listeners::{ListenerId, Presence};
@@ -23,6 +24,8 @@ pub(super) enum Order {
     Begin(Begin),
     /// What was prepared is not wanted any more.
     Forget,
+    /// Say that it serves: dropped, when it is read.
+    Answer { done: oneshot::Sender<()> },
 }
 
 /// A listener's socket for one worker.
@@ -89,6 +92,17 @@ impl Crew {
             ready.recv_timeout(left).map_err(|_| NotReady::Silent)?.map_err(NotReady::Refused)
         });
         outcome.inspect_err(|_| self.forget())
+    }
+
+    /// Asks each worker whether it reads what it is told: what it has read is dropped, and so seen.
+    pub(super) fn ask(&self) -> Vec<oneshot::Receiver<()>> {
+        let asked = self.workers.iter().map(|worker| {
+            let (done, answered) = oneshot::channel();
+            // One that has ended is its supervisor's business.
+            let _ = worker.send(Order::Answer { done });
+            answered
+        });
+        asked.collect()
     }
 
     /// Lets each worker forget what it has prepared.

@@ -28,6 +28,7 @@ impl Inner {
     /// Reads the files again and runs what they say, or leaves everything as it is. `by` says who wants it.
     pub(super) fn reload(&self, by: &str) -> Result<ReloadReport, ReloadFault> {
         let _one_at_a_time = self.one_at_a_time();
+        let _told = Told::reloading(self);
         let running = self.shared.snapshot();
         if running.config.stamps.is_none() {
             let message = "this configuration is in no file that could be read again".to_owned();
@@ -57,6 +58,7 @@ impl Inner {
     /// Runs what is kept under `number` again, until the next reload or restart.
     pub(super) fn rollback(&self, number: usize, by: &str) -> Result<ReloadReport, ReloadFault> {
         let _one_at_a_time = self.one_at_a_time();
+        let _told = Told::reloading(self);
         let running = self.shared.snapshot();
         let (config, warnings, from) = self.kept(&running, number)?;
         let revision = config.revision.clone();
@@ -137,7 +139,14 @@ impl Inner {
         let config = Arc::clone(&next.config);
         let former = std::mem::take(&mut *lock(&self.listeners));
         let stays = |former: &Listening| listeners.iter().any(|kept| kept.id == former.id);
-        let (_, removed): (Vec<_>, Vec<_>) = former.into_iter().partition(stays);
+        let (kept, mut removed): (Vec<_>, Vec<_>) = former.into_iter().partition(stays);
+        let is_new = |now: &&Listening| kept.iter().all(|kept| kept.id != now.id);
+        listeners.iter().filter(is_new).for_each(|added| self.manager.keep(added));
+        for listening in &mut removed {
+            self.manager.forget(listening.wanted);
+            // Workers close theirs: nothing is to come into these later.
+            listening.sockets = Arc::from([]);
+        }
         // Connections of a listener that is gone go by what it was, until they are gone too.
         let mut leaving = lock(&self.leaving);
         leaving.retain(|(_, watch)| !watch.is_gone());
@@ -222,6 +231,22 @@ impl Inner {
 }
 
 /// What is doubtful in files that run already was told when they were taken over.
+/// The service manager knows that a reload is under way, until this is dropped.
+struct Told<'i>(&'i Inner);
+
+impl<'i> Told<'i> {
+    fn reloading(inner: &'i Inner) -> Self {
+        inner.manager.reloading();
+        Self(inner)
+    }
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.manager.reloaded(&self.0.status_line());
+    }
+}
+
 fn say_done(by: &str, report: &ReloadReport) {
     if report.is_unchanged() {
         if by != BY_WATCH {

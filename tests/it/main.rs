@@ -81,6 +81,8 @@ mod report_reading;
 #[cfg(test)]
 mod report_truth;
 #[cfg(test)]
+mod restart;
+#[cfg(test)]
 mod revocations;
 #[cfg(test)]
 mod seats;

@@ -12,7 +12,7 @@ use crate::files::Stamp;
 use crate::policy::Policy;
 use crate::server::StartError;
 use crate::server::background::Nudge;
-use crate::supervision::{Ending, Supervisor};
+use crate::supervision::{Ending, Supervisor, waits, works};
 use crate::tls::{
     HandshakeOptions, ListenerTls, Loaded, Material, Sessions, TlsSettings, read_certificates,
 };
@@ -75,7 +75,10 @@ pub(crate) fn watch_certificates(
                 told = Instant::now();
                 warn_of_expiry(&shared);
             }
-            if nudged.recv_timeout(LOOK) == Err(mpsc::RecvTimeoutError::Disconnected) {
+            waits();
+            let nudge = nudged.recv_timeout(LOOK);
+            works();
+            if nudge == Err(mpsc::RecvTimeoutError::Disconnected) {
                 return Ending::Expected;
             }
             if !Arc::ptr_eq(&watched.config, &shared.snapshot().config) {

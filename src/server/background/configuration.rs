@@ -22,7 +22,7 @@ use rustix::fs::inotify;
 use crate::config::{Config, DiskStamps, changes};
 use crate::server::reload::{BY_WATCH, Finding, lock};
 use crate::server::{DiffersBecause, Inner, StartError};
-use crate::supervision::Ending;
+use crate::supervision::{Ending, waits, works};
 
 /// Wakes the thread, and says what for.
 #[derive(Debug)]
@@ -144,8 +144,10 @@ impl ConfigurationWatch {
         let mut fds = vec![PollFd::new(&self.bell.eventfd, PollFlags::IN)];
         fds.extend(inotify.map(|inotify| PollFd::new(inotify, PollFlags::IN)));
         let timeout = Timespec::try_from(timeout).ok();
+        waits();
         // Interrupted or not, what there is is looked at.
         let _ = poll(&mut fds, timeout.as_ref());
+        works();
         drop(fds);
         self.watching.as_mut().is_some_and(Watching::take)
     }

@@ -14,7 +14,7 @@ use crate::identity::resolved::Resolved;
 use crate::resolver::{Event, Failure, Lost, Outcome, Source, State, Table};
 use crate::server::StartError;
 use crate::server::background::Nudge;
-use crate::supervision::{Ending, Supervisor};
+use crate::supervision::{Ending, Supervisor, waits, works};
 use crate::worker::Shared;
 
 /// Asks for names when they are due, and puts what they have into the snapshot.
@@ -119,7 +119,9 @@ impl NameRefresher {
                 self.ask(name);
             }
         }
+        waits();
         let mut came = self.answers.1.recv_timeout(wait).ok();
+        works();
         asked |= came.is_some();
         while let Some((number, name, outcome)) = came {
             self.running.remove(&name);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::config::{Upstream, UpstreamHost};
 use crate::server::StartError;
 use crate::server::background::Nudge;
-use crate::supervision::{Ending, Supervisor};
+use crate::supervision::{Ending, Supervisor, waits, works};
 use crate::worker::Shared;
 
 /// XiVO's addresses as they are now; a socket has none. Blocks as long as the system's resolver does.
@@ -97,7 +97,13 @@ pub(crate) fn start_resolver(
     let keep = move || {
         let mut failing = shared.snapshot().upstream.is_empty();
         let pause = |failing| if failing { RESOLVE_SOON } else { RESOLVE_AGAIN };
-        while nudged.recv_timeout(pause(failing)) != Err(mpsc::RecvTimeoutError::Disconnected) {
+        let next = |failing| {
+            waits();
+            let nudge = nudged.recv_timeout(pause(failing));
+            works();
+            nudge != Err(mpsc::RecvTimeoutError::Disconnected)
+        };
+        while next(failing) {
             let config = Arc::clone(&shared.snapshot().config);
             let upstream = &config.upstream;
             if !matches!(upstream.host, UpstreamHost::Name(_)) {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::told::{Finding, ReloadFault};
 use crate::access_log::{LogHost, NextLogs};
 use crate::config::{Config, Upstream};
-use crate::net::listen::{self, Bound};
+use crate::net::listen;
 use crate::server::background::certificates::load_tls;
 use crate::server::background::upstream_addresses::resolve_at_start;
 use crate::server::orders::NewSocket;
 use crate::server::reload::lock;
-use crate::server::{Inner, Listening, StartError, check_source};
+use crate::server::{Inner, Listening, StartError, check_source, hand_out};
 use crate::worker::listeners::{ListenerId, Presence, ServedListener};
 use crate::worker::shared::{Next, worker_count};
 use crate::worker::snapshot::Snapshot;
@@ -102,16 +102,13 @@ impl Inner {
                 let message = format!("cannot listen on {error}");
                 ReloadFault::of(Finding::error(Some(&section.location), message))
             })?;
-            let Bound { address, sockets, lock } = bound;
-            let presence = Presence::default();
-            let listening = Listening {
-                id: self.shared.next_listener(),
-                wanted: section.address,
-                bound: address,
-                watch: presence.watch(),
-                lock: lock.map(Arc::new),
-            };
-            added.push(Added { id: listening.id, presence, sockets });
+            let id = self.shared.next_listener();
+            let listening = Listening::of(id, section.address, bound);
+            let (listening, presence, sockets) = listening.map_err(|error| {
+                let message = StartError::Descriptors(error).to_string();
+                ReloadFault::of(Finding::error(Some(&section.location), message))
+            })?;
+            added.push(Added { id, presence, sockets });
             listeners.push(listening);
         }
         Ok((listeners, added))
@@ -188,9 +185,7 @@ fn fault_of(error: &StartError) -> ReloadFault {
 fn per_worker(added: Vec<Added>, workers: usize) -> Vec<Vec<NewSocket>> {
     let mut all: Vec<Vec<NewSocket>> = (0..workers).map(|_| Vec::new()).collect();
     for Added { id, presence, sockets } in added {
-        for (worker, socket) in all.iter_mut().zip(sockets) {
-            worker.push(NewSocket { id, presence: presence.clone(), socket });
-        }
+        hand_out(&mut all, id, &presence, sockets);
     }
     all
 }

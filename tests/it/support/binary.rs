@@ -67,6 +67,7 @@ impl Binary {
             .env_remove("RUST_LOG")
             .env_remove("RUST_BACKTRACE")
             .env_remove("JOURNAL_STREAM")
+            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null())
             .stdout(file("stdout"))
             .stderr(file("stderr"));
