@@ -40,12 +40,13 @@ impl Inner {
         let loaded = Config::load(&running.config.file);
         let outcome = loaded
             .map_err(|problems| ReloadFault::of_problems(&problems))
-            .and_then(|(config, warnings)| self.take_over(&running, config, &warnings, by));
+            .and_then(|(config, warnings)| self.take_over(&running, config, &warnings));
         match &outcome {
             Ok(report) => {
                 *lock(&self.refused) = None;
                 self.set_difference(None);
                 say_done(by, report);
+                self.remember(by);
             }
             Err(fault) => {
                 *lock(&self.refused) = stamps;
@@ -62,8 +63,9 @@ impl Inner {
         let running = self.shared.snapshot();
         let (config, warnings, from) = self.kept(&running, number)?;
         let revision = config.revision.clone();
-        let report = self.take_over(&running, config, &warnings, by)?;
+        let report = self.take_over(&running, config, &warnings)?;
         say_done(by, &report);
+        self.remember(by);
         if report.is_unchanged() {
             return Ok(report);
         }
@@ -110,7 +112,6 @@ impl Inner {
         running: &Snapshot,
         config: Config,
         warnings: &[Problem],
-        by: &str,
     ) -> Result<ReloadReport, ReloadFault> {
         if *self.phase.borrow() != Phase::Serving {
             let message = "the gateway is ending and takes nothing over any more".to_owned();
@@ -129,7 +130,6 @@ impl Inner {
         }
         let prepared = self.prepare(running, config)?;
         self.commit(running, prepared);
-        self.remember(by);
         Ok(report)
     }
 

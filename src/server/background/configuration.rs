@@ -94,9 +94,10 @@ impl ConfigurationWatch {
     fn run(&mut self) -> Ending {
         loop {
             let Some(inner) = self.inner.upgrade() else { return Ending::Expected };
-            self.follow(&inner);
+            let fresh = self.follow(&inner);
             drop(inner);
-            let changed = self.wait(LOOK);
+            // Nobody has told of what changed before the watch began.
+            let changed = self.wait(if fresh { Duration::ZERO } else { LOOK });
             let wanted = self.bell.take();
             if wanted.end {
                 return Ending::Expected;
@@ -112,18 +113,18 @@ impl ConfigurationWatch {
         }
     }
 
-    /// Watches what the running configuration wants to be watched.
-    fn follow(&mut self, inner: &Inner) {
+    /// Watches what the running configuration wants to be watched; says whether a watch has begun.
+    fn follow(&mut self, inner: &Inner) -> bool {
         let config = &inner.shared.snapshot().config;
         if !config.reload.watch || self.seen.is_none() {
             self.watching = None;
-            return;
+            return false;
         }
         let directories = directories(config);
         let watches =
             self.watching.as_ref().is_some_and(|it| it.directories == directories && !it.stale);
         if watches {
-            return;
+            return false;
         }
         let told = self.watching.as_ref().is_some_and(|watching| watching.inotify.is_none());
         let watching = Watching::of(directories, config);
@@ -136,6 +137,7 @@ impl ConfigurationWatch {
             );
         }
         self.watching = Some(watching);
+        true
     }
 
     /// Waits for the bell, or for what the kernel tells; says whether it told of one of the files.
@@ -222,10 +224,12 @@ fn directories(config: &Config) -> BTreeSet<PathBuf> {
         Some(parent) => parent.to_owned(),
         None => path.to_owned(),
     };
+    // By its own name: where a link leads elsewhere, it is another one.
+    let real = |path: PathBuf| fs::canonicalize(&path).unwrap_or(path);
     let mut add_file = |file: &Path| {
-        directories.insert(parent(file));
-        if let Ok(real) = fs::canonicalize(file) {
-            directories.insert(parent(&real));
+        directories.insert(real(parent(file)));
+        if let Ok(file) = fs::canonicalize(file) {
+            directories.insert(parent(&file));
         }
     };
     add_file(&config.file);
@@ -234,7 +238,7 @@ fn directories(config: &Config) -> BTreeSet<PathBuf> {
     for source in &config.sources.policies {
         add_file(&source.file);
     }
-    directories.insert(config.policies_directory.clone());
+    directories.insert(real(config.policies_directory.clone()));
     directories
 }
 
@@ -283,8 +287,6 @@ impl Watching {
             self.stale |= name.is_none();
             concerned |= name.is_none_or(|name| concerns(name, &self.names));
         }
-        // A link may lead into another directory now.
-        self.stale |= concerned;
         concerned
     }
 }
