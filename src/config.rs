@@ -32,7 +32,7 @@ use crate::policy::{PeerName, Policy};
 use crate::x509::Hex;
 
 pub use changes::{Change, changes};
-pub(crate) use document::diagnostic::{listed, nearest};
+pub(crate) use document::diagnostic::{escaped, listed, nearest};
 pub use document::files::DiskStamps;
 pub use document::problem::{Problem, Problems, Severity};
 pub use section::control::{ControlSocketPath, DEFAULT_CONTROL_SOCKET, control_socket};
@@ -273,7 +273,8 @@ fn assemble(
     // The main file comes first, and what was found by comparing files stands where it belongs.
     found.sort_by(|a, b| {
         let is_policy = |problem: &Problem| problem.file() != main.file();
-        (is_policy(a), a.file(), a.offset()).cmp(&(is_policy(b), b.file(), b.offset()))
+        let order = |it: &Problem| (it.line(), it.offset());
+        (is_policy(a), a.file(), order(a)).cmp(&(is_policy(b), b.file(), order(b)))
     });
     let fatal =
         |problem: &Problem| is_error(problem) && !(draft.tolerant && problem.file() != main.file());

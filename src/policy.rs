@@ -221,6 +221,13 @@ pub struct Rate {
     pub burst: NonZeroU32,
 }
 
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = if self.period == Duration::from_secs(1) { "second" } else { "minute" };
+        write!(f, "{} per {unit}, burst {}", self.requests, self.burst)
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::config::escaped;
+
 /// A client's address.
 pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| format!("`{}` is not an IPv4 or IPv6 address", text.escape_debug()))
+    text.parse().map_err(|_| format!("`{}` is not an IPv4 or IPv6 address", escaped(text)))
 }
 
 /// The address of a listener.
@@ -12,7 +14,7 @@ pub(super) fn socket(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         format!(
             "`{}` is not an address with a port, such as 127.0.0.1:9480 or [::]:9480",
-            text.escape_debug()
+            escaped(text)
         )
     })
 }

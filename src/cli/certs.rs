@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::config_file::ConfigFile;
 use super::{Exit, number, print, print_error};
+use crate::config::escaped;
 use crate::pki::{
     AUTHORITY, AUTHORITY_DAYS, Authority, CertsError, For, LEAF_DAYS, ServerName, Written,
     make_directory, write_pair,
@@ -130,7 +131,7 @@ fn days(text: &str) -> Result<u32, String> {
 fn authority_name(text: &str) -> Result<String, String> {
     let length = text.chars().count();
     if text.trim() != text || !(1..=64).contains(&length) || text.chars().any(char::is_control) {
-        let text = text.escape_debug();
+        let text = escaped(text);
         return Err(format!("`{text}` is not 1 to 64 characters without blanks around them"));
     }
     Ok(text.to_owned())
@@ -144,7 +145,7 @@ fn peer_name(text: &str) -> Result<PeerName, String> {
     PeerName::new(not_reserved(text)?).ok_or_else(|| {
         format!(
             "`{}` is no peer's name: a small letter or digit, then up to 63 small letters, digits, `.`, `_` and `-`, as in the name of its policy file",
-            text.escape_debug()
+            escaped(text)
         )
     })
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, ValueHint, value_parser};
 
+use crate::config::escaped;
+
 /// The configuration's file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ConfigFile(Option<PathBuf>);
@@ -39,8 +41,8 @@ impl ConfigFile {
                     Some(first) if first != path => {
                         return Err(format!(
                             "`--config` is given twice, as `{}` and as `{}`: which one?",
-                            first.to_string_lossy().escape_debug(),
-                            path.to_string_lossy().escape_debug()
+                            escaped(&first.to_string_lossy()),
+                            escaped(&path.to_string_lossy())
                         ));
                     }
                     _ => given = Some(path),

@@ -27,7 +27,7 @@ use serde_json::Value;
 use super::config_file::ConfigFile;
 use super::usage::Misuse;
 use super::{Exit, address, check, print, print_error, serve};
-use crate::config::{Config, Listener};
+use crate::config::{Config, Listener, escaped};
 use crate::connection::http1_stream::read_whole;
 use crate::gateway::connection_facts::{Accepted, ConnectionFacts};
 use crate::gateway::explain::{self, source_address};
@@ -196,7 +196,7 @@ fn header(line: OsString) -> Result<OsString, String> {
     if line.as_encoded_bytes().contains(&b':') {
         return Ok(line);
     }
-    Err(format!("`{}` is no `Name: value`", line.to_string_lossy().escape_debug()))
+    Err(format!("`{}` is no `Name: value`", escaped(&line.to_string_lossy())))
 }
 
 /// Why `--proxied-for` cannot be: nobody else may send a PROXY header.

@@ -18,7 +18,7 @@ use jiff::Zoned;
 use super::config_file::ConfigFile;
 use super::usage::{Misuse, quoted};
 use super::{Exit, print, print_error};
-use crate::config::{Config, nearest};
+use crate::config::{Config, escaped, nearest};
 use crate::files;
 use crate::report::build::Material;
 use crate::report::count::{Counted, run as count};
@@ -208,7 +208,7 @@ impl Context {
             }
             None => format!("none of the configuration's {} peers is called alike", names.len()),
         };
-        let name = name.escape_debug();
+        let name = escaped(name);
         let what = format!(
             "--peer: no policy is called `{name}`, and no line that counts is of such a peer; {hint}"
         );

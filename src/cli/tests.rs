@@ -265,8 +265,8 @@ fn what_is_not_utf_8_is_told_and_no_terminal_obeys_what_is_told() {
         (&b"caf\xe9"[..], "there is no command `caf\u{fffd}`"),
         (b"--caf\xe9", "unknown option `--caf\u{fffd}`"),
         (b"-\xe9", "unknown option `-\u{fffd}`"),
-        (b"\x1b[31m", "there is no command `\\u{1b}[31m`"),
-        (b"--\x1b[31m", "unknown option `--\\u{1b}[31m`"),
+        (b"\x1b[31m", "there is no command `\\x1B[31m`"),
+        (b"--\x1b[31m", "unknown option `--\\x1B[31m`"),
     ] {
         let words = [NAME.into(), OsString::from_vec(word.to_vec())];
         let error = read(&words).err().unwrap().to_string();

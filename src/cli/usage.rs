@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command, ValueHint};
 
 use super::{Exit, NAME, description, print_error};
-use crate::config::{listed, nearest};
+use crate::config::{escaped, listed, nearest};
 
 /// A usage error.
 #[derive(Debug)]
@@ -100,12 +100,12 @@ fn sentence(error: &clap::Error, command: &Command, words: &[OsString]) -> Strin
             _ => format!("{} excludes others that are given", name_of(&option)),
         },
         ErrorKind::TooManyValues => {
-            let value = text(ContextKind::InvalidValue).escape_debug();
+            let value = escaped(text(ContextKind::InvalidValue));
             format!("{} takes no value, and `{value}` is given", name_of(&option))
         }
         ErrorKind::InvalidUtf8 => {
             let word = words.iter().find(|word| word.to_str().is_none());
-            let word = word.map(|word| word.to_string_lossy().escape_debug().to_string());
+            let word = word.map(|word| escaped(&word.to_string_lossy()));
             format!("`{}` is not UTF-8, and has to be", word.unwrap_or_default())
         }
         _ => error.to_string().lines().next().unwrap_or_default().to_owned(),
@@ -114,7 +114,7 @@ fn sentence(error: &clap::Error, command: &Command, words: &[OsString]) -> Strin
 
 /// An argument that the command does not take.
 fn unknown(argument: &str, command: &Command, words: &[OsString]) -> String {
-    let shown = argument.escape_debug();
+    let shown = escaped(argument);
     if !argument.starts_with('-') {
         let name = command.get_bin_name().unwrap_or(NAME);
         let more = if command.get_positionals().next().is_some() { "nothing more" } else { "none" };
@@ -126,7 +126,7 @@ fn unknown(argument: &str, command: &Command, words: &[OsString]) -> String {
     let file = if command.get_positionals().any(is_path) {
         let word = words.iter().map(|word| word.to_string_lossy()).find(|word| has(word, argument));
         let word = word.unwrap_or_default();
-        format!("; a file of this name is written `./{}`", word.escape_debug())
+        format!("; a file of this name is written `./{}`", escaped(&word))
     } else {
         String::new()
     };
@@ -169,7 +169,7 @@ fn takers(long: &str, command: &Command) -> Vec<String> {
 
 /// There is no command of this name below `command`.
 pub(super) fn no_command(name: &str, command: &Command) -> String {
-    let shown = name.escape_debug();
+    let shown = escaped(name);
     let outer = outer(command);
     if outer.is_empty() && LATER.contains(&name) {
         return format!("`{shown}` is not available in this version");
@@ -233,7 +233,7 @@ fn wrong_value(name: &str, value: &str, error: &clap::Error, command: &Command) 
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known are {}", quoted(known, "and")),
     };
-    format!("{}: there is no `{}`; {hint}", name_of(&option), value.escape_debug())
+    format!("{}: there is no `{}`; {hint}", name_of(&option), escaped(value))
 }
 
 /// The argument that clap shows as `shown`.

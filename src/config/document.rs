@@ -9,7 +9,9 @@ pub(crate) mod environment;
 mod field;
 pub(crate) mod files;
 pub(crate) mod literal;
+pub(crate) mod meant;
 pub(crate) mod problem;
+pub(crate) mod syntax;
 pub(crate) mod units;
 
 use std::cell::RefCell;
@@ -20,9 +22,10 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::document::diagnostic::{Diagnostic, nearest, shown};
+use crate::config::document::diagnostic::{Diagnostic, listed, nearest, shown};
 use crate::config::document::environment::Variables;
-use crate::config::document::problem::{Document, Mark, Problem};
+use crate::config::document::problem::{Document, Mark, Problem, Severity};
+use crate::config::value::authority;
 use crate::location::{Located, Location};
 
 pub(super) use field::Field;
@@ -35,39 +38,82 @@ pub(super) struct Reading<'a> {
     /// The lines with syntax errors, counted from 0.
     broken_lines: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
+    /// Errors on broken lines, which are not told as problems of their own.
+    held_back: RefCell<Vec<(usize, Problem)>>,
 }
 
 /// Reads `document` with `body`, and returns what it made together with all problems.
 ///
-/// Where the syntax is broken the rest is read all the same. What the broken lines themselves seem
-/// to say is not complained of, nor are keys that are missing, since a broken line may hold them.
+/// Where the syntax is broken the rest is read all the same, from the text as `syntax` mends it, so that an open
+/// bracket does not swallow what follows. What a mended line says is wrong besides is said with its fault, and keys
+/// that are missing are not complained of, since a broken line may hold them.
 pub(super) fn read<T>(
     document: &Arc<Document>,
     variables: Variables<'_>,
     body: impl FnOnce(Section<'_>) -> T,
 ) -> (T, Vec<Problem>) {
-    let (root, errors) = DeTable::parse_recoverable(document.text());
-    let mut syntax: Vec<(usize, Problem)> = errors
-        .iter()
-        .map(|error| {
-            let span = error.span().unwrap_or_else(|| document.text().len()..document.text().len());
-            let message = error.message();
-            let (what, expected) = message.split_once(", ").unwrap_or((message, ""));
-            let mark = Mark::new(document, span.clone(), expected.to_owned());
-            let line = document.line_index(span.start);
-            (line, Problem::error(format!("not valid TOML: {what}"), mark))
-        })
-        .collect();
+    let (_, errors) = DeTable::parse_recoverable(document.text());
+    if errors.is_empty() {
+        let walked = walk(document, variables, Vec::new(), body);
+        return (walked.made, walked.problems);
+    }
+    let repaired = syntax::repair(document.text());
+    let mended = Document::new(document.file().to_owned(), repaired.text);
+    let (_, left) = DeTable::parse_recoverable(mended.text());
+    let fault_lines: Vec<usize> =
+        repaired.faults.iter().map(|fault| document.line_index(fault.span.start)).collect();
+    let mut unread: Vec<_> =
+        left.iter().map(|error| in_the_parsers_words(&mended, error)).collect();
+    let still_broken: Vec<usize> = unread.iter().map(|(line, _)| *line).collect();
     // One mistake makes several diagnostics on its line; the first names it.
-    syntax.sort_by_key(|(_, problem)| problem.offset());
-    syntax.dedup_by_key(|(line, _)| *line);
-    let (broken_lines, syntax) = syntax.into_iter().unzip();
+    unread.retain(|(line, _)| !fault_lines.contains(line));
+    unread.sort_by_key(|(_, problem)| problem.offset());
+    unread.dedup_by_key(|(line, _)| *line);
+    let broken_lines = still_broken.iter().chain(&fault_lines).copied().collect();
+    let mut walked = walk(&mended, variables, broken_lines, body);
+    walked.problems.extend(unread.into_iter().map(|(_, problem)| problem));
+    for (fault, line) in repaired.faults.into_iter().zip(fault_lines) {
+        let besides = walked.held_back.iter().find(|(first, _)| *first == line);
+        let help = match besides {
+            _ if still_broken.contains(&line) => fault.advice.to_owned(),
+            // What is missing belongs to the line before.
+            None if mended.line(line).1 == document.line(line).1 => fault.advice.to_owned(),
+            None => format!("write {}", mended.line(line).1.trim()),
+            Some((_, besides)) => {
+                let what = besides.help().unwrap_or_else(|| besides.label());
+                format!("{}; besides, {}: {what}", fault.advice, besides.message())
+            }
+        };
+        let mark = Mark::new(document, fault.span, fault.label.to_owned());
+        walked.problems.push(Problem::error(fault.message, mark).with_help(Some(help)));
+    }
+    walked.problems.sort_by_key(|problem| (problem.line(), problem.offset()));
+    (walked.made, walked.problems)
+}
+
+/// What comes of reading one document.
+struct Walked<T> {
+    made: T,
+    problems: Vec<Problem>,
+    /// Errors on broken lines, which are counted from 0.
+    held_back: Vec<(usize, Problem)>,
+}
+
+/// Reads what the parser makes of `document`.
+fn walk<T>(
+    document: &Arc<Document>,
+    variables: Variables<'_>,
+    broken_lines: Vec<usize>,
+    body: impl FnOnce(Section<'_>) -> T,
+) -> Walked<T> {
+    let (root, _) = DeTable::parse_recoverable(document.text());
     let reading = Reading {
         document,
         variables,
         nothing: DeTable::new(),
         broken_lines,
-        problems: RefCell::new(syntax),
+        problems: RefCell::default(),
+        held_back: RefCell::default(),
     };
     let made = body(Section {
         reading: &reading,
@@ -79,18 +125,32 @@ pub(super) fn read<T>(
     });
     let mut problems = reading.problems.into_inner();
     problems.sort_by_key(Problem::offset);
-    (made, problems)
+    Walked { made, problems, held_back: reading.held_back.into_inner() }
+}
+
+/// A syntax error that only the parser knows, and its line, counted from 0.
+fn in_the_parsers_words(document: &Arc<Document>, error: &toml::de::Error) -> (usize, Problem) {
+    let span = error.span().unwrap_or_else(|| document.text().len()..document.text().len());
+    let message = error.message();
+    let (what, expected) = message.split_once(", ").unwrap_or((message, ""));
+    let line = document.line_index(span.start);
+    let mark = Mark::new(document, span, expected.to_owned());
+    (line, Problem::error(format!("not valid TOML: {what}"), mark))
 }
 
 impl Reading<'_> {
     fn push(&self, problem: Problem, span: Option<&Range<usize>>) {
-        let broken = |span: &Range<usize>| {
+        let broken = span.and_then(|span| {
             let first = self.document.line_index(span.start);
             let last = self.document.line_index(span.end);
-            self.broken_lines.iter().any(|line| (first..=last).contains(line))
-        };
-        if !span.is_some_and(broken) {
-            self.problems.borrow_mut().push(problem);
+            self.broken_lines.iter().find(|line| (first..=last).contains(line))
+        });
+        match broken {
+            None => self.problems.borrow_mut().push(problem),
+            Some(line) if problem.severity() == Severity::Error => {
+                self.held_back.borrow_mut().push((*line, problem));
+            }
+            Some(_) => {}
         }
     }
 
@@ -176,12 +236,18 @@ impl<'a> Section<'a> {
         let Some(field) = self.take(key) else { return Vec::new() };
         let help = format!("write [[{key}]], with two brackets: there may be several");
         if let DeValue::Array(items) = field.value.get_ref() {
-            items.iter().map(|item| field.with_value(item).section(&help)).collect()
-        } else {
-            let diagnostic = field.unlike("a list of sections").help(help);
-            field.error(diagnostic);
-            Vec::new()
+            return items.iter().map(|item| field.with_value(item).section(&help)).collect();
         }
+        // As nginx's directive, `listen` alone.
+        let help = if key == "listen" && (field.is_string() || field.is_number()) {
+            let address = authority::meant(&field.written());
+            let address = address.as_deref().unwrap_or("[::]:9480");
+            format!("write [[listen]], and below it address = \"{address}\"")
+        } else {
+            help
+        };
+        field.error(field.unlike("a list of sections").help(help));
+        Vec::new()
     }
 
     /// All keys with their values, for a section whose keys are names.
@@ -192,6 +258,11 @@ impl<'a> Section<'a> {
             value,
         };
         self.table.iter().map(field).collect()
+    }
+
+    /// The document that is read: of one that is not TOML, the mended one.
+    pub(super) fn document(&self) -> &'a Arc<Document> {
+        self.reading.document
     }
 
     /// Where the section begins; of an absent one, the document's first line.
@@ -249,9 +320,11 @@ impl<'a> Section<'a> {
             let near = nearest(text, known.iter().copied());
             // A policy has its keys at the top; a near word there is what was meant.
             let of_a_policy = known.contains(&"hosts");
-            let help = match (home_of(text).filter(|_| !of_a_policy), near) {
-                (Some(home), _) => format!("`{text}` belongs {home}"),
+            let here = if of_a_policy { Some("a policy") } else { self.name.as_deref() };
+            let help = match (homes_of(text, here), near) {
                 (None, Some(near)) => format!("did you mean `{near}`?"),
+                (Some(_), Some(near)) if of_a_policy => format!("did you mean `{near}`?"),
+                (Some(homes), _) => format!("`{text}` belongs {homes}"),
                 (None, None) => format!("known here: {}", known.join(", ")),
             };
             let problem = Problem::error(message, mark).with_help(Some(help));
@@ -260,27 +333,51 @@ impl<'a> Section<'a> {
     }
 }
 
-/// Where a key that is unknown here is known: in TOML whatever follows a section's header belongs to
-/// the section, which is easily forgotten.
-fn home_of(key: &str) -> Option<&'static str> {
-    HOMES.iter().find(|(_, keys)| keys.contains(&key)).map(|(home, _)| *home)
+/// Where a key that is unknown `here` is known: in TOML whatever follows a section's header belongs to the section,
+/// which is easily forgotten.
+fn homes_of(key: &str, here: Option<&str>) -> Option<String> {
+    let homes: Vec<&str> = HOMES
+        .iter()
+        .filter(|(home, keys)| {
+            let is_here = here.is_some_and(|here| home.contains(&format!("[{here}]")))
+                || (here == Some("a policy") && home.contains("a policy"));
+            keys.contains(&key) && !is_here
+        })
+        .map(|(home, _)| *home)
+        .collect();
+    (!homes.is_empty()).then(|| listed(&homes, "or"))
 }
 
-const HOMES: [(&str, &[&str]); 10] = [
-    ("at the top of the file, before the first section", &["workers", "state_directory"]),
+const HOMES: [(&str, &[&str]); 14] = [
     (
-        "at the top of a policy's file, before any section",
+        "at the top of gateway.toml, before the first section",
         &[
-            "hosts",
-            "actions",
-            "concurrent",
-            "connections",
-            "min_search_length",
-            "valid_from",
-            "valid_until",
+            "workers",
+            "state_directory",
+            "listen",
+            "upstream",
+            "limits",
+            "names",
+            "policies",
+            "access_log",
+            "log_format",
+            "whoami",
+            "control",
+            "reload",
         ],
     ),
-    ("in [[listen]]", &["address", "server_names", "http2", "trusted_proxies"]),
+    (
+        "in [[listen]]",
+        &[
+            "address",
+            "server_names",
+            "http2",
+            "tls",
+            "trusted_proxies",
+            "proxy_protocol_from",
+            "forwarded_header",
+        ],
+    ),
     (
         "in [upstream]",
         &[
@@ -298,6 +395,7 @@ const HOMES: [(&str, &[&str]); 10] = [
             "pin_sha256",
             "server_name",
             "danger_accept_any_certificate",
+            "danger_loopback_source",
             "send_proxy_protocol",
         ],
     ),
@@ -317,6 +415,7 @@ const HOMES: [(&str, &[&str]); 10] = [
             "handshake_rate",
             "drain_timeout",
             "unknown_rate",
+            "rate",
         ],
     ),
     (
@@ -328,6 +427,34 @@ const HOMES: [(&str, &[&str]); 10] = [
     ("in [reload]", &["watch", "strict_boot", "keep"]),
     (
         "in [names]",
-        &["resolver", "refresh", "hold_nx", "hold_timeout", "hold_error", "hold_obsolete"],
+        &[
+            "resolver",
+            "refresh",
+            "hold_nx",
+            "hold_timeout",
+            "hold_error",
+            "hold_obsolete",
+            "danger_loopback_names",
+        ],
     ),
+    ("in [whoami]", &["enabled"]),
+    (
+        "at the top of a policy's file, before any section",
+        &[
+            "description",
+            "hosts",
+            "actions",
+            "rate",
+            "enabled",
+            "certificate",
+            "concurrent",
+            "connections",
+            "min_search_length",
+            "valid_from",
+            "valid_until",
+        ],
+    ),
+    ("in rate = { … }", &["per_second", "per_minute", "burst"]),
+    ("in [certificate] of a policy", &["require"]),
+    ("in tls of a [[listen]]", &["private_key", "client_ca"]),
 ];

@@ -62,8 +62,9 @@ pub(super) fn read(
     let (written, problems) = document::read(document, context.variables, |root| {
         // A policy without a name is read all the same, for its other problems.
         let stand_in = name.clone().or_else(|| PeerName::new("unnamed"))?;
+        let document = Arc::clone(root.document());
         let (policy, spans, certificate_span) = policy(root, stand_in, location, context);
-        Some(WrittenPolicy { policy, document: Arc::clone(document), spans, certificate_span })
+        Some(WrittenPolicy { policy, document, spans, certificate_span })
     });
     found.extend(problems);
     written
@@ -187,8 +188,7 @@ fn rate_within(root: &mut Section<'_>, gateway: Rate) -> Located<Rate> {
     if rate::never_met(placed.value, gateway) {
         let message = format!(
             "the peer's rate ({}) can never be met: the whole gateway's is {}",
-            rate::show(placed.value),
-            rate::show(gateway)
+            placed.value, gateway
         );
         let diagnostic = Diagnostic::new(message, "more than the whole gateway gets")
             .help("lower it, or raise rate in [limits]");
@@ -249,13 +249,8 @@ fn timestamp(field: &Field<'_>) -> Option<Located<Timestamp>> {
     let text = datetime.to_string();
     if datetime.date.is_none() || datetime.time.is_none() || datetime.offset.is_none() {
         let diagnostic = Diagnostic::new(format!("{text} needs an offset such as Z"), label);
-        let complete = match (datetime.date, datetime.time) {
-            (Some(_), Some(_)) => Some(format!("{text}Z")),
-            (Some(_), None) => Some(format!("{text}T00:00:00Z")),
-            _ => None,
-        };
-        field.error(match complete {
-            Some(complete) => diagnostic.help(format!("for UTC write {complete}")),
+        field.error(match field.meant() {
+            Some(meant) => diagnostic.help(format!("{meant}, which is by this host's clock")),
             None => diagnostic,
         });
         return None;

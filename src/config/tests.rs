@@ -193,7 +193,47 @@ const BAD_MAIN: &[(&str, &str, &str, &str)] = &[
     ("danger_loopback_source = \"true\"", "5:26", "found the string \"true\"", "true or false"),
     ("[limits]\nmax_connections = \"5\"", "6:19", "found the string \"5\"", "a whole number from 1"),
     ("[limits]\nmax_connections = 2026-01-01", "6:19", "found the date 2026-01-01", "a whole number"),
-    ("[limits]\nrate = 5", "6:8", "`limits.rate`: found the number 5", "{ per_second = 10, burst = 20 }"),
+    ("[limits]\nrate = 5", "6:8", "`limits.rate`: found the number 5", "write rate = { per_second = 5, burst = 10 }"),
+    ("[limits]\nrate = \"10r/s\"", "6:8", "found the string \"10r/s\"", "write rate = { per_second = 10, burst = 20 }"),
+    ("[limits]\nunknown_rate = \"30 per minute\"", "6:16", "found the string", "write unknown_rate = { per_minute = 30, burst = 60 }"),
+    ("[limits]\nmax_connections = \"5\"", "6:19", "found the string \"5\"", "write max_connections = 5"),
+    ("url_ = [\"x\"]", "5:1", "unknown key \"url_\"", "did you mean `url`?"),
+    ("host = [\"xivo\"]", "5:8", "found a list", "write host = \"xivo\""),
+    ("rate = 5", "5:1", "unknown key \"rate\" in [upstream]", "`rate` belongs in [limits] or at the top of a policy's file, before any section"),
+    ("enabled = true", "5:1", "unknown key \"enabled\"", "belongs in [whoami] or at the top of a policy"),
+    ("[[listen]]\naddress = 9580", "6:11", "found the number 9580", "write address = \"[::]:9580\""),
+    ("[[listen]]\naddress = \":::9580\"", "6:11", "\":::9580\" is no address", "write \"[::]:9580\""),
+    ("[[listen]]\naddress = \"*:9580\"", "6:11", "is no address", "write \"[::]:9580\""),
+    ("[[listen]]\naddress = \"localhost:9580\"", "6:11", "is no address", "write \"127.0.0.1:9580\" or \"[::1]:9580\""),
+    ("[[listen]]\naddress = \"xivo.example.org:9580\"", "6:11", "is no address", "write the address of xivo.example.org, or \"[::]:9580\""),
+    ("source = \"xivo.example.org\"", "5:10", "is a name, and a connection comes from an address", "LAN address"),
+    ("source = \"192.168.1.125:80\"", "5:10", "has a port, and the kernel chooses it", "write source = \"192.168.1.125\""),
+    ("source = \"[2001:db8::1]:80\"", "5:10", "has a port", "write source = \"2001:db8::1\""),
+    ("source = \"[2001:db8::1]\"", "5:10", "is no address alone", "write source = \"2001:db8::1\""),
+    ("source = \"192.168.1.125/24\"", "5:10", "is no address alone", "write source = \"192.168.1.125\""),
+    ("source = \"http://192.168.1.125/\"", "5:10", "is no address alone", "write source = \"192.168.1.125\""),
+    ("source = \" 192.168.1.125\"", "5:10", "is no address alone", "write source = \"192.168.1.125\""),
+    ("source = \"http://xivo/\"", "5:10", "has a word before its host", "allowed: one of this host's LAN addresses"),
+    ("source = \"fe80::1%eth0\"", "5:10", "has a zone", "LAN address"),
+    ("[[listen]]\naddress = \"::9580\"", "6:11", "is no address", "write \"[::]:9580\", or \"[::9580]:9480\" where all of it is the address"),
+    ("[[listen]]\naddress = \"::1:9580\"", "6:11", "is no address", "write \"[::1]:9580\", or"),
+    ("[[listen]]\naddress = \"[::1:9580\"", "6:11", "is no address", "write \"[::1]:9580\""),
+    ("[[listen]]\naddress = \"2001:db8::1\"", "6:11", "is no address", "write \"[2001:db8::1]:9480\""),
+    ("[[listen]]\naddress = \"2001:db8:1:2:3:4:5:6:9580\"", "6:11", "is no address", "write \"[2001:db8:1:2:3:4:5:6]:9580\""),
+    ("[[listen]]\naddress = \"9580 ssl\"", "6:11", "is no address", "write \"[::]:9580\"; for TLS add tls"),
+    ("[[listen]]\naddress = \"[::]:9580 default_server\"", "6:11", "is no address", "write \"[::]:9580\""),
+    ("[[listen]]\naddress = \"127.0.0.1 9580\"", "6:11", "is no address", "write \"127.0.0.1:9580\""),
+    ("[[listen]]\naddress = \"http://0.0.0.0:9580/\"", "6:11", "is no address", "write \"0.0.0.0:9580\""),
+    ("[[listen]]\naddress = \"all:9580\"", "6:11", "is no address", "write \"[::]:9580\""),
+    ("[[listen]]\naddress = \"0.0.0.0:99999\"", "6:11", "is no address", "\"99999\" is no port: allowed are 0 to 65535"),
+    ("[[listen]]\naddress = \"[fe80::1%eth0]:9580\"", "6:11", "has a zone", "write \"[::]:9580\""),
+    ("[[listen]]\naddress = [::]:9580", "6:11", "[::]:9580 stands without quotes", "write address = \"[::]:9580\""),
+    ("[limits]\nrate = 0.5", "6:8", "found the number 0.5", "write rate = { per_minute = 30, burst = 60 }"),
+    ("[limits]\nrate = \"10r/s burst=20 nodelay\"", "6:8", "found the string", "write rate = { per_second = 10, burst = 20 }"),
+    ("timeout = 0.25", "5:11", "found the number 0.25", "write timeout = \"250ms\""),
+    ("danger_loopback_source = \"off\"", "5:26", "found the string \"off\"", "write danger_loopback_source = false"),
+    ("danger_loopback_source = 1", "5:26", "found the number 1", "write danger_loopback_source = true"),
+    ("[log_format]\na = '$proxy_add_x_forwarded_for'", "6:5", "means nothing here", "$http_x_forwarded_for"),
     ("[names]\nresolver = \"192.0.2.53\"", "6:12", "found the string", "write [\"192.0.2.53\"]"),
     // Durations and sizes.
     ("timeout = 900", "5:11", "`upstream.timeout`: 900 has no unit", "write \"900ms\" or \"900s\""),
@@ -242,7 +282,7 @@ const BAD_MAIN: &[(&str, &str, &str, &str)] = &[
     ("[[access_log]]\npath = \"access\"", "6:8", "\"access\" is no target", "\"./access\""),
     ("[[access_log]]\npath = \"gateway.toml\"", "6:8", "named like a file of the configuration", ".toml"),
     ("[[access_log]]\npath = \"${LOGS:-x}/a.log\"", "6:8", "\"${LOGS:-x}\" is no variable", "${NAME}"),
-    ("workers = 4", "5:1", "unknown key \"workers\" in [upstream]", "belongs at the top of the file"),
+    ("workers = 4", "5:1", "unknown key \"workers\" in [upstream]", "belongs at the top of gateway.toml, before the first section"),
     ("idle_timeout = \"1s\"", "5:1", "unknown key \"idle_timeout\"", "belongs in [limits]"),
     ("[[access_log]]\nmax_field = 10", "6:13", "10 is out of range", "0 (never cut)"),
     ("[[access_log]]\nsearch_terms = \"hsh\"", "6:16", "\"hsh\" is unknown", "did you mean \"hash\"?"),
@@ -265,11 +305,25 @@ const BAD_MAIN: &[(&str, &str, &str, &str)] = &[
     ("[[listen]]\naddress = \"[::1]:80\"\ntls = { certificate = \"a\", private_key = \"b\" }", "7:23", "`listen.tls.certificate`: a: it cannot be read", ""),
     ("[[listen]]\naddress = \"[::1]:80\"\nhttp2 = true", "7:9", "this listener has no TLS", "add tls to this [[listen]]"),
     // Syntax.
-    ("timeout 5", "5:", "not valid TOML: key with no value", "expected"),
+    ("timeout 5", "5:9", "`upstream.timeout`: there is no `=`", "besides, `upstream.timeout`: 5 has no unit"),
     ("timeout = ", "5:", "not valid TOML", ""),
     ("timeout = \"2s\"\ntimeout = \"2s\"", "6:1", "duplicate key", ""),
-    ("host = 'é", "5:", "not valid TOML", ""),
+    ("host = 'é", "5:8", "`upstream.host`: the string 'é is not closed", "xn--"),
 ];
+
+#[test]
+fn all_variables_that_are_none_are_told_at_once_and_each_once() {
+    let text = format!(
+        "{MAIN}[log_format]\na = '$statsu $peer $wat $statsu $proxy_add_x_forwarded_for $gzip_ratio'\n"
+    );
+    let found = problems(texts(&text, &[("policies/lyon.toml", HOSTS)]));
+    let names = ["$statsu", "$wat", "$proxy_add_x_forwarded_for", "$gzip_ratio"];
+    assert_eq!(found.len(), names.len(), "{found:#?}");
+    for (problem, name) in found.iter().zip(names) {
+        assert!(problem.message().contains(name), "{problem}");
+        assert!(problem.help().is_some(), "{problem}");
+    }
+}
 
 #[test]
 fn a_format_that_lets_clients_write_lines_is_doubtful() {
@@ -371,6 +425,9 @@ const BAD_POLICIES: &[(&str, &str, &str, &str)] = &[
     ("actions = [\"view\", \"view\"]", "1:20: warning", "\"view\" is repeated", ""),
     ("actions = []", "1:11: warning", "may ask for nothing", ""),
     ("rate = { per_second = 1.5, burst = 2 }", "1:23: error", "found the number 1.5", "a whole number"),
+    ("rate = { per_second = 0.5, burst = 2 }", "1:23: error", "found the number 0.5", "write { per_minute = 30, burst = 2 }"),
+    ("rate = { per_second = 0.01, burst = 2 }", "1:23: error", "found the number 0.01", "at least 1"),
+    ("rate = 50", "1:8: error", "found the number 50", "write rate = { per_second = 50, burst = 100 }"),
     ("rate = { per_minute = 6, burst = 0 }", "1:34: error", "`rate.burst`: 0 is out of range", "from 1"),
     ("rate = { per_second = 1001, burst = 20 }", "1:8: warning", "can never be met: the whole gateway's is 1000 per second", "[limits]"),
     ("rate = { per_second = 1, burst = 2001 }", "1:8: warning", "can never be met", ""),
@@ -383,8 +440,15 @@ const BAD_POLICIES: &[(&str, &str, &str, &str)] = &[
     ("enabled = \"no\"", "1:11: error", "found the string \"no\"", "true or false"),
     ("enabled = false", "1:11: warning", "this peer is refused", "switched off"),
     ("valid_from = \"2026-11-01T00:00:00Z\"", "1:14: error", "found the string", "without quotes"),
-    ("valid_from = 2026-11-01T00:00:00", "1:14: error", "2026-11-01T00:00:00 needs an offset such as Z", "2026-11-01T00:00:00Z"),
-    ("valid_from = 2026-11-01", "1:14: error", "needs an offset such as Z", "2026-11-01T00:00:00Z"),
+    ("valid_from = 2026-11-01T00:00:00", "1:14: error", "2026-11-01T00:00:00 needs an offset such as Z", "write valid_from = 2026-11-01T00:00:00"),
+    ("valid_from = 2026-11-01", "1:14: error", "needs an offset such as Z", "write valid_from = 2026-11-01T00:00:00"),
+    ("valid_until = 8999-12-31", "1:15: error", "needs an offset such as Z", "write valid_until = 9000-01-01T00:00:00"),
+    ("valid_until = never", "1:15: error", "`valid_until`: never is no date", "leave `valid_until` out"),
+    ("valid_until = 05/06/8999", "1:15: error", "05/06/8999 is no date", "write a date, a time and an offset"),
+    ("valid_until = 31/12/8999", "1:15: error", "\"31/12/8999\" is no value", "write valid_until = 9000-01-01T00:00:00"),
+    ("valid_until = 31.12.8999", "1:15: error", "\"31.12.8999\" is no value", "write valid_until = 9000-01-01T00:00:00"),
+    ("valid_until = \"8999-12-31\"", "1:15: error", "found the string", "write valid_until = 9000-01-01T00:00:00"),
+    ("trusted_proxies = []", "1:1: error", "unknown key \"trusted_proxies\"", "belongs in [[listen]]"),
     ("valid_from = 07:32:00", "1:14: error", "needs an offset", ""),
     ("valid_from = 2026-02-30T00:00:00Z", "1:14: error", "invalid date", "day"),
     ("valid_from = 9000-01-02T00:00:00Z\nvalid_until = 9000-01-02T00:00:00Z", "2:15: error", "is not after `valid_from`", "later"),
@@ -398,7 +462,7 @@ const BAD_POLICIES: &[(&str, &str, &str, &str)] = &[
     ("hosts = [\"10.0.0.1\"]\n[certificate]\ncommon_name = [\" a\"]", "3:16: error", "is no common name", ""),
     ("hosts = [\"10.0.0.1\"]\n[certificate]\ncommon_name = [\"a\"]\nrequire = \"any\"", "4:11: error", "\"any\" is unknown", ""),
     ("[certificate]\ncommon_name = [\"a\"]", "1:1: error", "`hosts` is missing", ""),
-    ("description = [", "2:1", "not valid TOML", ""),
+    ("description = [", "1:15: error", "`description`: the list is not closed", "besides, `description`: found a list"),
 ];
 
 #[test]
@@ -512,7 +576,7 @@ fn several_syntax_errors_hide_neither_each_other_nor_the_mistakes_between_them()
 fn a_broken_line_does_not_make_its_key_missing() {
     let main = MAIN.replace("url = \"http", "url \"http");
     let outcome = texts(&main, &[("policies/lyon.toml", HOSTS)]);
-    assert_one(outcome, "gateway.toml:4:", "not valid TOML", "");
+    assert_one(outcome, "gateway.toml:4:5", "there is no `=`", "write url = \"http://127.0.0.1\"");
 }
 
 #[test]
@@ -722,7 +786,8 @@ fn only_visible_regular_files_that_end_in_toml_are_policies() {
     let (config, warnings) = Config::load(&file).unwrap();
     let names: Vec<_> = config.policies.iter().map(|policy| policy.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
-    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    let [backups, warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert!(backups.message().contains("3 files in "), "{backups}");
     assert!(warning.to_string().contains("directory.toml:1:1: warning: this is no regular file"));
 }
 

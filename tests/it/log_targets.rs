@@ -384,7 +384,7 @@ fn each_peer_has_a_file_of_its_own_that_is_reopened_and_whose_directory_may_come
     assert_eq!(lines(&gateway, "metz.log", 1), ["metz 200"]);
     assert_eq!(lines(&gateway, "-.log", 1), ["- 403"]);
     assert!(gateway.says("/t.log: No such file or directory"), "{}", gateway.said());
-    assert!(gateway.said().contains("does not exist: make it"), "{}", gateway.said());
+    assert!(gateway.said().contains("does not exist. Make it"), "{}", gateway.said());
     fs::create_dir(gateway.file("metz")).unwrap();
     search(&gateway, "127.0.0.2");
     assert_eq!(lines(&gateway, "metz/t.log", 1), ["metz 200"]);
@@ -409,5 +409,5 @@ fn a_directory_of_all_peers_that_is_missing_is_said_at_the_start() {
     assert_eq!(not_started.code, Some(3));
     let line = not_started.said.lines().find(|line| line.contains("missing/${peer}.log"));
     let line = line.unwrap_or_else(|| panic!("{}", not_started.said));
-    assert!(line.contains("missing does not exist: make it"), "{line}");
+    assert!(line.contains("missing does not exist. Make it"), "{line}");
 }

@@ -30,6 +30,9 @@ pub enum FormatError {
     /// It says nothing.
     #[error("the format is empty")]
     Empty,
+    /// More than one variable is wrong; each with its own error.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Several(Vec<Self>),
 }
 
 /// The escape, and the format's text with its parts joined.
@@ -138,5 +141,21 @@ pub(super) fn program(pieces: Vec<Piece>) -> Result<Vec<Op>, FormatError> {
         Piece::Literal(text) => Ok(Op::Literal(text.into_bytes().into())),
         Piece::Variable(name) => Variable::read(&name).map(Op::Variable),
     };
-    pieces.into_iter().map(op).collect()
+    let mut errors = Vec::new();
+    let mut program = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        match op(piece) {
+            Ok(op) => program.push(op),
+            Err(error) if errors.contains(&error) => {}
+            Err(error) => errors.push(error),
+        }
+    }
+    match (errors.pop(), errors.is_empty()) {
+        (None, _) => Ok(program),
+        (Some(only), true) => Err(only),
+        (Some(last), false) => {
+            errors.push(last);
+            Err(FormatError::Several(errors))
+        }
+    }
 }

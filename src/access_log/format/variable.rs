@@ -180,7 +180,7 @@ fn unavailable(name: &str) -> Option<Unavailable> {
     exact.map(|(_, why)| *why).or_else(|| family().map(|(_, why)| *why))
 }
 
-const UNAVAILABLE: [(&[&str], Unavailable); 11] = [
+const UNAVAILABLE: [(&[&str], Unavailable); 12] = [
     (&["gzip_ratio"], "the gateway compresses no answer"),
     (
         &[
@@ -209,9 +209,10 @@ const UNAVAILABLE: [(&[&str], Unavailable); 11] = [
         ],
         "it belongs to a module of nginx that the gateway has nothing of",
     ),
+    (&["proxy_host", "proxy_port"], "write $upstream_addr for XiVO's address"),
     (
-        &["proxy_host", "proxy_port", "proxy_add_x_forwarded_for"],
-        "write $upstream_addr for XiVO's address",
+        &["proxy_add_x_forwarded_for"],
+        "write $http_x_forwarded_for for what came in that field, and $remote_addr for the client",
     ),
     (
         &[

@@ -28,8 +28,8 @@ pub(crate) fn advice(target: &LogTarget, error: &io::Error) -> String {
     let user = rustix::process::geteuid().as_raw();
     match error.kind() {
         io::ErrorKind::NotFound => format!(
-            "Its directory {directory} does not exist: make it, owned by the gateway's user \
-             (uid {user}), or change [[access_log]] `path`"
+            "Its directory {directory} does not exist. Make it as the gateway's user (uid {user}): \
+             mkdir -p {directory}; or change [[access_log]] `path`"
         ),
         io::ErrorKind::PermissionDenied => format!(
             "The gateway's user (uid {user}) must be allowed to write the file and, where it is \

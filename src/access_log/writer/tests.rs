@@ -348,8 +348,10 @@ fn an_open_that_fails_says_which_file_why_and_what_to_do() {
     assert!(
         message.starts_with(&format!(
             "cannot open the access log {}: No such file or directory (os error 2). Its directory {} \
-             does not exist: make it",
+             does not exist. Make it as the gateway's user (uid {}): mkdir -p {}; or",
             missing.display(),
+            directory.join("missing").display(),
+            rustix::process::geteuid().as_raw(),
             directory.join("missing").display()
         )),
         "{message}"

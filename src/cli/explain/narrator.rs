@@ -1,7 +1,7 @@
 //! Watches a request on its way, and notes each step with the lines of the configuration that decided.
 
 use super::Asking;
-use crate::config::{Upstream, UpstreamHost};
+use crate::config::{Upstream, UpstreamHost, escaped};
 use crate::gateway::connection_facts::Addressed;
 use crate::gateway::explain;
 use crate::gateway::forward;
@@ -177,7 +177,7 @@ impl<'s> Narrator<'s> {
             Lookup::Search { term, known } => {
                 let count = term.length();
                 let characters = if count == 1 { "character" } else { "characters" };
-                let term = term.as_str().escape_debug();
+                let term = escaped(term.as_str());
                 (format!("a search for `{term}`, {count} {characters}"), known)
             }
             Lookup::List { known } => ("the whole phonebook".to_owned(), known),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::narrator::Note;
-use crate::config::{listed, nearest};
+use crate::config::{escaped, listed, nearest};
 use crate::net::client_address::ClientAddress;
 use crate::policy::{Host, Policy, Require};
 use crate::worker::snapshot::Snapshot;
@@ -35,8 +35,8 @@ impl SenderAddress {
 
 fn nobody(text: &str, policies: &[Policy]) -> String {
     let names: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
-    let text = text.escape_debug();
-    let known = match (nearest(&text.to_string(), names.iter().copied()), names.as_slice()) {
+    let text = escaped(text);
+    let known = match (nearest(&text, names.iter().copied()), names.as_slice()) {
         (Some(near), _) => format!("did you mean `{near}`?"),
         (None, []) => "there are no peers".to_owned(),
         (None, names) if names.len() > MOST_NAMES => {

@@ -146,7 +146,10 @@ fn indented(bytes: &[u8]) -> String {
 pub(in crate::cli) fn line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().fold(String::new(), |mut out, char| {
-        if char.is_control() {
+        if char.is_ascii_control() {
+            // As the access log writes it.
+            out.push_str(&format!("\\x{:02X}", u32::from(char)));
+        } else if char.is_control() {
             out.extend(char.escape_default());
         } else {
             out.push(char);

@@ -3,7 +3,7 @@
 use crate::access_log::{Format, LogFormat};
 use crate::cli::Exit;
 use crate::cli::usage::Misuse;
-use crate::config::{Config, nearest};
+use crate::config::{Config, escaped, nearest};
 use crate::report::read::formats::Formats;
 use crate::report::read::pattern::Pattern;
 
@@ -49,7 +49,7 @@ pub(super) fn of(
                 format!("known are {}, or give the text, with its $variables", known.join(", "))
             }
         };
-        let given = given.escape_debug();
+        let given = escaped(given);
         return Err(refused(&format!("there is no format `{given}`; {hint}")));
     }
     Formats::only("--log-format", &[given], offset).map_err(|error| refused(&error.to_string()))

@@ -7,7 +7,7 @@ use jiff::{Timestamp, Zoned};
 
 use crate::access_log::Statuses;
 use crate::cli::number;
-use crate::config::nearest;
+use crate::config::{escaped, nearest};
 use crate::refusal::Reason;
 use crate::report::read::input::Source;
 use crate::report::read::select::Selection;
@@ -133,7 +133,7 @@ fn statuses(words: &[String]) -> Result<Option<Statuses>, String> {
     let ranges = words.iter().map(|word| {
         let plain = word.strip_prefix('!').unwrap_or(word);
         Statuses::range(plain).ok_or_else(|| {
-            let word = word.escape_debug();
+            let word = escaped(word);
             format!("--status: `{word}` is no status; allowed: 4xx, 404, 403,429, and !2xx for all others")
         })
     });
@@ -166,7 +166,7 @@ fn reason(text: &str) -> Result<String, String> {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known are {}", Reason::words().collect::<Vec<_>>().join(", ")),
     };
-    Err(format!("there is no reason `{}`; {hint}", word.escape_debug()))
+    Err(format!("there is no reason `{}`; {hint}", escaped(&word)))
 }
 
 /// A point in time: with a zone, at this machine's clock, or so long ago.
@@ -189,7 +189,7 @@ fn time(flag: &str, text: &str, now: &Zoned) -> Result<i64, String> {
         format!(
             "--{flag}: `{}` is no time; allowed: 2026-11-23, \"2026-11-23 14:30\", 2026-11-23T14:30:00Z, \
              today, yesterday, or how long ago it is: 90m, 24h, 7d",
-            text.escape_debug()
+            escaped(text)
         )
     })
 }

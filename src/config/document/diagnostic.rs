@@ -26,9 +26,22 @@ impl Diagnostic {
 pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
     match text.char_indices().nth(LONGEST) {
-        None => format!("\"{}\"", text.escape_debug()),
-        Some((end, _)) => format!("\"{}…\"", text[..end].escape_debug()),
+        None => format!("\"{}\"", escaped(text)),
+        Some((end, _)) => format!("\"{}…\"", escaped(&text[..end])),
     }
+}
+
+/// `text` with its control bytes as the access log shows them, `\x16`, and what else cannot be seen as Rust does.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii_control() {
+            out.push_str(&format!("\\x{:02X}", u32::from(c)));
+        } else {
+            out.extend(c.escape_debug());
+        }
+    }
+    out
 }
 
 /// The word of `known` that `found` was probably meant to be.
@@ -53,5 +66,15 @@ pub(crate) fn listed(words: &[&str], last: &str) -> String {
         [] => String::new(),
         [only] => (*only).to_owned(),
         [head @ .., tail] => format!("{} {last} {tail}", head.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_as_the_log_shows_them() {
+        assert_eq!(shown("\u{16}\u{3}\u{7f}\n\"\u{200b}é"), r#""\x16\x03\x7F\x0A\"\u{200b}é""#);
     }
 }

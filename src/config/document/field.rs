@@ -11,6 +11,8 @@ use toml::de::DeValue;
 use super::{Reading, Section};
 use crate::config::document::diagnostic::{Diagnostic, listed, nearest, shown};
 use crate::config::document::environment::{Unexpanded, Variables, expand};
+use crate::config::document::literal::string;
+use crate::config::document::meant;
 use crate::config::document::problem::{Mark, Problem};
 use crate::config::document::units;
 use crate::location::Location;
@@ -64,7 +66,7 @@ impl<'a> Field<'a> {
     }
 
     /// The diagnostic about a value of the wrong type.
-    pub(super) fn unlike(&self, expected: &str) -> Diagnostic {
+    pub(in crate::config) fn unlike(&self, expected: &str) -> Diagnostic {
         let found = match self.value.get_ref() {
             DeValue::String(text) => format!("the string {}", shown(text)),
             DeValue::Integer(number) => format!("the number {number}"),
@@ -89,10 +91,39 @@ impl<'a> Field<'a> {
 
     /// A string as it was written, for a language in which `${…}` means something else.
     pub(in crate::config) fn literal(&self) -> Option<&'a str> {
-        let DeValue::String(text) = self.value.get_ref() else {
+        if let DeValue::String(text) = self.value.get_ref() {
+            return Some(text);
+        }
+        let DeValue::Array(items) = self.value.get_ref() else {
             return self.wrong_type("a string in quotes");
         };
-        Some(text)
+        let diagnostic = self.unlike("one string in quotes, without brackets");
+        let only = match items.iter().map(Spanned::get_ref).collect::<Vec<_>>().as_slice() {
+            [DeValue::String(only)] => Some(self.line(&string(only))),
+            _ => None,
+        };
+        self.error(Diagnostic { help: only, ..diagnostic });
+        None
+    }
+
+    /// The value as it stands in the document.
+    pub(in crate::config) fn written(&self) -> String {
+        self.reading.document.text().get(self.span()).unwrap_or_default().to_owned()
+    }
+
+    /// A help that writes the key with another value.
+    pub(in crate::config) fn line(&self, value: &str) -> String {
+        format!("write {} = {value}", self.last_key())
+    }
+
+    /// The key without its sections.
+    fn last_key(&self) -> &str {
+        self.name.rsplit('.').next().unwrap_or(&self.name)
+    }
+
+    /// A help that writes what this value means to those who know other programs.
+    pub(in crate::config) fn meant(&self) -> Option<String> {
+        meant::value(&self.name, &self.written()).map(|meant| self.line(&meant.written))
     }
 
     /// A string, its variables expanded.
@@ -172,7 +203,9 @@ impl<'a> Field<'a> {
 
     pub(in crate::config) fn boolean(&self) -> Option<bool> {
         let DeValue::Boolean(value) = self.value.get_ref() else {
-            return self.wrong_type("true or false, without quotes");
+            let help = meant::boolean(&self.written()).map(|meant| self.line(&meant.to_string()));
+            self.error(Diagnostic { help, ..self.unlike("true or false, without quotes") });
+            return None;
         };
         Some(*value)
     }
@@ -181,7 +214,13 @@ impl<'a> Field<'a> {
     pub(in crate::config) fn whole(&self, least: u32, most: u32) -> Option<u32> {
         let allowed = format!("a whole number from {least} to {most}");
         let DeValue::Integer(number) = self.value.get_ref() else {
-            return self.wrong_type(&allowed);
+            let diagnostic = self.unlike(&allowed);
+            let unquoted = self.written().trim_matches(['"', '\'', ' ']).parse::<u32>().ok();
+            let unquoted =
+                unquoted.filter(|value| self.is_string() && (least..=most).contains(value));
+            let help = unquoted.map(|value| self.line(&value.to_string()));
+            self.error(Diagnostic { help, ..diagnostic });
+            return None;
         };
         let value = i128::from_str_radix(number.as_str(), number.radix()).ok();
         let value = value.and_then(|value| u32::try_from(value).ok());
@@ -199,6 +238,15 @@ impl<'a> Field<'a> {
         let value = match self.value.get_ref() {
             DeValue::Integer(number) => Err(units::bare_number(number.as_str())),
             DeValue::String(_) => units::duration(&self.text()?),
+            DeValue::Float(number) => {
+                let diagnostic = self.unlike("a duration, such as \"250ms\" or \"5s\"");
+                let millis = number.as_str().parse::<f64>().ok().map(|seconds| seconds * 1000.0);
+                self.error(match millis.filter(|millis| millis.fract() == 0.0 && *millis >= 1.0) {
+                    Some(millis) => diagnostic.help(self.line(&format!("\"{millis}ms\""))),
+                    None => diagnostic,
+                });
+                return None;
+            }
             _ => return self.wrong_type("a duration, such as \"250ms\" or \"5s\""),
         };
         let value = self.accept(value)?;
@@ -240,7 +288,9 @@ impl<'a> Field<'a> {
     /// A date and time.
     pub(in crate::config) fn datetime(&self) -> Option<toml::value::Datetime> {
         let DeValue::Datetime(datetime) = self.value.get_ref() else {
-            return self.wrong_type("a date and time without quotes, such as 2026-11-01T00:00:00Z");
+            let form = "a date and time without quotes, such as 2026-11-01T00:00:00Z";
+            self.error(Diagnostic { help: self.meant(), ..self.unlike(form) });
+            return None;
         };
         Some(*datetime)
     }
@@ -251,7 +301,12 @@ impl<'a> Field<'a> {
         match self.value.get_ref() {
             DeValue::Array(items) => Some(items.iter().map(|item| self.with_value(item)).collect()),
             DeValue::String(text) => {
-                let help = format!("write [{}]", shown(text));
+                let parts: Vec<String> = text
+                    .split([',', ';', ' ', '\t'])
+                    .filter(|part| !part.is_empty())
+                    .map(shown)
+                    .collect();
+                let help = format!("write [{}]", parts.join(", "));
                 self.error(self.unlike("a list of strings, in brackets").help(help));
                 None
             }
@@ -279,6 +334,16 @@ impl<'a> Field<'a> {
     /// Whether a whole number is written here.
     pub(in crate::config) fn is_number(&self) -> bool {
         matches!(self.value.get_ref(), DeValue::Integer(_))
+    }
+
+    /// Whether a string is written here.
+    pub(super) fn is_string(&self) -> bool {
+        matches!(self.value.get_ref(), DeValue::String(_))
+    }
+
+    /// Whether a number with a fraction is written here.
+    pub(in crate::config) fn is_float(&self) -> bool {
+        matches!(self.value.get_ref(), DeValue::Float(_))
     }
 
     /// Whether `true` or `false` is written here.

@@ -60,7 +60,7 @@ impl Document {
     }
 
     /// Where line `index` begins, and its text without the line end.
-    fn line(&self, index: usize) -> (usize, &str) {
+    pub(crate) fn line(&self, index: usize) -> (usize, &str) {
         let start = self.line_starts.get(index).copied().unwrap_or(self.text.len());
         let rest = &self.text[start..];
         (start, rest.lines().next().unwrap_or_default())

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use crate::config::document::diagnostic::Diagnostic;
+use crate::config::document::diagnostic::{Diagnostic, shown};
 use crate::config::document::{Field, Section};
 use crate::config::section::listen_tls;
 use crate::config::value::{address_list, authority};
@@ -61,7 +61,7 @@ fn listener(
     let location = section.location();
     section.finish();
     let field = address?;
-    let address = field.text().and_then(|text| field.accept(authority::socket(&text)))?;
+    let address = socket(&field)?;
     let ip = address.ip().to_canonical();
     if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
         let message = format!("{ip} is no address of a host");
@@ -89,6 +89,18 @@ fn listener(
     })
 }
 
+fn socket(field: &Field<'_>) -> Option<SocketAddr> {
+    if field.is_number() {
+        let diagnostic = field.unlike("an address and a port in quotes, such as \"[::]:9480\"");
+        field.error(match authority::meant(&field.written()) {
+            Some(meant) => diagnostic.help(field.line(&format!("\"{meant}\""))),
+            None => diagnostic,
+        });
+        return None;
+    }
+    field.accept(authority::socket(&field.text()?))
+}
+
 /// Whether the kernel would refuse one beside the other. Each port 0 becomes a port of its own.
 fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let covers = |wide: IpAddr, narrow: IpAddr| match wide {
@@ -104,7 +116,7 @@ fn server_name(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     let (host, port) = field.accept(authority::authority(&text))?;
     if port.is_some() || text.ends_with(':') {
-        let message = format!("\"{}\" has a port", text.escape_debug());
+        let message = format!("{} has a port", shown(&text));
         let diagnostic = Diagnostic::new(message, "allowed: a host without a port");
         field.error(diagnostic.help(format!("write \"{host}\": it holds for every port")));
     }

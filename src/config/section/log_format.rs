@@ -86,8 +86,14 @@ fn is_predefined(name: &str) -> bool {
 fn compile(field: &Field<'_>) -> Option<LogFormat> {
     let parts = field.one_or_more("nginx's log_format text, in one string or a list of them")?;
     let parts = parts.iter().map(Field::literal).collect::<Option<Vec<_>>>()?;
-    let compiled = Format::compile(&parts).map_err(|error| diagnostic(&error));
-    let format = field.accept(compiled)?;
+    let format = match Format::compile(&parts) {
+        Ok(format) => format,
+        Err(FormatError::Several(errors)) => {
+            errors.iter().for_each(|error| field.error(diagnostic(error)));
+            return None;
+        }
+        Err(error) => return field.accept(Err(diagnostic(&error))),
+    };
     if format.is_forgeable() {
         let message = "with escape=none a client writes into this log what it likes";
         let diagnostic =
@@ -143,6 +149,6 @@ fn diagnostic(error: &FormatError) -> Diagnostic {
         ),
         FormatError::WholeDirective => Diagnostic::new(message, text)
             .help("leave `log_format` and the format's name out; the name is the key here"),
-        FormatError::Empty => Diagnostic::new(message, text),
+        FormatError::Empty | FormatError::Several(_) => Diagnostic::new(message, text),
     }
 }

@@ -3,7 +3,7 @@
 mod tls;
 mod url;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -220,8 +220,8 @@ fn source(
     host: Option<&UpstreamHost>,
 ) -> Option<Located<IpAddr>> {
     let text = field.text()?;
-    let address = field.accept(address::ip(&text))?.to_canonical();
     let label = "allowed: one of this host's LAN addresses";
+    let address = field.accept(source_address(&text, label))?.to_canonical();
     if address.is_unspecified() || address.is_multicast() {
         field.error(Diagnostic::new(format!("{} is no host's address", shown(&text)), label));
     }
@@ -246,6 +246,39 @@ fn source(
         field.error(Diagnostic::new(message, "allowed: an address of the url's family"));
     }
     Some(Located { value: address, location: field.location(), written: true })
+}
+
+/// An address, and neither a name nor an address with a port.
+fn source_address(text: &str, label: &str) -> Result<IpAddr, Diagnostic> {
+    let refusal = |what: &str| Diagnostic::new(format!("{} {what}", shown(text)), label);
+    if let Ok(socket) = text.parse::<SocketAddr>() {
+        return Err(refusal("has a port, and the kernel chooses it")
+            .help(format!("write source = \"{}\"", socket.ip())));
+    }
+    let trimmed = text.trim().trim_matches(['[', ']']);
+    let trimmed = trimmed.split_once("://").map_or(trimmed, |(_, rest)| rest.trim_end_matches('/'));
+    let bare = trimmed.split_once('/').map_or(trimmed, |(address, _)| address);
+    if text.contains('%') {
+        return Err(refusal("has a zone, and no connection to XiVO comes from such an address")
+            .help("write this host's LAN address, which `ip -brief address` shows, such as \"192.168.1.125\""));
+    }
+    if let Some(address) = bare.parse::<IpAddr>().ok().filter(|_| bare != text) {
+        return Err(refusal("is no address alone").help(format!("write source = \"{address}\"")));
+    }
+    let bare = text.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+    let bare = bare.map_or(text, |(name, _)| name);
+    if !address::looks_like_address(bare)
+        && address::name(bare, address::NameRule::HostField).is_ok()
+    {
+        return Err(refusal("is a name, and a connection comes from an address")
+            .help("write this host's LAN address, which `ip -brief address` shows, such as \"192.168.1.125\""));
+    }
+    address::ip(text).map_err(|diagnostic| {
+        // What a policy's host may be besides.
+        let is_other = diagnostic.label.contains("host name");
+        let label = if is_other { label.to_owned() } else { diagnostic.label };
+        Diagnostic { label, ..diagnostic }
+    })
 }
 
 /// Whether XiVO's nginx is told each client's address. A unix socket has no other.

@@ -10,7 +10,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::config::document::diagnostic::{Diagnostic, shown};
+use crate::config::document::syntax::{is_odd_blank, is_typographic_quote};
 use crate::policy::Host;
+
+mod of_other_programs;
 
 const ADDRESS_FORM: &str = "allowed: an IPv4 or IPv6 address";
 const HOST_FORM: &str = "allowed: an address, a prefix or a host name";
@@ -28,19 +31,32 @@ pub(crate) fn host(text: &str) -> Result<Host, Diagnostic> {
             trimmed => diagnostic.help(format!("write {}, without blanks", shown(trimmed))),
         });
     }
-    if let Some((_, rest)) = text.split_once("://") {
-        let bare = rest.split(['/', ':']).next().unwrap_or_default();
-        let message = format!("{} is a URL", shown(text));
-        return Err(Diagnostic::new(message, HOST_FORM).help(format!("write {}", shown(bare))));
+    if let Some(diagnostic) = of_other_programs::refused(text) {
+        return Err(diagnostic);
     }
     if let Some((address, length)) = text.split_once('/') {
         return prefix(text, address, length).map(Host::Prefix);
     }
     if looks_like_address(text) {
-        return ip(text).map(|address| Host::Prefix(address.to_canonical().into()));
+        return match ip(text) {
+            Ok(address) => Ok(Host::Prefix(address.to_canonical().into())),
+            Err(diagnostic) => Err(or_network(diagnostic, text)),
+        };
     }
     no_port(text)?;
     name(text, NameRule::Dns).map(Host::Name)
+}
+
+/// An abbreviated address may be a network's, where one is taken.
+fn or_network(diagnostic: Diagnostic, text: &str) -> Diagnostic {
+    let numbers = text.split('.').count();
+    let whole = format!("{text}{}/{}", ".0".repeat(4_usize.saturating_sub(numbers)), 8 * numbers);
+    if numbers < 4 && whole.parse::<Ipv4Net>().is_ok() {
+        let help = format!("write all four numbers; for the whole network write \"{whole}\"");
+        diagnostic.help(help)
+    } else {
+        diagnostic
+    }
 }
 
 /// The same for a command line, with what is wrong in one sentence.
@@ -64,29 +80,47 @@ pub(crate) fn digits_and_dots(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 
-/// Refuses a port after an address or name.
+/// Refuses a port after an address or name, and a word before one.
 fn no_port(text: &str) -> Result<(), Diagnostic> {
-    match text.split_once(':') {
-        None => Ok(()),
-        Some((bare, _)) => Err(Diagnostic::new(
-            format!("{} has a port", shown(text)),
-            "allowed: an address, a prefix or a host name, without a port",
-        )
-        .help(format!("write {}: callers' ports are never compared", shown(bare)))),
-    }
+    let Some((before, behind)) = text.split_once(':') else { return Ok(()) };
+    // A service's name is a port too; a name with dots is no word before one.
+    let is_port = !behind.is_empty() && behind.bytes().all(|b| b.is_ascii_digit())
+        || (before.contains('.') && !behind.contains(['.', ':']));
+    let bare = if is_port { before } else { behind };
+    let diagnostic = Diagnostic::new(
+        format!(
+            "{} has {}",
+            shown(text),
+            if is_port { "a port" } else { "a word before its host" }
+        ),
+        "allowed: an address, a prefix or a host name, without a port",
+    );
+    Err(match (host(bare), is_port) {
+        (Ok(_), true) => {
+            diagnostic.help(format!("write {}: callers' ports are never compared", shown(bare)))
+        }
+        (Ok(_), false) => diagnostic.help(format!("write {}", shown(bare))),
+        (Err(_), _) => diagnostic,
+    })
 }
 
 /// An address without prefix length, port or brackets.
 pub(crate) fn ip(text: &str) -> Result<IpAddr, Diagnostic> {
-    if let Some((address, _)) = text.split_once('%') {
+    let unbracketed =
+        text.strip_prefix('[').map(|inner| inner.split(']').next().unwrap_or_default());
+    let bare = unbracketed.unwrap_or(text);
+    if let Some((address, _)) = bare.split_once('%') {
         let message = format!("{} has a zone", shown(text));
         return Err(Diagnostic::new(message, ADDRESS_FORM)
             .help(format!("write {}: a zone names an interface of one host", shown(address))));
     }
-    if let Some(inner) = text.strip_prefix('[') {
-        let inner = inner.split(']').next().unwrap_or_default();
-        let message = format!("{} has brackets or a port", shown(text));
-        return Err(Diagnostic::new(message, ADDRESS_FORM).help(format!("write {}", shown(inner))));
+    if let Some(inner) = unbracketed {
+        let diagnostic =
+            Diagnostic::new(format!("{} has brackets or a port", shown(text)), ADDRESS_FORM);
+        return Err(match inner.parse::<IpAddr>() {
+            Ok(_) => diagnostic.help(format!("write {}", shown(inner))),
+            Err(_) => diagnostic,
+        });
     }
     if text.contains(':') {
         if text.matches(':').count() == 1 {
@@ -113,11 +147,7 @@ pub(crate) fn ipv4(text: &str) -> Result<Ipv4Addr, Diagnostic> {
     }
     if numbers.len() < 4 {
         let message = format!("{} is abbreviated", shown(text));
-        let zeros = ".0".repeat(4 - numbers.len());
-        let bits = 8 * numbers.len();
-        return Err(Diagnostic::new(message, IPV4_FORM).help(format!(
-            "write all four numbers; for the whole network write \"{text}{zeros}/{bits}\""
-        )));
+        return Err(Diagnostic::new(message, IPV4_FORM).help("write all four numbers"));
     }
     let short: Vec<&str> = numbers
         .iter()
@@ -242,10 +272,19 @@ pub(crate) fn name(text: &str, rule: NameRule) -> Result<String, Diagnostic> {
         NameRule::HostField => "allowed: labels of letters, digits, - and _, separated by dots",
     };
     let refusal = || Diagnostic::new(format!("{} is no host name", shown(text)), form);
+    let plain: String =
+        text.chars().filter(|&c| !is_odd_blank(c) && !is_typographic_quote(c)).collect();
+    if plain != text {
+        let odd = text.chars().find(|&c| is_odd_blank(c) || is_typographic_quote(c));
+        let odd = odd.map(|c| format!("U+{:04X}", u32::from(c))).unwrap_or_default();
+        return Err(
+            refusal().help(format!("write {}: the character {odd} stands in it", shown(&plain)))
+        );
+    }
     if !text.is_ascii() {
         return Err(refusal().help("write the name's ASCII form, which begins with xn--"));
     }
-    if text.contains('*') {
+    if text.contains('*') || (rule == NameRule::Dns && text.starts_with('.')) {
         return Err(refusal().help("there are no wildcards; name each host, or write a prefix"));
     }
     let lower = text.to_ascii_lowercase();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::document::Field;
 use crate::config::document::diagnostic::Diagnostic;
+use crate::config::document::meant;
 use crate::policy::Rate;
 
 /// The highest number that a rate or burst may have: more means that there is no limit.
@@ -25,10 +26,14 @@ const fn at_least_one(number: u32) -> NonZeroU32 {
 
 /// Reads a rate: exactly one of `per_second` and `per_minute`, and `burst`.
 pub(crate) fn read(field: &Field<'_>) -> Option<Rate> {
-    let mut section = field.section("write { per_second = 10, burst = 20 }");
     if !field.is_table() {
+        let help = field
+            .meant()
+            .unwrap_or_else(|| "write { per_second = 10, burst = 20 }, say".to_owned());
+        field.error(field.unlike("a table such as { per_second = 10, burst = 20 }").help(help));
         return None;
     }
+    let mut section = field.section("");
     let second = section.take("per_second");
     let minute = section.take("per_minute");
     let burst = section.take("burst");
@@ -44,6 +49,10 @@ pub(crate) fn read(field: &Field<'_>) -> Option<Rate> {
         let label = "allowed: one of per_second and per_minute";
         minute.error(Diagnostic::new(message, label).help("keep one of them"));
     }
+    if let Some(second) = second.as_ref().filter(|field| field.is_float()) {
+        fraction(second, burst.as_ref());
+        return None;
+    }
     let second = second.map(|field| (field, Duration::from_secs(1)));
     let minute = minute.map(|field| (field, Duration::from_secs(60)));
     let requests = second.or(minute).and_then(|(field, period)| Some((number(&field)?, period)));
@@ -52,14 +61,23 @@ pub(crate) fn read(field: &Field<'_>) -> Option<Rate> {
     Some(Rate { requests, period, burst: burst? })
 }
 
-fn number(field: &Field<'_>) -> Option<NonZeroU32> {
-    field.whole(1, MOST).and_then(NonZeroU32::new)
+/// A rate below one a second is one by the minute.
+fn fraction(field: &Field<'_>, burst: Option<&Field<'_>>) {
+    let diagnostic = field.unlike(&format!("a whole number from 1 to {MOST}"));
+    field.error(
+        match (meant::by_the_minute(&field.written()), burst.filter(|burst| burst.is_number())) {
+            (Some(minute), Some(burst)) => {
+                let rate = format!("{{ per_minute = {minute}, burst = {} }}", burst.written());
+                diagnostic.help(format!("write {rate}"))
+            }
+            (Some(minute), None) => diagnostic.help(format!("write per_minute = {minute}")),
+            (None, _) => diagnostic.help("write per_minute = and a whole number; at least 1"),
+        },
+    );
 }
 
-/// `rate` as a message shows it.
-pub(crate) fn show(rate: Rate) -> String {
-    let unit = if rate.period == Duration::from_secs(1) { "second" } else { "minute" };
-    format!("{} per {unit}, burst {}", rate.requests, rate.burst)
+fn number(field: &Field<'_>) -> Option<NonZeroU32> {
+    field.whole(1, MOST).and_then(NonZeroU32::new)
 }
 
 /// Whether a caller that may come at `wanted` can never do so under `ceiling`.
