@@ -2,7 +2,7 @@
 //!
 //! Imports `access_log`, `config`, `connection`, `control`, `demo`, `diagnostics`, `files`, `gateway`, `http1`,
 //! `identity`, `limits`, `location`, `lookup`, `net`, `pki`, `policy`, `refusal`, `report`, `response`,
-//! `server`, `supervision`, `tls`, `upstream`, `worker`, `x509`. Begin with the command's own file, where
+//! `server`, `supervision`, `text`, `tls`, `upstream`, `worker`, `x509`. Begin with the command's own file, where
 //! its options are too.
 
 mod address;

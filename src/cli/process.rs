@@ -7,6 +7,8 @@
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::env;
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 use std::panic::{self, PanicHookInfo};
 use std::process;
@@ -14,12 +16,13 @@ use std::thread;
 use std::time::Duration;
 
 use tracing::Metadata;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 use super::{Exit, print_error};
+use crate::config::{escaped, nearest};
 use crate::diagnostics::{
     ALWAYS, DiagnosticsQueue, Form, JournalLayer, LevelSwitch, journal_is_standard_error,
 };
@@ -50,7 +53,11 @@ impl Process {
         };
         let supervisor = Supervisor::default();
         let (diagnostics, far_end) = DiagnosticsQueue::new(form);
-        let (filter, level) = LevelSwitch::new(level);
+        let (followed, complaint) = match read_filter(env::var_os("RUST_LOG").as_deref()) {
+            Ok(followed) => (followed, None),
+            Err(why) => (None, Some(format!("{level} holds: {why}; allowed: {LEVELS}"))),
+        };
+        let (filter, level) = LevelSwitch::new(followed.as_deref().unwrap_or(level));
         let process = Self { diagnostics, level, supervisor };
         // Before there is a thread that could panic.
         let hooked = process.clone();
@@ -60,6 +67,9 @@ impl Process {
             Exit::Failed
         })?;
         subscribe(&process.diagnostics, filter);
+        if let Some(complaint) = complaint {
+            tracing::warn!("RUST_LOG is not followed, and {complaint}");
+        }
         Ok(process)
     }
 
@@ -147,6 +157,43 @@ fn subscribe(diagnostics: &DiagnosticsQueue, filter: reload::Layer<EnvFilter, Re
     };
 }
 
+/// What `RUST_LOG` asks for, `None` where it is not set or empty.
+///
+/// A word that is no level would be taken for a part of the program, of which there is none, and all that the
+/// program tells would be lost.
+///
+/// # Errors
+/// Why it cannot be followed.
+fn read_filter(value: Option<&OsStr>) -> Result<Option<String>, String> {
+    let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(None) };
+    let shown = escaped(&value.to_string_lossy());
+    let text = value.to_str().ok_or_else(|| format!("\"{shown}\" is not UTF-8"))?;
+    let mut is_about_this = false;
+    for directive in text.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
+        let is_level = directive.parse::<LevelFilter>().is_ok();
+        // Its own name, whole: a longer one is another program's.
+        let is_ours = directive
+            .strip_prefix(env!("CARGO_CRATE_NAME"))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['=', '[', ':']));
+        is_about_this |= is_level || is_ours || directive.starts_with('[');
+        if !is_level && !is_ours && !directive.contains(['=', '[']) {
+            let near = nearest(directive, LEVEL_WORDS);
+            let near = near.map(|word| format!(", did you mean {word}?")).unwrap_or_default();
+            return Err(format!("\"{}\" is no level{near}", escaped(directive)));
+        }
+    }
+    if !is_about_this {
+        return Err(format!("\"{shown}\" says nothing about this program"));
+    }
+    let filter = EnvFilter::builder().parse(text);
+    filter
+        .map(|_| Some(text.to_owned()))
+        .map_err(|error| format!("\"{shown}\" cannot be read: {error}"))
+}
+
+const LEVELS: &str = "error, warn, info, debug or trace";
+const LEVEL_WORDS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
 /// Whether the event comes from this crate. Dependencies may log what clients send, as often as they
 /// send it, search terms included. None of that is shown, whatever `RUST_LOG` asks for; what is worth
 /// reporting the gateway reports itself, and at a bounded rate.
@@ -181,7 +228,49 @@ const ENDING: Duration = Duration::from_secs(8);
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
+
+    #[test]
+    fn a_rust_log_that_would_silence_everything_is_not_followed() {
+        for text in [
+            "info",
+            "DEBUG",
+            "debug,hyper=trace",
+            "phonebook_gateway=debug",
+            "off",
+            "phonebook_gateway::worker=debug,warn",
+            "4",
+        ] {
+            assert!(
+                read_filter(Some(OsStr::new(text))).is_ok_and(|filter| filter.is_some()),
+                "{text}"
+            );
+        }
+        for text in [
+            "inof",
+            "verbose",
+            "info,wran",
+            "hyper=debug",
+            "phonebook_gateway=loud",
+            "x=y=z",
+            "phonebook_gatewayd=debug",
+            "phonebook-gateway=debug",
+            "none",
+            " ",
+            "\u{16}",
+        ] {
+            let Err(why) = read_filter(Some(OsStr::new(text))) else {
+                panic!("{text} is followed")
+            };
+            assert!(why.starts_with('"'), "{why}");
+        }
+        assert!(read_filter(Some(OsStr::new("inof"))).unwrap_err().contains("did you mean info?"));
+        assert!(read_filter(None).is_ok_and(|filter| filter.is_none()));
+        assert!(read_filter(Some(OsStr::new(""))).is_ok_and(|filter| filter.is_none()));
+        assert!(read_filter(Some(OsStr::from_bytes(b"\xff"))).is_err());
+    }
 
     fn message_of(panics: impl FnOnce() + panic::UnwindSafe) -> String {
         message(panic::catch_unwind(panics).unwrap_err().as_ref())

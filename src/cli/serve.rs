@@ -22,6 +22,7 @@ use crate::net::inherited::Inherited;
 use crate::policy::Policy;
 use crate::server::{Server, ServiceManager, StartError, Surroundings};
 use crate::supervision::{Failed, ends_for_test};
+use crate::text::figures::plural;
 use upgrade::{Predecessor, Program, Upgrade, UpgradeFault};
 
 /// run the gateway
@@ -110,8 +111,22 @@ fn serve(process: &Process, config: &ConfigFile, passed: Inherited) -> Exit {
     }
     manager.begin(&server);
     tracing::info!(target: READY, "{}", ready_line(&server));
+    tell_policies(&server);
     let service = Service { manager, program: program.ok(), control: Some(control) };
     signals.run_until_signalled(process, server, service)
+}
+
+/// Whom the gateway knows, for `RUST_LOG=debug`.
+fn tell_policies(server: &Server) {
+    for policy in &server.shared().snapshot().config.policies {
+        tracing::debug!(
+            "peer `{}`: {}, {} [{}]",
+            policy.name,
+            plural(policy.hosts.len() as u64, "host", "hosts"),
+            policy.rate.value,
+            policy.location
+        );
+    }
 }
 
 /// Reads the configuration; tells its problems, and yields it if it has no error.

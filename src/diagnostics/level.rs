@@ -20,13 +20,9 @@ pub(crate) const ALWAYS: &str = "phonebook_gateway::ready";
 pub(crate) const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
 impl LevelSwitch {
-    /// A filter as RUST_LOG says, or of `level` where it says nothing that is understood, and the switch
-    /// for it.
-    pub(crate) fn new(level: &str) -> (reload::Layer<EnvFilter, Registry>, Self) {
-        let variable = std::env::var(EnvFilter::DEFAULT_ENV).ok();
-        let understood = |text: &String| !text.is_empty() && EnvFilter::try_new(text).is_ok();
-        let configured = variable.filter(understood).unwrap_or_else(|| level.to_owned());
-        let (layer, handle) = reload::Layer::new(filter(&configured));
+    /// The filter that `configured` says in RUST_LOG's language, and the switch for it.
+    pub(crate) fn new(configured: &str) -> (reload::Layer<EnvFilter, Registry>, Self) {
+        let (layer, handle) = reload::Layer::new(filter(configured));
         let chosen = Arc::new(Mutex::new(None));
         (layer, Self { handle, configured: configured.into(), chosen })
     }

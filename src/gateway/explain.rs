@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::gateway::request_source::RequestSource;
 use crate::identity::certificate::CertificateFault;
-use crate::limits::Limit;
+use crate::limits::{Limit, RateLimited};
 use crate::location::Location;
 use crate::net::client_address::ClientAddress;
 use crate::refusal::{Reason, Refusal};
@@ -88,14 +88,16 @@ pub(crate) fn explain(
 /// The same with the place apart.
 pub(crate) fn reason<'r>(
     refusal: &'r Refusal,
-    snapshot: &Snapshot,
-    source: &RequestSource<'_>,
+    snapshot: &'r Snapshot,
+    source: &RequestSource<'r>,
 ) -> (String, Option<&'r Location>) {
     match refusal {
+        Refusal::RateLimited(limited) => over_rate(*limited, snapshot, source),
         Refusal::UnknownPeer | Refusal::UnknownPeerLimited(_) => {
             let Some(address) = source.caller.address else {
+                let why = source.no_client.unwrap_or("there is no address");
                 let text = format!(
-                    "the proxy at {} says nothing of a client, and a caller without an address is no peer",
+                    "the proxy at {} says nothing of a client ({why}), and a caller without an address is no peer",
                     source.caller.socket.ip()
                 );
                 return (text, None);
@@ -126,7 +128,6 @@ pub(crate) fn reason<'r>(
         | Refusal::Misdirected
         | Refusal::PeerDisabled { .. }
         | Refusal::PeerExpired { .. }
-        | Refusal::RateLimited(_)
         | Refusal::PrivatePath
         | Refusal::UnknownPath
         | Refusal::MethodNotAllowed
@@ -138,6 +139,33 @@ pub(crate) fn reason<'r>(
         | Refusal::Upstream(_)
         | Refusal::ClientClosed => (refusal.advice().into_owned(), refusal.location()),
     }
+}
+
+/// A rate that is used up: whose it is, what it allows, and where it is set.
+fn over_rate<'r>(
+    limited: RateLimited,
+    snapshot: &'r Snapshot,
+    source: &RequestSource<'r>,
+) -> (String, Option<&'r Location>) {
+    let limits = &snapshot.config.limits;
+    let (whose, rate) = match (limited.limit, source.found.peer()) {
+        (Limit::Peer, Some(peer)) => {
+            (format!("`{}` is over its rate", peer.policy.name), &peer.policy.rate)
+        }
+        (Limit::Peer | Limit::Gateway, _) => {
+            ("all peers together are over the gateway's rate".to_owned(), &limits.rate)
+        }
+        (Limit::Unknown, _) => {
+            let address = source.caller.shown_address();
+            (format!("{address} is over the rate of a caller in no policy"), &limits.unknown_rate)
+        }
+    };
+    let default = if rate.written { "" } else { " (the default)" };
+    let text = format!(
+        "{whose}, {}{default}; it has a request again in {} s",
+        rate.value, limited.retry_after_seconds
+    );
+    (text, Some(&rate.location))
 }
 
 /// The certificate of a caller whom no policy names by it; nothing where it showed none.

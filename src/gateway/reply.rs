@@ -25,7 +25,7 @@ impl Exchange<'_> {
         record: &mut Record<'_>,
     ) -> Result<Disposition, Refusal> {
         self.annotations.counted(self.below_ceiling())?;
-        let RequestSource { caller, found } = &self.source;
+        let RequestSource { caller, found, .. } = &self.source;
         let known = found.peer().is_some();
         let whoami = WhoAmI::new(caller, known, Timestamp::now(), self.request_id.as_str());
         let (head, body) = whoami.answer(options);

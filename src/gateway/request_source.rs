@@ -15,6 +15,8 @@ pub struct RequestSource<'a> {
     pub caller: Caller<'a>,
     /// What the policies say.
     pub found: Found<'a>,
+    /// Why a trusted proxy's header names no client, where it does not.
+    pub no_client: Option<&'static str>,
 }
 
 impl<'a> RequestSource<'a> {
@@ -28,12 +30,14 @@ impl<'a> RequestSource<'a> {
         now: Timestamp,
     ) -> Self {
         let ConnectionFacts { client, source, socket, .. } = *facts;
+        let mut no_client = None;
         let caller = match facts.trusting(snapshot) {
             // The certificate that such a proxy shows is its own, and nothing of its client's.
             Some(listener) => {
                 let header = listener.forwarded_header;
                 let is_trusted = |address| listener.trusted_proxies.contain(address);
                 let found = forwarded::client(header, values(header.name()), is_trusted);
+                no_client = found.err();
                 Caller { address: found.ok(), source: header.into(), socket, certificate: None }
             }
             None => {
@@ -41,6 +45,6 @@ impl<'a> RequestSource<'a> {
                 Caller { address: client, source, socket, certificate }
             }
         };
-        Self { caller, found: snapshot.peers.find(&caller) }
+        Self { caller, found: snapshot.peers.find(&caller), no_client }
     }
 }

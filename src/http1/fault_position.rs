@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::field::{Field, FieldFault, content_length, is_token, is_value};
 use super::host::Host;
-use super::request::Malformed;
+use super::request::{Malformed, TLS_HANDSHAKE};
 
 /// The bytes of `head` that break the rule; an empty range where something is missing. `None` where the
 /// head does not break it.
@@ -19,6 +19,7 @@ pub(crate) fn fault_position(head: &[u8], why: Malformed) -> Option<Range<usize>
             let bare = |&at: &usize| head.get(at) == Some(&b'\n') && !head[..at].ends_with(b"\r");
             (0..head.len()).find(bare).map(one)
         }
+        Malformed::TlsHandshake => head.iter().position(|&byte| byte == TLS_HANDSHAKE).map(one),
         Malformed::NotHttp1 => match head.first() {
             Some(&byte) if !is_token(byte) => Some(one(0)),
             _ => (first.start..first.end)
@@ -164,7 +165,7 @@ mod tests {
         for (head, why, text) in [
             ("GET / HTTP/1.1\nHost: a\r\n\r\n", Malformed::BareLineFeed, "GET / HTTP/1.1[\n]"),
             ("GET / HTTP/1.1\r\nHost: a\n\r\n", Malformed::BareLineFeed, "Host: a[\n]"),
-            ("\u{16}\u{3}\u{1}", Malformed::NotHttp1, "[\u{16}]"),
+            ("\u{16}\u{3}\u{1}", Malformed::TlsHandshake, "[\u{16}]"),
             ("GE\u{1}T", Malformed::NotHttp1, "GE[\u{1}]"),
             ("GET\r\n", Malformed::NoMethod, "GET[]"),
             ("G@T / HTTP/1.1\r\n", Malformed::NoMethod, "G[@]"),

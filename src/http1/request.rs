@@ -40,7 +40,10 @@ pub enum Malformed {
     /// A line feed without its carriage return.
     #[error("a line ends with a line feed alone")]
     BareLineFeed,
-    /// The first line cannot become a request line, such as a TLS greeting.
+    /// The first byte is that of a TLS handshake.
+    #[error("it begins as a TLS handshake does: TLS on a port without it, or TLS inside TLS")]
+    TlsHandshake,
+    /// The first line cannot become a request line.
     #[error("the request line is not one of HTTP/1")]
     NotHttp1,
     /// The request line has no method, or something else than a blank behind it.
@@ -260,6 +263,23 @@ impl RequestReader {
         buffer: &[u8],
         limits: &HeadLimits,
     ) -> Result<Option<RequestSpans>, HeadError> {
+        let outcome = self.advance_by_lines(buffer, limits);
+        match outcome {
+            // Whatever its further bytes would mean in a request line.
+            Err(HeadError::Malformed(_))
+                if self.head.line.is_none() && buffer.get(self.line) == Some(&TLS_HANDSHAKE) =>
+            {
+                Err(Malformed::TlsHandshake.into())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn advance_by_lines(
+        &mut self,
+        buffer: &[u8],
+        limits: &HeadLimits,
+    ) -> Result<Option<RequestSpans>, HeadError> {
         while let Some(lf) = self.next_line_feed(buffer) {
             let next = lf + 1;
             let text = buffer.get(self.line..lf).and_then(|text| text.strip_suffix(b"\r"));
@@ -371,6 +391,9 @@ impl RequestReader {
         Ok(())
     }
 }
+
+/// The first byte of a TLS handshake: its record's type (RFC 8446, section 5.1).
+pub(super) const TLS_HANDSHAKE: u8 = 0x16;
 
 impl RequestLine {
     /// Method, blank, target, blank, version (RFC 9112, section 3), each exactly once. A buffer begins with

@@ -65,10 +65,10 @@ pub fn client<'b>(
                 return Err("the list of proxies is too long");
             }
             let address = match header {
-                ForwardedHeader::XForwardedFor => plain(entry),
-                ForwardedHeader::Forwarded => element(entry),
+                ForwardedHeader::XForwardedFor => plain(entry)?,
+                ForwardedHeader::Forwarded => element(entry)?,
             };
-            let address = ClientAddress::new(address.ok_or("an entry holds no address")?);
+            let address = ClientAddress::new(address);
             if !is_trusted(address) {
                 return Ok(address);
             }
@@ -101,30 +101,65 @@ impl<'b> Entries<'b> {
 }
 
 /// An entry of `X-Forwarded-For`.
-fn plain(entry: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
+fn plain(entry: &[u8]) -> Result<IpAddr, &'static str> {
+    let text = std::str::from_utf8(entry).map_err(|_| NO_ADDRESS)?.trim_matches([' ', '\t']);
     if let Ok(address) = text.parse::<Ipv6Addr>() {
-        return Some(address.into());
+        return Ok(address.into());
     }
     node(text, is_port)
 }
 
-/// IPv4, or IPv6 in brackets, with or without a port.
-fn node(text: &str, is_port: fn(&str) -> bool) -> Option<IpAddr> {
+/// IPv4, or IPv6 in brackets, with or without a port; else what is wrong with it.
+fn node(text: &str, is_port: fn(&str) -> bool) -> Result<IpAddr, &'static str> {
     let (address, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((inside, port)) => (inside.parse::<Ipv6Addr>().ok()?.into(), port),
+        Some((inside, port)) => match inside.parse::<Ipv6Addr>() {
+            Ok(address) => (address.into(), port),
+            Err(_) if inside.parse::<Ipv4Addr>().is_ok() => {
+                return Err("an entry has an IPv4 address in brackets");
+            }
+            Err(_) => return Err(why_unreadable(inside)),
+        },
         None => {
             let end = text.find(':').unwrap_or(text.len());
-            let (inside, port) = text.split_at_checked(end)?;
-            (inside.parse::<Ipv4Addr>().ok()?.into(), port)
+            let (inside, port) = text.split_at_checked(end).ok_or(NO_ADDRESS)?;
+            let address = inside.parse::<Ipv4Addr>().map_err(|_| why_unreadable(text))?;
+            (address.into(), port)
         }
     };
     match port.strip_prefix(':') {
-        Some(port) => is_port(port),
-        None => port.is_empty(),
+        Some(port) if is_port(port) => Ok(address),
+        Some(_) => Err("an entry's port is none: allowed are 0 to 65535"),
+        None if port.is_empty() => Ok(address),
+        None => Err("something stands behind an entry's address"),
     }
-    .then_some(address)
 }
+
+/// What is wrong with an entry that holds no address, in a few words.
+fn why_unreadable(text: &str) -> &'static str {
+    let address = text.split(':').next().unwrap_or_default();
+    let numbers = || address.split('.');
+    let is_number = |n: &str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
+    let only_numbers = address.contains('.') && numbers().all(is_number);
+    if text.is_empty() {
+        "an entry is empty"
+    } else if text.contains('%') {
+        "an entry has a zone, which names an interface of another host"
+    } else if text.eq_ignore_ascii_case("unknown") || text.starts_with('_') {
+        "an entry hides its client"
+    } else if text.contains('[') != text.contains(']') && text.contains('[') {
+        "an entry's bracket is not closed"
+    } else if only_numbers && numbers().any(|n| n.len() > 1 && n.starts_with('0')) {
+        "an entry's address has leading zeros, which some programs read as octal"
+    } else if only_numbers && numbers().count() < 4 {
+        "an entry's address is abbreviated"
+    } else if text.matches(':').count() > 1 && text.contains('.') && !text.contains("::") {
+        "an entry is neither an address nor an address with a port"
+    } else {
+        NO_ADDRESS
+    }
+}
+
+const NO_ADDRESS: &str = "an entry holds no address";
 
 fn is_port(text: &str) -> bool {
     (1..=5).contains(&text.len())
@@ -171,7 +206,13 @@ fn elements(line: &[u8]) -> VecDeque<&[u8]> {
 
 /// The address in the `for` of an element: pairs of a token and a token or quoted string, with
 /// semicolons between them (RFC 7239, section 4). Each parameter may stand in it once.
-fn element(element: &[u8]) -> Option<IpAddr> {
+fn element(element: &[u8]) -> Result<IpAddr, &'static str> {
+    let client = named_client(element).ok_or("an element is not written as RFC 7239 has it")?;
+    node(&client.ok_or("an element has no `for`")?, is_node_port)
+}
+
+/// What an element's `for` says, if it has one; `None` where the element is none.
+fn named_client(element: &[u8]) -> Option<Option<String>> {
     let text = std::str::from_utf8(element).ok()?;
     let mut rest = text.trim_matches([' ', '\t']);
     let mut client = None;
@@ -191,7 +232,7 @@ fn element(element: &[u8]) -> Option<IpAddr> {
             None => return None,
         }
     }
-    node(&client?, is_node_port)
+    Some(client)
 }
 
 /// A token, and what stands behind it.

@@ -197,6 +197,7 @@ fn spawn_connection(
 ) {
     let (mut accepted, class) = Accepted::at_accept(&worker.shared.snapshot(), address, listener);
     let facts = accepted.facts_mut();
+    tracing::debug!(client = %facts.shown_address(), "a connection was accepted");
     match ConnectionGuard::new(worker, class, listener, facts.log_facts.opened.into_std()) {
         Err(why) => worker.diagnostics.connection_rejected(facts.shown_address(), why),
         Ok(guard) => {

@@ -84,6 +84,7 @@ impl Diagnostics {
     /// Tells of a TLS handshake that came to nothing, unless nobody began one.
     pub fn handshake_failed(&self, client: IpAddr, fault: &HandshakeFault) {
         if matches!(fault, HandshakeFault::Nothing) {
+            tracing::debug!(%client, "a connection ended before a TLS handshake began");
             return;
         }
         if let Some(suppressed) = self.handshakes.pass(HANDSHAKES) {

@@ -276,6 +276,7 @@ const WINGS: &[(&str, &[&str])] = &[
             "response",
             "server",
             "supervision",
+            "text",
             "tls",
             "upstream",
             "worker",

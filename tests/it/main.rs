@@ -23,6 +23,8 @@ mod cli_usage;
 #[cfg(test)]
 mod client_behaviour;
 #[cfg(test)]
+mod configuration_mistakes;
+#[cfg(test)]
 mod control;
 #[cfg(test)]
 mod corpus;
