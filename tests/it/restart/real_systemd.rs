@@ -1,7 +1,7 @@
 //! A real systemd, with the unit of the package: what it is told it believes, and it keeps the sockets.
 //!
 //! It is the first process of namespaces of its own, over a copy of this machine's files that is gone at the end; the
-//! network is this machine's, so that lookups come from here.
+//! network is the test's, so that lookups come from here.
 
 use std::{
     fs,
@@ -15,6 +15,7 @@ use super::{asking, setup, xivo};
 use crate::support::{
     binary::address_of_its_own,
     needs::{Missing, left_out},
+    network::in_own_network,
     process::{Process, becomes_true},
     raw::Client,
 };
@@ -30,6 +31,9 @@ unshare --mount --pid --fork --uts --ipc --cgroup --kill-child sh -ec '
     mount -t overlay none "$1/root" -o "lowerdir=/,upperdir=$1/files/upper,workdir=$1/files/work"
     cd "$1/root"
     mount -t proc none proc
+    # It would set limits of the kernel at its start.
+    mount --bind proc/sys proc/sys
+    mount -o remount,bind,ro proc/sys
     mount --rbind /sys sys
     mount -t tmpfs none sys/fs/cgroup
     mount -t cgroup2 none sys/fs/cgroup
@@ -164,6 +168,14 @@ const RESTART: &str =
 
 #[test]
 fn the_unit_of_the_package_reloads_and_restarts_and_nobody_is_refused() {
+    // systemd sets limits of its network at its start.
+    in_own_network(
+        "restart::real_systemd::the_unit_of_the_package_reloads_and_restarts_and_nobody_is_refused",
+        reloads_and_restarts,
+    );
+}
+
+fn reloads_and_restarts() {
     let upstream = xivo();
     let address = address_of_its_own();
     let setup = setup(&upstream, address);
