@@ -9,7 +9,7 @@ mod accept;
 mod background;
 mod disabled_file;
 mod history;
-mod loopback_source;
+mod host;
 mod orders;
 mod reload;
 mod service_manager;
@@ -44,7 +44,10 @@ pub use background::peer_names::{NameRefresher, NamesSource, resolve_names};
 pub use background::upstream_addresses::{Unresolved, resolve, resolve_within};
 pub use disabled_file::{DisabledFile, DisabledFileError};
 pub use history::HistoryEntry;
-pub use loopback_source::{LoopbackSource, check_source, other_addresses};
+pub use host::{
+    HostFinding, ListeningSocket, LoopbackSource, Onlooker, Scope, Service, ServiceUser, Weight,
+    check_source, look as look_at_host, other_addresses,
+};
 pub use reload::{Difference, DiffersBecause, Finding, ReloadFault, ReloadReport};
 pub(crate) use service_manager::ServiceManager;
 
@@ -132,6 +135,9 @@ pub enum StartError {
     /// The configuration is valid, and dangerous on this host.
     #[error(transparent)]
     Loopback(#[from] LoopbackSource),
+    /// This host lacks what the configuration names.
+    #[error(transparent)]
+    Host(#[from] HostFinding),
     /// An address could not be listened on.
     #[error("cannot listen on {0}")]
     Listen(#[from] ListenError),
@@ -191,6 +197,7 @@ impl Server {
         let config = Arc::new(config);
         let upstream = resolve_at_start(&config.upstream);
         check_source(&config.upstream, &upstream)?;
+        check_host(&config)?;
         let disabled = DisabledFile::in_directory(&config.state_directory).load()?;
         let shared = Arc::new(Shared::new(Arc::clone(&config), upstream, descriptors()));
         shared.set_disabled(disabled);
@@ -493,6 +500,12 @@ impl Drop for Inner {
 /// The name of a worker's thread.
 fn worker_name(number: usize) -> String {
     format!("worker-{number}")
+}
+
+/// Whether this host is as the configuration has it, as far as that is seen at once.
+fn check_host(config: &Config) -> Result<(), HostFinding> {
+    let found = look_at_host(config, &Onlooker::default(), Scope::Start);
+    found.into_iter().find(|found| found.weight == Weight::Error).map_or(Ok(()), Err)
 }
 
 /// The listeners that a gateway begins with, and the sockets of each worker.

@@ -1,5 +1,7 @@
 //! `check`: everything that is wrong or doubtful in the configuration, in one run.
 
+mod as_user;
+
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -7,20 +9,22 @@ use std::time::Duration;
 use annotate_snippets::{Level, Origin, Renderer};
 use serde_json::{Value, json};
 
+use as_user::{Eyes, eyes};
+
 use super::config_file::ConfigFile;
 use super::{Exit, print, print_error};
 use crate::config::{Config, Problem, Severity};
 use crate::limits::Ceilings;
-use crate::location::Location;
 use crate::policy::Policy;
-use crate::server::{LoopbackSource, Unresolved, check_source, resolve_within};
+use crate::server::{HostFinding, Onlooker, Scope, Weight, look_at_host};
 
 /// look for mistakes in the configuration
 #[derive(Debug, Default, clap::Args)]
 #[command(
     before_help = "Shows every mistake in the configuration and the policies, each with its place, and what is legal \
-                   but doubtful. Starts nothing. Of host names it resolves only that of XiVO. phonebook-gateway -t is the same, as in nginx, \
-                   and -T is check -T.",
+                   but doubtful; then looks at this host: addresses, ports, logs, names, XiVO. Where root runs it, files are read \
+                   as the service's user would read them. Starts and writes nothing. phonebook-gateway -t is the same, as in \
+                   nginx, and -T is check -T.",
     override_usage = "phonebook-gateway check [OPTIONS]",
     after_help = "Exit codes: 0 valid, 1 problems found, 2 the command line is wrong, 3 the standard output cannot be written."
 )]
@@ -38,6 +42,15 @@ pub(super) struct Options {
     /// do not print the summary
     #[arg(short, long)]
     pub(super) quiet: bool,
+    /// look at the files alone, and not at this host: for the configuration of another one
+    #[arg(long, conflicts_with = "as_user")]
+    offline: bool,
+    /// look with this user's rights, which takes root; else with those of the user of phonebook-gateway.service
+    #[arg(long = "as", value_name = "USER")]
+    as_user: Option<String>,
+    /// what root has seen comes on the standard input
+    #[arg(long, hide = true, conflicts_with_all = ["offline", "as_user"])]
+    onlooker: bool,
     /// what `check` does anyway
     #[arg(short = 't', hide = true)]
     _test: bool,
@@ -52,7 +65,15 @@ impl Options {
 
 /// Runs the command.
 pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
-    let findings = Findings::of(config.path());
+    let (onlooker, note) = if options.offline {
+        (None, None)
+    } else {
+        match eyes(options, config) {
+            Eyes::Others(exit) => return exit,
+            Eyes::Own { onlooker, note } => (Some(onlooker), note),
+        }
+    };
+    let findings = Findings::of(config.path(), onlooker.as_ref());
     if options.json {
         let exit = print(&format!("{:#}\n", findings.as_json()));
         if exit != Exit::Ok {
@@ -65,10 +86,13 @@ pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
         if let Some(room) = findings.room() {
             print_error(&room);
         }
+        if let Some(note) = note {
+            print_error(&note);
+        }
         print_error(&findings.summary(config.path(), options.strict));
     }
     if options.dump
-        && let Some(config) = findings.config.as_ref().filter(|_| findings.errors() == 0)
+        && let Some(config) = findings.config.as_ref()
     {
         let exit = print(&config.dump());
         if exit != Exit::Ok {
@@ -83,26 +107,28 @@ pub(super) struct Findings {
     /// `None` where a problem is an error.
     config: Option<Config>,
     problems: Vec<Problem>,
-    /// What `serve` would say of this configuration on this host.
-    host: Option<HostProblem>,
+    /// What this host says to the configuration.
+    host: Vec<HostFinding>,
 }
 
 impl Findings {
-    fn of(path: &Path) -> Self {
+    /// Without an onlooker only the files are looked at.
+    fn of(path: &Path, onlooker: Option<&Onlooker>) -> Self {
         match Config::load(path) {
             Ok((config, problems)) => {
-                let host = host_problem(&config);
-                Self { config: Some(config), problems, host }
+                let host = onlooker.map(|onlooker| look_at_host(&config, onlooker, Scope::Whole));
+                Self { config: Some(config), problems, host: host.unwrap_or_default() }
             }
             Err(problems) => {
-                Self { config: None, problems: problems.iter().cloned().collect(), host: None }
+                let problems = problems.iter().cloned().collect();
+                Self { config: None, problems, host: Vec::new() }
             }
         }
     }
 
     fn count(&self, severity: Severity) -> usize {
         let found = self.problems.iter().map(Problem::severity);
-        let found = found.chain(self.host.iter().map(|problem| problem.severity));
+        let found = found.chain(self.host.iter().filter_map(|found| severity_of(found.weight)));
         found.filter(|found| *found == severity).count()
     }
 
@@ -117,13 +143,13 @@ impl Findings {
     /// The problems as people read them, each with a blank line behind it.
     fn render(&self, renderer: &Renderer) -> String {
         let problems = self.problems.iter().map(|problem| problem.render(renderer));
-        let host = self.host.iter().map(|problem| problem.render(renderer));
+        let host = self.host.iter().map(|found| render(found, renderer));
         problems.chain(host).map(|problem| problem + "\n\n").collect()
     }
 
     fn as_json(&self) -> Value {
         let problems = self.problems.iter().map(|problem| json!(problem));
-        problems.chain(self.host.iter().map(HostProblem::as_json)).collect()
+        problems.chain(self.host.iter().map(as_json)).collect()
     }
 
     /// What the configured numbers of client connections come to, where the configuration is valid.
@@ -186,64 +212,40 @@ impl Findings {
     }
 }
 
-/// A problem of a valid configuration on this host.
-struct HostProblem {
-    severity: Severity,
-    location: Location,
-    message: String,
-    help: String,
-}
-
-impl HostProblem {
-    fn loopback(found: &LoopbackSource) -> Self {
-        let location = found.location().clone();
-        let (message, help) = (found.message(), found.help());
-        Self { severity: Severity::Error, location, message, help }
-    }
-
-    fn unresolved(found: &Unresolved, location: &Location) -> Self {
-        let message = found.to_string();
-        let help = "correct the name in url, or make it known to this host's resolver \
-                    (/etc/resolv.conf, /etc/hosts); `getent ahosts NAME` shows what it answers"
-            .to_owned();
-        Self { severity: Severity::Warning, location: location.clone(), message, help }
-    }
-
-    fn render(&self, renderer: &Renderer) -> String {
-        let level = match self.severity {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARNING,
-        };
-        let line = usize::try_from(self.location.line()).unwrap_or(usize::MAX);
-        let origin = Origin::path(self.location.file().to_string_lossy()).line(line).char_column(1);
-        let group = level.primary_title(self.message.as_str()).element(origin);
-        renderer.render(&[group.element(Level::HELP.message(self.help.as_str()))])
-    }
-
-    fn as_json(&self) -> Value {
-        json!({
-            "severity": self.severity,
-            "message": self.message,
-            "file": self.location.file().to_string_lossy(),
-            "line": self.location.line(),
-            "column": 1,
-            "label": "",
-            "source": null,
-            "help": self.help,
-            "related": [],
-        })
+fn severity_of(weight: Weight) -> Option<Severity> {
+    match weight {
+        Weight::Error => Some(Severity::Error),
+        Weight::Warning => Some(Severity::Warning),
+        Weight::Note => None,
     }
 }
 
-/// What `serve` would refuse, or say, at its start on this host, by the rule that it uses.
-fn host_problem(config: &Config) -> Option<HostProblem> {
-    let upstream = &config.upstream;
-    match resolve_within(upstream, RESOLVE_TIMEOUT) {
-        Ok(addresses) => {
-            check_source(upstream, &addresses).err().as_ref().map(HostProblem::loopback)
-        }
-        Err(unresolved) => Some(HostProblem::unresolved(&unresolved, &upstream.location)),
-    }
+fn render(found: &HostFinding, renderer: &Renderer) -> String {
+    let level = match found.weight {
+        Weight::Error => Level::ERROR,
+        Weight::Warning => Level::WARNING,
+        Weight::Note => Level::NOTE,
+    };
+    let line = usize::try_from(found.location.line()).unwrap_or(usize::MAX);
+    let origin = Origin::path(found.location.file().to_string_lossy()).line(line).char_column(1);
+    let group = level.primary_title(found.message.as_str()).element(origin);
+    renderer.render(&[group.element(Level::HELP.message(found.help.as_str()))])
+}
+
+fn as_json(found: &HostFinding) -> Value {
+    let severity =
+        severity_of(found.weight).map_or_else(|| json!("note"), |severity| json!(severity));
+    json!({
+        "severity": severity,
+        "message": found.message,
+        "file": found.location.file().to_string_lossy(),
+        "line": found.location.line(),
+        "column": 1,
+        "label": "",
+        "source": null,
+        "help": found.help,
+        "related": [],
+    })
 }
 
 /// Prints to standard error, where nginx's `-t` prints too.

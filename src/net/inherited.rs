@@ -33,6 +33,12 @@ struct InheritedListener {
     socket: TcpListener,
 }
 
+impl InheritedListener {
+    fn is_of(&self, address: SocketAddr) -> bool {
+        self.wanted.unwrap_or(self.address) == address
+    }
+}
+
 impl Inherited {
     /// What systemd passes by `LISTEN_FDS`, and for each descriptor that is of no use why; nothing where that
     /// is meant for another process.
@@ -87,9 +93,7 @@ impl Inherited {
 
     /// Those of `address`, and the address that it came to; `None` where there are none.
     pub(crate) fn take(&mut self, address: SocketAddr) -> Option<(SocketAddr, Vec<TcpListener>)> {
-        let is_named = |it: &InheritedListener| it.wanted == Some(address);
-        let is_there = |it: &InheritedListener| it.wanted.is_none() && it.address == address;
-        let all = self.listeners.extract_if(.., |it| is_named(it) || is_there(it));
+        let all = self.listeners.extract_if(.., |it| it.is_of(address));
         let all: Vec<_> = all.collect();
         let came_to = all.first()?.address;
         Some((came_to, all.into_iter().map(|it| it.socket).collect()))

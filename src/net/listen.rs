@@ -158,6 +158,21 @@ fn bind_exactly(address: SocketAddr, workers: usize, others: Others) -> Result<B
     Ok(Bound { address, sockets, lock })
 }
 
+/// Whether `address` could be listened on, found without listening: nobody can connect meanwhile, and a gateway that
+/// starts at the same moment is not kept from it.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn try_bind(address: SocketAddr) -> io::Result<()> {
+    let bind = |address: SocketAddr| socket(address)?.bind(&address.into());
+    match bind(address) {
+        Err(error) if address.ip().is_unspecified() && is_without_ipv6(&error) => {
+            bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()))
+        }
+        bound => bound,
+    }
+}
+
 fn socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of a previous gateway that are in TIME_WAIT do not keep the address.

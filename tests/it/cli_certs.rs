@@ -184,7 +184,7 @@ fn what_is_printed_can_be_pasted() {
     for rule in rules {
         let policy = format!("hosts = [\"192.0.2.7\"]\n[certificate]\n{rule}\n");
         fs::write(site.main_file().with_file_name("policies").join("lyon.toml"), policy).unwrap();
-        let run = site.run(&["check", "--strict", "--config", "gateway.toml"]);
+        let run = site.run(&["check", "--offline", "--strict", "--config", "gateway.toml"]);
         assert_eq!(run.code, Some(0), "{}", run.stderr);
         let shown = made(&site, &["show"]);
         assert!(

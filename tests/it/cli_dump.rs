@@ -50,7 +50,7 @@ fn unpack(dump: &str, root: &Path) -> Vec<String> {
 fn a_dump_is_a_configuration_that_takes_the_same_effect() {
     let site = site();
     let directory = site.main_file().parent().unwrap().to_owned();
-    let dump = site.run(&["-T", "-c", "gateway.toml"]);
+    let dump = site.run(&["check", "-T", "--offline", "-c", "gateway.toml"]);
     assert_eq!(dump.code, Some(0), "{dump:?}");
     assert!(dump.stderr.ends_with("is valid: 1 peer, 1 listener, no warnings\n"), "{dump:?}");
     let other = tempfile::tempdir().unwrap();
@@ -59,7 +59,7 @@ fn a_dump_is_a_configuration_that_takes_the_same_effect() {
     assert_eq!(names, expected.each_ref().map(|path| path.to_str().unwrap()));
     // Read from elsewhere, with the policies that it names, and then with its own.
     let main = other.path().join(names[0].trim_start_matches('/'));
-    let again = run(other.path(), &["check", "--dump", "-c", main.to_str().unwrap()]);
+    let again = run(other.path(), &["check", "--offline", "--dump", "-c", main.to_str().unwrap()]);
     assert_eq!(again.code, Some(0), "{again:?}");
     let renamed = |dump: &str| {
         dump.replace(&format!("file {}:", main.display()), &format!("file {}:", names[0]))
@@ -69,7 +69,8 @@ fn a_dump_is_a_configuration_that_takes_the_same_effect() {
         let unpacked = other.path().join(name.trim_start_matches('/'));
         fs::copy(unpacked, name).unwrap();
     }
-    let again = run(other.path(), &["-T", "-q", "-c", main.to_str().unwrap()]);
+    let again =
+        run(other.path(), &["check", "-T", "--offline", "-q", "-c", main.to_str().unwrap()]);
     assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""));
     assert_eq!(renamed(&again.stdout), dump.stdout);
 }
@@ -78,7 +79,7 @@ fn a_dump_is_a_configuration_that_takes_the_same_effect() {
 fn keys_are_named_and_neither_they_nor_comments_are_shown() {
     let site = site();
     let directory = site.main_file().parent().unwrap().to_owned();
-    let dump = site.run(&["check", "-T", "-c", "gateway.toml"]).stdout;
+    let dump = site.run(&["check", "-T", "--offline", "-c", "gateway.toml"]).stdout;
     let key = directory.join("certs/localhost.key");
     assert!(dump.contains(&format!("private_key = [\"{}\"]", key.display())), "{dump}");
     let secret = fs::read_to_string(key).unwrap();
@@ -90,7 +91,9 @@ fn keys_are_named_and_neither_they_nor_comments_are_shown() {
 #[test]
 fn what_is_not_valid_is_not_dumped() {
     let site = Site::new(&MAIN.replace("source", "souce"), &[PEER]);
-    for words in [&["-T", "-c", "gateway.toml"][..], &["check", "-T", "-c", "gateway.toml"]] {
+    for words in
+        [&["-T", "-c", "gateway.toml"][..], &["check", "-T", "--offline", "-c", "gateway.toml"]]
+    {
         let run = site.run(words);
         assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
         assert!(run.stderr.contains("did you mean `source`?"), "{run:?}");

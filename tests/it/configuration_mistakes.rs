@@ -17,7 +17,7 @@ const MAIN: &str =
 const PEER: (&str, &str) = ("lyon", "hosts = [\"192.0.2.7\"]\n");
 
 fn check(site: &Site) -> String {
-    let run = site.run(&["check", "--config", "gateway.toml"]);
+    let run = site.run(&["check", "--offline", "--config", "gateway.toml"]);
     run.stderr
 }
 
@@ -77,7 +77,7 @@ fn files_beside_the_policies_that_are_no_policies_are_named() {
 #[test]
 fn no_configuration_and_one_that_may_not_be_read_are_told_apart() {
     let directory = tempfile::tempdir().unwrap();
-    let none = run(directory.path(), &["check", "--config", "gateway.toml"]);
+    let none = run(directory.path(), &["check", "--offline", "--config", "gateway.toml"]);
     for part in ["No such file", "mkdir -p policies", "[[listen]]", "[upstream]", "hosts = ["] {
         assert!(none.stderr.contains(part), "{part}: {}", none.stderr);
     }
@@ -87,7 +87,7 @@ fn no_configuration_and_one_that_may_not_be_read_are_told_apart() {
     let text: Vec<&str> =
         lines.filter(|line| wanted.iter().any(|word| line.starts_with(word))).collect();
     let smallest = Site::new(&(text.join("\n") + "\n"), &[PEER]);
-    let valid = smallest.run(&["check", "--config", "gateway.toml"]);
+    let valid = smallest.run(&["check", "--offline", "--config", "gateway.toml"]);
     assert!(
         valid.stderr.contains("0 errors") || !valid.stderr.contains("error:"),
         "{}",
@@ -100,7 +100,7 @@ fn no_configuration_and_one_that_may_not_be_read_are_told_apart() {
     let file = directory.path().join("gateway.toml");
     fs::write(&file, MAIN).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
-    let denied = run(directory.path(), &["check", "--config", "gateway.toml"]);
+    let denied = run(directory.path(), &["check", "--offline", "--config", "gateway.toml"]);
     assert!(denied.stderr.contains("may not read it"), "{}", denied.stderr);
     assert!(denied.stderr.contains("chmod 640 gateway.toml"), "{}", denied.stderr);
     assert!(!denied.stderr.contains("[[listen]]"), "{}", denied.stderr);
@@ -110,7 +110,7 @@ fn no_configuration_and_one_that_may_not_be_read_are_told_apart() {
 fn a_missing_directory_is_named_with_the_command_that_makes_it() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("gateway.toml"), MAIN).unwrap();
-    let none = run(directory.path(), &["check", "--config", "gateway.toml"]);
+    let none = run(directory.path(), &["check", "--offline", "--config", "gateway.toml"]);
     assert!(none.stderr.contains("mkdir -p policies"), "{}", none.stderr);
 
     let upstream = Scripted::well();

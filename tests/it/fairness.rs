@@ -101,6 +101,11 @@ fn a_place_is_not_refused_while_an_answer_only_waits_for_the_gateway() {
     assert!(becomes_true(|| upstream.requests().len() == 2));
     let pid = Pid::from_raw(gateway.pid().try_into().unwrap()).unwrap();
     kill_process(pid, Signal::STOP).unwrap();
+    // It is not obeyed at once by a thread that runs.
+    let threads = || std::fs::read_dir(format!("/proc/{}/task", gateway.pid())).unwrap();
+    let stat = |thread: &std::path::Path| std::fs::read_to_string(thread.join("stat")).unwrap();
+    let stopped = |thread: &std::path::Path| stat(thread).contains(") T ");
+    assert!(becomes_true(|| threads().all(|thread| stopped(&thread.unwrap().path()))));
     // The second lookup comes before XiVO's answer to the first, and the gateway sees both at once.
     second.search("second");
     door.open();

@@ -446,7 +446,7 @@ fn a_fault_of_a_listeners_certificate_is_told_of_the_certificate() {
             .replace("gateway.pem", &format!("{name}.pem"))
             .replace("gateway.key", &format!("{}.key", kind.key_name()));
         std::fs::write(directory.join("broken.toml"), main).unwrap();
-        let checked = run(directory, &["check", "-c", "broken.toml"]);
+        let checked = run(directory, &["check", "--offline", "-c", "broken.toml"]);
         let said = checked.stderr + &checked.stdout;
         assert_eq!(checked.code, Some(1), "{name}: {said}");
         assert!(said.contains(&format!("{name}.pem: ")) && said.contains(part), "{name}: {said}");
@@ -472,7 +472,7 @@ fn pem_files_with_byte_order_marks_are_read_and_encrypted_keys_are_called_so() {
     let ca = directory.join("ca.pem");
     let text = std::fs::read_to_string(&ca).unwrap();
     std::fs::write(&ca, format!("{text}{text}")).unwrap();
-    let checked = run(directory, &["check", "-c", "gateway.toml"]);
+    let checked = run(directory, &["check", "--offline", "-c", "gateway.toml"]);
     assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
     let shown = run(directory, &["certs", "show", "ca.pem"]);
     assert!(shown.stdout.contains("ca.pem (2 of 2)"), "{}", shown.stdout);
@@ -487,7 +487,7 @@ fn pem_files_with_byte_order_marks_are_read_and_encrypted_keys_are_called_so() {
         let main = main_file(upstream.address());
         let main = main.replace("gateway.pem", "rsa2048.pem").replace("gateway.key", "locked.key");
         std::fs::write(directory.join("locked.toml"), main).unwrap();
-        let checked = run(directory, &["check", "-c", "locked.toml"]);
+        let checked = run(directory, &["check", "--offline", "-c", "locked.toml"]);
         assert_eq!(checked.code, Some(1));
         said.push(checked.stderr + &checked.stdout);
     }
@@ -495,7 +495,7 @@ fn pem_files_with_byte_order_marks_are_read_and_encrypted_keys_are_called_so() {
     assert_eq!(said[0], said[1]);
     let utf16: Vec<u8> = "\u{feff}-----BEGIN".encode_utf16().flat_map(u16::to_le_bytes).collect();
     std::fs::write(&locked, utf16).unwrap();
-    let checked = run(directory, &["check", "-c", "locked.toml"]);
+    let checked = run(directory, &["check", "--offline", "-c", "locked.toml"]);
     assert!(checked.stderr.contains("UTF-16"), "{}{}", checked.stdout, checked.stderr);
 }
 

@@ -99,7 +99,7 @@ fn site() -> tempfile::TempDir {
 
 #[test]
 fn whatever_stands_in_the_place_of_a_file_is_an_error_that_names_it() {
-    let check: &[&str] = &["check", "--config", "gateway.toml"];
+    let check: &[&str] = &["check", "--offline", "--config", "gateway.toml"];
     let shown: &[&str] = &["certs", "show", "gateway.pem", "--config", "gateway.toml"];
     let explain = |certificate| {
         let url =
@@ -148,7 +148,7 @@ fn a_policy_that_is_no_regular_file_lets_nobody_in_and_is_told() {
     for (odd, _) in ODD.iter().filter(|(odd, _)| *odd != "nothing") {
         let site = site();
         put(odd, &site.path().join("policies/metz.toml"));
-        let run = run(site.path(), &["check", "--config", "gateway.toml"]);
+        let run = run(site.path(), &["check", "--offline", "--config", "gateway.toml"]);
         let said = format!("{}{}", run.stdout, run.stderr);
         assert!(said.contains("policies/metz.toml"), "{odd}: {said}");
         let (code, what) = match *odd {

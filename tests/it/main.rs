@@ -7,6 +7,8 @@ mod behind_the_gateway;
 #[cfg(test)]
 mod certificate_names;
 #[cfg(test)]
+mod check_host;
+#[cfg(test)]
 mod cli_agreement;
 #[cfg(test)]
 mod cli_certs;

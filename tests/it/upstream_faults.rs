@@ -3,6 +3,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -17,6 +18,7 @@ use socket2::{Domain, Socket, Type};
 use crate::support::{
     binary::Binary,
     live::{Live, PATIENT, Setup},
+    network::in_own_network,
     process::becomes_true,
     raw::{Client, Cut, End, list, reason, target, view},
     scripted::{Connection, Door, Scripted, found, found_body, json, term},
@@ -746,14 +748,37 @@ fn without_danger_loopback_source_the_gateway_does_not_start_over_loopback() {
 }
 
 #[test]
-fn a_source_that_this_host_does_not_have_is_an_unreachable_upstream() {
-    let upstream = Scripted::well();
-    let mut setup = Setup::new(upstream.address()).upstream("source = \"192.0.2.77\"");
+fn a_source_that_this_host_does_not_have_is_told_at_the_start() {
+    let mut setup = Setup::new(([127, 0, 0, 1], 80).into()).upstream("source = \"192.0.2.77\"");
     setup.loopback = false;
-    let gateway = setup.start();
-    let answer = gateway.client().lookup("any");
-    assert_eq!((answer.status, reason(&answer).as_str()), UNREACHABLE);
-    assert_eq!(upstream.requests().len(), 0);
+    let error = setup.try_start().unwrap_err().to_string();
+    assert!(error.contains(": 192.0.2.77 is no address of this host; it has "), "{error}");
+}
+
+#[test]
+fn a_source_that_this_host_loses_is_an_unreachable_upstream() {
+    in_own_network(
+        "upstream_faults::a_source_that_this_host_loses_is_an_unreachable_upstream",
+        || {
+            let address = |change: &str| {
+                let arguments = ["address", change, "192.0.2.77/32", "dev", "lo"];
+                assert!(Command::new("ip").args(arguments).status().unwrap().success());
+            };
+            let upstream = Scripted::well();
+            let mut setup = Setup::new(upstream.address()).upstream("source = \"192.0.2.77\"");
+            setup.loopback = false;
+            address("add");
+            let mut gateway = Binary::serve(&setup);
+            let mut client = Client::connect(gateway.address());
+            address("del");
+            let answer = client.lookup("marguerite");
+            assert_eq!((answer.status, reason(&answer).as_str()), UNREACHABLE);
+            let words = "this host does not have the address upstream.source";
+            assert!(becomes_true(|| gateway.stderr().contains(words)), "{}", gateway.stderr());
+            assert!(!gateway.stderr().contains("marguerite"), "{}", gateway.stderr());
+            assert_eq!(upstream.requests().len(), 0);
+        },
+    );
 }
 
 #[test]

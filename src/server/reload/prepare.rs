@@ -11,7 +11,7 @@ use crate::server::background::certificates::load_tls;
 use crate::server::background::upstream_addresses::resolve_at_start;
 use crate::server::orders::NewSocket;
 use crate::server::reload::lock;
-use crate::server::{Inner, Listening, StartError, check_source, hand_out};
+use crate::server::{Inner, Listening, StartError, check_host, check_source, hand_out};
 use crate::worker::listeners::{ListenerId, Presence, ServedListener};
 use crate::worker::shared::{Next, worker_count};
 use crate::worker::snapshot::Snapshot;
@@ -41,6 +41,10 @@ impl Inner {
         config: Config,
     ) -> Result<Prepared, ReloadFault> {
         check_unchangeable(&running.config, &config)?;
+        check_host(&config).map_err(|found| {
+            let finding = Finding::error(Some(&found.location), found.message);
+            ReloadFault::of(finding.with_help(&found.help))
+        })?;
         let config = Arc::new(config);
         let upstream = self.upstream(running, &config.upstream)?;
         let (listeners, added) = self.listeners(&config)?;

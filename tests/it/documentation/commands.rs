@@ -60,6 +60,10 @@ impl Example {
         let file = site.main_file();
         let mut words = words(command);
         assert_eq!(words.remove(0), "phonebook-gateway", "{}: {command}", self.place);
+        if words.first().is_some_and(|command| command == "check") {
+            // What it says of the host differs from host to host.
+            words.push("--offline".to_owned());
+        }
         words.extend(["--config".to_owned(), file.to_str().unwrap().to_owned()]);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let Run { stdout, stderr, .. } = site.run(&words);
@@ -192,12 +196,12 @@ fn shown_configurations_are_valid() {
     let mut count = 0;
     for page in pages() {
         for example in examples(&page) {
-            // Some show what is refused, and then say so.
+            // Some show what is refused, and then say so; of what only a host refuses the files are good.
             let shows_errors = example
                 .commands
                 .iter()
-                .any(|(command, printed)| printed.contains("error: ") || is_of_this_host(command));
-            let run = example.site().run(&["check", "--config", "gateway.toml"]);
+                .any(|(command, printed)| printed.contains("error: ") && !is_of_this_host(command));
+            let run = example.site().run(&["check", "--offline", "--config", "gateway.toml"]);
             let expected = if shows_errors { 1 } else { 0 };
             assert_eq!(run.code, Some(expected), "{}: {}", example.place, run.stderr);
             count += 1;

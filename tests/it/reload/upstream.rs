@@ -60,3 +60,19 @@ fn another_source_is_used_at_once() {
     assert_eq!(client.lookup("one").status, 200);
     assert_eq!(upstream.attempts("one"), [0, 1]);
 }
+
+#[test]
+fn a_source_that_this_host_does_not_have_is_told_with_its_line_and_nothing_is_taken_over() {
+    let upstream = Scripted::well();
+    let setup = Setup::new(upstream.address());
+    let gateway = OnDisk::start(&setup);
+    let source = "danger_loopback_source = true\nsource = \"192.0.2.77\"";
+    let main = main_file(&setup).replace("danger_loopback_source = true", source);
+    gateway.write("gateway.toml", &main);
+    let fault = gateway.refused().to_string();
+    assert!(
+        fault.contains("gateway.toml:") && fault.contains("192.0.2.77 is no address"),
+        "{fault}"
+    );
+    assert_eq!(gateway.client().lookup("one").status, 200);
+}

@@ -19,13 +19,13 @@ use crate::support::{
     raw::Client,
 };
 
-/// A gateway whose program is a file of its own, `gateway` in its directory.
+/// A gateway whose program is a file of its own, in its directory.
 fn start(setup: &Setup) -> Binary {
     let policies: Vec<(&str, &str)> =
         setup.policies.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     let main = format!("{}\n[control]\nsocket = \"control.sock\"\n", setup.main_file("access.log"));
     Binary::serve_changed(&main, &policies, |command, directory| {
-        let program = directory.join("gateway");
+        let program = directory.join("phonebook-gateway");
         fs::copy(command.get_program(), &program).unwrap();
         let stderr =
             fs::OpenOptions::new().append(true).create(true).open(directory.join("stderr"));
@@ -52,7 +52,7 @@ fn put(gateway: &Binary, write: impl FnOnce(&Path)) {
     let new = gateway.path("gateway.new");
     write(&new);
     fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::rename(new, gateway.path("gateway")).unwrap();
+    fs::rename(new, gateway.path("phonebook-gateway")).unwrap();
 }
 
 /// How often a text stands in the diagnostics.

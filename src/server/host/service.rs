@@ -1,0 +1,278 @@
+//! The service that is to run with a configuration: its user, and what its unit lets it do.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::unistd::{Group, User, getgrouplist};
+use serde::{Deserialize, Serialize};
+
+/// Whose rights a configuration is looked at with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// The user's name.
+    pub user: String,
+    /// Its number.
+    pub uid: u32,
+    /// The name of its first group.
+    pub group: String,
+    /// That group's number.
+    pub gid: u32,
+    /// All its groups by their numbers, with those that the unit adds.
+    pub groups: Vec<u32>,
+    /// Whether the unit lets it listen on ports that are not for everybody.
+    pub may_bind_low_ports: bool,
+    /// How many files it may have open, where the unit says so.
+    pub descriptors: Option<u64>,
+    /// The directories that systemd makes for it.
+    directories: Vec<PathBuf>,
+}
+
+/// What is known of the service's user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceUser {
+    /// All of it.
+    Known(Box<Service>),
+    /// There is no unit on this host, and nobody was named.
+    NoUnit,
+    /// Why its rights cannot be looked at.
+    Unknown(String),
+}
+
+/// The unit's name.
+const UNIT: &str = "phonebook-gateway.service";
+
+/// Where units are, the first of the same name wins.
+const UNIT_DIRECTORIES: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// The settings of the unit that matter.
+const SETTINGS: [&str; 11] = [
+    "User",
+    "Group",
+    "SupplementaryGroups",
+    "DynamicUser",
+    "PrivateUsers",
+    "AmbientCapabilities",
+    "CapabilityBoundingSet",
+    "LimitNOFILE",
+    "LogsDirectory",
+    "StateDirectory",
+    "RuntimeDirectory",
+];
+
+impl ServiceUser {
+    /// The unit's user, or the one that is `named`, which the unit says more of where it is the same.
+    pub fn find(named: Option<&str>) -> Self {
+        let unit = settings_of_systemd().or_else(settings_of_files);
+        let get = |settings: &HashMap<String, String>, key: &str| {
+            settings.get(key).cloned().unwrap_or_default()
+        };
+        let of_unit = unit.as_ref().map(|unit| get(unit, "User"));
+        let of_unit = of_unit.map(|user| if user.is_empty() { "root".to_owned() } else { user });
+        let user = match (named, &of_unit) {
+            (Some(named), _) => named.to_owned(),
+            (None, Some(user)) => user.clone(),
+            (None, None) => return Self::NoUnit,
+        };
+        let unit = unit.filter(|_| of_unit.as_deref() == Some(&user)).unwrap_or_default();
+        match service(&user, &unit) {
+            Ok(service) => Self::Known(Box::new(service)),
+            Err(_) if get(&unit, "DynamicUser") == "yes" => Self::Unknown(format!(
+                "{UNIT} has DynamicUser=yes, and its user is made when it starts"
+            )),
+            Err(why) => Self::Unknown(why),
+        }
+    }
+}
+
+impl Service {
+    /// Whether systemd makes this directory before it starts the service.
+    pub(super) fn makes(&self, directory: &Path) -> bool {
+        self.directories.iter().any(|made| made == directory)
+    }
+}
+
+fn service(name: &str, unit: &HashMap<String, String>) -> Result<Service, String> {
+    let get = |key: &str| unit.get(key).map_or("", String::as_str);
+    let missing = |what: &str, name: &str| format!("there is no {what} {name} on this host");
+    let user = match name.parse::<u32>() {
+        Ok(number) => User::from_uid(number.into()),
+        Err(_) => User::from_name(name),
+    };
+    let user = user.ok().flatten().ok_or_else(|| missing("user", name))?;
+    let group_of = |name: &str| {
+        let group = match name.parse::<u32>() {
+            Ok(number) => Group::from_gid(number.into()),
+            Err(_) => Group::from_name(name),
+        };
+        group.ok().flatten().ok_or_else(|| missing("group", name))
+    };
+    let group = match get("Group") {
+        "" => Group::from_gid(user.gid).ok().flatten(),
+        name => Some(group_of(name)?),
+    };
+    let gid = group.as_ref().map_or(user.gid, |group| group.gid);
+    let name_for_groups = CString::new(user.name.as_str()).map_err(|error| error.to_string())?;
+    let mut groups: Vec<u32> = getgrouplist(&name_for_groups, gid)
+        .map_err(|error| error.to_string())?
+        .into_iter()
+        .map(nix::unistd::Gid::as_raw)
+        .collect();
+    for more in get("SupplementaryGroups").split_whitespace() {
+        groups.push(group_of(more)?.gid.as_raw());
+    }
+    let has = |key: &str| get(key).to_lowercase().contains("cap_net_bind_service");
+    let bounded = unit.contains_key("CapabilityBoundingSet") && !has("CapabilityBoundingSet");
+    let ambient = has("AmbientCapabilities") || user.uid.is_root();
+    let directories = [
+        ("LogsDirectory", "/var/log"),
+        ("StateDirectory", "/var/lib"),
+        ("RuntimeDirectory", "/run"),
+    ];
+    let directories = directories
+        .iter()
+        .flat_map(|(key, base)| get(key).split_whitespace().map(|name| Path::new(base).join(name)));
+    Ok(Service {
+        uid: user.uid.as_raw(),
+        gid: gid.as_raw(),
+        group: group.map_or_else(|| gid.to_string(), |group| group.name),
+        user: user.name,
+        groups,
+        may_bind_low_ports: ambient && !bounded && get("PrivateUsers") != "yes",
+        descriptors: get("LimitNOFILE").rsplit(':').next().unwrap_or_default().parse().ok(),
+        directories: directories.collect(),
+    })
+}
+
+/// As systemd itself has them, drop-ins included.
+fn settings_of_systemd() -> Option<HashMap<String, String>> {
+    let properties = format!("--property=LoadState,{}", SETTINGS.join(","));
+    let mut child = Command::new("systemctl")
+        .args(["show", UNIT, &properties])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let until = Instant::now() + SYSTEMCTL_TIMEOUT;
+    while child.try_wait().ok()?.is_none() {
+        if Instant::now() > until {
+            // It is our own child, and nobody waits for it any longer.
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output().ok().filter(|output| output.status.success())?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let settings: HashMap<String, String> = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    settings.get("LoadState").is_some_and(|state| state == "loaded").then_some(settings)
+}
+
+const SYSTEMCTL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// As the unit's file and its drop-ins say, where systemd does not run.
+fn settings_of_files() -> Option<HashMap<String, String>> {
+    let directories = || UNIT_DIRECTORIES.iter().map(Path::new);
+    let text = directories().find_map(|directory| fs::read_to_string(directory.join(UNIT)).ok())?;
+    let mut settings = HashMap::new();
+    read_unit(&text, &mut settings);
+    let drop_ins = directories()
+        .filter_map(|directory| fs::read_dir(directory.join(format!("{UNIT}.d"))).ok());
+    let mut drop_ins: Vec<PathBuf> =
+        drop_ins.flat_map(|entries| entries.flatten().map(|entry| entry.path())).collect();
+    drop_ins.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
+    drop_ins.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+    for text in drop_ins.iter().filter_map(|path| fs::read_to_string(path).ok()) {
+        read_unit(&text, &mut settings);
+    }
+    Some(settings)
+}
+
+/// Reads the settings of `[Service]`. An empty value takes back what a list had.
+fn read_unit(text: &str, settings: &mut HashMap<String, String>) {
+    let text = text.replace("\\\n", " ");
+    let mut in_service = false;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with('[') {
+            in_service = line == "[Service]";
+            continue;
+        }
+        let Some((key, value)) = line.split_once('=').filter(|_| in_service) else { continue };
+        let (key, value) = (key.trim(), value.trim());
+        if !SETTINGS.contains(&key) {
+            continue;
+        }
+        let is_list =
+            !matches!(key, "User" | "Group" | "DynamicUser" | "PrivateUsers" | "LimitNOFILE");
+        let value = match value {
+            "true" | "on" | "1" if !is_list => "yes",
+            value => value,
+        };
+        let entry: &mut String = settings.entry(key.to_owned()).or_default();
+        if is_list && !value.is_empty() && !entry.is_empty() {
+            entry.push(' ');
+            entry.push_str(value);
+        } else {
+            value.clone_into(entry);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_and_its_drop_ins_are_read_as_systemd_reads_them() {
+        let mut settings = HashMap::new();
+        read_unit(
+            "[Unit]\nUser=no\n[Service]\nUser=gateway\nSupplementaryGroups=adm\nSupplementaryGroups=\\\nssl-cert\nCapabilityBoundingSet=\nPrivateUsers=true\n# User=x\n",
+            &mut settings,
+        );
+        read_unit(
+            "[Service]\nUser=other\nLogsDirectory=a b\nSupplementaryGroups=\n",
+            &mut settings,
+        );
+        let get = |key: &str| settings.get(key).map(String::as_str);
+        assert_eq!((get("User"), get("PrivateUsers")), (Some("other"), Some("yes")));
+        assert_eq!(
+            (get("SupplementaryGroups"), get("CapabilityBoundingSet")),
+            (Some(""), Some(""))
+        );
+        assert_eq!(get("LogsDirectory"), Some("a b"));
+    }
+
+    #[test]
+    fn the_packages_unit_makes_its_log_directory_and_binds_no_low_port() {
+        let mut settings = HashMap::new();
+        read_unit(include_str!("../../../packaging/phonebook-gateway.service"), &mut settings);
+        settings.insert("User".to_owned(), "root".to_owned());
+        settings.remove("Group");
+        let service = service("root", &settings).unwrap();
+        assert!(service.makes(Path::new("/var/log/phonebook-gateway")));
+        assert!(!service.may_bind_low_ports);
+        assert_eq!(service.descriptors, Some(65536));
+    }
+
+    #[test]
+    fn who_does_not_exist_is_told() {
+        let why = service("nobody-of-this-name", &HashMap::new()).unwrap_err();
+        assert_eq!(why, "there is no user nobody-of-this-name on this host");
+    }
+}
