@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Change, Config, Source, Sources, changes};
 use crate::files::{self, FileFault, Most};
+use crate::text::figures::plural;
 
 /// Where they are.
 #[derive(Clone, Debug)]
@@ -41,7 +42,7 @@ pub struct HistoryEntry {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HistoryError {
     /// There are not so many.
-    #[error("there is no configuration {number}: {kept} are kept in {}, the last is number 0", directory.display())]
+    #[error("there is no configuration {number}: {} in {}, the last of them number 0", plural(*kept as u64, "configuration is kept", "configurations are kept"), directory.display())]
     NoSuch {
         /// The number that was asked for.
         number: usize,

@@ -206,6 +206,9 @@ fn who_may(socket: &Path) -> String {
     let what = if path == socket { "The socket belongs" } else { "Its directory belongs" };
     let group = name_of(found.gid(), Path::new("/etc/group"));
     let owner = name_of(found.uid(), Path::new("/etc/passwd"));
+    if found.gid() == 0 {
+        return format!("{what} to the user `{owner}` and the group `{group}`. Ask as root");
+    }
     format!(
         "{what} to the user `{owner}` and the group `{group}`. Ask as root, or become a member of the \
          group (`usermod -aG {group} {}` as root) and log in again",

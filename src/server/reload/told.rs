@@ -212,7 +212,7 @@ impl fmt::Display for Difference {
             }
             DiffersBecause::RolledBack { revision, from } => write!(
                 f,
-                "revision {revision}, which began to run at {from}, runs again until the next reload or \
+                "revision {revision}, which began to run at {from:.0}, runs again until the next reload or \
                  restart; write it back to the files to keep it"
             ),
         }
