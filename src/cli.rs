@@ -67,9 +67,6 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The program's name.
-const NAME: &str = "phonebook-gateway";
-
 /// let other XiVO servers read this XiVO's phonebook, and nothing else of it
 #[derive(Debug, clap::Parser)]
 #[command(
@@ -183,9 +180,6 @@ fn shared(command: clap::Command) -> clap::Command {
         .arg(help)
 }
 
-/// Commands for which it does not matter which configuration there is.
-const WITHOUT_CONFIG: [&str; 5] = ["completions", "demo", "help", "man", "version"];
-
 impl CommandLine {
     fn run(self, config: &ConfigFile) -> Exit {
         if self.version {
@@ -258,6 +252,12 @@ fn print_error(text: &str) {
     // Where standard error is closed nobody can be told so.
     let _ = writeln!(std::io::stderr().lock(), "phonebook-gateway: {text}");
 }
+
+/// The program's name.
+const NAME: &str = "phonebook-gateway";
+
+/// Commands for which it does not matter which configuration there is.
+const WITHOUT_CONFIG: [&str; 5] = ["completions", "demo", "help", "man", "version"];
 
 #[cfg(test)]
 mod tests;

@@ -136,9 +136,6 @@ pub async fn serve(
     Outcome { disposition, refused }
 }
 
-/// How many requests of a connection may be refused one after the other; with that one it ends.
-pub const MAX_REFUSED: u32 = 20;
-
 impl<'a> Exchange<'a> {
     /// The way of a request.
     async fn proxy(
@@ -161,3 +158,6 @@ impl<'a> Exchange<'a> {
         if self.facts.over_ceiling { Err(Refusal::Overloaded) } else { Ok(()) }
     }
 }
+
+/// How many requests of a connection may be refused one after the other; with that one it ends.
+pub const MAX_REFUSED: u32 = 20;

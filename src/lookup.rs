@@ -27,9 +27,6 @@ pub use term::Term;
 
 use path::Endpoint;
 
-/// The one path that is asked of XiVO.
-pub const PATH: &str = "/service/ipbx/json.php/restricted/pbx_services/phonebook";
-
 /// What can be asked of the phonebook. Each may carry the MD5 of an answer that the caller has
 /// already (`sum`): XiVO then answers 304 when nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -207,6 +204,9 @@ fn is_writing(act: &[u8]) -> bool {
     ];
     WRITING.contains(&act)
 }
+
+/// The one path that is asked of XiVO.
+pub const PATH: &str = "/service/ipbx/json.php/restricted/pbx_services/phonebook";
 
 #[cfg(test)]
 mod tests;

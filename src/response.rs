@@ -110,9 +110,6 @@ impl Value<'_> {
     }
 }
 
-/// Fields that a head has room for besides those of every answer.
-pub(crate) const MAX_FIELDS: usize = 4;
-
 /// The words behind a status; for people, since no program may rely on them.
 pub(crate) fn reason_phrase(status: u16) -> &'static str {
     match status {
@@ -135,3 +132,6 @@ pub(crate) fn reason_phrase(status: u16) -> &'static str {
         _ => "Answer",
     }
 }
+
+/// Fields that a head has room for besides those of every answer.
+pub(crate) const MAX_FIELDS: usize = 4;

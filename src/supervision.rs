@@ -170,9 +170,6 @@ thread_local! {
     static PULSE: RefCell<Option<Arc<Pulse>>> = const { RefCell::new(None) };
 }
 
-/// How long a part may be busy with one thing: more than a resolver waits for all of its name servers, twice.
-const STUCK: Duration = Duration::from_secs(180);
-
 /// Held by a part's thread: reports an unexpected end when it is dropped.
 struct Guard {
     supervisor: Supervisor,
@@ -223,6 +220,9 @@ pub(crate) fn ends_for_test(name: impl FnOnce() -> String) -> bool {
 
 /// The variable by which a test ends a part.
 const TEST_END: &str = "PHONEBOOK_GATEWAY_TEST_END";
+
+/// How long a part may be busy with one thing: more than a resolver waits for all of its name servers, twice.
+const STUCK: Duration = Duration::from_secs(180);
 
 #[cfg(test)]
 mod tests {

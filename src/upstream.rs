@@ -46,15 +46,6 @@ use crate::policy::decide::Permit;
 use crate::text::write_address;
 use crate::upstream::trace::Trace;
 
-/// The largest head of an answer, in bytes, interim ones included.
-pub const MAX_ANSWER_HEAD: usize = 16 * 1024;
-
-/// How many 1xx answers may come before the answer itself.
-const MAX_INTERIM: u32 = 8;
-
-/// The longest `User-Agent` that is passed on, in bytes; a longer one is cut.
-const MAX_USER_AGENT: usize = 512;
-
 /// What a request to XiVO is written from.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestParts<'a> {
@@ -370,3 +361,12 @@ impl Connection {
         timeout_at(until, read).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
+
+/// The largest head of an answer, in bytes, interim ones included.
+pub const MAX_ANSWER_HEAD: usize = 16 * 1024;
+
+/// How many 1xx answers may come before the answer itself.
+const MAX_INTERIM: u32 = 8;
+
+/// The longest `User-Agent` that is passed on, in bytes; a longer one is cut.
+const MAX_USER_AGENT: usize = 512;

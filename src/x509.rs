@@ -261,9 +261,6 @@ fn other_name(name: &GeneralName<'_>) -> String {
     }
 }
 
-/// Microsoft's user principal name.
-const UPN: &str = "1.3.6.1.4.1.311.20.2.3";
-
 /// Visible ASCII: what a DNS name or URI is made of.
 fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
@@ -342,6 +339,9 @@ fn shown(error: &x509_parser::nom::Err<x509_parser::error::X509Error>) -> String
         Error(error) | Failure(error) => error.to_string(),
     }
 }
+
+/// Microsoft's user principal name.
+const UPN: &str = "1.3.6.1.4.1.311.20.2.3";
 
 #[cfg(test)]
 pub(crate) mod tests;

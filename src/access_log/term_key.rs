@@ -10,9 +10,6 @@ use ring::rand::{SecureRandom, SystemRandom};
 use crate::access_log::TermKey;
 use crate::files::{self, FileFault, Most};
 
-/// The key's file in the state directory: random bytes, for the gateway's user alone.
-const FILE: &str = "search-terms.key";
-
 /// Reads the key from `state`, or makes it there. Where that cannot be done a key is made for this run,
 /// and a warning says that its hashes will not compare with those of another.
 pub fn load_key(state: &Path) -> TermKey {
@@ -72,6 +69,9 @@ fn random() -> [u8; TermKey::LENGTH] {
     }
     bytes
 }
+
+/// The key's file in the state directory: random bytes, for the gateway's user alone.
+const FILE: &str = "search-terms.key";
 
 #[cfg(test)]
 mod tests {

@@ -119,11 +119,6 @@ struct Directory {
     directory: Option<PathBuf>,
 }
 
-const MADE: &str = "Exit codes: 0 created, 2 the command line is wrong, 3 nothing was created (such as where a file exists).";
-
-/// The most days that may be asked for: a hundred years.
-const MOST_DAYS: u32 = 36_500;
-
 fn days(text: &str) -> Result<u32, String> {
     number::whole(text, MOST_DAYS)
 }
@@ -323,3 +318,8 @@ fn for_peer(
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
+
+const MADE: &str = "Exit codes: 0 created, 2 the command line is wrong, 3 nothing was created (such as where a file exists).";
+
+/// The most days that may be asked for: a hundred years.
+const MOST_DAYS: u32 = 36_500;

@@ -254,12 +254,12 @@ pub(super) fn show(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// How long XiVO's name is waited for by a command that serves nothing.
 pub(super) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Peers with a share of their own that are named one by one.
 const MOST_NAMED: usize = 8;
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}

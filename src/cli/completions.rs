@@ -50,9 +50,6 @@ fn generated(shell: Shell, name: &str) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The program's name as a word of bash's.
-const PLAIN_NAME: &str = "phonebook_gateway";
-
 /// write the manual pages
 #[derive(Debug, clap::Args)]
 #[command(
@@ -113,3 +110,6 @@ fn text(command: &clap::Command, page: Man) -> io::Result<Vec<u8>> {
     section.to_writer(&mut text)?;
     Ok(text)
 }
+
+/// The program's name as a word of bash's.
+const PLAIN_NAME: &str = "phonebook_gateway";

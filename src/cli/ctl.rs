@@ -143,9 +143,6 @@ struct LogLevelOptions {
     seconds: Option<u64>,
 }
 
-const EXITS: &str = "Exit codes: 0 done, 1 the gateway says no, 2 the command line is wrong, 3 no gateway answers, or this \
-                     user may not ask it.";
-
 /// A time of whole seconds.
 fn seconds(text: &str) -> Result<u64, String> {
     let time = config::duration(text)?;
@@ -305,3 +302,6 @@ fn no_answer(error: &NoAnswer) -> Exit {
     print_error(error.message());
     Exit::Failed
 }
+
+const EXITS: &str = "Exit codes: 0 done, 1 the gateway says no, 2 the command line is wrong, 3 no gateway answers, or this \
+                     user may not ask it.";

@@ -36,9 +36,6 @@ pub(super) struct Options {
     plain: bool,
 }
 
-/// Where the demo listens unless told otherwise.
-const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9480);
-
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address = address::socket(text)?;
     if address.ip().is_loopback() {
@@ -153,9 +150,6 @@ fn greet(text: String) -> Exit {
     }
 }
 
-/// How long the greeting may take.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// The sample XiVO in a thread of its own.
 struct Xivo {
     address: SocketAddr,
@@ -197,23 +191,6 @@ fn configuration(listen: SocketAddr, xivo: SocketAddr) -> Result<Config, Problem
     Config::from_texts(("gateway.toml", &main), POLICIES).map(|(config, _doubtful)| config)
 }
 
-/// As many as whoever tries the demo needs, and few enough for what a shell allows (`ulimit -n`).
-const CONNECTIONS: usize = 64;
-
-const POLICIES: &[(&str, &str)] = &[
-    ("policies/branch-office.toml", include_str!("../../policies/branch-office.toml")),
-    ("policies/xivo-montreal.toml", include_str!("../../policies/xivo-montreal.toml")),
-    ("policies/xivo-quebec.toml", include_str!("../../policies/xivo-quebec.toml")),
-    ("policies/demo.toml", DEMO_POLICY),
-];
-
-const DEMO_POLICY: &str = "\
-description = \"This machine\"
-hosts = [\"127.0.0.1\", \"::1\"]
-actions = [\"search\"]
-rate = { per_second = 2, burst = 5 }
-";
-
 /// What there is, and what to try.
 fn greeting(gateway: SocketAddr, xivo: SocketAddr, coloured: bool) -> String {
     let disguised = PATH.replace("restricted", "pri..vate");
@@ -248,3 +225,26 @@ The access log, as nginx would write it (Ctrl-C ends the demo):
 "
     )
 }
+
+/// Where the demo listens unless told otherwise.
+const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9480);
+
+/// How long the greeting may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// As many as whoever tries the demo needs, and few enough for what a shell allows (`ulimit -n`).
+const CONNECTIONS: usize = 64;
+
+const POLICIES: &[(&str, &str)] = &[
+    ("policies/branch-office.toml", include_str!("../../policies/branch-office.toml")),
+    ("policies/xivo-montreal.toml", include_str!("../../policies/xivo-montreal.toml")),
+    ("policies/xivo-quebec.toml", include_str!("../../policies/xivo-quebec.toml")),
+    ("policies/demo.toml", DEMO_POLICY),
+];
+
+const DEMO_POLICY: &str = "\
+description = \"This machine\"
+hosts = [\"127.0.0.1\", \"::1\"]
+actions = [\"search\"]
+rate = { per_second = 2, burst = 5 }
+";

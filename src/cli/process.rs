@@ -191,9 +191,6 @@ fn read_filter(value: Option<&OsStr>) -> Result<Option<String>, String> {
         .map_err(|error| format!("\"{shown}\" cannot be read: {error}"))
 }
 
-const LEVELS: &str = "error, warn, info, debug or trace";
-const LEVEL_WORDS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
-
 /// Whether the event comes from this crate. Dependencies may log what clients send, as often as they
 /// send it, search terms included. None of that is shown, whatever `RUST_LOG` asks for; what is worth
 /// reporting the gateway reports itself, and at a bounded rate.
@@ -225,6 +222,9 @@ const CONSEQUENCE: &str = "the process ends with 3, so that a whole one can be s
 /// How long a process with a part that has failed may take to end: workers and logs have their time
 /// within it.
 const ENDING: Duration = Duration::from_secs(8);
+
+const LEVELS: &str = "error, warn, info, debug or trace";
+const LEVEL_WORDS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 #[cfg(test)]
 mod tests {

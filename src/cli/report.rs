@@ -262,12 +262,6 @@ impl Context {
     }
 }
 
-/// From here on two names are alike enough to be taken for one another (Jaro and Winkler's measure, at most 1).
-const ALIKE: f64 = 0.8;
-
-/// The most peers that are named where none of them is meant.
-const MOST_NAMED: usize = 12;
-
 /// The configuration: the one that was given must be readable; the usual one may be missing or broken,
 /// since a log can be read without.
 fn load(file: &ConfigFile, notes: &mut Vec<String>) -> Result<Option<Config>, Exit> {
@@ -342,3 +336,9 @@ impl Bar {
         self.bar.finish_and_clear();
     }
 }
+
+/// From here on two names are alike enough to be taken for one another (Jaro and Winkler's measure, at most 1).
+const ALIKE: f64 = 0.8;
+
+/// The most peers that are named where none of them is meant.
+const MOST_NAMED: usize = 12;

@@ -142,6 +142,81 @@ fn every_option_says_what_it_does_and_every_word_of_a_default_is_one() {
     }
 }
 
+#[test]
+fn what_is_unknown_names_the_nearest_and_the_commands_usage() {
+    for (line, usage, part) in MISTAKES {
+        let error = misuse(line);
+        assert!(error.contains(part), "{line}: {error}");
+        let name = format!("{NAME} {usage}");
+        let name = name.trim_end();
+        assert!(error.contains(&format!("\nUsage: {name} ")), "{line}: {error}");
+        assert!(error.ends_with(&format!("\nTry `{name} --help`.")), "{line}: {error}");
+    }
+}
+
+/// What is said of a command line that cannot be.
+fn misuse(line: &str) -> String {
+    let line_of = match parse(line) {
+        Ok(Asked::Run(line, _)) => line,
+        Ok(Asked::Help(text)) => panic!("{line}: {text}"),
+        Err(error) => return error,
+    };
+    match line_of.asked() {
+        Err(misuse) => misuse.to_string(),
+        Ok(Command::Help(options)) => help::command(&options).unwrap_err().to_string(),
+        Ok(command) => panic!("{line}: {command:?}"),
+    }
+}
+
+#[test]
+fn what_is_not_utf_8_is_told_and_no_terminal_obeys_what_is_told() {
+    for (word, part) in [
+        (&b"caf\xe9"[..], "there is no command `caf\u{fffd}`"),
+        (b"--caf\xe9", "unknown option `--caf\u{fffd}`"),
+        (b"-\xe9", "unknown option `-\u{fffd}`"),
+        (b"\x1b[31m", "there is no command `\\x1B[31m`"),
+        (b"--\x1b[31m", "unknown option `--\\x1B[31m`"),
+    ] {
+        let words = [NAME.into(), OsString::from_vec(word.to_vec())];
+        let error = read(&words).err().unwrap().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    let word = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    let words = ["report", "--peer"].map(OsString::from).to_vec();
+    let words = [vec![NAME.into()], words, vec![word(b"caf\xe9")]].concat();
+    let error = read(&words).err().unwrap().to_string();
+    assert!(error.contains("`caf\u{fffd}` is not UTF-8, and has to be"), "{error}");
+    assert!(error.contains("\nUsage: phonebook-gateway report "), "{error}");
+    // Files and the bytes of a request may be anything.
+    let words = [NAME.into(), "report".into(), word(b"caf\xe9.log")];
+    assert!(matches!(read(&words), Ok(Asked::Run(..))));
+    let words = ["explain", "--from", "::1", "-H"].map(OsString::from).to_vec();
+    let words = [vec![NAME.into()], words, vec![word(b"A: \xe9"), word(b"/\xe9")]].concat();
+    assert!(matches!(read(&words), Ok(Asked::Run(..))));
+}
+
+#[test]
+fn files_that_look_like_options_have_a_spelling() {
+    for line in ["report ./-x", "report -- -x --json", "report --html=-x", "report --html -"] {
+        let (command, _) = asked(line);
+        assert!(matches!(command.asked(), Ok(Command::Report(_))), "{line}");
+    }
+}
+
+#[test]
+fn the_version_has_the_commit_and_the_profile() {
+    let (begin, rest) = version::LINE.split_once(" (commit ").unwrap();
+    assert_eq!(begin, concat!("phonebook-gateway ", env!("CARGO_PKG_VERSION")));
+    let (commit, profile) = rest.split_once(", ").unwrap();
+    let digits = commit.trim_end_matches(" with changes");
+    let is_commit = digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(is_commit || commit == "unknown" || option_env!("PHONEBOOK_GATEWAY_COMMIT").is_some());
+    let expected = if cfg!(debug_assertions) { "debug build)\n" } else { "release build)\n" };
+    assert_eq!(profile, expected);
+    assert!(version::in_full().starts_with(version::LINE));
+    assert!(version::in_full().contains("\nbuilt by rustc "), "{}", version::in_full());
+}
+
 /// Command lines that cannot be, the command whose usage is shown, and a part of what is said.
 const MISTAKES: &[(&str, &str, &str)] = &[
     ("chekc", "", "there is no command `chekc`; did you mean `check`?"),
@@ -232,78 +307,3 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("completions powershell", "completions", "known are `bash`, `zsh` and `fish`"),
     ("completions bsah", "completions", "did you mean `bash`?"),
 ];
-
-#[test]
-fn what_is_unknown_names_the_nearest_and_the_commands_usage() {
-    for (line, usage, part) in MISTAKES {
-        let error = misuse(line);
-        assert!(error.contains(part), "{line}: {error}");
-        let name = format!("{NAME} {usage}");
-        let name = name.trim_end();
-        assert!(error.contains(&format!("\nUsage: {name} ")), "{line}: {error}");
-        assert!(error.ends_with(&format!("\nTry `{name} --help`.")), "{line}: {error}");
-    }
-}
-
-/// What is said of a command line that cannot be.
-fn misuse(line: &str) -> String {
-    let line_of = match parse(line) {
-        Ok(Asked::Run(line, _)) => line,
-        Ok(Asked::Help(text)) => panic!("{line}: {text}"),
-        Err(error) => return error,
-    };
-    match line_of.asked() {
-        Err(misuse) => misuse.to_string(),
-        Ok(Command::Help(options)) => help::command(&options).unwrap_err().to_string(),
-        Ok(command) => panic!("{line}: {command:?}"),
-    }
-}
-
-#[test]
-fn what_is_not_utf_8_is_told_and_no_terminal_obeys_what_is_told() {
-    for (word, part) in [
-        (&b"caf\xe9"[..], "there is no command `caf\u{fffd}`"),
-        (b"--caf\xe9", "unknown option `--caf\u{fffd}`"),
-        (b"-\xe9", "unknown option `-\u{fffd}`"),
-        (b"\x1b[31m", "there is no command `\\x1B[31m`"),
-        (b"--\x1b[31m", "unknown option `--\\x1B[31m`"),
-    ] {
-        let words = [NAME.into(), OsString::from_vec(word.to_vec())];
-        let error = read(&words).err().unwrap().to_string();
-        assert!(error.contains(part), "{error}");
-    }
-    let word = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
-    let words = ["report", "--peer"].map(OsString::from).to_vec();
-    let words = [vec![NAME.into()], words, vec![word(b"caf\xe9")]].concat();
-    let error = read(&words).err().unwrap().to_string();
-    assert!(error.contains("`caf\u{fffd}` is not UTF-8, and has to be"), "{error}");
-    assert!(error.contains("\nUsage: phonebook-gateway report "), "{error}");
-    // Files and the bytes of a request may be anything.
-    let words = [NAME.into(), "report".into(), word(b"caf\xe9.log")];
-    assert!(matches!(read(&words), Ok(Asked::Run(..))));
-    let words = ["explain", "--from", "::1", "-H"].map(OsString::from).to_vec();
-    let words = [vec![NAME.into()], words, vec![word(b"A: \xe9"), word(b"/\xe9")]].concat();
-    assert!(matches!(read(&words), Ok(Asked::Run(..))));
-}
-
-#[test]
-fn files_that_look_like_options_have_a_spelling() {
-    for line in ["report ./-x", "report -- -x --json", "report --html=-x", "report --html -"] {
-        let (command, _) = asked(line);
-        assert!(matches!(command.asked(), Ok(Command::Report(_))), "{line}");
-    }
-}
-
-#[test]
-fn the_version_has_the_commit_and_the_profile() {
-    let (begin, rest) = version::LINE.split_once(" (commit ").unwrap();
-    assert_eq!(begin, concat!("phonebook-gateway ", env!("CARGO_PKG_VERSION")));
-    let (commit, profile) = rest.split_once(", ").unwrap();
-    let digits = commit.trim_end_matches(" with changes");
-    let is_commit = digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    assert!(is_commit || commit == "unknown" || option_env!("PHONEBOOK_GATEWAY_COMMIT").is_some());
-    let expected = if cfg!(debug_assertions) { "debug build)\n" } else { "release build)\n" };
-    assert_eq!(profile, expected);
-    assert!(version::in_full().starts_with(version::LINE));
-    assert!(version::in_full().contains("\nbuilt by rustc "), "{}", version::in_full());
-}

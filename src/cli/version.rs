@@ -11,6 +11,16 @@ use super::config_file::ConfigFile;
 )]
 pub(super) struct Options {}
 
+/// That line, and what nginx's `-V` says besides of nginx.
+pub(super) fn in_full() -> String {
+    format!(
+        "{LINE}built by {} for {}\nTLS by rustls and ring\nconfiguration: {} unless -c names another\n",
+        env!("BUILD_COMPILER"),
+        env!("BUILD_TARGET"),
+        ConfigFile::DEFAULT
+    )
+}
+
 /// The version, in one line.
 pub(super) const LINE: &str = concat!(
     "phonebook-gateway ",
@@ -21,13 +31,3 @@ pub(super) const LINE: &str = concat!(
     env!("BUILD_PROFILE"),
     " build)\n"
 );
-
-/// That line, and what nginx's `-V` says besides of nginx.
-pub(super) fn in_full() -> String {
-    format!(
-        "{LINE}built by {} for {}\nTLS by rustls and ring\nconfiguration: {} unless -c names another\n",
-        env!("BUILD_COMPILER"),
-        env!("BUILD_TARGET"),
-        ConfigFile::DEFAULT
-    )
-}

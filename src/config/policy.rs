@@ -16,14 +16,6 @@ use crate::config::value::rate;
 use crate::location::{Located, Location};
 use crate::policy::{Action, Actions, PeerName, Policy, Rate, Require};
 
-const RATE: Rate = rate::per_second(10, 20);
-const CONCURRENT: u32 = 8;
-const MOST_CONCURRENT: u32 = 100_000;
-const MIN_SEARCH_LENGTH: u8 = 2;
-
-/// The acts of XiVO's web services that change something.
-const WRITING_ACTS: [&str; 6] = ["add", "create", "delete", "deleteall", "edit", "import"];
-
 /// What a policy's reading depends on besides its file.
 pub(super) struct PolicyContext<'a> {
     pub(super) variables: Variables<'a>,
@@ -276,3 +268,11 @@ fn warn_of_end(field: &Field<'_>, until: Timestamp, from: Option<Timestamp>, now
         field.warn(Diagnostic::new(message, "in the past"));
     }
 }
+
+const RATE: Rate = rate::per_second(10, 20);
+const CONCURRENT: u32 = 8;
+const MOST_CONCURRENT: u32 = 100_000;
+const MIN_SEARCH_LENGTH: u8 = 2;
+
+/// The acts of XiVO's web services that change something.
+const WRITING_ACTS: [&str; 6] = ["add", "create", "delete", "deleteall", "edit", "import"];

@@ -9,10 +9,6 @@ pub(super) fn known_uid(uid: u32) -> Option<u32> {
     (uid != OVERFLOW || *ALL_KNOWN).then_some(uid)
 }
 
-/// Whether the name space has every user.
-static ALL_KNOWN: LazyLock<bool> =
-    LazyLock::new(|| fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| is_whole(&map)));
-
 /// Whether a map (user_namespaces(7)) has all ids as they are outside.
 fn is_whole(map: &str) -> bool {
     map.split_whitespace().eq(["0", "0", "4294967295"])
@@ -20,6 +16,10 @@ fn is_whole(map: &str) -> bool {
 
 /// The kernel's default of `/proc/sys/kernel/overflowuid`.
 const OVERFLOW: u32 = 65534;
+
+/// Whether the name space has every user.
+static ALL_KNOWN: LazyLock<bool> =
+    LazyLock::new(|| fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| is_whole(&map)));
 
 #[cfg(test)]
 mod tests {

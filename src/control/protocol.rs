@@ -8,12 +8,6 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The version of requests and answers.
-pub(crate) const VERSION: u32 = 1;
-
-/// The longest request, in bytes, with its line end.
-pub(crate) const MAX_REQUEST: usize = 64 << 10;
-
 /// What is asked, and who says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
@@ -226,6 +220,12 @@ impl Answer {
 
 /// A name is cut behind so many characters.
 const MOST_NAME: usize = 64;
+
+/// The version of requests and answers.
+pub(crate) const VERSION: u32 = 1;
+
+/// The longest request, in bytes, with its line end.
+pub(crate) const MAX_REQUEST: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -11,11 +11,6 @@ use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::Value;
 
-/// The kinds of address that XiVO knows.
-const ADDRESS_KINDS: [&str; 3] = ["office", "home", "other"];
-/// The kinds of number that XiVO knows.
-const NUMBER_KINDS: [&str; 5] = ["office", "home", "mobile", "fax", "other"];
-
 /// All contacts, in the order of their ids.
 #[derive(Debug, Clone, Default)]
 pub struct Phonebook {
@@ -296,6 +291,11 @@ impl Contact {
 fn fold_case(text: &str) -> String {
     text.chars().flat_map(char::to_lowercase).collect()
 }
+
+/// The kinds of address that XiVO knows.
+const ADDRESS_KINDS: [&str; 3] = ["office", "home", "other"];
+/// The kinds of number that XiVO knows.
+const NUMBER_KINDS: [&str; 5] = ["office", "home", "mobile", "fax", "other"];
 
 #[cfg(test)]
 mod tests;

@@ -11,12 +11,6 @@ pub(crate) mod php;
 
 use php::{PhpQuery, PhpValue, php_query};
 
-/// The script that serves XiVO's telephony web services.
-pub const SCRIPT: &[u8] = b"/service/ipbx/json.php";
-
-/// The number of segments of `PATH_INFO` that XiVO looks at; it ignores the rest.
-const SEGMENTS: usize = 3;
-
 /// Why nginx answers 400 to a request target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
@@ -249,6 +243,12 @@ fn delete_dot_pairs(text: &[u8]) -> Vec<u8> {
     }
     out
 }
+
+/// The script that serves XiVO's telephony web services.
+pub const SCRIPT: &[u8] = b"/service/ipbx/json.php";
+
+/// The number of segments of `PATH_INFO` that XiVO looks at; it ignores the rest.
+const SEGMENTS: usize = 3;
 
 #[cfg(test)]
 mod tests;

@@ -13,12 +13,6 @@ pub(crate) struct LevelSwitch {
     chosen: Arc<Mutex<Option<&'static str>>>,
 }
 
-/// Whatever the level, what has this target is told: scripts wait for it.
-pub(crate) const ALWAYS: &str = "phonebook_gateway::ready";
-
-/// The levels that can be chosen.
-pub(crate) const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
-
 impl LevelSwitch {
     /// The filter that `configured` says in RUST_LOG's language, and the switch for it.
     pub(crate) fn new(configured: &str) -> (reload::Layer<EnvFilter, Registry>, Self) {
@@ -63,3 +57,9 @@ fn filter(text: &str) -> EnvFilter {
         Err(_) => filter,
     }
 }
+
+/// Whatever the level, what has this target is told: scripts wait for it.
+pub(crate) const ALWAYS: &str = "phonebook_gateway::ready";
+
+/// The levels that can be chosen.
+pub(crate) const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];

@@ -14,9 +14,6 @@ use crate::identity::caller::Caller;
 use crate::refusal::Refusal;
 use crate::response::{Head, ResponseOptions, Value};
 
-/// Where it is asked for.
-pub(crate) const PATH: &[u8] = b"/.well-known/phonebook-gateway/whoami";
-
 /// Whether `head` asks for it.
 pub(crate) fn is_asked(head: &Result<RequestHead<'_>, Refusal>) -> bool {
     head.as_ref().is_ok_and(|head| head.path() == PATH)
@@ -84,3 +81,6 @@ fn whole_days(now: Timestamp, then: Timestamp) -> i64 {
     const DAY: i64 = 86_400;
     then.as_second().saturating_sub(now.as_second()).div_euclid(DAY)
 }
+
+/// Where it is asked for.
+pub(crate) const PATH: &[u8] = b"/.well-known/phonebook-gateway/whoami";

@@ -392,9 +392,6 @@ impl RequestReader {
     }
 }
 
-/// The first byte of a TLS handshake: its record's type (RFC 8446, section 5.1).
-pub(super) const TLS_HANDSHAKE: u8 = 0x16;
-
 impl RequestLine {
     /// Method, blank, target, blank, version (RFC 9112, section 3), each exactly once. A buffer begins with
     /// the line.
@@ -630,6 +627,9 @@ impl<'b> RequestHead<'b> {
 
 /// Of `HTTP/1.1`, and of each other version that is read.
 const VERSION_LENGTH: usize = b"HTTP/1.1".len();
+
+/// The first byte of a TLS handshake: its record's type (RFC 8446, section 5.1).
+pub(super) const TLS_HANDSHAKE: u8 = 0x16;
 
 #[cfg(test)]
 mod tests;

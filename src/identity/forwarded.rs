@@ -159,8 +159,6 @@ fn why_unreadable(text: &str) -> &'static str {
     }
 }
 
-const NO_ADDRESS: &str = "an entry holds no address";
-
 fn is_port(text: &str) -> bool {
     (1..=5).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_digit())
@@ -261,6 +259,8 @@ fn value(text: &str) -> Option<(String, &str)> {
 
 /// The number of entries that are read, from the right.
 pub const MOST_ENTRIES: usize = 64;
+
+const NO_ADDRESS: &str = "an entry holds no address";
 
 #[cfg(test)]
 mod tests;

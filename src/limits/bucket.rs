@@ -24,14 +24,6 @@ use governor::{Quota, RateLimiter};
 
 use crate::policy::Rate;
 
-/// The longest time that a bucket may take to fill, about 146 years in nanoseconds. It leaves room to
-/// add it to any [`Moment`].
-const LONGEST_FILL: u64 = 1 << 62;
-
-/// The number of a bucket that is closed: later than any that comes of a [`Moment`] and a fill, so that every
-/// request finds it empty.
-const CLOSED: u64 = 3 << 62;
-
 /// The time since the process began, on a clock that never goes back.
 ///
 /// The caller reads it once for a request and hands it to every step, so that all steps see the
@@ -248,3 +240,11 @@ impl Clock for AlwaysZero {
 fn saturating_nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
+
+/// The longest time that a bucket may take to fill, about 146 years in nanoseconds. It leaves room to
+/// add it to any [`Moment`].
+const LONGEST_FILL: u64 = 1 << 62;
+
+/// The number of a bucket that is closed: later than any that comes of a [`Moment`] and a fill, so that every
+/// request finds it empty.
+const CLOSED: u64 = 3 << 62;

@@ -14,12 +14,6 @@ pub struct Budget {
     unknown: AtomicUsize,
 }
 
-/// What all connections may hold together, in bytes.
-const ALL: usize = 64 << 20;
-
-/// What those of callers in no policy may hold together, in bytes.
-const UNKNOWN: usize = ALL / 4;
-
 /// One connection's part of it, given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
@@ -55,6 +49,12 @@ impl Drop for Share {
         self.set(0);
     }
 }
+
+/// What all connections may hold together, in bytes.
+const ALL: usize = 64 << 20;
+
+/// What those of callers in no policy may hold together, in bytes.
+const UNKNOWN: usize = ALL / 4;
 
 #[cfg(test)]
 mod tests {

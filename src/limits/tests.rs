@@ -10,10 +10,6 @@ use super::bucket::Bucket;
 use super::bucket::Token;
 use super::*;
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const THREADS: usize = 8;
-
 fn rate(requests: u32, period: Duration, burst: u32) -> Rate {
     Rate {
         requests: NonZeroU32::new(requests).unwrap(),
@@ -548,3 +544,7 @@ fn refusals_say_which_limit_it_was() {
         "3 lookups are in flight, which is all that `concurrent` allows"
     );
 }
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const THREADS: usize = 8;

@@ -4,13 +4,6 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::page::text;
 
-/// Allows the page's own style, and nothing else: no script, no form, and no address of another host.
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
-
-/// The one stylesheet: for phones and desks, light and dark, and paper. The only text that no template escapes.
-const STYLE: PreEscaped<&str> = PreEscaped(include_str!("style.css"));
-
 /// A page that is complete in itself: no script, no font, no picture and no address of another host, all of which
 /// its own Content-Security-Policy forbids.
 pub(crate) fn document(title: &str, main: &Markup) -> String {
@@ -59,3 +52,10 @@ fn is_hidden(c: char) -> bool {
         c => c.is_control(),
     }
 }
+
+/// Allows the page's own style, and nothing else: no script, no form, and no address of another host.
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+/// The one stylesheet: for phones and desks, light and dark, and paper. The only text that no template escapes.
+const STYLE: PreEscaped<&str> = PreEscaped(include_str!("style.css"));

@@ -4,11 +4,6 @@ use std::fmt;
 
 use maud::{Markup, Render, html};
 
-/// The number of characters of a value that are shown, so that a page has a bounded size.
-const LONGEST: usize = 400;
-/// The number of characters of lines to paste, and of sentences.
-const LONGEST_LINES: usize = 4096;
-
 /// The beginning of a value: [`text`], [`clipped`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clipped<T> {
@@ -68,3 +63,8 @@ impl fmt::Display for Places {
         f.write_str(if text == "-0" { "0" } else { text })
     }
 }
+
+/// The number of characters of a value that are shown, so that a page has a bounded size.
+const LONGEST: usize = 400;
+/// The number of characters of lines to paste, and of sentences.
+const LONGEST_LINES: usize = 4096;

@@ -15,16 +15,6 @@ use crate::pki::{CertsError, For, ServerName, inventory};
 use crate::tls::{self, Material};
 use crate::x509::{Certificate, Hex};
 
-/// How long an authority is valid unless something else was asked for.
-pub(crate) const AUTHORITY_DAYS: u32 = 3650;
-
-/// How long what it signs is valid unless something else was asked for: the most that clients which
-/// limit it accept of a private authority.
-pub(crate) const LEAF_DAYS: u32 = 825;
-
-/// Clocks that are slow by less than this see a new certificate as valid.
-const SLOW_CLOCKS: SignedDuration = SignedDuration::from_hours(1);
-
 /// A certificate and its private key.
 #[derive(Debug)]
 pub(crate) struct Pair {
@@ -190,3 +180,13 @@ fn pair(certificate: &rcgen::Certificate, key: &KeyPair) -> Result<Pair, CertsEr
 fn making(error: rcgen::Error) -> CertsError {
     CertsError::Making(error.to_string())
 }
+
+/// How long an authority is valid unless something else was asked for.
+pub(crate) const AUTHORITY_DAYS: u32 = 3650;
+
+/// How long what it signs is valid unless something else was asked for: the most that clients which
+/// limit it accept of a private authority.
+pub(crate) const LEAF_DAYS: u32 = 825;
+
+/// Clocks that are slow by less than this see a new certificate as valid.
+const SLOW_CLOCKS: SignedDuration = SignedDuration::from_hours(1);

@@ -7,9 +7,6 @@ use std::path::{Path, PathBuf};
 
 use crate::pki::{CertsError, Pair};
 
-/// The name of the authority's files, without `.pem` and `.key`.
-pub(crate) const AUTHORITY: &str = "ca";
-
 /// Where a pair was written.
 #[derive(Clone, Debug)]
 pub(crate) struct Written {
@@ -81,3 +78,6 @@ fn write_new(file: &Path, text: &str, mode: u32) -> Result<(), CertsError> {
         fault(error)
     })
 }
+
+/// The name of the authority's files, without `.pem` and `.key`.
+pub(crate) const AUTHORITY: &str = "ca";

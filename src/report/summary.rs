@@ -11,9 +11,6 @@ use serde::Serialize;
 
 use crate::report::summary::local_time::LocalTime;
 
-/// The version of the JSON.
-pub(crate) const SCHEMA: u32 = 1;
-
 /// What the logs tell.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
@@ -245,13 +242,6 @@ pub(crate) struct Before {
     pub not_in_time: u64,
 }
 
-/// How exact figures are; for people.
-pub(crate) const ACCURACY: &str = "Counts are exact. Numbers of distinct addresses and terms are exact to 4,096 and estimated \
-    beyond (HyperLogLog with 4,096 registers: standard error 1.6 %). Percentiles of times are exact to 255 ms and \
-    within 1 % beyond (HdrHistogram with 2 digits). Unknown callers are exact to 8,192 addresses; beyond, the busiest \
-    are found with as many counters (Misra and Gries): a caller with more than 1 in 4,096 of the unknown callers' requests \
-    is never missed, and its count is at most as much too high as the figure beside it says.";
-
 /// What a cache of XiVO's answers would have answered, and how often the same was asked for while it was under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Repeats {
@@ -453,9 +443,6 @@ pub(crate) struct AnswerTimes {
     pub histogram: Vec<u64>,
 }
 
-/// Upper bounds of [`AnswerTimes::histogram`], in milliseconds; one figure more is for the rest.
-pub(crate) const HISTOGRAM: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
-
 /// Callers in no policy.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Unknown {
@@ -602,3 +589,16 @@ pub(crate) mod local_time;
 #[cfg(test)]
 pub(super) mod sample;
 pub(crate) mod wording;
+
+/// The version of the JSON.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// How exact figures are; for people.
+pub(crate) const ACCURACY: &str = "Counts are exact. Numbers of distinct addresses and terms are exact to 4,096 and estimated \
+    beyond (HyperLogLog with 4,096 registers: standard error 1.6 %). Percentiles of times are exact to 255 ms and \
+    within 1 % beyond (HdrHistogram with 2 digits). Unknown callers are exact to 8,192 addresses; beyond, the busiest \
+    are found with as many counters (Misra and Gries): a caller with more than 1 in 4,096 of the unknown callers' requests \
+    is never missed, and its count is at most as much too high as the figure beside it says.";
+
+/// Upper bounds of [`AnswerTimes::histogram`], in milliseconds; one figure more is for the rest.
+pub(crate) const HISTOGRAM: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];

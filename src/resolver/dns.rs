@@ -14,12 +14,6 @@ use domain::rdata::{A, Aaaa};
 
 use crate::resolver::{Failure, Family, Outcome};
 
-/// How long one server is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The largest answer over UDP without EDNS (RFC 1035, section 4.2.1), with room for those who send more.
-const MOST_UDP: usize = 4096;
-
 /// What was found of one family.
 struct Found {
     addresses: Vec<IpAddr>,
@@ -219,3 +213,9 @@ fn read(answer: &Message<Vec<u8>>, family: Family) -> Option<Found> {
     // Of an answer without addresses nothing is kept.
     Some(Found { ttl: ttl.filter(|_| !addresses.is_empty()), addresses })
 }
+
+/// How long one server is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The largest answer over UDP without EDNS (RFC 1035, section 4.2.1), with room for those who send more.
+const MOST_UDP: usize = 4096;

@@ -108,8 +108,6 @@ struct WrittenFormer {
     until: Timestamp,
 }
 
-const VERSION: u32 = 1;
-
 impl State {
     /// The file in this directory.
     pub fn in_directory(directory: &Path) -> Self {
@@ -179,3 +177,5 @@ impl State {
             .map_err(|source| StateError::Unwritten { file: self.file.clone(), source })
     }
 }
+
+const VERSION: u32 = 1;

@@ -14,20 +14,6 @@ use crate::net::client_address::ClientAddress;
 use crate::policy::{Host, PeerName, Policy, Require};
 use crate::resolver::{Event, Failure, Lost, LostBecause, Outcome, Settings, Unusable};
 
-/// A name with more addresses than this is refused.
-const MOST_ADDRESSES: usize = 16;
-
-/// What an answer's time to live is raised to, and cut to.
-const SHORTEST: Duration = Duration::from_secs(30);
-const LONGEST: Duration = Duration::from_secs(3600);
-
-/// How long it is known whose an address was, for whoever still calls from there, and of how many.
-const REMEMBERED: Duration = Duration::from_secs(86_400);
-const MOST_REMEMBERED: usize = 64;
-
-/// When a name that failed is asked for again; each time twice as late, up to `refresh`.
-const RETRY: Duration = Duration::from_secs(5);
-
 /// All names of all policies.
 #[derive(Debug)]
 pub struct Table {
@@ -583,6 +569,20 @@ fn after(moment: Timestamp, time: Duration) -> Timestamp {
     let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
     moment.checked_add(time).unwrap_or(Timestamp::MAX)
 }
+
+/// A name with more addresses than this is refused.
+const MOST_ADDRESSES: usize = 16;
+
+/// What an answer's time to live is raised to, and cut to.
+const SHORTEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How long it is known whose an address was, for whoever still calls from there, and of how many.
+const REMEMBERED: Duration = Duration::from_secs(86_400);
+const MOST_REMEMBERED: usize = 64;
+
+/// When a name that failed is asked for again; each time twice as late, up to `refresh`.
+const RETRY: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

@@ -43,8 +43,6 @@ struct WrittenPeer {
     uid: Option<u32>,
 }
 
-const VERSION: u32 = 1;
-
 impl DisabledFile {
     /// The file in this directory.
     pub fn in_directory(directory: &Path) -> Self {
@@ -113,6 +111,8 @@ impl DisabledFile {
         files::replace(&self.file, &text, 0o600)
     }
 }
+
+const VERSION: u32 = 1;
 
 #[cfg(test)]
 mod tests {

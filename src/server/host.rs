@@ -20,9 +20,6 @@ pub use loopback_source::{LoopbackSource, check_source, other_addresses};
 pub use service::{Service, ServiceUser};
 pub use sockets::ListeningSocket;
 
-/// Where a gateway's configuration is unless its command line says otherwise.
-pub(super) const DEFAULT_CONFIGURATION: &str = "/etc/phonebook-gateway/gateway.toml";
-
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
@@ -103,3 +100,6 @@ pub fn look(config: &Config, onlooker: &Onlooker, scope: Scope) -> Vec<HostFindi
     }
     found
 }
+
+/// Where a gateway's configuration is unless its command line says otherwise.
+pub(super) const DEFAULT_CONFIGURATION: &str = "/etc/phonebook-gateway/gateway.toml";

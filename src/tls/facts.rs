@@ -143,9 +143,6 @@ fn intermediates<'c, 'd>(chain: &'c [CertificateDer<'d>]) -> Vec<&'c Certificate
     chain.iter().take(MOST_INTERMEDIATES).filter(is_first).collect()
 }
 
-/// The number of certificates between a client's and its authority that are looked at.
-const MOST_INTERMEDIATES: usize = 6;
-
 #[expect(clippy::wildcard_enum_match_arm, reason = "no other version is spoken")]
 fn version_name(version: ProtocolVersion) -> &'static str {
     match version {
@@ -173,6 +170,9 @@ fn cipher_name(suite: CipherSuite) -> &'static str {
         _ => "",
     }
 }
+
+/// The number of certificates between a client's and its authority that are looked at.
+const MOST_INTERMEDIATES: usize = 6;
 
 #[cfg(test)]
 mod tests {

@@ -102,10 +102,6 @@ async fn drain(mut stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// How long a client that is refused may go on sending, and how much.
-const MAX_LINGER: Duration = Duration::from_secs(2);
-const MAX_DRAINED: usize = 64 * 1024;
-
 fn fault(error: io::Error) -> HandshakeFault {
     match error.downcast::<Error>() {
         Ok(error) => HandshakeFault::Failed(error),
@@ -186,3 +182,7 @@ fn said(error: &Error) -> Option<&'static str> {
 
 /// The first byte of a TLS record that begins a handshake (RFC 8446, section 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
+
+/// How long a client that is refused may go on sending, and how much.
+const MAX_LINGER: Duration = Duration::from_secs(2);
+const MAX_DRAINED: usize = 64 * 1024;

@@ -101,9 +101,6 @@ impl Loaded {
     }
 }
 
-/// How long before its end a certificate is spoken of.
-pub(crate) const EXPIRY_NOTICE: SignedDuration = SignedDuration::from_hours(14 * 24);
-
 impl Material {
     /// Reads the files that `settings` name.
     ///
@@ -277,3 +274,6 @@ fn read(file: &Path, most: Most) -> Result<Vec<u8>, LoadError> {
         LoadError { file: file.to_owned(), why }
     })
 }
+
+/// How long before its end a certificate is spoken of.
+pub(crate) const EXPIRY_NOTICE: SignedDuration = SignedDuration::from_hours(14 * 24);

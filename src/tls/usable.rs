@@ -53,10 +53,6 @@ pub(crate) enum UnusableCertificate {
     TooLong(usize),
 }
 
-/// What the other side may show in a handshake, in bytes: it is held for as long as the connection,
-/// whoever it is.
-const LONGEST_CHAIN: usize = 16 * 1024;
-
 /// Who holds a certificate's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeySide {
@@ -164,10 +160,6 @@ fn form(error: &webpki::Error, profile: &CertificateProfile) -> UnusableCertific
     }
 }
 
-/// The extensions that webpki understands.
-const UNDERSTOOD: [&str; 6] =
-    ["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.31", "2.5.29.37"];
-
 fn check_key(
     key: &PublicKey,
     side: KeySide,
@@ -243,6 +235,14 @@ fn is_point(algorithm: &[u8], point: &[u8]) -> bool {
 
 /// How a point begins that is written with both coordinates.
 const UNCOMPRESSED: u8 = 4;
+
+/// What the other side may show in a handshake, in bytes: it is held for as long as the connection,
+/// whoever it is.
+const LONGEST_CHAIN: usize = 16 * 1024;
+
+/// The extensions that webpki understands.
+const UNDERSTOOD: [&str; 6] =
+    ["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.31", "2.5.29.37"];
 
 #[cfg(test)]
 mod tests {

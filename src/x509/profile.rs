@@ -130,9 +130,6 @@ impl fmt::Display for KeyKind {
     }
 }
 
-const RSA: &str = "1.2.840.113549.1.1.1";
-const ELLIPTIC: &str = "1.2.840.10045.2.1";
-
 /// What a type of key or a curve is called; its number where it is not among those that are met.
 fn named_or_number(number: &str) -> String {
     let known = NAMES.iter().find(|(known, _)| *known == number);
@@ -158,3 +155,6 @@ const NAMES: &[(&str, &str)] = &[
     ("2.16.840.1.101.3.4.3.18", "ML-DSA-65"),
     ("2.16.840.1.101.3.4.3.19", "ML-DSA-87"),
 ];
+
+const RSA: &str = "1.2.840.113549.1.1.1";
+const ELLIPTIC: &str = "1.2.840.10045.2.1";

@@ -468,6 +468,69 @@ fn templates_escape_everything_but_the_stylesheet() {
     assert_eq!(used, AS_IT_STANDS.len(), "the files that it stands in were not found");
 }
 
+/// Who looks for a limit or a default finds it at the end of its file, before the tests.
+#[test]
+fn constants_stand_at_the_end_of_a_file() {
+    let mut wings: Vec<String> = vec!["lib.rs".to_owned(), "main.rs".to_owned()];
+    wings.extend(WINGS.iter().flat_map(|(wing, _)| [format!("{wing}.rs"), (*wing).to_owned()]));
+    let files = files_of(&wings);
+    assert!(files.len() > 200, "{}", files.len());
+    let misplaced = files.iter().filter_map(|name| {
+        let source = std::fs::read_to_string(source_directory().join(name)).unwrap();
+        let line = constant_before_code(&source)?;
+        Some(format!("src/{name}:{line}: this constant belongs to the end of the file"))
+    });
+    let misplaced: Vec<String> = misplaced.collect();
+    assert!(misplaced.is_empty(), "{}", misplaced.join("\n"));
+}
+
+#[test]
+fn a_constant_before_code_is_seen() {
+    let at_end = "const fn f() {}\n\npub(crate) const A: u8 = 1;\nstatic B: u8 = 2;\n\n#[cfg(test)]\nmod tests {}\n";
+    assert_eq!(constant_before_code(at_end), None);
+    assert_eq!(constant_before_code("const A: u8 = 1;\n"), None);
+    for code in [
+        "fn f() {}",
+        "pub fn f(a: (A, B)) -> C {}",
+        "pub(in crate::a) async fn f() {}",
+        "impl A {}",
+        "pub struct A;",
+    ] {
+        assert_eq!(
+            constant_before_code(&format!("//! A.\n\npub const A: u8 = 1;\n\n{code}\n")),
+            Some(3)
+        );
+    }
+}
+
+/// The line of a constant or a static behind which other code stands than constants, statics and tests.
+fn constant_before_code(source: &str) -> Option<usize> {
+    let mut constant = None;
+    for (at, line) in source.lines().enumerate().take_while(|(_, line)| *line != "#[cfg(test)]") {
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        let inner = line.strip_prefix("pub(").and_then(|inner| inner.split_once(") "));
+        let item = inner.map_or(line, |(_, item)| item);
+        let begins = |words: &[&str]| words.iter().any(|word| item.starts_with(word));
+        if begins(&[
+            "const fn ",
+            "fn ",
+            "async fn ",
+            "struct ",
+            "enum ",
+            "trait ",
+            "impl ",
+            "impl<",
+        ]) {
+            if constant.is_some() {
+                return constant;
+            }
+        } else if begins(&["const ", "static "]) {
+            constant = Some(at + 1);
+        }
+    }
+    None
+}
+
 /// `mod tests` and nothing behind it that is code of the crate: `mod tests;` anywhere, or a block that ends the file.
 fn is_tests(rest: &str) -> bool {
     let block = rest.trim_start();

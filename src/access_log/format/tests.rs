@@ -32,8 +32,6 @@ fn what_is_written_of_a_format_is_that_format() {
     }
 }
 
-const REQUEST: &[u8] = b"GET /a%20b?x=1&Search=D\"oe HTTP/1.1";
-
 fn facts() -> Facts<'static> {
     let socket: SocketAddr = "192.0.2.7:4711".parse().unwrap();
     Facts {
@@ -282,3 +280,5 @@ fn a_format_needs_what_it_names_and_nothing_else() {
     assert!(needs("$server_port").local_address && needs("$rule").rule);
     assert!(needs("$bytes_sent").answer_head && needs("$sent_http_x").answer_head);
 }
+
+const REQUEST: &[u8] = b"GET /a%20b?x=1&Search=D\"oe HTTP/1.1";

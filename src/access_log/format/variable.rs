@@ -86,6 +86,106 @@ pub enum Named {
     Uri,
 }
 
+/// The names, and the three families' beginnings.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let families = ["http_user_agent", "http_referer", "http_host", "sent_http_content_type"];
+    NAMES.iter().map(|(name, _)| *name).chain(families)
+}
+
+impl Named {
+    /// The name, without the `$`; of two the shorter one, which is the usual one.
+    fn name(self) -> &'static str {
+        let names = NAMES.iter().filter(|(_, named)| *named == self);
+        names.map(|(name, _)| *name).min_by_key(|name| name.len()).unwrap_or_default()
+    }
+}
+
+/// Why a variable of nginx means nothing here.
+pub type Unavailable = &'static str;
+
+/// Why nginx's variable `name`, which is none of [`names`], means nothing here; `None` where nginx
+/// has none of that name.
+fn unavailable(name: &str) -> Option<Unavailable> {
+    let exact = UNAVAILABLE.iter().find(|(names, _)| names.contains(&name));
+    let family = || UNAVAILABLE_FAMILIES.iter().find(|(prefix, _)| name.starts_with(prefix));
+    exact.map(|(_, why)| *why).or_else(|| family().map(|(_, why)| *why))
+}
+
+impl Variable {
+    /// The variable of this name, which is in lower case.
+    pub(super) fn read(name: &str) -> Result<Self, FormatError> {
+        if let Some((_, named)) = NAMES.iter().find(|(known, _)| *known == name) {
+            return Ok(Self::Named(*named));
+        }
+        if let Some(why) = unavailable(name) {
+            return Err(FormatError::Unavailable(name.to_owned(), why));
+        }
+        let family = |prefix| name.strip_prefix(prefix).filter(|rest: &&str| !rest.is_empty());
+        let boxed = |rest: &str| rest.as_bytes().into();
+        if let Some(rest) = family("http_") {
+            return Ok(Self::Http(boxed(rest)));
+        }
+        if let Some(rest) = family("sent_http_") {
+            return Ok(Self::SentHttp(boxed(rest)));
+        }
+        if let Some(rest) = family("arg_") {
+            return Ok(Self::Arg(boxed(rest)));
+        }
+        Err(FormatError::Unknown(name.to_owned()))
+    }
+
+    /// Its name, without the `$`.
+    pub(super) fn name(&self) -> String {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match self {
+            Self::Named(named) => named.name().to_owned(),
+            Self::Http(name) => format!("http_{}", text(name)),
+            Self::SentHttp(name) => format!("sent_http_{}", text(name)),
+            Self::Arg(name) => format!("arg_{}", text(name)),
+        }
+    }
+
+    /// Whether its value is what a client sends, byte for byte.
+    pub(super) fn is_the_clients(&self) -> bool {
+        use Named::{Args, Request, RequestMasked, RequestMethod, RequestUri, Uri};
+        match self {
+            Self::Named(named) => {
+                matches!(named, Args | Request | RequestMasked | RequestMethod | RequestUri | Uri)
+            }
+            Self::Http(_) | Self::Arg(_) => true,
+            Self::SentHttp(_) => false,
+        }
+    }
+
+    /// What it needs.
+    pub(super) fn needs(&self) -> Needs {
+        use Named::{
+            BytesSent, ConnectionTime, RequestTime, Rule, ServerAddr, ServerPort, UpstreamAddr,
+            UpstreamBytesReceived, UpstreamBytesSent, UpstreamConnectTime, UpstreamHeaderTime,
+            UpstreamResponseLength, UpstreamResponseTime, UpstreamStatus,
+        };
+        let mut needs = Needs::default();
+        match self {
+            Self::Named(RequestTime | ConnectionTime) => needs.times = true,
+            Self::Named(ServerAddr | ServerPort) => needs.local_address = true,
+            Self::Named(BytesSent) | Self::SentHttp(_) => needs.answer_head = true,
+            Self::Named(Rule) => needs.rule = true,
+            Self::Named(
+                UpstreamAddr
+                | UpstreamStatus
+                | UpstreamConnectTime
+                | UpstreamHeaderTime
+                | UpstreamResponseTime
+                | UpstreamResponseLength
+                | UpstreamBytesReceived
+                | UpstreamBytesSent,
+            ) => needs.upstream = true,
+            Self::Named(_) | Self::Http(_) | Self::Arg(_) => {}
+        }
+        needs
+    }
+}
+
 const NAMES: &[(&str, Named)] = &[
     ("action", Named::Action),
     ("args", Named::Args),
@@ -154,31 +254,6 @@ const NAMES: &[(&str, Named)] = &[
     ("upstream_status", Named::UpstreamStatus),
     ("uri", Named::Uri),
 ];
-
-/// The names, and the three families' beginnings.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    let families = ["http_user_agent", "http_referer", "http_host", "sent_http_content_type"];
-    NAMES.iter().map(|(name, _)| *name).chain(families)
-}
-
-impl Named {
-    /// The name, without the `$`; of two the shorter one, which is the usual one.
-    fn name(self) -> &'static str {
-        let names = NAMES.iter().filter(|(_, named)| *named == self);
-        names.map(|(name, _)| *name).min_by_key(|name| name.len()).unwrap_or_default()
-    }
-}
-
-/// Why a variable of nginx means nothing here.
-pub type Unavailable = &'static str;
-
-/// Why nginx's variable `name`, which is none of [`names`], means nothing here; `None` where nginx
-/// has none of that name.
-fn unavailable(name: &str) -> Option<Unavailable> {
-    let exact = UNAVAILABLE.iter().find(|(names, _)| names.contains(&name));
-    let family = || UNAVAILABLE_FAMILIES.iter().find(|(prefix, _)| name.starts_with(prefix));
-    exact.map(|(_, why)| *why).or_else(|| family().map(|(_, why)| *why))
-}
 
 const UNAVAILABLE: [(&[&str], Unavailable); 12] = [
     (&["gzip_ratio"], "the gateway compresses no answer"),
@@ -263,81 +338,6 @@ const UNAVAILABLE_FAMILIES: [(&str, Unavailable); 13] = [
     ("jwt_", "the gateway knows no tokens; peers are known by address or certificate"),
     ("secure_link", "the gateway knows no secure links"),
 ];
-
-impl Variable {
-    /// The variable of this name, which is in lower case.
-    pub(super) fn read(name: &str) -> Result<Self, FormatError> {
-        if let Some((_, named)) = NAMES.iter().find(|(known, _)| *known == name) {
-            return Ok(Self::Named(*named));
-        }
-        if let Some(why) = unavailable(name) {
-            return Err(FormatError::Unavailable(name.to_owned(), why));
-        }
-        let family = |prefix| name.strip_prefix(prefix).filter(|rest: &&str| !rest.is_empty());
-        let boxed = |rest: &str| rest.as_bytes().into();
-        if let Some(rest) = family("http_") {
-            return Ok(Self::Http(boxed(rest)));
-        }
-        if let Some(rest) = family("sent_http_") {
-            return Ok(Self::SentHttp(boxed(rest)));
-        }
-        if let Some(rest) = family("arg_") {
-            return Ok(Self::Arg(boxed(rest)));
-        }
-        Err(FormatError::Unknown(name.to_owned()))
-    }
-
-    /// Its name, without the `$`.
-    pub(super) fn name(&self) -> String {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        match self {
-            Self::Named(named) => named.name().to_owned(),
-            Self::Http(name) => format!("http_{}", text(name)),
-            Self::SentHttp(name) => format!("sent_http_{}", text(name)),
-            Self::Arg(name) => format!("arg_{}", text(name)),
-        }
-    }
-
-    /// Whether its value is what a client sends, byte for byte.
-    pub(super) fn is_the_clients(&self) -> bool {
-        use Named::{Args, Request, RequestMasked, RequestMethod, RequestUri, Uri};
-        match self {
-            Self::Named(named) => {
-                matches!(named, Args | Request | RequestMasked | RequestMethod | RequestUri | Uri)
-            }
-            Self::Http(_) | Self::Arg(_) => true,
-            Self::SentHttp(_) => false,
-        }
-    }
-
-    /// What it needs.
-    pub(super) fn needs(&self) -> Needs {
-        use Named::{
-            BytesSent, ConnectionTime, RequestTime, Rule, ServerAddr, ServerPort, UpstreamAddr,
-            UpstreamBytesReceived, UpstreamBytesSent, UpstreamConnectTime, UpstreamHeaderTime,
-            UpstreamResponseLength, UpstreamResponseTime, UpstreamStatus,
-        };
-        let mut needs = Needs::default();
-        match self {
-            Self::Named(RequestTime | ConnectionTime) => needs.times = true,
-            Self::Named(ServerAddr | ServerPort) => needs.local_address = true,
-            Self::Named(BytesSent) | Self::SentHttp(_) => needs.answer_head = true,
-            Self::Named(Rule) => needs.rule = true,
-            Self::Named(
-                UpstreamAddr
-                | UpstreamStatus
-                | UpstreamConnectTime
-                | UpstreamHeaderTime
-                | UpstreamResponseTime
-                | UpstreamResponseLength
-                | UpstreamBytesReceived
-                | UpstreamBytesSent,
-            ) => needs.upstream = true,
-            Self::Named(_) | Self::Http(_) | Self::Arg(_) => {}
-        }
-        needs
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -9,9 +9,6 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::*;
 
-/// Ample for a busy machine; nothing that works waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 fn settings(path: &Path, buffer: usize) -> LogSettings {
     LogSettings { buffer, max_field: 0, ..LogSettings::to(LogTarget::File(path.to_owned())) }
 }
@@ -391,3 +388,6 @@ fn logs_can_be_reopened_from_any_thread() {
     shared_between_threads::<LogCounters>();
     sent_to_a_worker::<LineBuffer>();
 }
+
+/// Ample for a busy machine; nothing that works waits for it.
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -38,10 +38,6 @@ impl AskedRequest {
     }
 }
 
-/// What is asked where nothing else is: a search for a common word, which most peers may make.
-const USUAL: &str =
-    "/service/ipbx/json.php/restricted/pbx_services/phonebook?act=search&search=martin";
-
 /// A request, and where it comes to.
 #[derive(Debug)]
 pub(super) struct ExplainedRequest {
@@ -196,6 +192,10 @@ fn default_host(listener: &Listener) -> String {
         (None, address) => address.to_string(),
     }
 }
+
+/// What is asked where nothing else is: a search for a common word, which most peers may make.
+const USUAL: &str =
+    "/service/ipbx/json.php/restricted/pbx_services/phonebook?act=search&search=martin";
 
 #[cfg(test)]
 mod tests {

@@ -47,9 +47,6 @@ fn nobody(text: &str, policies: &[Policy]) -> String {
     format!("`{text}` is no IPv4 or IPv6 address, and no peer's name: {known}")
 }
 
-/// The number of peers that are named one by one.
-const MOST_NAMES: usize = 8;
-
 /// An address from which the peer comes.
 fn host_of(
     policy: &Policy,
@@ -104,3 +101,6 @@ fn host_of(
 
 /// Of the addresses that documentation is written with (RFC 5737).
 const ANYWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+/// The number of peers that are named one by one.
+const MOST_NAMES: usize = 8;

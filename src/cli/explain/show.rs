@@ -96,9 +96,6 @@ impl Explained {
     }
 }
 
-const UNREAD: &str = "No request is read: the client gets a TLS alert and no answer, the journal says why, and the \
-                      access log has no line.";
-
 /// What an allowed request becomes.
 fn put_allowed(out: &mut String, asking: &Asking, hint: &str) {
     let request = indented(asking.request.as_bytes());
@@ -162,3 +159,6 @@ pub(in crate::cli) fn line(bytes: &[u8]) -> String {
 fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
+
+const UNREAD: &str = "No request is read: the client gets a TLS alert and no answer, the journal says why, and the \
+                      access log has no line.";

@@ -70,9 +70,6 @@ pub(in crate::cli) struct Options {
     pub(super) threads: Option<u16>,
 }
 
-const CHOICE: &str = "Which lines count (lists with commas: --status 403,429)";
-const FORM: &str = "How it is shown";
-
 impl Options {
     /// What to read; nothing stands for the configuration's logs.
     pub(super) fn sources(&self) -> Vec<Source> {
@@ -145,9 +142,6 @@ fn threads(text: &str) -> Result<u16, String> {
     number::whole(text, MOST_THREADS)
 }
 
-/// More cores than this no host has that keeps such logs.
-const MOST_THREADS: u16 = 256;
-
 /// One word of a list.
 fn word(text: &str) -> Result<String, String> {
     match text.trim() {
@@ -208,6 +202,12 @@ fn ago(text: &str, now: &Zoned) -> Option<Timestamp> {
     };
     Timestamp::from_second(now.timestamp().as_second() - number * seconds).ok()
 }
+
+const CHOICE: &str = "Which lines count (lists with commas: --status 403,429)";
+const FORM: &str = "How it is shown";
+
+/// More cores than this no host has that keeps such logs.
+const MOST_THREADS: u16 = 256;
 
 #[cfg(test)]
 mod tests {

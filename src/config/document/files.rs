@@ -63,9 +63,6 @@ fn lan_address() -> Option<IpAddr> {
     interfaces.iter().map(if_addrs::Interface::ip).find(is_lan)
 }
 
-/// What stands for it where there is none.
-const EXAMPLE_SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 1, 125));
-
 /// That there is a file, or a directory on the way to it, which this user may not read; and what would let it.
 fn may_not_be_read(path: &Path) -> String {
     let user = rustix::process::geteuid().as_raw();
@@ -294,10 +291,6 @@ fn rename(name: &str, directory: &Path) -> Option<String> {
     })
 }
 
-/// How many directories below the policies' own are looked into, and how many policies there are named.
-const DEEPEST: usize = 3;
-const MOST_BELOW: usize = 20;
-
 /// Policies in directories of their own, where none is looked for.
 fn policies_below(path: &Path, directory: &Path, depth: usize, found: &mut Vec<PassedOver>) {
     let Ok(entries) = fs::read_dir(path) else { return };
@@ -355,3 +348,10 @@ fn read_text(path: &Path) -> Result<Arc<Document>, Box<Problem>> {
         }
     }
 }
+
+/// What stands for it where there is none.
+const EXAMPLE_SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 1, 125));
+
+/// How many directories below the policies' own are looked into, and how many policies there are named.
+const DEEPEST: usize = 3;
+const MOST_BELOW: usize = 20;

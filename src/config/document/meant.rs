@@ -29,27 +29,6 @@ pub(crate) struct Meant {
     pub(crate) advice: &'static str,
 }
 
-const KINDS: [(Kind, &[&str]); 5] = [
-    (
-        Kind::Boolean,
-        &[
-            "enabled",
-            "http2",
-            "danger_accept_any_certificate",
-            "danger_loopback_source",
-            "danger_loopback_names",
-            "send_proxy_protocol",
-        ],
-    ),
-    (
-        Kind::List,
-        &["hosts", "actions", "server_names", "resolver", "trusted_proxies", "proxy_protocol_from"],
-    ),
-    (Kind::Rate, &["rate", "unknown_rate", "handshake_rate"]),
-    (Kind::From, &["valid_from"]),
-    (Kind::Until, &["valid_until"]),
-];
-
 /// What `key`, with its section or without, takes.
 pub(super) fn kind(key: &str) -> Option<Kind> {
     let key = key.rsplit('.').next().unwrap_or(key);
@@ -168,6 +147,27 @@ fn day(text: &str) -> Option<Date> {
         _ => None,
     }
 }
+
+const KINDS: [(Kind, &[&str]); 5] = [
+    (
+        Kind::Boolean,
+        &[
+            "enabled",
+            "http2",
+            "danger_accept_any_certificate",
+            "danger_loopback_source",
+            "danger_loopback_names",
+            "send_proxy_protocol",
+        ],
+    ),
+    (
+        Kind::List,
+        &["hosts", "actions", "server_names", "resolver", "trusted_proxies", "proxy_protocol_from"],
+    ),
+    (Kind::Rate, &["rate", "unknown_rate", "handshake_rate"]),
+    (Kind::From, &["valid_from"]),
+    (Kind::Until, &["valid_until"]),
+];
 
 #[cfg(test)]
 mod tests {

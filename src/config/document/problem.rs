@@ -151,9 +151,6 @@ impl Mark {
     }
 }
 
-/// The longest source line that is shown whole, in bytes.
-const LONGEST_LINE: usize = 240;
-
 /// One thing that is wrong or doubtful.
 ///
 /// Its message is a sentence; its label stands at the marked value and says what is allowed; its
@@ -365,3 +362,6 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+/// The longest source line that is shown whole, in bytes.
+const LONGEST_LINE: usize = 240;

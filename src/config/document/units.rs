@@ -4,48 +4,6 @@ use std::time::Duration;
 
 use super::diagnostic::{Diagnostic, shown};
 
-const DURATION_FORM: &str = "allowed: a whole number and ms, s, m, h or d, such as \"250ms\"";
-const SIZE_FORM: &str = "allowed: bytes, or a whole number and k, m or g, such as \"64k\"";
-
-const DURATION_UNITS: [(&str, u64); 5] =
-    [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-const SIZE_UNITS: [(&str, u64); 4] = [("", 1), ("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30)];
-
-/// What people also write for a unit, and the unit.
-const DURATION_SPELLINGS: [(&str, &str); 19] = [
-    ("msec", "ms"),
-    ("msecs", "ms"),
-    ("millis", "ms"),
-    ("millisecond", "ms"),
-    ("milliseconds", "ms"),
-    ("sec", "s"),
-    ("secs", "s"),
-    ("second", "s"),
-    ("seconds", "s"),
-    ("min", "m"),
-    ("mins", "m"),
-    ("minute", "m"),
-    ("minutes", "m"),
-    ("hr", "h"),
-    ("hrs", "h"),
-    ("hour", "h"),
-    ("hours", "h"),
-    ("day", "d"),
-    ("days", "d"),
-];
-const SIZE_SPELLINGS: [(&str, &str); 10] = [
-    ("b", ""),
-    ("byte", ""),
-    ("bytes", ""),
-    ("kb", "k"),
-    ("kib", "k"),
-    ("ki", "k"),
-    ("mb", "m"),
-    ("mib", "m"),
-    ("gb", "g"),
-    ("gib", "g"),
-];
-
 /// Reads `250ms`, `5s`, `10m`, `1h`, `2d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, Diagnostic> {
     let (number, unit) = split(text, "duration", DURATION_FORM)?;
@@ -136,6 +94,48 @@ fn show(value: u64, units: &[(&str, u64)]) -> String {
     let found = units.iter().rev().find(|(_, factor)| fits(*factor));
     found.map_or_else(|| value.to_string(), |(unit, factor)| format!("{}{unit}", value / factor))
 }
+
+const DURATION_FORM: &str = "allowed: a whole number and ms, s, m, h or d, such as \"250ms\"";
+const SIZE_FORM: &str = "allowed: bytes, or a whole number and k, m or g, such as \"64k\"";
+
+const DURATION_UNITS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const SIZE_UNITS: [(&str, u64); 4] = [("", 1), ("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30)];
+
+/// What people also write for a unit, and the unit.
+const DURATION_SPELLINGS: [(&str, &str); 19] = [
+    ("msec", "ms"),
+    ("msecs", "ms"),
+    ("millis", "ms"),
+    ("millisecond", "ms"),
+    ("milliseconds", "ms"),
+    ("sec", "s"),
+    ("secs", "s"),
+    ("second", "s"),
+    ("seconds", "s"),
+    ("min", "m"),
+    ("mins", "m"),
+    ("minute", "m"),
+    ("minutes", "m"),
+    ("hr", "h"),
+    ("hrs", "h"),
+    ("hour", "h"),
+    ("hours", "h"),
+    ("day", "d"),
+    ("days", "d"),
+];
+const SIZE_SPELLINGS: [(&str, &str); 10] = [
+    ("b", ""),
+    ("byte", ""),
+    ("bytes", ""),
+    ("kb", "k"),
+    ("kib", "k"),
+    ("ki", "k"),
+    ("mb", "m"),
+    ("mib", "m"),
+    ("gb", "g"),
+    ("gib", "g"),
+];
 
 #[cfg(test)]
 mod tests {

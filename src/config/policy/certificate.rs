@@ -6,8 +6,6 @@ use crate::config::value::address::{NameRule, name};
 use crate::config::value::fingerprint;
 use crate::policy::{CertificateRule, Require};
 
-const KEY_HELP: &str = "`phonebook-gateway certs show FILE` prints it";
-
 /// Reads `[certificate]`. `None` is one without a usable entry, which is an error.
 pub(crate) fn read(field: &Field<'_>) -> Option<CertificateRule> {
     let mut section = field.section("write it as a section: [certificate]");
@@ -86,3 +84,5 @@ fn common_name(entry: &Field<'_>) -> Option<String> {
     }
     Some(text)
 }
+
+const KEY_HELP: &str = "`phonebook-gateway certs show FILE` prints it";

@@ -11,14 +11,6 @@ use crate::config::value::address;
 use crate::location::Located;
 use crate::policy::Host;
 
-/// An IPv4 prefix of this length or shorter is doubtful, as /8 is the largest ever assigned.
-const WIDE_IPV4: u8 = 8;
-/// The same for IPv6: registries hold /12 blocks, and nobody was assigned more than a /16.
-const WIDE_IPV6: u8 = 16;
-
-/// How many warnings of one kind a policy gets before they are counted only.
-pub(crate) const SHOWN_PER_POLICY: usize = 3;
-
 /// Reads `hosts`, which may be absent only where something else names the peer: `excused`. Returns
 /// the hosts and their spans.
 pub(crate) fn read(
@@ -82,3 +74,11 @@ fn never_a_caller(address: IpAddr) -> bool {
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     address.is_unspecified() || address.is_multicast() || broadcast
 }
+
+/// An IPv4 prefix of this length or shorter is doubtful, as /8 is the largest ever assigned.
+const WIDE_IPV4: u8 = 8;
+/// The same for IPv6: registries hold /12 blocks, and nobody was assigned more than a /16.
+const WIDE_IPV6: u8 = 16;
+
+/// How many warnings of one kind a policy gets before they are counted only.
+pub(crate) const SHOWN_PER_POLICY: usize = 3;

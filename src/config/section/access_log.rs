@@ -14,10 +14,6 @@ use crate::config::document::{Field, Section};
 use crate::config::section::log_format::Formats;
 use crate::location::Location;
 
-const DEFAULT_PATH: &str = "/var/log/phonebook-gateway/access.log";
-const LEAST_FLUSH: std::time::Duration = std::time::Duration::from_millis(10);
-const MOST_FLUSH: std::time::Duration = std::time::Duration::from_secs(60);
-
 /// An access log with what is needed to point at what it says.
 pub(crate) struct Written {
     pub(crate) settings: LogSettings,
@@ -147,3 +143,7 @@ fn max_field(field: &Field<'_>) -> Option<usize> {
     }
     Some(size)
 }
+
+const DEFAULT_PATH: &str = "/var/log/phonebook-gateway/access.log";
+const LEAST_FLUSH: std::time::Duration = std::time::Duration::from_millis(10);
+const MOST_FLUSH: std::time::Duration = std::time::Duration::from_secs(60);

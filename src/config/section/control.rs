@@ -8,12 +8,6 @@ use crate::config::document::problem::Document;
 use crate::config::document::{self, Field, Section, files};
 use crate::location::{Located, Location};
 
-/// Where the socket is unless the configuration says otherwise.
-pub const DEFAULT_CONTROL_SOCKET: &str = "/run/phonebook-gateway/control.sock";
-
-/// The longest path of a unix socket, in bytes (`sun_path` with its closing NUL, unix(7)).
-const LONGEST: usize = 107;
-
 /// Reads `[control]`: the socket's path, or that there is none.
 pub(crate) fn read(mut section: Section<'_>, base: &Path) -> Located<Option<PathBuf>> {
     let default = Some(PathBuf::from(DEFAULT_CONTROL_SOCKET));
@@ -102,3 +96,9 @@ fn section_alone(text: &str) -> String {
     }
     alone
 }
+
+/// Where the socket is unless the configuration says otherwise.
+pub const DEFAULT_CONTROL_SOCKET: &str = "/run/phonebook-gateway/control.sock";
+
+/// The longest path of a unix socket, in bytes (`sun_path` with its closing NUL, unix(7)).
+const LONGEST: usize = 107;

@@ -10,15 +10,6 @@ use crate::limits::seats;
 use crate::location::Located;
 use crate::policy::Rate;
 
-const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(86_400);
-
-const RATE: Rate = rate::per_second(1000, 2000);
-const UNKNOWN_RATE: Rate = rate::per_second(1, 5);
-const HANDSHAKE_RATE: Rate = rate::per_second(10, 50);
-const UNKNOWN_CONNECTIONS: usize = 32;
-
 /// The `[limits]` section.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -122,3 +113,12 @@ fn unknown_connections(section: &mut Section<'_>, max_connections: usize) -> usi
     });
     written.unwrap_or(UNKNOWN_CONNECTIONS).min(most)
 }
+
+const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+const RATE: Rate = rate::per_second(1000, 2000);
+const UNKNOWN_RATE: Rate = rate::per_second(1, 5);
+const HANDSHAKE_RATE: Rate = rate::per_second(10, 50);
+const UNKNOWN_CONNECTIONS: usize = 32;

@@ -6,8 +6,6 @@ use crate::config::document::diagnostic::Diagnostic;
 use crate::config::document::{Field, Section};
 use crate::tls::{KeyPair, LoadError, Material, TlsSettings};
 
-const HELP: &str = "write { certificate = \"…\", private_key = \"…\" }";
-
 /// Reads `tls` and `http2`, whose files are relative to `base`. What the files hold is read too, so
 /// that `check` says what `serve` would; it is kept for nothing else, since they may change.
 pub(crate) fn read(listener: &mut Section<'_>, base: &Path) -> (Option<TlsSettings>, bool) {
@@ -121,3 +119,5 @@ fn warn_of_dates(material: &Material, written: &Written<'_, '_>) {
         }
     }
 }
+
+const HELP: &str = "write { certificate = \"…\", private_key = \"…\" }";

@@ -13,10 +13,6 @@ use crate::config::{Limits, Listener, Reload, Upstream};
 use crate::location::Located;
 use crate::resolver::Settings;
 
-const STATE_DIRECTORY: &str = "/var/lib/phonebook-gateway";
-const POLICIES_DIRECTORY: &str = "policies";
-const MOST_WORKERS: u32 = 1024;
-
 /// What the main file says. Complete only if no error was reported with it.
 pub(crate) struct Draft {
     pub(crate) state_directory: Located<PathBuf>,
@@ -81,3 +77,7 @@ fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
         tolerant: false,
     }
 }
+
+const STATE_DIRECTORY: &str = "/var/lib/phonebook-gateway";
+const POLICIES_DIRECTORY: &str = "policies";
+const MOST_WORKERS: u32 = 1024;

@@ -8,13 +8,6 @@ use crate::config::document::{Field, Section};
 use crate::config::value::address;
 use crate::resolver::Settings;
 
-const DAY: Duration = Duration::from_secs(86_400);
-const REFRESH: Duration = Duration::from_secs(60);
-const HOLD_NX: Duration = Duration::from_secs(30);
-
-/// The port of name servers.
-const DOMAIN: u16 = 53;
-
 /// Reads `[names]`.
 pub(crate) fn read(mut section: Section<'_>) -> Settings {
     let servers = section.take("resolver").and_then(|f| f.list()).unwrap_or_default();
@@ -61,3 +54,10 @@ fn server(field: &Field<'_>) -> Option<SocketAddr> {
         Err(_) => Some(SocketAddr::new(field.accept(address::ip(&text))?, DOMAIN)),
     }
 }
+
+const DAY: Duration = Duration::from_secs(86_400);
+const REFRESH: Duration = Duration::from_secs(60);
+const HOLD_NX: Duration = Duration::from_secs(30);
+
+/// The port of name servers.
+const DOMAIN: u16 = 53;

@@ -2,9 +2,6 @@
 
 use crate::config::document::{Field, Section};
 
-const KEEP: u32 = 10;
-const MOST_KEPT: u32 = 1000;
-
 /// The `[reload]` section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -25,3 +22,6 @@ pub(crate) fn read(mut section: Section<'_>) -> Reload {
     section.finish();
     Reload { watch, strict_boot, keep: usize::try_from(keep).unwrap_or_default() }
 }
+
+const KEEP: u32 = 10;
+const MOST_KEPT: u32 = 1000;

@@ -20,13 +20,6 @@ use crate::x509::Fingerprint;
 use url::Url;
 pub use url::read_https_url;
 
-/// How long the lookup service of a XiVO waits for all its sources together.
-const LOOKUP_SERVICE: Duration = Duration::from_millis(2900);
-/// The same of the reverse service, which looks for who calls.
-const REVERSE_SERVICE: Duration = Duration::from_secs(1);
-const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
-const MOST_TIMEOUT: Duration = Duration::from_secs(3600);
-
 /// The `[upstream]` section.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -300,3 +293,10 @@ fn send_proxy_protocol(
     }
     sent
 }
+
+/// How long the lookup service of a XiVO waits for all its sources together.
+const LOOKUP_SERVICE: Duration = Duration::from_millis(2900);
+/// The same of the reverse service, which looks for who calls.
+const REVERSE_SERVICE: Duration = Duration::from_secs(1);
+const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
+const MOST_TIMEOUT: Duration = Duration::from_secs(3600);

@@ -5,9 +5,6 @@ use std::path::Path;
 use super::*;
 use crate::access_log::{LogSettings, LogTarget, PeerPath, Syslog, SyslogRfc, SyslogServer};
 
-const POLICIES: &[(&str, &str)] =
-    &[("policies/lyon.toml", HOSTS), ("policies/xivo-montreal.toml", "hosts = [\"192.0.2.2\"]\n")];
-
 /// The one log of a configuration with these lines.
 fn log(lines: &str) -> LogSettings {
     let mut config = config(&format!("{MAIN}[[access_log]]\n{lines}\n"), POLICIES);
@@ -89,6 +86,44 @@ fn gzip_is_a_level_and_true_is_nginxs() {
     assert_eq!(log("gzip = false\nbuffer = 0").gzip, None);
 }
 
+#[test]
+fn each_mistake_in_a_log_is_one_error_at_its_place() {
+    let policies = [POLICIES, &[("policies/montreal.toml", "hosts = [\"192.0.2.3\"]\n")]].concat();
+    for (lines, location, part, advice) in BAD {
+        let outcome = texts(&format!("{MAIN}[[access_log]]\n{lines}\n"), &policies);
+        assert!(outcome.is_err(), "{lines}");
+        assert_one(outcome, &format!("gateway.toml:{location}"), part, advice);
+    }
+}
+
+#[test]
+fn a_peer_that_no_policy_has_is_doubtful() {
+    let found =
+        |lines: &str| texts(&format!("{MAIN}[[access_log]]\nif.peer = {lines}\n"), POLICIES);
+    let location = "gateway.toml:6:";
+    let outcome = found("[\"xivo-montral\", \"lyon\"]");
+    assert!(outcome.is_ok());
+    let part = "warning: `access_log.if.peer`: no policy has the name \"xivo-montral\"";
+    assert_one(outcome, location, part, "did you mean \"xivo-montreal\"?");
+    let part = "no policy has the name \"nice\"";
+    assert_one(found("\"!nice\""), location, part, "there are lyon and xivo-montreal");
+    assert!(lines(found("[\"lyon\", \"-\"]")).is_empty());
+}
+
+#[test]
+fn logs_whose_paths_differ_for_every_peer_stand_beside_each_other() {
+    let text = format!(
+        "{MAIN}[[access_log]]\npath = \"/x/$peer.log\"\n[[access_log]]\npath = \"/x/access.log\"\n\
+         [[access_log]]\npath = \"/x/$peer-errors.log\"\nif.status = \"5xx\"\n\
+         [[access_log]]\npath = \"syslog:server=10.0.0.1,tag=a\"\n\
+         [[access_log]]\npath = \"syslog:server=10.0.0.1,tag=b\"\n"
+    );
+    assert_eq!(config(&text, POLICIES).access_logs.len(), 5);
+}
+
+const POLICIES: &[(&str, &str)] =
+    &[("policies/lyon.toml", HOSTS), ("policies/xivo-montreal.toml", "hosts = [\"192.0.2.2\"]\n")];
+
 /// What is wrong in a log's section, whose first line is the sixth.
 #[rustfmt::skip]
 const BAD: &[(&str, &str, &str, &str)] = &[
@@ -149,38 +184,3 @@ const BAD: &[(&str, &str, &str, &str)] = &[
     ("path = \"/x/$peer\"\n[[access_log]]\npath = \"/x/-\"", "8:8", "this is /x/-, and the log of gateway.toml:5", "change one"),
     ("path = \"/x/xivo-$peer\"\n[[access_log]]\npath = \"/x/$peer\"", "8:8", "for the peer `xivo-montreal` this is /x/xivo-montreal", ""),
 ];
-
-#[test]
-fn each_mistake_in_a_log_is_one_error_at_its_place() {
-    let policies = [POLICIES, &[("policies/montreal.toml", "hosts = [\"192.0.2.3\"]\n")]].concat();
-    for (lines, location, part, advice) in BAD {
-        let outcome = texts(&format!("{MAIN}[[access_log]]\n{lines}\n"), &policies);
-        assert!(outcome.is_err(), "{lines}");
-        assert_one(outcome, &format!("gateway.toml:{location}"), part, advice);
-    }
-}
-
-#[test]
-fn a_peer_that_no_policy_has_is_doubtful() {
-    let found =
-        |lines: &str| texts(&format!("{MAIN}[[access_log]]\nif.peer = {lines}\n"), POLICIES);
-    let location = "gateway.toml:6:";
-    let outcome = found("[\"xivo-montral\", \"lyon\"]");
-    assert!(outcome.is_ok());
-    let part = "warning: `access_log.if.peer`: no policy has the name \"xivo-montral\"";
-    assert_one(outcome, location, part, "did you mean \"xivo-montreal\"?");
-    let part = "no policy has the name \"nice\"";
-    assert_one(found("\"!nice\""), location, part, "there are lyon and xivo-montreal");
-    assert!(lines(found("[\"lyon\", \"-\"]")).is_empty());
-}
-
-#[test]
-fn logs_whose_paths_differ_for_every_peer_stand_beside_each_other() {
-    let text = format!(
-        "{MAIN}[[access_log]]\npath = \"/x/$peer.log\"\n[[access_log]]\npath = \"/x/access.log\"\n\
-         [[access_log]]\npath = \"/x/$peer-errors.log\"\nif.status = \"5xx\"\n\
-         [[access_log]]\npath = \"syslog:server=10.0.0.1,tag=a\"\n\
-         [[access_log]]\npath = \"syslog:server=10.0.0.1,tag=b\"\n"
-    );
-    assert_eq!(config(&text, POLICIES).access_logs.len(), 5);
-}

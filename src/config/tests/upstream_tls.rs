@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use super::*;
 
-const PIN: &str = "E3:B0:C4:42:98:FC:1C:14:9A:FB:F4:C8:99:6F:B9:24:27:AE:41:E4:64:9B:93:4C:A4:95:99:1B:78:52:B8:55";
-
 fn main(url: &str, lines: &str) -> String {
     format!("[[listen]]\naddress = \"127.0.0.1:0\"\n[upstream]\nurl = \"{url}\"\n{lines}\n")
 }
@@ -56,25 +54,6 @@ fn a_socket_is_taken_with_the_proxy_protocol_and_without_a_source() {
     let outcome = texts(&main(&long, "send_proxy_protocol = true"), &peer());
     assert_one(outcome, "gateway.toml:4:7", "is too long", "absolute path");
 }
-
-/// URL, lines with `@PIN@` for the pin's line, place, message, advice.
-#[rustfmt::skip]
-const WRONG: &[(&str, &str, &str, &str, &str)] = &[
-    ("http://xivo", "ca = \"xivo.pem\"", "5:6", "`upstream.ca`: \"http://xivo\" is not spoken with in TLS", "write url = \"https://xivo\""),
-    ("http://xivo", "@PIN@", "5:14", "`upstream.pin_sha256`", "or remove `pin_sha256`"),
-    ("http://xivo", "server_name = \"x\"", "5:15", "`upstream.server_name`", "https"),
-    ("http://xivo", "danger_accept_any_certificate = true", "5:33", "`upstream.danger_accept_any_certificate`", "https"),
-    ("unix:/run/x", "send_proxy_protocol = true\n@PIN@", "6:14", "not spoken with in TLS", "stays on this host"),
-    ("unix:/run/x", "send_proxy_protocol = true\nsource = \"192.168.1.125\"", "6:10", "comes from no address", "remove it"),
-    ("https://xivo", "ca = \"no such.pem\"", "5:6", "no such.pem: it cannot be read: No such file", "relative to this file"),
-    ("https://xivo", "ca = \"/\"", "5:6", "/: it is a directory; allowed: a regular file", "a PEM file"),
-    ("https://xivo", "pin_sha256 = []", "5:14", "found a list", "a pin, or a list of pins"),
-    ("https://xivo", "pin_sha256 = \"AB:CD\"", "5:14", "has 2 bytes, and not 32", "probe --pin"),
-    ("https://xivo", "pin_sha256 = [\"DA39A3EE5E6B4B0D3255BFEF95601890AFD80709\"]", "5:15", "as a SHA-1 has", "the SHA-256"),
-    ("https://xivo", "pin_sha256 = \"!\"", "5:14", "neither hexadecimal nor base64", ""),
-    ("https://xivo", "pin_sha256 = 5", "5:14", "found the number 5", ""),
-    ("https://xivo", "@PIN@\nserver_name = \"xivo:443\"", "6:15", "\"xivo:443\" is no server name", "without a port"),
-];
 
 #[test]
 fn what_contradicts_itself_or_cannot_be_read_is_one_error() {
@@ -147,3 +126,24 @@ fn an_authority_is_read_from_a_file_beside_the_main_file() {
 fn texts_at(main_file: &Path, text: &str) -> Outcome {
     read_texts((main_file.to_str().unwrap(), text), &peer(), &variables)
 }
+
+const PIN: &str = "E3:B0:C4:42:98:FC:1C:14:9A:FB:F4:C8:99:6F:B9:24:27:AE:41:E4:64:9B:93:4C:A4:95:99:1B:78:52:B8:55";
+
+/// URL, lines with `@PIN@` for the pin's line, place, message, advice.
+#[rustfmt::skip]
+const WRONG: &[(&str, &str, &str, &str, &str)] = &[
+    ("http://xivo", "ca = \"xivo.pem\"", "5:6", "`upstream.ca`: \"http://xivo\" is not spoken with in TLS", "write url = \"https://xivo\""),
+    ("http://xivo", "@PIN@", "5:14", "`upstream.pin_sha256`", "or remove `pin_sha256`"),
+    ("http://xivo", "server_name = \"x\"", "5:15", "`upstream.server_name`", "https"),
+    ("http://xivo", "danger_accept_any_certificate = true", "5:33", "`upstream.danger_accept_any_certificate`", "https"),
+    ("unix:/run/x", "send_proxy_protocol = true\n@PIN@", "6:14", "not spoken with in TLS", "stays on this host"),
+    ("unix:/run/x", "send_proxy_protocol = true\nsource = \"192.168.1.125\"", "6:10", "comes from no address", "remove it"),
+    ("https://xivo", "ca = \"no such.pem\"", "5:6", "no such.pem: it cannot be read: No such file", "relative to this file"),
+    ("https://xivo", "ca = \"/\"", "5:6", "/: it is a directory; allowed: a regular file", "a PEM file"),
+    ("https://xivo", "pin_sha256 = []", "5:14", "found a list", "a pin, or a list of pins"),
+    ("https://xivo", "pin_sha256 = \"AB:CD\"", "5:14", "has 2 bytes, and not 32", "probe --pin"),
+    ("https://xivo", "pin_sha256 = [\"DA39A3EE5E6B4B0D3255BFEF95601890AFD80709\"]", "5:15", "as a SHA-1 has", "the SHA-256"),
+    ("https://xivo", "pin_sha256 = \"!\"", "5:14", "neither hexadecimal nor base64", ""),
+    ("https://xivo", "pin_sha256 = 5", "5:14", "found the number 5", ""),
+    ("https://xivo", "@PIN@\nserver_name = \"xivo:443\"", "6:15", "\"xivo:443\" is no server name", "without a port"),
+];

@@ -15,13 +15,6 @@ use crate::policy::Host;
 
 mod of_other_programs;
 
-const ADDRESS_FORM: &str = "allowed: an IPv4 or IPv6 address";
-const HOST_FORM: &str = "allowed: an address, a prefix or a host name";
-const IPV4_FORM: &str = "allowed: four numbers from 0 to 255, such as 192.168.1.124";
-
-/// The IPv4-mapped block, `::ffff:0:0/96`.
-const MAPPED_PREFIX_LENGTH: u8 = 96;
-
 /// An entry of a policy's `hosts`.
 pub(crate) fn host(text: &str) -> Result<Host, Diagnostic> {
     if text.trim() != text || text.is_empty() {
@@ -308,6 +301,13 @@ pub(crate) fn name(text: &str, rule: NameRule) -> Result<String, Diagnostic> {
     }
     Ok(bare.to_owned())
 }
+
+const ADDRESS_FORM: &str = "allowed: an IPv4 or IPv6 address";
+const HOST_FORM: &str = "allowed: an address, a prefix or a host name";
+const IPV4_FORM: &str = "allowed: four numbers from 0 to 255, such as 192.168.1.124";
+
+/// The IPv4-mapped block, `::ffff:0:0/96`.
+const MAPPED_PREFIX_LENGTH: u8 = 96;
 
 #[cfg(test)]
 mod tests;

@@ -8,9 +8,6 @@ use crate::config::document::diagnostic::Diagnostic;
 use crate::config::document::meant;
 use crate::policy::Rate;
 
-/// The highest number that a rate or burst may have: more means that there is no limit.
-const MOST: u32 = 1_000_000;
-
 /// `requests` in each second, and `burst` at once; 0 is taken for 1.
 pub(crate) const fn per_second(requests: u32, burst: u32) -> Rate {
     let (requests, burst) = (at_least_one(requests), at_least_one(burst));
@@ -85,3 +82,6 @@ pub(crate) fn never_met(wanted: Rate, ceiling: Rate) -> bool {
     let share = |rate: Rate, period: Duration| u128::from(rate.requests.get()) * period.as_nanos();
     share(wanted, ceiling.period) > share(ceiling, wanted.period) || wanted.burst > ceiling.burst
 }
+
+/// The highest number that a rate or burst may have: more means that there is no limit.
+const MOST: u32 = 1_000_000;

@@ -137,8 +137,6 @@ struct Heading {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Fatal(Reason);
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
     /// Says this side's settings; they are sent with the first poll.
     pub(super) fn new(io: S, wire: Rc<Wire>, caps: Caps) -> Self {
@@ -425,6 +423,8 @@ const KEPT: usize = 512;
 
 /// How much of a closing connection is read and thrown away, in bytes.
 const MAX_DRAINED: usize = 64 * 1024;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[cfg(test)]
 mod tests;

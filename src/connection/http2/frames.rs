@@ -9,37 +9,6 @@ pub(super) struct Frame {
     pub(super) stream: u32,
 }
 
-/// Length of a frame's header, in bytes.
-pub(super) const HEADER: usize = 9;
-
-/// The longest frame that any side takes without having said that it takes longer ones, and the
-/// longest that this side sends or takes at all.
-pub(super) const MAX_LENGTH: u32 = 16_384;
-
-/// The window that any side gives before it has said otherwise, and the one that is given here: a
-/// client's body is counted and thrown away.
-pub(super) const DEFAULT_WINDOW: u32 = 65_535;
-
-/// A window can be no larger.
-pub(super) const MAX_WINDOW: i64 = 0x7fff_ffff;
-
-pub(super) const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const PRIORITY: u8 = 2;
-pub(super) const RST_STREAM: u8 = 3;
-pub(super) const SETTINGS: u8 = 4;
-pub(super) const PUSH_PROMISE: u8 = 5;
-pub(super) const PING: u8 = 6;
-pub(super) const GOAWAY: u8 = 7;
-pub(super) const WINDOW_UPDATE: u8 = 8;
-pub(super) const CONTINUATION: u8 = 9;
-
-pub(super) const END_STREAM: u8 = 0x1;
-pub(super) const ACK: u8 = 0x1;
-pub(super) const END_HEADERS: u8 = 0x4;
-pub(super) const PADDED: u8 = 0x8;
-pub(super) const WITH_PRIORITY: u8 = 0x20;
-
 /// Why a stream or a connection ends (RFC 9113, section 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
@@ -53,14 +22,6 @@ pub(super) enum Reason {
     Compression = 9,
     EnhanceYourCalm = 11,
 }
-
-/// Settings (RFC 9113, section 6.5.2).
-pub(super) const HEADER_TABLE_SIZE: u16 = 1;
-pub(super) const ENABLE_PUSH: u16 = 2;
-pub(super) const MAX_CONCURRENT_STREAMS: u16 = 3;
-pub(super) const INITIAL_WINDOW_SIZE: u16 = 4;
-pub(super) const MAX_FRAME_SIZE: u16 = 5;
-pub(super) const MAX_HEADER_LIST_SIZE: u16 = 6;
 
 impl Frame {
     /// What nine bytes say.
@@ -107,3 +68,42 @@ pub(super) fn write_settings(out: &mut Vec<u8>, settings: &[(u16, u32)]) {
         out.extend_from_slice(&value.to_be_bytes());
     }
 }
+
+/// Length of a frame's header, in bytes.
+pub(super) const HEADER: usize = 9;
+
+/// The longest frame that any side takes without having said that it takes longer ones, and the
+/// longest that this side sends or takes at all.
+pub(super) const MAX_LENGTH: u32 = 16_384;
+
+/// The window that any side gives before it has said otherwise, and the one that is given here: a
+/// client's body is counted and thrown away.
+pub(super) const DEFAULT_WINDOW: u32 = 65_535;
+
+/// A window can be no larger.
+pub(super) const MAX_WINDOW: i64 = 0x7fff_ffff;
+
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const PRIORITY: u8 = 2;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const PUSH_PROMISE: u8 = 5;
+pub(super) const PING: u8 = 6;
+pub(super) const GOAWAY: u8 = 7;
+pub(super) const WINDOW_UPDATE: u8 = 8;
+pub(super) const CONTINUATION: u8 = 9;
+
+pub(super) const END_STREAM: u8 = 0x1;
+pub(super) const ACK: u8 = 0x1;
+pub(super) const END_HEADERS: u8 = 0x4;
+pub(super) const PADDED: u8 = 0x8;
+pub(super) const WITH_PRIORITY: u8 = 0x20;
+
+/// Settings (RFC 9113, section 6.5.2).
+pub(super) const HEADER_TABLE_SIZE: u16 = 1;
+pub(super) const ENABLE_PUSH: u16 = 2;
+pub(super) const MAX_CONCURRENT_STREAMS: u16 = 3;
+pub(super) const INITIAL_WINDOW_SIZE: u16 = 4;
+pub(super) const MAX_FRAME_SIZE: u16 = 5;
+pub(super) const MAX_HEADER_LIST_SIZE: u16 = 6;

@@ -29,10 +29,6 @@ pub(super) enum Fault {
     Broken,
 }
 
-/// Bytes of fields that a client may refer to, as RFC 7541 counts them. It is what clients begin with
-/// before they are told anything, so no client has to be told.
-pub(super) const TABLE_SIZE: usize = 4096;
-
 impl Decoder {
     pub(super) fn new() -> Self {
         Self { table: Table::new(TABLE_SIZE) }
@@ -175,6 +171,10 @@ fn write_integer(first: u8, bits: u8, mut number: usize, out: &mut Vec<u8>) {
     }
     out.push(low(number));
 }
+
+/// Bytes of fields that a client may refer to, as RFC 7541 counts them. It is what clients begin with
+/// before they are told anything, so no client has to be told.
+pub(super) const TABLE_SIZE: usize = 4096;
 
 #[cfg(test)]
 mod tests;

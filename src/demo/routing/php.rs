@@ -8,12 +8,6 @@
 //! (`max_input_vars` 1000, `max_input_nesting_level` 64, separator `&`). The table in this module's
 //! tests is what a PHP 8.2 said.
 
-/// The number of variables that PHP keeps; it reads no further (`max_input_vars`).
-const MAX_INPUT_VARS: usize = 1000;
-
-/// PHP drops a variable with more pairs of brackets than this.
-const MAX_NESTING: usize = 64;
-
 /// A value in `$_GET`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PhpValue {
@@ -177,6 +171,12 @@ fn count_indexes(text: &[u8]) -> usize {
     }
     count
 }
+
+/// The number of variables that PHP keeps; it reads no further (`max_input_vars`).
+const MAX_INPUT_VARS: usize = 1000;
+
+/// PHP drops a variable with more pairs of brackets than this.
+const MAX_NESTING: usize = 64;
 
 #[cfg(test)]
 mod tests;

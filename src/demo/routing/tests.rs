@@ -2,8 +2,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-const PREFIX: &str = "/service/ipbx/json.php/";
-
 fn read(target: &str) -> Reading {
     read_url(target.as_bytes()).unwrap_or_else(|error| panic!("{target:?}: {error}"))
 }
@@ -223,3 +221,5 @@ proptest! {
         }
     }
 }
+
+const PREFIX: &str = "/service/ipbx/json.php/";

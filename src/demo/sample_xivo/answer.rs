@@ -16,9 +16,6 @@ use crate::demo::phonebook::Phonebook;
 use crate::demo::routing::php::{PhpQuery, php_query};
 use crate::demo::routing::{Act, Place, Reading, read_url};
 
-/// nginx's `client_max_body_size` as Debian ships it.
-const MAX_BODY: usize = 1 << 20;
-
 type Answer = Response<Full<Bytes>>;
 
 /// Why a request does not get to the phonebook's script.
@@ -187,3 +184,6 @@ fn from_script(mut answer: Answer) -> Answer {
     answer.headers_mut().insert("x-xivo-ws-version", HeaderValue::from_static("1.0"));
     answer
 }
+
+/// nginx's `client_max_body_size` as Debian ships it.
+const MAX_BODY: usize = 1 << 20;

@@ -10,8 +10,6 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::demo::routing::{Act, Place};
 
-const PHONEBOOK: &str = "/service/ipbx/json.php/restricted/pbx_services/phonebook";
-
 struct Client {
     address: SocketAddr,
     recorder: Recorder,
@@ -292,3 +290,5 @@ fn garbage_ends_its_connection_and_not_the_site() {
         assert_eq!(client.recorder.arrivals().len(), 1);
     });
 }
+
+const PHONEBOOK: &str = "/service/ipbx/json.php/restricted/pbx_services/phonebook";

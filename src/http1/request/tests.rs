@@ -1,7 +1,5 @@
 use super::*;
 
-const LIMITS: HeadLimits = HeadLimits { max_uri: 64, max_head: 256, max_fields: 4 };
-
 fn read(bytes: &[u8]) -> Result<Option<RequestHead<'_>>, HeadError> {
     let spans = RequestReader::default().advance(bytes, &LIMITS)?;
     Ok(spans.map(|spans| spans.over(bytes)))
@@ -334,3 +332,5 @@ fn a_target_with_a_host_may_have_no_path() {
         assert_eq!(head.query(), query.map(str::as_bytes), "{target}");
     }
 }
+
+const LIMITS: HeadLimits = HeadLimits { max_uri: 64, max_head: 256, max_fields: 4 };

@@ -10,10 +10,6 @@ use super::*;
 use crate::limits::{CallerClass, GatewayLimits, Limit, PeerLimits};
 use crate::net::client_address::ClientAddress;
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const THREADS: usize = 8;
-
 fn rate(requests: u32, period: Duration, burst: u32) -> Rate {
     Rate {
         requests: NonZeroU32::new(requests).unwrap(),
@@ -194,3 +190,7 @@ fn the_gateways_and_unknown_callers_rates_are_carried_over() {
     assert_eq!((0..100).filter(|_| after.handshake(caller, now).is_ok()).count(), 1);
     assert_eq!((0..100).filter(|_| after.unknown(other, now).is_ok()).count(), 8);
 }
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const THREADS: usize = 8;

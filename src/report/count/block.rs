@@ -83,10 +83,6 @@ impl Event {
     }
 }
 
-const SECOND_AT: u32 = 52;
-const PEER_AT: u32 = 36;
-const TOOK_AT: u32 = 20;
-
 /// What was asked for, without regard to case, which XiVO's search has none of.
 ///
 /// A term of up to seven bytes is kept as it is, its length in the first byte; of a longer one the first three bytes,
@@ -155,10 +151,6 @@ impl Key {
         (self.0 ^ longer.0) << 8 >> (64 - 8 * length) == 0
     }
 }
-
-const LENGTH_AT: u32 = 56;
-/// In the place of the length of a term that is not kept as it is.
-const LONG: u64 = 8;
 
 /// What else is known of a request.
 #[derive(Clone, Copy, Debug)]
@@ -244,6 +236,14 @@ fn what(entry: &Entry<'_>, patience: Patience, hasher: &ThingHasher) -> (Key, u6
         _ => (Key(0), 0),
     }
 }
+
+const SECOND_AT: u32 = 52;
+const PEER_AT: u32 = 36;
+const TOOK_AT: u32 = 20;
+
+const LENGTH_AT: u32 = 56;
+/// In the place of the length of a term that is not kept as it is.
+const LONG: u64 = 8;
 
 #[cfg(test)]
 mod tests {

@@ -54,9 +54,6 @@ impl Short {
     }
 }
 
-const BASE: u32 = 36;
-const LENGTH_AT: u32 = 24;
-
 /// Terms in the alphabet's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::report) struct Enumeration {
@@ -142,6 +139,9 @@ const THREADS: usize = 32;
 const LEAST: u64 = 15;
 /// The number of enumerations that are kept of a caller.
 const KEPT: usize = 16;
+
+const BASE: u32 = 36;
+const LENGTH_AT: u32 = 24;
 
 #[cfg(test)]
 mod tests {

@@ -11,9 +11,6 @@ use foldhash::fast::RandomState;
 
 use crate::report::count::block::{Event, Key};
 
-/// How long answers are good for, in seconds.
-pub(in crate::report) const SECONDS: [u32; 3] = [5, 60, 300];
-
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::report) struct Repeated {
@@ -253,6 +250,9 @@ const LONGEST: i64 = 66_000;
 const FLIGHTS: usize = 16;
 /// The number of things that are kept of each period.
 const MOST: usize = 1 << 15;
+
+/// How long answers are good for, in seconds.
+pub(in crate::report) const SECONDS: [u32; 3] = [5, 60, 300];
 
 #[cfg(test)]
 mod tests {

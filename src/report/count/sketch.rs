@@ -163,14 +163,6 @@ fn tau(mut x: f64) -> f64 {
     }
 }
 
-/// The number of things that are told apart exactly.
-pub(in crate::report) const EXACT: usize = 4096;
-const REGISTERS: usize = 4096;
-/// The number of places that are kept for what comes next.
-const KEPT: usize = 4096;
-/// Bits of a hash beyond those that choose its register.
-const RANKS: u32 = 64 - REGISTERS.ilog2();
-
 /// Times in milliseconds: percentiles are exact to 255 ms, and within 1 % beyond; all else is exact. Takes no
 /// memory before the first.
 #[derive(Clone, Debug, Default)]
@@ -232,27 +224,10 @@ fn bucket(milliseconds: u64) -> usize {
     }
 }
 
-/// The buckets of times of up to a second, which nearly all are.
-const SHORT: [u8; 1001] = {
-    let mut buckets = [0; 1001];
-    let (mut time, mut bucket) = (0, 0);
-    while time < buckets.len() {
-        if time as u64 > HISTOGRAM[bucket] {
-            bucket += 1;
-        }
-        buckets[time] = bucket as u8;
-        time += 1;
-    }
-    buckets
-};
-
 /// Whether it took longer than a second.
 pub(in crate::report) fn is_late(milliseconds: u64) -> bool {
     milliseconds > 1000
 }
-
-/// Percentiles of longer times say this one: an hour.
-const LONGEST: u64 = 3_600_000;
 
 /// The most frequent of any number of things (Misra and Gries, *Finding repeated elements*, 1982; merged as Agarwal
 /// and others, *Mergeable summaries*, 2012): a count may be too low by [`error`](Self::error) at the most, and
@@ -339,6 +314,31 @@ impl<T> Frequent<T> {
 /// Counters of [`Frequent`]. Giving up the smaller half takes its median, at least, from 4,096 of them
 /// at once: the error is at most 1 in 4,096 of all that was counted.
 const COUNTERS: usize = 8192;
+
+/// The number of things that are told apart exactly.
+pub(in crate::report) const EXACT: usize = 4096;
+const REGISTERS: usize = 4096;
+/// The number of places that are kept for what comes next.
+const KEPT: usize = 4096;
+/// Bits of a hash beyond those that choose its register.
+const RANKS: u32 = 64 - REGISTERS.ilog2();
+
+/// The buckets of times of up to a second, which nearly all are.
+const SHORT: [u8; 1001] = {
+    let mut buckets = [0; 1001];
+    let (mut time, mut bucket) = (0, 0);
+    while time < buckets.len() {
+        if time as u64 > HISTOGRAM[bucket] {
+            bucket += 1;
+        }
+        buckets[time] = bucket as u8;
+        time += 1;
+    }
+    buckets
+};
+
+/// Percentiles of longer times say this one: an hour.
+const LONGEST: u64 = 3_600_000;
 
 #[cfg(test)]
 mod tests {

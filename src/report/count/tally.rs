@@ -469,9 +469,6 @@ impl Tally {
     }
 }
 
-/// What the gateway says of itself.
-pub(in crate::report) const OVERLOADED: &[u8] = Word::Overloaded.as_str().as_bytes();
-
 /// Whether XiVO failed: every 5xx but that which the gateway says of itself.
 pub(in crate::report) fn is_fault_of_xivo(entry: &Entry<'_>) -> bool {
     entry.status >= 500 && entry.reason.is_none_or(|reason| reason.word() != OVERLOADED)
@@ -503,3 +500,6 @@ const MOST_PEER_HOURS: usize = 1_000_000;
 const MOST_REASONS: usize = 64;
 /// The number of callers of one reason: all peers, and callers in no policy.
 const MOST_CALLERS: usize = MOST_PEERS + 100;
+
+/// What the gateway says of itself.
+pub(in crate::report) const OVERLOADED: &[u8] = Word::Overloaded.as_str().as_bytes();

@@ -8,20 +8,6 @@ use crate::report::build::findings::{singles, told_apart};
 use crate::report::html::parts::{ROWS, listing, time};
 use crate::report::summary::{ACCURACY, Input, Outage, Report, Totals, Upstream, wording};
 
-/// The number of unreadable lines that are shown.
-const SAMPLES: usize = 20;
-/// The number of reasons that are shown of XiVO's failures.
-const REASONS: usize = 10;
-
-const OUTAGES: [Column; 4] = [
-    Column::Words("Began"),
-    Column::Time("Ended"),
-    Column::Number("Lasted"),
-    Column::Number("Failed requests"),
-];
-
-const LOGS: [Column; 3] = [Column::Words("Log"), Column::Words("Format"), Column::Number("Lines")];
-
 /// XiVO's failures over time.
 pub(super) fn upstream(report: &Report) -> Markup {
     let content = if report.upstream.failed == 0 {
@@ -148,3 +134,17 @@ fn accuracy(totals: &Totals) -> Markup {
         }
     }
 }
+
+/// The number of unreadable lines that are shown.
+const SAMPLES: usize = 20;
+/// The number of reasons that are shown of XiVO's failures.
+const REASONS: usize = 10;
+
+const OUTAGES: [Column; 4] = [
+    Column::Words("Began"),
+    Column::Time("Ended"),
+    Column::Number("Lasted"),
+    Column::Number("Failed requests"),
+];
+
+const LOGS: [Column; 3] = [Column::Words("Log"), Column::Words("Format"), Column::Number("Lines")];

@@ -3,12 +3,6 @@
 use crate::report::summary::local_time::LocalTime;
 use crate::report::summary::{Bucket, Buckets};
 
-/// The most columns of a chart over time; more would be narrower than a dot on a phone.
-const COLUMNS: usize = 200;
-
-/// Lengths of a column in hours; each begins with the hour of the wall clock that it divides the day into.
-const HOURS: [i64; 14] = [1, 2, 3, 4, 6, 8, 12, 24, 48, 72, 168, 336, 672, 1344];
-
 /// One column over time: the buckets that fall into it.
 #[derive(Debug)]
 pub(super) struct Column {
@@ -75,3 +69,9 @@ fn add(column: &mut Column, bucket: &Bucket) {
     column.left += bucket.left;
     column.not_in_time += bucket.not_in_time;
 }
+
+/// The most columns of a chart over time; more would be narrower than a dot on a phone.
+const COLUMNS: usize = 200;
+
+/// Lengths of a column in hours; each begins with the hour of the wall clock that it divides the day into.
+const HOURS: [i64; 14] = [1, 2, 3, 4, 6, 8, 12, 24, 48, 72, 168, 336, 672, 1344];

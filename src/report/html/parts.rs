@@ -7,9 +7,6 @@ use crate::page::table::{self, Column};
 use crate::report::summary::local_time::LocalTime;
 use crate::report::summary::wording;
 
-/// The number of rows of a long list that are shown.
-pub(super) const ROWS: usize = 25;
-
 /// A table of the first [`ROWS`] of a list, and how many more there are.
 pub(super) fn listing<T, const N: usize>(
     caption: &str,
@@ -41,3 +38,6 @@ pub(super) fn time(at: LocalTime) -> Markup {
 pub(super) fn caller(name: &str) -> &str {
     if name == "-" { "callers in no policy" } else { name }
 }
+
+/// The number of rows of a long list that are shown.
+pub(super) const ROWS: usize = 25;

@@ -8,23 +8,6 @@ use crate::page::{card, layout, text};
 use crate::report::html::parts::{more, time};
 use crate::report::summary::{Peer, Report, wording};
 
-/// The number of peers that are shown.
-const PEERS: usize = 100;
-/// The number of peers that are shown in detail.
-const DETAILS: usize = 30;
-
-const COLUMNS: [Column; 9] = [
-    Column::Words("Peer"),
-    Column::Number("Requests"),
-    Column::Words("Over time"),
-    Column::Number("Refused"),
-    Column::Number("Failed"),
-    Column::Number("95 of 100 within"),
-    Column::Number("Not in time"),
-    Column::Number("Terms"),
-    Column::Time("Last asked"),
-];
-
 /// The table of all peers, and what else is known of each.
 pub(super) fn section(report: &Report) -> Markup {
     let content =
@@ -139,3 +122,20 @@ fn busiest_hour(peer: &Peer) -> Option<String> {
     let (hour, _) = peer.hour_of_day.iter().enumerate().max_by_key(|(_, count)| **count)?;
     Some(format!("{hour}:00"))
 }
+
+/// The number of peers that are shown.
+const PEERS: usize = 100;
+/// The number of peers that are shown in detail.
+const DETAILS: usize = 30;
+
+const COLUMNS: [Column; 9] = [
+    Column::Words("Peer"),
+    Column::Number("Requests"),
+    Column::Words("Over time"),
+    Column::Number("Refused"),
+    Column::Number("Failed"),
+    Column::Number("95 of 100 within"),
+    Column::Number("Not in time"),
+    Column::Number("Terms"),
+    Column::Time("Last asked"),
+];

@@ -8,29 +8,6 @@ use crate::page::{layout, prose, text};
 use crate::report::html::parts::{caller, listing, time};
 use crate::report::summary::{Limited, Refused, Report, wording};
 
-/// The number of callers of a reason that are shown.
-const CALLERS: usize = 5;
-/// The number of quotas of a limited caller that are shown.
-const QUOTAS: usize = 5;
-
-const REASONS: [Column; 5] = [
-    Column::Words("Reason"),
-    Column::Number("Times"),
-    Column::Words("Who asked"),
-    Column::Wide("What to do"),
-    Column::Time("Last"),
-];
-
-const LIMITED: [Column; 7] = [
-    Column::Words("Caller"),
-    Column::Words("Limit"),
-    Column::Number("Times"),
-    Column::Number("Busiest second"),
-    Column::Words("Present rate"),
-    Column::Wide("Would have sufficed"),
-    Column::Time("Last"),
-];
-
 /// Why, how often, whom it met, and the remedy.
 pub(super) fn section(report: &Report) -> Markup {
     let most = report.refusals.iter().map(|refused| refused.count).max().unwrap_or(0);
@@ -126,3 +103,26 @@ fn why_none(limited: &Limited) -> Markup {
         }
     }
 }
+
+/// The number of callers of a reason that are shown.
+const CALLERS: usize = 5;
+/// The number of quotas of a limited caller that are shown.
+const QUOTAS: usize = 5;
+
+const REASONS: [Column; 5] = [
+    Column::Words("Reason"),
+    Column::Number("Times"),
+    Column::Words("Who asked"),
+    Column::Wide("What to do"),
+    Column::Time("Last"),
+];
+
+const LIMITED: [Column; 7] = [
+    Column::Words("Caller"),
+    Column::Words("Limit"),
+    Column::Number("Times"),
+    Column::Number("Busiest second"),
+    Column::Words("Present rate"),
+    Column::Wide("Would have sufficed"),
+    Column::Time("Last"),
+];

@@ -118,9 +118,6 @@ fn columns_are_as_many_as_can_be_seen() {
     }
 }
 
-/// What begins each text of the following tests, and stands nowhere else in a page.
-const MARK: &str = "Zq7";
-
 #[test]
 fn the_filled_report_has_its_text_in_every_field_that_holds_text() {
     /// Times, and what the program itself names.
@@ -261,3 +258,6 @@ fn a_text_without_end_is_cut_wherever_it_stands() {
         assert!(!page.contains(&"Z".repeat(4097)));
     }
 }
+
+/// What begins each text of the following tests, and stands nowhere else in a page.
+const MARK: &str = "Zq7";

@@ -7,9 +7,6 @@ use crate::page::{layout, table};
 use crate::report::html::columns::{Column, columns};
 use crate::report::summary::{Report, wording};
 
-/// Seconds of a day.
-const DAY: i64 = 86_400;
-
 /// The chart over time, with the same figures as a table.
 pub(super) fn over_time(report: &Report) -> Markup {
     let (columns, length) = columns(&report.buckets);
@@ -167,3 +164,6 @@ fn hour_plot(hours: &[u64], most: u64) -> Markup {
         (chart::axis(&labels))
     }
 }
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;

@@ -9,42 +9,6 @@ use crate::report::summary::{
     Harvest, HarvestKind, Network, Report, Silent, Unknown, UnknownCaller, wording,
 };
 
-const CALLERS: [Column; 7] = [
-    Column::Words("Address"),
-    Column::Number("Requests"),
-    Column::Number("Lookups"),
-    Column::Number("Private"),
-    Column::Words("Calls itself"),
-    Column::Time("Last"),
-    Column::Wide("Policy"),
-];
-
-const NETWORKS: [Column; 6] = [
-    Column::Words("Network"),
-    Column::Number("Addresses"),
-    Column::Number("Requests"),
-    Column::Number("Lookups"),
-    Column::Time("First"),
-    Column::Time("Last"),
-];
-
-const SILENT: [Column; 5] = [
-    Column::Words("Peer"),
-    Column::Time("Last asked"),
-    Column::Number("Silent for"),
-    Column::Number("Longest gap before"),
-    Column::Number("Requests"),
-];
-
-const HARVESTS: [Column; 6] = [
-    Column::Words("Caller"),
-    Column::Words("What it did"),
-    Column::Number("Terms"),
-    Column::Words("From and to"),
-    Column::Time("Began"),
-    Column::Number("Lasted"),
-];
-
 /// Callers in no policy.
 pub(super) fn section(report: &Report) -> Markup {
     let unknown = &report.unknown;
@@ -179,3 +143,39 @@ fn did(kind: HarvestKind) -> &'static str {
         HarvestKind::Volume => "searched for many more terms than is usual at that time",
     }
 }
+
+const CALLERS: [Column; 7] = [
+    Column::Words("Address"),
+    Column::Number("Requests"),
+    Column::Number("Lookups"),
+    Column::Number("Private"),
+    Column::Words("Calls itself"),
+    Column::Time("Last"),
+    Column::Wide("Policy"),
+];
+
+const NETWORKS: [Column; 6] = [
+    Column::Words("Network"),
+    Column::Number("Addresses"),
+    Column::Number("Requests"),
+    Column::Number("Lookups"),
+    Column::Time("First"),
+    Column::Time("Last"),
+];
+
+const SILENT: [Column; 5] = [
+    Column::Words("Peer"),
+    Column::Time("Last asked"),
+    Column::Number("Silent for"),
+    Column::Number("Longest gap before"),
+    Column::Number("Requests"),
+];
+
+const HARVESTS: [Column; 6] = [
+    Column::Words("Caller"),
+    Column::Words("What it did"),
+    Column::Number("Terms"),
+    Column::Words("From and to"),
+    Column::Time("Began"),
+    Column::Number("Lasted"),
+];

@@ -292,11 +292,6 @@ pub(crate) enum Unreadable {
     Ambiguous,
 }
 
-const STATUS: Expected = "a status";
-
-/// The years 1 to 9999, which a date can be written with.
-const TIMES: std::ops::Range<i64> = -62_135_596_800..253_402_200_000;
-
 /// The request line, if the format has one, and the target.
 #[inline]
 fn target<'l>(values: &Values<'l>) -> (&'l [u8], &'l [u8]) {
@@ -359,6 +354,11 @@ fn infer(status: u16, who: Who<'_>, target: &[u8], action: Action) -> &'static s
     };
     reason.as_str()
 }
+
+const STATUS: Expected = "a status";
+
+/// The years 1 to 9999, which a date can be written with.
+const TIMES: std::ops::Range<i64> = -62_135_596_800..253_402_200_000;
 
 #[cfg(test)]
 mod tests;

@@ -39,24 +39,6 @@ struct Need {
     unknown: &'static str,
 }
 
-const NEEDS: [Need; 3] = [
-    Need {
-        name: "$remote_addr",
-        slot: Slot::RemoteAddr,
-        unknown: "which addresses asked is not known, and whom a new policy would have to let in",
-    },
-    Need {
-        name: "$request_time",
-        slot: Slot::RequestTime,
-        unknown: "whether answers came in time is not known",
-    },
-    Need {
-        name: "$reason",
-        slot: Slot::Reason,
-        unknown: "why something was refused is concluded from its status, peer and target, as far as they tell it",
-    },
-];
-
 /// One sentence for all formats that lack the same.
 fn lacking(fitting: &[u64], formats: &Formats) -> Vec<String> {
     let total: u64 = fitting.iter().sum();
@@ -102,3 +84,21 @@ fn sentence(needs: &[Need], lines: u64, total: u64, names: &[&str]) -> String {
     }
     text + "."
 }
+
+const NEEDS: [Need; 3] = [
+    Need {
+        name: "$remote_addr",
+        slot: Slot::RemoteAddr,
+        unknown: "which addresses asked is not known, and whom a new policy would have to let in",
+    },
+    Need {
+        name: "$request_time",
+        slot: Slot::RequestTime,
+        unknown: "whether answers came in time is not known",
+    },
+    Need {
+        name: "$reason",
+        slot: Slot::Reason,
+        unknown: "why something was refused is concluded from its status, peer and target, as far as they tell it",
+    },
+];

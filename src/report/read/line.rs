@@ -125,24 +125,6 @@ fn bare(reader: &mut Reader) -> Bare {
     if fits(reader) { Bare::Loose } else { Bare::Sure }
 }
 
-/// One of each sort.
-const HEADS: &[&[u8]] = &[
-    b"Nov 23 03:33:50 pbx gateway[12]: ",
-    b"<190>Nov 23 03:33:50 pbx gateway: ",
-    b"2026-11-23T03:33:50+01:00 pbx gateway: ",
-    b"2026-11-23T03:33:50Z pbx gateway - - - ",
-    b"<190>1 2026-11-23T03:33:50Z pbx gateway - - - ",
-    b"2026-11-23T03:33:50 pbx gateway ",
-    b"2026-11-23T03:33:50.123456789Z ",
-    b"2026-11-23T03:33:50.123456789Z stdout F ",
-    b"Mon 2026-11-23 03:33:50 CET pbx gateway[12]: ",
-    b"1795404830.123456 pbx gateway[12]: ",
-    b"[   12.123456] pbx gateway[12]: ",
-    b"[pod/pbx/gateway] ",
-    b"gateway-1  | ",
-    b"pbx.example:80 ",
-];
-
 /// Reads the lines of one file after another.
 #[derive(Clone, Debug)]
 pub(in crate::report) struct LineReader {
@@ -330,6 +312,24 @@ impl LineReader {
 
 /// A line has no more bytes than this, whatever its parts are.
 const LONGEST: usize = 1 << 20;
+
+/// One of each sort.
+const HEADS: &[&[u8]] = &[
+    b"Nov 23 03:33:50 pbx gateway[12]: ",
+    b"<190>Nov 23 03:33:50 pbx gateway: ",
+    b"2026-11-23T03:33:50+01:00 pbx gateway: ",
+    b"2026-11-23T03:33:50Z pbx gateway - - - ",
+    b"<190>1 2026-11-23T03:33:50Z pbx gateway - - - ",
+    b"2026-11-23T03:33:50 pbx gateway ",
+    b"2026-11-23T03:33:50.123456789Z ",
+    b"2026-11-23T03:33:50.123456789Z stdout F ",
+    b"Mon 2026-11-23 03:33:50 CET pbx gateway[12]: ",
+    b"1795404830.123456 pbx gateway[12]: ",
+    b"[   12.123456] pbx gateway[12]: ",
+    b"[pod/pbx/gateway] ",
+    b"gateway-1  | ",
+    b"pbx.example:80 ",
+];
 
 #[cfg(test)]
 mod tests;

@@ -127,8 +127,6 @@ pub(crate) enum Slot {
     ArgSearch,
 }
 
-const SLOTS: usize = Slot::ArgSearch as usize + 1;
-
 /// A line's values; empty where the format has none of that name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Values<'l> {
@@ -475,9 +473,6 @@ fn last(byte: u8, text: &[u8]) -> Option<usize> {
     found.map(|at| near + at).or_else(|| memrchr(byte, &text[..near]))
 }
 
-/// The number of bytes that are looked at one by one.
-const NEAR: usize = 12;
-
 impl How {
     fn of(part: &Part, end: End) -> Self {
         match (end, part.kind) {
@@ -543,13 +538,6 @@ fn sample(pieces: &[Piece]) -> Box<[u8]> {
     });
     pieces.collect::<Vec<_>>().concat().into()
 }
-
-/// Those that say when, the most exact ones first.
-const TIMES: [Slot; 3] = [Slot::TimeLocal, Slot::TimeIso8601, Slot::Msec];
-
-const BEGINNING: Expected = "its beginning";
-const LITERAL: Expected = "the text between two values";
-const END: Expected = "its end";
 
 fn slot(name: &str) -> Slot {
     match name {
@@ -622,6 +610,18 @@ pub(crate) fn argument<'q>(query: &'q [u8], name: &memmem::Finder<'_>) -> Option
         from = begin;
     }
 }
+
+const SLOTS: usize = Slot::ArgSearch as usize + 1;
+
+/// The number of bytes that are looked at one by one.
+const NEAR: usize = 12;
+
+/// Those that say when, the most exact ones first.
+const TIMES: [Slot; 3] = [Slot::TimeLocal, Slot::TimeIso8601, Slot::Msec];
+
+const BEGINNING: Expected = "its beginning";
+const LITERAL: Expected = "the text between two values";
+const END: Expected = "its end";
 
 #[cfg(test)]
 mod tests;

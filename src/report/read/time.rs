@@ -19,9 +19,6 @@ impl LineTime {
     }
 }
 
-/// Seconds of an hour.
-pub(in crate::report) const HOUR: i64 = 3600;
-
 /// Reads times, and remembers the minute of the last one: the next line's is most often the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
@@ -33,9 +30,6 @@ pub(crate) struct Clock {
     /// East of UTC, for `$msec`, which shows no clock.
     local: i16,
 }
-
-/// `23/Nov/2026:03:33`.
-const MINUTE: usize = 17;
 
 impl Clock {
     /// A clock whose lines without a zone are shown this number of minutes east of UTC.
@@ -171,11 +165,6 @@ impl Date {
     }
 }
 
-const MONTHS: [[u8; 3]; 12] = [
-    *b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct",
-    *b"Nov", *b"Dec",
-];
-
 fn digits(tens: u8, ones: u8) -> i64 {
     i64::from(tens - b'0') * 10 + i64::from(ones - b'0')
 }
@@ -202,6 +191,17 @@ fn zone(text: &[u8]) -> Option<i16> {
         _ => None,
     }
 }
+
+/// Seconds of an hour.
+pub(in crate::report) const HOUR: i64 = 3600;
+
+/// `23/Nov/2026:03:33`.
+const MINUTE: usize = 17;
+
+const MONTHS: [[u8; 3]; 12] = [
+    *b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct",
+    *b"Nov", *b"Dec",
+];
 
 #[cfg(test)]
 mod tests {

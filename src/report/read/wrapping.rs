@@ -26,9 +26,6 @@ pub(super) struct Head {
     pub(super) is_weak: bool,
 }
 
-/// More forms than fit one text.
-const MOST: usize = 8;
-
 impl Heads {
     /// The heads, the most exact form's first.
     pub(super) fn iter(&self) -> impl Iterator<Item = Head> + use<> {
@@ -318,13 +315,6 @@ impl<'l> Cursor<'l> {
     }
 }
 
-const MONTHS: [&[u8]; 12] = [
-    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
-];
-
-/// The byte order mark of UTF-8.
-pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
-
 /// A line as a container's runtime or the journal keeps it: a record of its own.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Record<'l> {
@@ -454,6 +444,16 @@ pub(in crate::report) fn unfinished(block: &[u8]) -> Option<usize> {
 
 /// The number of records before a block's end that are looked at.
 const MOST_PARTS: usize = 64;
+
+/// More forms than fit one text.
+const MOST: usize = 8;
+
+const MONTHS: [&[u8]; 12] = [
+    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+];
+
+/// The byte order mark of UTF-8.
+pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 #[cfg(test)]
 mod tests;

@@ -2,17 +2,10 @@
 
 use super::*;
 
-/// 2026-11-16, midnight at Montreal: a Monday.
-const MONDAY: i64 = 1_794_805_200;
-
 /// This number of seconds after the sample's beginning.
 pub(crate) fn at(seconds: i64) -> LocalTime {
     LocalTime { unix: MONDAY + seconds, offset: -300 }
 }
-
-/// Text that would do harm if it were not escaped: markup, quotes, bidi controls, and a very long word.
-pub(crate) const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\u{202e}\u{0007}\
-    AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA--><!--";
 
 /// A week of five peers, in which everything happened that a report tells of.
 pub(crate) fn report() -> Report {
@@ -543,3 +536,10 @@ fn harvests() -> Vec<Harvest> {
         },
     ]
 }
+
+/// 2026-11-16, midnight at Montreal: a Monday.
+const MONDAY: i64 = 1_794_805_200;
+
+/// Text that would do harm if it were not escaped: markup, quotes, bidi controls, and a very long word.
+pub(crate) const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\u{202e}\u{0007}\
+    AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA--><!--";

@@ -97,19 +97,6 @@ struct PeerColumn {
     figure: fn(&Peer) -> Option<u64>,
 }
 
-const PEER_COLUMNS: [PeerColumn; 10] = [
-    column("requests", 0, |peer| Some(peer.requests)),
-    column("refused", 0, |peer| Some(peer.refused)),
-    column("limited", 60, |peer| Some(peer.limited)),
-    column("failed", 60, |peer| Some(peer.failed)),
-    column("terms", 72, |peer| Some(peer.terms)),
-    column("most/h", 100, |peer| Some(peer.terms_per_hour.as_ref()?.count)),
-    time("p50", 72, |peer| Some(peer.answer_times.as_ref()?.p50)),
-    time("p95", 0, |peer| Some(peer.answer_times.as_ref()?.p95)),
-    time("p99", 72, |peer| Some(peer.answer_times.as_ref()?.p99)),
-    column("late", 60, |peer| Some(peer.not_in_time.total)),
-];
-
 const fn column(head: &'static str, width: usize, figure: fn(&Peer) -> Option<u64>) -> PeerColumn {
     PeerColumn { head, width, of_times: false, figure }
 }
@@ -389,3 +376,16 @@ pub(super) fn input(report: &Report, canvas: &mut Canvas) {
 const ROWS: usize = 10;
 /// Rows of the requests over time.
 const ROWS_OF_TIME: usize = 24;
+
+const PEER_COLUMNS: [PeerColumn; 10] = [
+    column("requests", 0, |peer| Some(peer.requests)),
+    column("refused", 0, |peer| Some(peer.refused)),
+    column("limited", 60, |peer| Some(peer.limited)),
+    column("failed", 60, |peer| Some(peer.failed)),
+    column("terms", 72, |peer| Some(peer.terms)),
+    column("most/h", 100, |peer| Some(peer.terms_per_hour.as_ref()?.count)),
+    time("p50", 72, |peer| Some(peer.answer_times.as_ref()?.p50)),
+    time("p95", 0, |peer| Some(peer.answer_times.as_ref()?.p95)),
+    time("p99", 72, |peer| Some(peer.answer_times.as_ref()?.p99)),
+    column("late", 60, |peer| Some(peer.not_in_time.total)),
+];

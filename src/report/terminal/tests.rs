@@ -1,9 +1,6 @@
 use super::*;
 use crate::report::summary::sample;
 
-const RECENT: Recent = Recent { seconds: 60, requests: 1200, refused: 3, failed: 0 };
-const PLAIN: Screen = Screen { width: 80, colour: false, unicode: true, all: false };
-
 /// Of `text` whatever is a colour taken away.
 fn without_colour(text: &str) -> String {
     ["\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[33m"]
@@ -123,3 +120,6 @@ fn an_empty_log_says_so() {
     let at = |part: &str| needs.find(part).unwrap_or_else(|| panic!("{part}: {text}"));
     assert!(at("1 file could not be read") < at(&report.silent[0].peer), "{text}");
 }
+
+const RECENT: Recent = Recent { seconds: 60, requests: 1200, refused: 3, failed: 0 };
+const PLAIN: Screen = Screen { width: 80, colour: false, unicode: true, all: false };

@@ -158,11 +158,11 @@ fn not_ours(address: IpAddr) -> String {
     format!("{address} is no address of this host; {has}")
 }
 
-/// This host's addresses that a message names.
-const MOST_NAMED: usize = 8;
-
 /// The first port that needs no capability.
 fn first_unprivileged() -> u16 {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
 }
+
+/// This host's addresses that a message names.
+const MOST_NAMED: usize = 8;

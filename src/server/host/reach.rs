@@ -17,12 +17,6 @@ use crate::policy::Host;
 use crate::resolver::{Outcome, Source};
 use crate::server::background::upstream_addresses::resolve_within;
 
-/// How long each is waited for; all are asked side by side.
-const TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Names that are asked for at once.
-const MOST_ASKED: usize = 128;
-
 /// Looks at XiVO and at the names in policies.
 pub(super) fn look(config: &Config) -> Vec<HostFinding> {
     thread::scope(|scope| {
@@ -159,3 +153,9 @@ fn unresolved(names: &[(&str, &Location)], source: &Source) -> Vec<HostFinding> 
     };
     names.iter().filter_map(of).collect()
 }
+
+/// How long each is waited for; all are asked side by side.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Names that are asked for at once.
+const MOST_ASKED: usize = 128;

@@ -43,33 +43,6 @@ pub enum ServiceUser {
     Unknown(String),
 }
 
-/// The unit's name.
-const UNIT: &str = "phonebook-gateway.service";
-
-/// Where units are, the first of the same name wins.
-const UNIT_DIRECTORIES: [&str; 5] = [
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-];
-
-/// The settings of the unit that matter.
-const SETTINGS: [&str; 11] = [
-    "User",
-    "Group",
-    "SupplementaryGroups",
-    "DynamicUser",
-    "PrivateUsers",
-    "AmbientCapabilities",
-    "CapabilityBoundingSet",
-    "LimitNOFILE",
-    "LogsDirectory",
-    "StateDirectory",
-    "RuntimeDirectory",
-];
-
 impl ServiceUser {
     /// The unit's user, or the one that is `named`, which the unit says more of where it is the same.
     pub fn find(named: Option<&str>) -> Self {
@@ -184,8 +157,6 @@ fn settings_of_systemd() -> Option<HashMap<String, String>> {
     settings.get("LoadState").is_some_and(|state| state == "loaded").then_some(settings)
 }
 
-const SYSTEMCTL_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// As the unit's file and its drop-ins say, where systemd does not run.
 fn settings_of_files() -> Option<HashMap<String, String>> {
     let directories = || UNIT_DIRECTORIES.iter().map(Path::new);
@@ -233,6 +204,35 @@ fn read_unit(text: &str, settings: &mut HashMap<String, String>) {
         }
     }
 }
+
+/// The unit's name.
+const UNIT: &str = "phonebook-gateway.service";
+
+/// Where units are, the first of the same name wins.
+const UNIT_DIRECTORIES: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// The settings of the unit that matter.
+const SETTINGS: [&str; 11] = [
+    "User",
+    "Group",
+    "SupplementaryGroups",
+    "DynamicUser",
+    "PrivateUsers",
+    "AmbientCapabilities",
+    "CapabilityBoundingSet",
+    "LimitNOFILE",
+    "LogsDirectory",
+    "StateDirectory",
+    "RuntimeDirectory",
+];
+
+const SYSTEMCTL_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

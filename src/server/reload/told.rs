@@ -108,9 +108,6 @@ impl fmt::Display for ReloadReport {
     }
 }
 
-/// Changes that one line of the journal has.
-const MOST_TOLD: usize = 8;
-
 /// A reload that was refused: everything is as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub struct ReloadFault {
@@ -218,3 +215,6 @@ impl fmt::Display for Difference {
         }
     }
 }
+
+/// Changes that one line of the journal has.
+const MOST_TOLD: usize = 8;

@@ -4,17 +4,6 @@ use jiff::tz::TimeZone;
 
 use super::*;
 
-const ENTRY: Entry<'static> = Entry {
-    remote_addr: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
-    remote_user: None,
-    time: UnixSeconds(1_795_383_412),
-    request: Some(b"GET / HTTP/1.1"),
-    status: 200,
-    body_bytes_sent: 2,
-    referer: None,
-    user_agent: None,
-};
-
 fn line(entry: &Entry<'_>) -> String {
     limited(entry, 0)
 }
@@ -116,3 +105,14 @@ fn status_has_three_digits_and_sizes_have_all_of_theirs() {
     );
     assert!(line(&Entry { body_bytes_sent: 10_203_040, ..ENTRY }).contains(" 200 10203040 "));
 }
+
+const ENTRY: Entry<'static> = Entry {
+    remote_addr: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+    remote_user: None,
+    time: UnixSeconds(1_795_383_412),
+    request: Some(b"GET / HTTP/1.1"),
+    status: 200,
+    body_bytes_sent: 2,
+    referer: None,
+    user_agent: None,
+};

@@ -5,10 +5,6 @@ use crate::config::document::Section;
 use crate::config::document::problem::{Document, Problem};
 use crate::config::{Config, Problems, read_texts};
 
-const MAIN: &str =
-    "[[listen]]\naddress = \"127.0.0.1:0\"\n[upstream]\nurl = \"http://127.0.0.1\"\n";
-const HOSTS: &str = "hosts = [\"192.0.2.1\"]\n";
-
 fn read(main: &str, policy: &str) -> Result<(Config, Vec<Problem>), Problems> {
     read_texts(("gateway.toml", main), &[("policies/lyon.toml", policy)], &|_| None)
 }
@@ -23,86 +19,6 @@ fn help_of(main: &str, policy: &str) -> Problem {
         },
     }
 }
-
-#[rustfmt::skip]
-const TYPED: &[(&str, usize, &str, &str)] = &[
-        (
-            "hosts = [192.168.1.124]",
-            10,
-            "192.168.1.124 stands without quotes",
-            "hosts = [\"192.168.1.124\"]",
-        ),
-        ("hosts = [192.168.1.124, 10.0.0.0/8x]", 10, "without quotes", ""),
-        (
-            "hosts = [\u{201c}192.168.1.124\u{201d}]",
-            10,
-            "(U+201C) is a typographic quote",
-            "hosts = [\"192.168.1.124\"]",
-        ),
-        ("hosts = [\u{201e}192.168.1.124\u{201c}]", 10, "U+201E", "hosts = [\"192.168.1.124\"]"),
-        ("hosts = [\u{ab}192.168.1.124\u{bb}]", 10, "U+00AB", "hosts = [\"192.168.1.124\"]"),
-        ("hosts = [`192.168.1.124`]", 10, "U+0060", "hosts = [\"192.168.1.124\"]"),
-        ("hosts = [\"192.168.1.124\u{201d}]", 24, "U+201D", "hosts = [\"192.168.1.124\"]"),
-        (
-            "hosts =\u{a0}[\"192.168.1.124\"]",
-            8,
-            "a no-break space (U+00A0)",
-            "hosts = [\"192.168.1.124\"]",
-        ),
-        (
-            "\u{a0}hosts = [\"192.168.1.124\"]",
-            1,
-            "a no-break space (U+00A0)",
-            "hosts = [\"192.168.1.124\"]",
-        ),
-        (
-            "hosts\u{200b} = [\"192.168.1.124\"]",
-            6,
-            "an invisible character (U+200B)",
-            "hosts = [\"192.168.1.124\"]",
-        ),
-        ("hosts: [\"192.168.1.124\"]", 6, "`:` stands between", "hosts = [\"192.168.1.124\"]"),
-        ("hosts: [192.168.1.124]", 6, "`:` stands between", "hosts = [\"192.168.1.124\"]"),
-        ("hosts [\"192.168.1.124\"]", 7, "there is no `=`", "hosts = [\"192.168.1.124\"]"),
-        ("hosts => [\"192.168.1.124\"]", 7, "`=>` stands", "hosts = [\"192.168.1.124\"]"),
-        ("hosts == [\"192.168.1.124\"]", 7, "`==` stands", "hosts = [\"192.168.1.124\"]"),
-        ("hosts = 192.168.1.124", 9, "without quotes", "hosts = [\"192.168.1.124\"]"),
-        (
-            "hosts = 192.168.1.124 192.168.1.125",
-            9,
-            "without quotes",
-            "hosts = [\"192.168.1.124\", \"192.168.1.125\"]",
-        ),
-        (
-            "hosts = \"192.168.1.124\", \"192.168.1.125\"",
-            9,
-            "is no list",
-            "hosts = [\"192.168.1.124\", \"192.168.1.125\"]",
-        ),
-        (
-            "hosts = [\"192.168.1.124\" \"192.168.1.125\"]",
-            26,
-            "there is no comma",
-            "hosts = [\"192.168.1.124\", \"192.168.1.125\"]",
-        ),
-        (
-            "hosts = [\"192.168.1.124\"; \"192.168.1.125\"]",
-            25,
-            "`;` stands between two values",
-            "hosts = [\"192.168.1.124\", \"192.168.1.125\"]",
-        ),
-        ("hosts = (\"192.168.1.124\")", 9, "`(` begins no list", "hosts = [\"192.168.1.124\"]"),
-        ("hosts = [\"192.168.1.124\"", 24, "the list is not closed", "hosts = [\"192.168.1.124\"]"),
-        ("hosts = [\"192.168.1.124]", 10, "is not closed", "hosts = [\"192.168.1.124\"]"),
-        ("hosts = [\"192.168.1.124\"];", 26, "`;` stands behind", "hosts = [\"192.168.1.124\"]"),
-        ("hosts = [\"192.168.1.124\"],", 26, "`,` stands behind", "hosts = [\"192.168.1.124\"]"),
-        (
-            "hosts = [\"192.168.1.124\"] // Lyon",
-            27,
-            "`//` begins no comment",
-            "hosts = [\"192.168.1.124\"] # Lyon",
-        ),
-];
 
 #[test]
 fn what_tired_people_type_is_told_in_one_message_with_the_line_to_write() {
@@ -296,3 +212,87 @@ fn whatever_is_typed_keeps_its_lines_and_ends() {
         }
     }
 }
+
+const MAIN: &str =
+    "[[listen]]\naddress = \"127.0.0.1:0\"\n[upstream]\nurl = \"http://127.0.0.1\"\n";
+const HOSTS: &str = "hosts = [\"192.0.2.1\"]\n";
+
+#[rustfmt::skip]
+const TYPED: &[(&str, usize, &str, &str)] = &[
+        (
+            "hosts = [192.168.1.124]",
+            10,
+            "192.168.1.124 stands without quotes",
+            "hosts = [\"192.168.1.124\"]",
+        ),
+        ("hosts = [192.168.1.124, 10.0.0.0/8x]", 10, "without quotes", ""),
+        (
+            "hosts = [\u{201c}192.168.1.124\u{201d}]",
+            10,
+            "(U+201C) is a typographic quote",
+            "hosts = [\"192.168.1.124\"]",
+        ),
+        ("hosts = [\u{201e}192.168.1.124\u{201c}]", 10, "U+201E", "hosts = [\"192.168.1.124\"]"),
+        ("hosts = [\u{ab}192.168.1.124\u{bb}]", 10, "U+00AB", "hosts = [\"192.168.1.124\"]"),
+        ("hosts = [`192.168.1.124`]", 10, "U+0060", "hosts = [\"192.168.1.124\"]"),
+        ("hosts = [\"192.168.1.124\u{201d}]", 24, "U+201D", "hosts = [\"192.168.1.124\"]"),
+        (
+            "hosts =\u{a0}[\"192.168.1.124\"]",
+            8,
+            "a no-break space (U+00A0)",
+            "hosts = [\"192.168.1.124\"]",
+        ),
+        (
+            "\u{a0}hosts = [\"192.168.1.124\"]",
+            1,
+            "a no-break space (U+00A0)",
+            "hosts = [\"192.168.1.124\"]",
+        ),
+        (
+            "hosts\u{200b} = [\"192.168.1.124\"]",
+            6,
+            "an invisible character (U+200B)",
+            "hosts = [\"192.168.1.124\"]",
+        ),
+        ("hosts: [\"192.168.1.124\"]", 6, "`:` stands between", "hosts = [\"192.168.1.124\"]"),
+        ("hosts: [192.168.1.124]", 6, "`:` stands between", "hosts = [\"192.168.1.124\"]"),
+        ("hosts [\"192.168.1.124\"]", 7, "there is no `=`", "hosts = [\"192.168.1.124\"]"),
+        ("hosts => [\"192.168.1.124\"]", 7, "`=>` stands", "hosts = [\"192.168.1.124\"]"),
+        ("hosts == [\"192.168.1.124\"]", 7, "`==` stands", "hosts = [\"192.168.1.124\"]"),
+        ("hosts = 192.168.1.124", 9, "without quotes", "hosts = [\"192.168.1.124\"]"),
+        (
+            "hosts = 192.168.1.124 192.168.1.125",
+            9,
+            "without quotes",
+            "hosts = [\"192.168.1.124\", \"192.168.1.125\"]",
+        ),
+        (
+            "hosts = \"192.168.1.124\", \"192.168.1.125\"",
+            9,
+            "is no list",
+            "hosts = [\"192.168.1.124\", \"192.168.1.125\"]",
+        ),
+        (
+            "hosts = [\"192.168.1.124\" \"192.168.1.125\"]",
+            26,
+            "there is no comma",
+            "hosts = [\"192.168.1.124\", \"192.168.1.125\"]",
+        ),
+        (
+            "hosts = [\"192.168.1.124\"; \"192.168.1.125\"]",
+            25,
+            "`;` stands between two values",
+            "hosts = [\"192.168.1.124\", \"192.168.1.125\"]",
+        ),
+        ("hosts = (\"192.168.1.124\")", 9, "`(` begins no list", "hosts = [\"192.168.1.124\"]"),
+        ("hosts = [\"192.168.1.124\"", 24, "the list is not closed", "hosts = [\"192.168.1.124\"]"),
+        ("hosts = [\"192.168.1.124]", 10, "is not closed", "hosts = [\"192.168.1.124\"]"),
+        ("hosts = [\"192.168.1.124\"];", 26, "`;` stands behind", "hosts = [\"192.168.1.124\"]"),
+        ("hosts = [\"192.168.1.124\"],", 26, "`,` stands behind", "hosts = [\"192.168.1.124\"]"),
+        (
+            "hosts = [\"192.168.1.124\"] // Lyon",
+            27,
+            "`//` begins no comment",
+            "hosts = [\"192.168.1.124\"] # Lyon",
+        ),
+];

@@ -7,9 +7,6 @@ use ipnet::{Ipv4Net, Ipv4Subnets, Ipv6Subnets};
 use super::{HOST_FORM, host};
 use crate::config::document::diagnostic::{Diagnostic, shown};
 
-/// The most prefixes of a range that are written out.
-const MOST_PREFIXES: usize = 64;
-
 /// What is said of `text`, if it is a host to another program only.
 pub(super) fn refused(text: &str) -> Option<Diagnostic> {
     word(text)
@@ -217,6 +214,9 @@ fn quoted(hosts: &[&str]) -> String {
     let hosts: Vec<String> = hosts.iter().map(|host| format!("\"{host}\"")).collect();
     hosts.join(", ")
 }
+
+/// The most prefixes of a range that are written out.
+const MOST_PREFIXES: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -6,9 +6,6 @@ use tokio::runtime::Builder;
 use super::*;
 use crate::connection::http2::hpack;
 
-const CAPS: Caps =
-    Caps { streams: 4, block: 2000, head: 1500, list: 2000, room: 1024, unsent: 4096 };
-
 /// Frames of a grammar, with the odd and the broken ones among them.
 fn random_frames(random: &mut fastrand::Rng, last: &mut u32) -> Vec<u8> {
     let mut out = Vec::new();
@@ -156,3 +153,6 @@ fn whatever_comes_is_survived_and_bounded() {
 }
 
 const MAX_HEAD_OVERHEAD: usize = 262 + CHUNK;
+
+const CAPS: Caps =
+    Caps { streams: 4, block: 2000, head: 1500, list: 2000, room: 1024, unsent: 4096 };

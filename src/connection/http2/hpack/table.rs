@@ -26,12 +26,6 @@ struct Entry {
     value: u16,
 }
 
-/// What each entry counts besides its bytes.
-const OVERHEAD: usize = 32;
-
-/// What is held at once for a table that is used, in bytes; most clients never use more.
-const SMALLEST: usize = 256;
-
 impl Table {
     pub(super) fn new(max_size: usize) -> Self {
         Self { entries: VecDeque::new(), bytes: VecDeque::new(), size: 0, max_size }
@@ -123,6 +117,24 @@ impl Entry {
     }
 }
 
+/// The index of a field in the table of all connections whose value is not there.
+pub(super) fn static_name(name: &[u8]) -> Option<u8> {
+    let at = STATIC.iter().position(|(known, _)| *known == name)?;
+    u8::try_from(at + 1).ok()
+}
+
+/// The index of a field in the table of all connections.
+pub(super) fn static_field(name: &[u8], value: &[u8]) -> Option<u8> {
+    let at = STATIC.iter().position(|known| *known == (name, value))?;
+    u8::try_from(at + 1).ok()
+}
+
+/// What each entry counts besides its bytes.
+const OVERHEAD: usize = 32;
+
+/// What is held at once for a table that is used, in bytes; most clients never use more.
+const SMALLEST: usize = 256;
+
 /// The fields that have an index on every connection (RFC 7541, appendix A).
 #[rustfmt::skip]
 const STATIC: [(&[u8], &[u8]); 61] = [
@@ -144,15 +156,3 @@ const STATIC: [(&[u8], &[u8]); 61] = [
     (b"strict-transport-security", b""), (b"transfer-encoding", b""), (b"user-agent", b""),
     (b"vary", b""), (b"via", b""), (b"www-authenticate", b""),
 ];
-
-/// The index of a field in the table of all connections whose value is not there.
-pub(super) fn static_name(name: &[u8]) -> Option<u8> {
-    let at = STATIC.iter().position(|(known, _)| *known == name)?;
-    u8::try_from(at + 1).ok()
-}
-
-/// The index of a field in the table of all connections.
-pub(super) fn static_field(name: &[u8], value: &[u8]) -> Option<u8> {
-    let at = STATIC.iter().position(|known| *known == (name, value))?;
-    u8::try_from(at + 1).ok()
-}

@@ -12,9 +12,6 @@ fn v2(command: u8, kind: u8, block: &[u8]) -> Vec<u8> {
     [V2_SIGNATURE, &[command, kind], &length, block].concat()
 }
 
-/// 192.0.2.7:40000 to 198.51.100.1:443.
-const INET: &[u8] = &[192, 0, 2, 7, 198, 51, 100, 1, 0x9c, 0x40, 0x01, 0xbb];
-
 fn client(bytes: &[u8]) -> Option<SocketAddr> {
     let header = read(bytes).unwrap().unwrap();
     assert_eq!(header.len, bytes.len());
@@ -274,3 +271,6 @@ proptest! {
         }
     }
 }
+
+/// 192.0.2.7:40000 to 198.51.100.1:443.
+const INET: &[u8] = &[192, 0, 2, 7, 198, 51, 100, 1, 0x9c, 0x40, 0x01, 0xbb];

@@ -229,15 +229,6 @@ fn cut_name(name: &[u8]) -> Vec<u8> {
     [&name[..end], mark].concat()
 }
 
-/// The number of bytes of a name that are kept: a peer's has up to 64, an address 45.
-pub(in crate::report) const LONGEST: usize = 200;
-
-/// The name of those beyond the limit.
-pub(in crate::report) const OTHERS: &[u8] = b"(others)";
-
-/// The number of hours: eleven years of them.
-const MOST_HOURS: usize = 100_000;
-
 /// Adds things of the same names; says which number each of theirs has here.
 pub(in crate::report) fn merge_named<T: Clone>(
     ours: &mut Named<T>,
@@ -259,6 +250,15 @@ pub(in crate::report) fn merge_named<T: Clone>(
     ours.left_out += theirs.left_out;
     numbers
 }
+
+/// The number of bytes of a name that are kept: a peer's has up to 64, an address 45.
+pub(in crate::report) const LONGEST: usize = 200;
+
+/// The name of those beyond the limit.
+pub(in crate::report) const OTHERS: &[u8] = b"(others)";
+
+/// The number of hours: eleven years of them.
+const MOST_HOURS: usize = 100_000;
 
 #[cfg(test)]
 mod tests {

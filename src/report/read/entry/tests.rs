@@ -12,9 +12,6 @@ fn combined(user: &str, request: &str, status: u16) -> String {
     )
 }
 
-const LOOKUP: &str =
-    "/service/ipbx/json.php/restricted/pbx_services/phonebook?act=search&search=dupont";
-
 #[test]
 fn a_lookup_is_told_with_its_peer_and_its_term() {
     let line = combined("lyon", &format!("GET {LOOKUP} HTTP/1.1"), 200);
@@ -147,3 +144,6 @@ fn a_request_is_whatever_came() {
         assert_eq!((entry.request, entry.status), (request.as_bytes(), 400));
     }
 }
+
+const LOOKUP: &str =
+    "/service/ipbx/json.php/restricted/pbx_services/phonebook?act=search&search=dupont";

@@ -4,8 +4,6 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-const LINE: &str = r#"::1 - - [23/Nov/2026:03:33:50 +0000] "GET / HTTP/1.1" 200 1 "-" "-""#;
-
 /// All lines of these files with the numbers of their files, and the errors.
 fn read(paths: &[PathBuf]) -> (Vec<(usize, String)>, Vec<String>) {
     let sources: Vec<Source> = paths.iter().cloned().map(Source::File).collect();
@@ -232,3 +230,5 @@ fn the_parts_of_a_line_come_in_one_block() {
     }
     assert!(whole == text.as_bytes());
 }
+
+const LINE: &str = r#"::1 - - [23/Nov/2026:03:33:50 +0000] "GET / HTTP/1.1" 200 1 "-" "-""#;

@@ -3,9 +3,6 @@ use crate::access_log::format::PREDEFINED;
 use crate::report::read::formats::Formats;
 use crate::report::read::pattern::Pattern;
 
-const COMBINED: &str = r#"192.0.2.7 - lyon [24/Nov/2026:09:00:00 +0100] "GET /a?x=\x22 HTTP/1.1" 200 565 "-" "py/2.28""#;
-const NOBODY: &str = r#"2001:db8::7 - - [24/Nov/2026:09:00:01 +0100] "\x16\x03\x01" 400 0 "-" "-""#;
-
 /// What tells one reading from another.
 fn text(entry: &Entry<'_>) -> String {
     format!(
@@ -33,59 +30,6 @@ fn predefined() -> LineReader {
 fn only(format: &str) -> LineReader {
     Formats::only("own", &[format], 0).unwrap().reader()
 }
-
-/// What stands before a line, or around it, for each way in which it may have come.
-const AROUND: &[(&str, &str)] = &[
-    ("Nov 24 09:00:00 pbx-paris phonebook_gateway: ", ""),
-    ("Nov  4 09:00:00 pbx-paris phonebook_gateway[123]: ", ""),
-    ("Nov 24 09:00:00 192.0.2.200 nginx:  ", ""),
-    ("Nov 24 09:00:00 phonebook_gateway: ", ""),
-    ("Nov 24 09:00:00 pbx phonebook_gateway ", ""),
-    ("<190>Nov 24 09:00:00 pbx-paris phonebook_gateway: ", ""),
-    ("<190>Nov 24 09:00:00 phonebook_gateway: ", ""),
-    ("Nov 24 09:00:00.123456 pbx gateway[1]: ", ""),
-    ("2026-11-24T09:00:00+01:00 pbx-paris gateway[1]: ", ""),
-    ("2026-11-24T09:00:00+0100 pbx-paris gateway[1]: ", ""),
-    ("2026-11-24T09:00:00.123456+01:00 pbx-paris phonebook_gateway: ", ""),
-    ("2026-11-24T09:00:00.123456+01:00 pbx-paris phonebook_gateway - - - ", ""),
-    ("2026-11-24T09:00:00.123456+01:00 pbx-paris phonebook_gateway 123 - - ", ""),
-    (
-        "2026-11-24T09:00:00.123456Z pbx-paris phonebook_gateway 123 ID47 [a@1 b=\"] x\" c=\"\\\"\"][d] ",
-        "",
-    ),
-    ("2026-11-24T09:00:00Z - - - - - ", ""),
-    ("2026-11-24T09:00:00.123456+01:00 pbx-paris phonebook_gateway[123] ", ""),
-    ("2026-11-24T09:00:00.123456+01:00 pbx-paris phonebook_gateway ", ""),
-    ("<190>1 2026-11-24T09:00:00.123+01:00 pbx phonebook_gateway 123 - - ", ""),
-    ("<190>1 2026-11-24T09:00:00.123+01:00 pbx phonebook_gateway - - -  ", ""),
-    ("<190>1 - - - - - - ", ""),
-    ("<190>1 2026-11-24T09:00:00Z pbx gateway - - - \u{feff}", ""),
-    ("<190>2026-11-24T09:00:00+01:00 pbx gateway: ", ""),
-    ("Tue 2026-11-24 09:00:00 CET pbx gateway[1]: ", ""),
-    ("Tue 2026-11-24 09:00:00.123456 +0530 pbx phonebook-gateway.service[1]: ", ""),
-    ("1795404830.123456 pbx gateway[1]: ", ""),
-    ("[    5.123456] pbx gateway[1]: ", ""),
-    ("2026-11-24T08:00:00.123456789Z stdout F ", ""),
-    ("2026-11-24T08:00:00.123456789+01:00 stderr F:x ", ""),
-    ("2026-11-24T08:00:00.123456789Z ", ""),
-    ("gateway-1  | ", ""),
-    ("gateway_1      | 2026-11-24T08:00:00.123456789Z ", ""),
-    ("[pod/gateway-7d4/gateway] ", ""),
-    ("pbx.example.org:443 ", ""),
-    ("192.0.2.9:80 ", ""),
-    ("[2001:db8::9]:80 ", ""),
-    ("Nov 24 09:00:00 pbx apache: pbx.example.org:443 ", ""),
-    ("\u{feff}", ""),
-    ("\0\0\0\0\0\0\0", ""),
-    (
-        "gateway-1  | {\"log\":\"",
-        "\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-24T08:00:00.1Z\"}",
-    ),
-    ("{\"log\":\"", "\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-24T08:00:00.1Z\"}"),
-    ("{\"log\":\"", "\\r\\n\",\"stream\":\"stderr\",\"attrs\":{\"a\":\"b\"},\"time\":\"x\"}"),
-    ("{\"stream\":\"stdout\",\"log\":\"", "\"}"),
-    ("{\"__CURSOR\":\"s=1\",\"PRIORITY\":\"6\",\"MESSAGE\":\"", "\",\"_PID\":\"1\"}"),
-];
 
 /// The line as JSON has it where it stands in some.
 fn wrapped(line: &str, (before, behind): (&str, &str)) -> String {
@@ -333,3 +277,59 @@ fn a_line_in_parts_is_joined_and_parts_of_none_are_counted() {
     assert_eq!(reader.end(), 2);
     assert_eq!(reader.end(), 0);
 }
+
+const COMBINED: &str = r#"192.0.2.7 - lyon [24/Nov/2026:09:00:00 +0100] "GET /a?x=\x22 HTTP/1.1" 200 565 "-" "py/2.28""#;
+const NOBODY: &str = r#"2001:db8::7 - - [24/Nov/2026:09:00:01 +0100] "\x16\x03\x01" 400 0 "-" "-""#;
+
+/// What stands before a line, or around it, for each way in which it may have come.
+const AROUND: &[(&str, &str)] = &[
+    ("Nov 24 09:00:00 pbx-paris phonebook_gateway: ", ""),
+    ("Nov  4 09:00:00 pbx-paris phonebook_gateway[123]: ", ""),
+    ("Nov 24 09:00:00 192.0.2.200 nginx:  ", ""),
+    ("Nov 24 09:00:00 phonebook_gateway: ", ""),
+    ("Nov 24 09:00:00 pbx phonebook_gateway ", ""),
+    ("<190>Nov 24 09:00:00 pbx-paris phonebook_gateway: ", ""),
+    ("<190>Nov 24 09:00:00 phonebook_gateway: ", ""),
+    ("Nov 24 09:00:00.123456 pbx gateway[1]: ", ""),
+    ("2026-11-24T09:00:00+01:00 pbx-paris gateway[1]: ", ""),
+    ("2026-11-24T09:00:00+0100 pbx-paris gateway[1]: ", ""),
+    ("2026-11-24T09:00:00.123456+01:00 pbx-paris phonebook_gateway: ", ""),
+    ("2026-11-24T09:00:00.123456+01:00 pbx-paris phonebook_gateway - - - ", ""),
+    ("2026-11-24T09:00:00.123456+01:00 pbx-paris phonebook_gateway 123 - - ", ""),
+    (
+        "2026-11-24T09:00:00.123456Z pbx-paris phonebook_gateway 123 ID47 [a@1 b=\"] x\" c=\"\\\"\"][d] ",
+        "",
+    ),
+    ("2026-11-24T09:00:00Z - - - - - ", ""),
+    ("2026-11-24T09:00:00.123456+01:00 pbx-paris phonebook_gateway[123] ", ""),
+    ("2026-11-24T09:00:00.123456+01:00 pbx-paris phonebook_gateway ", ""),
+    ("<190>1 2026-11-24T09:00:00.123+01:00 pbx phonebook_gateway 123 - - ", ""),
+    ("<190>1 2026-11-24T09:00:00.123+01:00 pbx phonebook_gateway - - -  ", ""),
+    ("<190>1 - - - - - - ", ""),
+    ("<190>1 2026-11-24T09:00:00Z pbx gateway - - - \u{feff}", ""),
+    ("<190>2026-11-24T09:00:00+01:00 pbx gateway: ", ""),
+    ("Tue 2026-11-24 09:00:00 CET pbx gateway[1]: ", ""),
+    ("Tue 2026-11-24 09:00:00.123456 +0530 pbx phonebook-gateway.service[1]: ", ""),
+    ("1795404830.123456 pbx gateway[1]: ", ""),
+    ("[    5.123456] pbx gateway[1]: ", ""),
+    ("2026-11-24T08:00:00.123456789Z stdout F ", ""),
+    ("2026-11-24T08:00:00.123456789+01:00 stderr F:x ", ""),
+    ("2026-11-24T08:00:00.123456789Z ", ""),
+    ("gateway-1  | ", ""),
+    ("gateway_1      | 2026-11-24T08:00:00.123456789Z ", ""),
+    ("[pod/gateway-7d4/gateway] ", ""),
+    ("pbx.example.org:443 ", ""),
+    ("192.0.2.9:80 ", ""),
+    ("[2001:db8::9]:80 ", ""),
+    ("Nov 24 09:00:00 pbx apache: pbx.example.org:443 ", ""),
+    ("\u{feff}", ""),
+    ("\0\0\0\0\0\0\0", ""),
+    (
+        "gateway-1  | {\"log\":\"",
+        "\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-24T08:00:00.1Z\"}",
+    ),
+    ("{\"log\":\"", "\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-24T08:00:00.1Z\"}"),
+    ("{\"log\":\"", "\\r\\n\",\"stream\":\"stderr\",\"attrs\":{\"a\":\"b\"},\"time\":\"x\"}"),
+    ("{\"stream\":\"stdout\",\"log\":\"", "\"}"),
+    ("{\"__CURSOR\":\"s=1\",\"PRIORITY\":\"6\",\"MESSAGE\":\"", "\",\"_PID\":\"1\"}"),
+];

@@ -99,52 +99,6 @@ fn variables_that_only_nginx_has_are_passed_over() {
     assert_eq!(values, ["304"]);
 }
 
-/// Formats as people have them, and whether their lines can be read back.
-const FORMATS: [(&str, bool); 36] = [
-    (PREDEFINED[0].1, true),
-    (PREDEFINED[1].1, true),
-    (PREDEFINED[2].1, true),
-    ("$remote_addr [$time_local] \"$request\" $status", true),
-    ("$remote_addr - $remote_user [$time_local] $status $body_bytes_sent", true),
-    ("$http_x_forwarded_for $remote_addr [$time_local] \"$request\" $status", true),
-    ("$http_x_forwarded_for - $remote_user [$time_local] \"$request\" $status", false),
-    ("\"$http_x_forwarded_for\" $remote_addr [$time_local] \"$request\" $status", true),
-    ("$remote_addr, $http_x_forwarded_for [$time_local] $request $status $body_bytes_sent", false),
-    ("$remote_addr $request_method $request_uri $status $request_time [$time_local]", true),
-    ("$remote_addr|$peer|$action|$reason|$status|$msec", true),
-    ("$remote_addr|$host|$status|$msec", true),
-    ("$remote_addr|$host|$remote_user|$status|$msec", false),
-    ("$time_iso8601\t$remote_addr\t$request\t$status\t$http_user_agent\t$http_referer", true),
-    ("$time_iso8601 $status $request $http_user_agent", false),
-    ("$msec,$status,$remote_addr,$request_time,$upstream_response_time,\"$request\"", true),
-    ("$msec $status $upstream_response_time $request_time $upstream_addr \"$request\"", true),
-    ("$msec $status $upstream_response_time, $request_time", true),
-    ("$msec $status $upstream_response_time, $upstream_addr", false),
-    ("$msec $status $upstream_response_time : $upstream_addr", false),
-    ("$msec $status $upstream_response_time $args", false),
-    ("$remote_user-$peer-$status-$msec", false),
-    ("$remote_addr-$status-$request_time-$body_bytes_sent-$msec", true),
-    ("$status-$msec-$remote_port-$peer", false),
-    ("$msec $status$request_time", false),
-    (
-        "escape=json {\"t\":\"$time_iso8601\",\"s\":$status,\"r\":\"$request\",\"u\":\"$remote_user\"}",
-        true,
-    ),
-    (
-        "escape=json {\"t\":$msec,\"s\":\"$status\",\"r\":\"$request_method $request_uri\",\"a\":\"$remote_addr\"}",
-        true,
-    ),
-    ("escape=json {\"t\":$msec,\"s\":$status,\"r\":\"$http_referer $http_user_agent\"}", false),
-    ("escape=json $msec\t$status\t$args\t$uri", true),
-    ("escape=none $msec $status $remote_addr $request", true),
-    ("escape=none $msec $status \"$request\" \"$http_user_agent\"", false),
-    ("escape=none $request $status $msec", true),
-    ("[$time_local] $status $remote_user@$peer $args=$request_time", false),
-    ("reason=$reason limit=$limit user=$remote_user at=$time_local status=$status", true),
-    ("$scheme://$host$request_uri $status [$time_local]", false),
-    ("$remote_addr - - [$time_local] \"$request_method $uri\" $status $bytes_sent", true),
-];
-
 /// A value as a hostile client, or the machine, could have it written in this format.
 fn value(random: &mut fastrand::Rng, kind: Kind, escape: Escape, hostile: &[&str]) -> Vec<u8> {
     let choice = |random: &mut fastrand::Rng, values: &[&str]| -> Vec<u8> {
@@ -348,3 +302,49 @@ fn of_any_format_lines_are_read_back_or_it_is_refused_with_one_that_can_be() {
     }
     assert!(readable > 300 && refused > 300, "{readable} {refused}");
 }
+
+/// Formats as people have them, and whether their lines can be read back.
+const FORMATS: [(&str, bool); 36] = [
+    (PREDEFINED[0].1, true),
+    (PREDEFINED[1].1, true),
+    (PREDEFINED[2].1, true),
+    ("$remote_addr [$time_local] \"$request\" $status", true),
+    ("$remote_addr - $remote_user [$time_local] $status $body_bytes_sent", true),
+    ("$http_x_forwarded_for $remote_addr [$time_local] \"$request\" $status", true),
+    ("$http_x_forwarded_for - $remote_user [$time_local] \"$request\" $status", false),
+    ("\"$http_x_forwarded_for\" $remote_addr [$time_local] \"$request\" $status", true),
+    ("$remote_addr, $http_x_forwarded_for [$time_local] $request $status $body_bytes_sent", false),
+    ("$remote_addr $request_method $request_uri $status $request_time [$time_local]", true),
+    ("$remote_addr|$peer|$action|$reason|$status|$msec", true),
+    ("$remote_addr|$host|$status|$msec", true),
+    ("$remote_addr|$host|$remote_user|$status|$msec", false),
+    ("$time_iso8601\t$remote_addr\t$request\t$status\t$http_user_agent\t$http_referer", true),
+    ("$time_iso8601 $status $request $http_user_agent", false),
+    ("$msec,$status,$remote_addr,$request_time,$upstream_response_time,\"$request\"", true),
+    ("$msec $status $upstream_response_time $request_time $upstream_addr \"$request\"", true),
+    ("$msec $status $upstream_response_time, $request_time", true),
+    ("$msec $status $upstream_response_time, $upstream_addr", false),
+    ("$msec $status $upstream_response_time : $upstream_addr", false),
+    ("$msec $status $upstream_response_time $args", false),
+    ("$remote_user-$peer-$status-$msec", false),
+    ("$remote_addr-$status-$request_time-$body_bytes_sent-$msec", true),
+    ("$status-$msec-$remote_port-$peer", false),
+    ("$msec $status$request_time", false),
+    (
+        "escape=json {\"t\":\"$time_iso8601\",\"s\":$status,\"r\":\"$request\",\"u\":\"$remote_user\"}",
+        true,
+    ),
+    (
+        "escape=json {\"t\":$msec,\"s\":\"$status\",\"r\":\"$request_method $request_uri\",\"a\":\"$remote_addr\"}",
+        true,
+    ),
+    ("escape=json {\"t\":$msec,\"s\":$status,\"r\":\"$http_referer $http_user_agent\"}", false),
+    ("escape=json $msec\t$status\t$args\t$uri", true),
+    ("escape=none $msec $status $remote_addr $request", true),
+    ("escape=none $msec $status \"$request\" \"$http_user_agent\"", false),
+    ("escape=none $request $status $msec", true),
+    ("[$time_local] $status $remote_user@$peer $args=$request_time", false),
+    ("reason=$reason limit=$limit user=$remote_user at=$time_local status=$status", true),
+    ("$scheme://$host$request_uri $status [$time_local]", false),
+    ("$remote_addr - - [$time_local] \"$request_method $uri\" $status $bytes_sent", true),
+];
