@@ -2,11 +2,13 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::told::{Finding, ReloadFault};
 use crate::access_log::{LogHost, NextLogs};
 use crate::config::{Config, Upstream};
-use crate::net::listen;
+use crate::net::listen::{self, Bound, ListenError};
 use crate::server::background::certificates::load_tls;
 use crate::server::background::upstream_addresses::resolve_at_start;
 use crate::server::orders::NewSocket;
@@ -102,7 +104,7 @@ impl Inner {
             // One of ours that goes holds the address, or a part of it, until the new one is there.
             let beside = free.iter().any(|going| going.bound.port() == section.address.port());
             let bind = if beside { listen::bind_beside } else { listen::bind };
-            let bound = bind(section.address, self.crew.len()).map_err(|error| {
+            let bound = once_free(|| bind(section.address, self.crew.len())).map_err(|error| {
                 let message = format!("cannot listen on {error}");
                 ReloadFault::of(Finding::error(Some(&section.location), message))
             })?;
@@ -153,6 +155,20 @@ impl Inner {
     }
 }
 
+/// Binds an address; where somebody is listening there, once more, as a worker may be about to close the socket of a
+/// listener that was removed a moment ago.
+fn once_free(bind: impl Fn() -> Result<Bound, ListenError>) -> Result<Bound, ListenError> {
+    let deadline = Instant::now() + CLOSING_TIMEOUT;
+    loop {
+        match bind() {
+            Err(ListenError::InUse { .. }) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            bound => return bound,
+        }
+    }
+}
+
 /// What only a restart can change is not to be half true.
 fn check_unchangeable(running: &Config, config: &Config) -> Result<(), ReloadFault> {
     let mut findings = Vec::new();
@@ -193,3 +209,6 @@ fn per_worker(added: Vec<Added>, workers: usize) -> Vec<Vec<NewSocket>> {
     }
     all
 }
+
+/// How long a worker may take to close a socket that it accepts no more connections on.
+const CLOSING_TIMEOUT: Duration = Duration::from_millis(500);
