@@ -115,13 +115,23 @@ fn holders(inodes: Vec<u64>) -> HashMap<u64, Holder> {
             let inode = target.as_os_str().as_bytes().strip_prefix(b"socket:[");
             let inode = inode.and_then(|rest| rest.strip_suffix(b"]"));
             let inode = inode.and_then(|inode| std::str::from_utf8(inode).ok()?.parse().ok());
-            // The first is the oldest: of a server with several processes that which started the others.
             if let Some(inode) = inode.filter(|inode| inodes.contains(inode)) {
+                found.entry(inode).and_modify(|known| prefer(known, process));
                 found.entry(inode).or_insert_with(|| holder(process));
             }
         }
     }
     found
+}
+
+/// Which of two processes with the same socket is named. The first is the older: of a server with several processes that
+/// which started the others. Of a gateway's sockets systemd has them too, as its store or as who passed them, and serves
+/// nobody.
+fn prefer(known: &mut Holder, process: u32) {
+    let other = holder(process);
+    if known.configuration.is_none() && other.configuration.is_some() {
+        *known = other;
+    }
 }
 
 /// By their numbers.

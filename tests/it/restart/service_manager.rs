@@ -21,6 +21,7 @@ use crate::support::{
     binary::{Binary, address_of_its_own},
     live::Setup,
     process::{PATIENCE, becomes_true},
+    program::run,
     raw::Client,
 };
 
@@ -99,6 +100,24 @@ fn passing(command: &Command, directory: &Path, sockets: Vec<OwnedFd>, notify: &
 
 fn stored(address: SocketAddr) -> String {
     format!("FDNAME=listen_{}", address.to_string().replace(':', "_"))
+}
+
+#[test]
+fn check_knows_the_gateway_behind_sockets_that_the_service_manager_keeps_too() {
+    let upstream = xivo();
+    let address = address_of_its_own();
+    let (gateway, manager) = started(&setup(&upstream, address), Vec::new());
+    // This test has them open as systemd would, and is the older of the two processes.
+    let (_, kept) = manager.told("FDSTORE=1");
+    manager.told("READY=1");
+    let check = run(&gateway.path(""), &["check", "-c", "gateway.toml"]);
+    let note = format!(
+        "note: {address}: another phonebook-gateway is listening there, with this configuration (process {})",
+        gateway.pid()
+    );
+    assert!(check.stderr.contains(&note), "{note}: {}", check.stderr);
+    assert_eq!(check.code, Some(0), "{}", check.stderr);
+    drop(kept);
 }
 
 #[test]
