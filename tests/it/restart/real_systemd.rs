@@ -193,6 +193,16 @@ fn reloads_and_restarts() {
         let status = machine.unit("StatusText");
         assert!(status.starts_with(&format!("listening on {address}; 1 peer; ")), "{status}");
         assert_eq!(machine.unit("NFileDescriptorStore"), "2");
+        // Beside the service `check` sees the gateway, and not systemd, which has its sockets too.
+        let said = machine.well("phonebook-gateway check");
+        let note = format!(
+            "note: {address}: another phonebook-gateway is listening there, with this configuration"
+        );
+        assert!(said.contains(&note), "{said}");
+        assert!(
+            said.contains("files were read as the service's user, phonebook-gateway"),
+            "{said}"
+        );
         let first = machine.unit("MainPID");
         machine.well(RESTART);
         machine.well(RESTART);
