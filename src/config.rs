@@ -355,6 +355,9 @@ fn revision(main: &Document, policies: &[Arc<Document>]) -> String {
     Hex(&hash.finish().as_ref()[..REVISION_BYTES]).to_string()
 }
 
+/// Where the main file is unless `--config` says otherwise.
+pub(crate) const DEFAULT_FILE: &str = "/etc/phonebook-gateway/gateway.toml";
+
 /// Of a revision; each has two digits.
 const REVISION_BYTES: usize = 6;
 

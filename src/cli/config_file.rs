@@ -4,16 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, ValueHint, value_parser};
 
-use crate::config::escaped;
+use crate::config::{DEFAULT_FILE, escaped};
 
 /// The configuration's file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ConfigFile(Option<PathBuf>);
 
 impl ConfigFile {
-    /// Where the configuration is unless `--config` says otherwise.
-    pub(super) const DEFAULT: &str = "/etc/phonebook-gateway/gateway.toml";
-
     /// The option, of a command that reads the configuration or of one that needs none.
     pub(super) fn option(is_read: bool) -> Arg {
         Arg::new(ID)
@@ -24,7 +21,7 @@ impl ConfigFile {
             .value_hint(ValueHint::FilePath)
             .action(ArgAction::Append)
             .hide(!is_read)
-            .help(format!("the configuration, {} unless given", Self::DEFAULT))
+            .help(format!("the configuration, {DEFAULT_FILE} unless given"))
     }
 
     /// What was given, to the program and to its command.
@@ -55,7 +52,7 @@ impl ConfigFile {
 
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
-        self.given().unwrap_or_else(|| Path::new(Self::DEFAULT))
+        self.given().unwrap_or_else(|| Path::new(DEFAULT_FILE))
     }
 
     /// Where it was said to be.

@@ -18,7 +18,7 @@ use jiff::Zoned;
 use super::config_file::ConfigFile;
 use super::usage::{Misuse, quoted};
 use super::{Exit, print, print_error};
-use crate::config::{Config, escaped, nearest};
+use crate::config::{Config, DEFAULT_FILE, escaped, nearest};
 use crate::files;
 use crate::report::build::Material;
 use crate::report::count::{Counted, run as count};
@@ -163,9 +163,8 @@ impl Context {
             ([], Some(config)) => logs::of(config, options.follow, &mut notes)?,
             ([], None) => {
                 let what = format!(
-                    "which log? There is no configuration at {} that names one; give files, or - for the standard \
-                     input",
-                    ConfigFile::DEFAULT
+                    "which log? There is no configuration at {DEFAULT_FILE} that names one; give files, or - for the \
+                     standard input"
                 );
                 return Err(Misuse::new("report", what).report());
             }

@@ -2,6 +2,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use super::*;
+use crate::config::DEFAULT_FILE;
 
 /// The words of a command line, the program's name first.
 fn words(line: &str) -> Vec<OsString> {
@@ -75,7 +76,7 @@ fn the_configuration_is_named_before_or_behind_the_command() {
         assert_eq!(asked(line).1.given(), Some(Path::new("a.toml")), "{line}");
     }
     let (_, config) = asked("serve");
-    assert_eq!((config.path(), config.given()), (Path::new(ConfigFile::DEFAULT), None));
+    assert_eq!((config.path(), config.given()), (Path::new(DEFAULT_FILE), None));
     for line in ["-c a check -c b", "-c a -c b check", "check -c a -c b", "certs -c a show -c b"] {
         let error = parse(line).err().unwrap();
         assert!(error.contains("given twice, as `a` and as `b`"), "{line}: {error}");

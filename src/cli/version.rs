@@ -1,6 +1,6 @@
 //! `version`: which version this is, and how it was built.
 
-use super::config_file::ConfigFile;
+use crate::config::DEFAULT_FILE;
 
 /// print the version, its commit and how it was built
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,7 @@ pub(super) fn in_full() -> String {
         "{LINE}built by {} for {}\nTLS by rustls and ring\nconfiguration: {} unless -c names another\n",
         env!("BUILD_COMPILER"),
         env!("BUILD_TARGET"),
-        ConfigFile::DEFAULT
+        DEFAULT_FILE
     )
 }
 

@@ -100,6 +100,3 @@ pub fn look(config: &Config, onlooker: &Onlooker, scope: Scope) -> Vec<HostFindi
     }
     found
 }
-
-/// Where a gateway's configuration is unless its command line says otherwise.
-pub(super) const DEFAULT_CONFIGURATION: &str = "/etc/phonebook-gateway/gateway.toml";

@@ -422,7 +422,7 @@ fn ceiling(max_connections: usize, descriptors: usize) -> usize {
 }
 
 /// Descriptors that are no connections: listening sockets, logs, the runtimes'.
-const OWN_DESCRIPTORS: usize = 128;
+pub(crate) const OWN_DESCRIPTORS: usize = 128;
 
 /// Former peers of whom nothing is kept but what they have asked.
 const MOST_FORMER: usize = 1000;

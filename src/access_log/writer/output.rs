@@ -14,6 +14,7 @@ use crate::access_log::target::LogTarget;
 use crate::access_log::writer::advice::advice;
 
 use file::LogFile;
+pub(crate) use per_peer::MOST_OPEN;
 use per_peer::PeerFiles;
 use syslog::Receiver;
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::unistd::{Group, User};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::config::{self, ControlSocketPath};
@@ -204,8 +205,10 @@ fn who_may(socket: &Path) -> String {
     };
     // What cannot be seen stands in a directory that this user may not enter.
     let what = if path == socket { "The socket belongs" } else { "Its directory belongs" };
-    let group = name_of(found.gid(), Path::new("/etc/group"));
-    let owner = name_of(found.uid(), Path::new("/etc/passwd"));
+    let group = Group::from_gid(found.gid().into()).ok().flatten();
+    let group = group.map_or_else(|| found.gid().to_string(), |group| group.name);
+    let owner = User::from_uid(found.uid().into()).ok().flatten();
+    let owner = owner.map_or_else(|| found.uid().to_string(), |owner| owner.name);
     if found.gid() == 0 {
         return format!("{what} to the user `{owner}` and the group `{group}`. Ask as root");
     }
@@ -217,17 +220,6 @@ fn who_may(socket: &Path) -> String {
             name => name,
         }
     )
-}
-
-/// The name that a user or group has in a file of such; else the number.
-fn name_of(id: u32, file: &Path) -> String {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    let named = text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
-    });
-    named.unwrap_or_else(|| id.to_string())
 }
 
 /// The name of whoever asks, as far as the environment has one.

@@ -275,7 +275,8 @@ fn timeout(source: &Source) -> Duration {
     }
 }
 
-fn source(config: &Config) -> Source {
+/// Whom names are asked for.
+pub(in crate::server) fn source(config: &Config) -> Source {
     match config.names.resolver.as_slice() {
         [] => Source::System,
         servers => Source::Servers(servers.to_vec()),

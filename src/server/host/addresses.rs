@@ -1,5 +1,6 @@
 //! Whether this host has the addresses that the configuration names, and whether their ports are free.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +10,7 @@ use rustix::io::Errno;
 
 use super::sockets::ListeningSocket;
 use super::{HostFinding, Onlooker, Scope, Weight, other_addresses};
-use crate::config::Config;
+use crate::config::{Config, Listener};
 use crate::location::Location;
 use crate::net::listen;
 
@@ -19,8 +20,14 @@ pub(super) fn look(config: &Config, onlooker: &Onlooker, scope: Scope) -> Vec<Ho
     let source = source.and_then(|source| look_at_source(source.value, &source.location));
     // Who starts is told of these when it listens on them.
     let listeners = config.listeners.iter().filter(|_| scope == Scope::Whole);
-    let listeners = listeners
-        .filter_map(|listener| look_at(listener.address, &listener.location, config, onlooker));
+    // Looked for once, and only where an address is taken.
+    let own = OnceCell::new();
+    let listening = || match &onlooker.listening {
+        Some(listening) => listening.as_slice(),
+        None => own.get_or_init(ListeningSocket::all).as_slice(),
+    };
+    let taken = |address| taken(address, &config.file, listening());
+    let listeners = listeners.filter_map(|listener| look_at(listener, onlooker, taken));
     source.into_iter().chain(listeners).collect()
 }
 
@@ -42,11 +49,11 @@ fn look_at_source(address: IpAddr, location: &Location) -> Option<HostFinding> {
 }
 
 fn look_at(
-    address: SocketAddr,
-    location: &Location,
-    config: &Config,
+    listener: &Listener,
     onlooker: &Onlooker,
+    taken: impl FnOnce(SocketAddr) -> (Weight, String, String),
 ) -> Option<HostFinding> {
+    let (address, location) = (listener.address, &listener.location);
     let error = match listen::try_bind(address) {
         Ok(()) => return None,
         Err(error) => error,
@@ -55,7 +62,7 @@ fn look_at(
         Some(HostFinding { weight, location: location.clone(), message, help })
     };
     if error.kind() == io::ErrorKind::AddrInUse {
-        let (weight, message, help) = taken(address, &config.file, onlooker);
+        let (weight, message, help) = taken(address);
         return finding(weight, message, help);
     }
     if is_not_ours(&error) {
@@ -82,17 +89,13 @@ fn look_at(
 }
 
 /// Who has the address already.
-fn taken(address: SocketAddr, file: &Path, onlooker: &Onlooker) -> (Weight, String, String) {
-    let looked;
-    let all = match &onlooker.listening {
-        Some(listening) => listening,
-        None => {
-            looked = ListeningSocket::all();
-            &looked
-        }
-    };
+fn taken(
+    address: SocketAddr,
+    file: &Path,
+    listening: &[ListeningSocket],
+) -> (Weight, String, String) {
     let help = "stop it, or choose another address in [[listen]]".to_owned();
-    let mut holders = all.iter().filter(|socket| socket.keeps(address));
+    let mut holders = listening.iter().filter(|socket| socket.keeps(address));
     let Some(socket) = holders.next() else {
         let message = format!(
             "cannot listen on {address}: another program is listening there (`ss -ltnp` names it)"

@@ -11,8 +11,10 @@ use rustix::process::{Resource, getrlimit};
 
 use super::{HostFinding, Onlooker, Weight};
 use crate::access_log::LogTarget;
+use crate::access_log::writer::output::MOST_OPEN;
 use crate::config::Config;
 use crate::location::Location;
+use crate::worker::shared::OWN_DESCRIPTORS;
 
 /// Looks at each `[[access_log]]`, and at the number of files.
 pub(super) fn look(config: &Config, onlooker: &Onlooker) -> Vec<HostFinding> {
@@ -127,7 +129,7 @@ fn descriptors(config: &Config, onlooker: &Onlooker) -> Option<HostFinding> {
     let of_peers =
         config.access_logs.iter().filter(|log| matches!(log.target, LogTarget::PerPeer(_)));
     let logs = of_peers.count() * (config.policies.len() + 1).min(MOST_OPEN);
-    let needed = 2 * config.limits.max_connections + OWN + logs;
+    let needed = 2 * config.limits.max_connections + OWN_DESCRIPTORS + logs;
     let (limit, whose) = match onlooker.service.as_ref().and_then(|service| service.descriptors) {
         Some(limit) => (limit, "LimitNOFILE= of the unit"),
         None => (getrlimit(Resource::Nofile).maximum?, "the limit of this process (ulimit -Hn)"),
@@ -148,9 +150,3 @@ fn descriptors(config: &Config, onlooker: &Onlooker) -> Option<HostFinding> {
         help: format!("set LimitNOFILE={needed} in the unit, or lower max_connections in [limits]"),
     })
 }
-
-/// Descriptors that are neither a connection's nor a peer's log.
-const OWN: usize = 128;
-
-/// The files of peers that one log keeps open.
-const MOST_OPEN: usize = 256;

@@ -15,6 +15,7 @@ use crate::location::Location;
 use crate::net::listen;
 use crate::policy::Host;
 use crate::resolver::{Outcome, Source};
+use crate::server::background::peer_names::source;
 use crate::server::background::upstream_addresses::resolve_within;
 
 /// Looks at XiVO and at the names in policies.
@@ -104,10 +105,7 @@ fn names(config: &Config) -> Vec<HostFinding> {
             wanted.entry(name).or_insert(&host.location);
         }
     }
-    let source = match config.names.resolver.as_slice() {
-        [] => Source::System,
-        servers => Source::Servers(servers.to_vec()),
-    };
+    let source = source(config);
     let wanted: Vec<_> = wanted.into_iter().collect();
     wanted.chunks(MOST_ASKED).flat_map(|names| unresolved(names, &source)).collect()
 }

@@ -1,6 +1,6 @@
 //! What listens on this host, and which program it is, as far as /proc lets this process see.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,6 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::config::DEFAULT_FILE;
 
 /// A listening TCP socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +40,7 @@ impl ListeningSocket {
             .filter_map(|table| fs::read_to_string(table).ok())
             .flat_map(|text| text.lines().filter_map(entry).collect::<Vec<_>>())
             .collect();
-        let mut holders = holders(entries.iter().map(|entry| entry.inode).collect());
+        let mut holders = holders(&entries.iter().map(|entry| entry.inode).collect());
         let of = |entry: Entry| Self {
             address: entry.address,
             uid: entry.uid,
@@ -106,7 +108,7 @@ fn address(hex: &str) -> Option<IpAddr> {
 }
 
 /// The processes that have these sockets open. One of them is told of each.
-fn holders(inodes: Vec<u64>) -> HashMap<u64, Holder> {
+fn holders(inodes: &HashSet<u64>) -> HashMap<u64, Holder> {
     let mut found = HashMap::new();
     for process in processes() {
         let Ok(descriptors) = fs::read_dir(format!("/proc/{process}/fd")) else { continue };
@@ -163,7 +165,7 @@ fn configuration(process: u32) -> Option<PathBuf> {
     {
         return None;
     }
-    let file = named_configuration(words).unwrap_or_else(|| super::DEFAULT_CONFIGURATION.into());
+    let file = named_configuration(words).unwrap_or_else(|| DEFAULT_FILE.into());
     if file.is_absolute() {
         return Some(file);
     }

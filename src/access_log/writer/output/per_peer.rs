@@ -106,7 +106,7 @@ impl PeerFiles {
 }
 
 /// How many files of one log are open at the most.
-const MOST_OPEN: usize = 256;
+pub(crate) const MOST_OPEN: usize = 256;
 
 #[cfg(test)]
 mod tests {
