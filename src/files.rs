@@ -10,6 +10,8 @@
 //!
 //! Imports nothing of this crate. Begin with [`read`].
 
+mod permission;
+
 use std::fmt;
 use std::fs::{self, DirBuilder, File, FileType, OpenOptions};
 use std::io::{self, Read, Write};
@@ -17,6 +19,8 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt}
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+
+pub(crate) use permission::how_to_open;
 
 /// The largest file of each kind that is read, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +147,16 @@ pub(crate) fn make_private_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
+/// Where `path` leads to, if it is a symbolic link, be there anything or not; else `path` as it is.
+pub(crate) fn follow(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = fs::read_link(&path) else { break };
+        path = path.parent().unwrap_or_else(|| Path::new("")).join(target);
+    }
+    path
+}
+
 /// Puts a file with these bytes, its mode at most `mode`, into the place of `path`, in one step.
 /// Whatever had been readable by more is then no longer there. A symbolic link stays, and what it leads
 /// to is replaced.
@@ -178,6 +192,9 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
     new.push(format!(".{}.new", std::process::id()));
     Ok(path.with_file_name(new))
 }
+
+/// Links that lead to links.
+const MOST_LINKS: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -274,5 +291,17 @@ mod tests {
         assert!(make_private_directory(&directory.path().join("a/b")).is_err());
         fs::write(directory.path().join("file"), "").unwrap();
         assert!(make_private_directory(&directory.path().join("file")).is_err());
+    }
+
+    #[test]
+    fn links_are_followed_to_what_is_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("key"), "").unwrap();
+        symlink("key", at("link")).unwrap();
+        symlink(at("link"), at("again")).unwrap();
+        assert_eq!(follow(&at("again")), at("key"));
+        symlink("round", at("round")).unwrap();
+        assert_eq!(follow(&at("round")), at("round"));
     }
 }

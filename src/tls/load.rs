@@ -265,10 +265,9 @@ fn without_marks(text: Vec<u8>) -> Vec<u8> {
 fn read(file: &Path, most: Most) -> Result<Vec<u8>, LoadError> {
     files::read(file, most).map_err(|fault| {
         let why = match fault.kind() {
-            Some(io::ErrorKind::PermissionDenied) => format!(
-                "{fault}; let the gateway's user read it (a key may belong to root with the \
-                 gateway's group, mode 0640)"
-            ),
+            Some(io::ErrorKind::PermissionDenied) => {
+                format!("{fault}; {}", files::how_to_open(file))
+            }
             _ => fault.to_string(),
         };
         LoadError { file: file.to_owned(), why }

@@ -6,6 +6,7 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use crate::access_log::target::{LogTarget, SyslogServer};
+use crate::files;
 
 /// What to do about `error`.
 #[expect(
@@ -19,6 +20,7 @@ pub(crate) fn advice(target: &LogTarget, error: &io::Error) -> String {
         }
         LogTarget::Syslog(syslog) => return about_receiver(&syslog.server, error),
         LogTarget::File(path) => {
+            let path = files::follow(path);
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             parent.unwrap_or_else(|| Path::new(".")).to_owned()
         }

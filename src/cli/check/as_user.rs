@@ -36,7 +36,7 @@ pub(super) fn eyes(options: &Options, config: &ConfigFile) -> Eyes {
     };
     let not_looked_at = "what the service's user may read and write could not be looked at";
     match ServiceUser::find(options.as_user.as_deref()) {
-        ServiceUser::Known(service) if service.uid == own.as_raw() => with(Some(*service), None),
+        ServiceUser::Known(service) if service.uid == own.as_raw() => with(Some(service), None),
         ServiceUser::Known(service) if own.is_root() => match run_as(&service, options, config) {
             Ok(exit) => Eyes::Others(exit),
             Err(why) => with(None, Some(format!("{not_looked_at}: {why}"))),
@@ -47,7 +47,7 @@ pub(super) fn eyes(options: &Options, config: &ConfigFile) -> Eyes {
                 own.as_raw(),
                 service.user
             );
-            with(Some(*service), Some(note))
+            with(Some(service), Some(note))
         }
         ServiceUser::Unknown(why) if options.as_user.is_some() => {
             print_error(&format!("--as: {why}"));
@@ -110,8 +110,10 @@ fn run_as(service: &Service, options: &Options, config: &ConfigFile) -> Result<E
         .stdin(Stdio::piped())
         .spawn()
         .map_err(|error| format!("setpriv, which util-linux has, cannot be started: {error}"))?;
-    let onlooker =
-        Onlooker { service: Some(service.clone()), listening: Some(ListeningSocket::all()) };
+    let onlooker = Onlooker {
+        service: Some(Box::new(service.clone())),
+        listening: Some(ListeningSocket::all()),
+    };
     let text = serde_json::to_vec(&onlooker).map_err(|error| error.to_string())?;
     if let Some(mut input) = child.stdin.take() {
         // Who does not read it says by the exit code why.

@@ -19,17 +19,12 @@ pub(crate) fn read_main(path: &Path) -> Result<Arc<Document>, Box<Problem>> {
     read_text(path).map_err(|problem| {
         // Looked at and not opened, since a pipe would be waited for.
         let is_there = fs::metadata(path).map_err(|error| error.kind());
-        let is_file = is_there.as_ref().is_ok_and(fs::Metadata::is_file);
-        let denied = is_there.as_ref().err() == Some(&io::ErrorKind::PermissionDenied)
-            || (is_file && rustix::fs::access(path, rustix::fs::Access::READ_OK).is_err());
         let missing =
             matches!(is_there, Err(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory));
         let help = if let Some(help) = problem.help() {
             help.to_owned()
         } else if missing {
             none_there(path)
-        } else if denied {
-            may_not_be_read(path)
         } else {
             "name another file with --config FILE".to_owned()
         };
@@ -63,40 +58,6 @@ fn lan_address() -> Option<IpAddr> {
     interfaces.iter().map(if_addrs::Interface::ip).find(is_lan)
 }
 
-/// That there is a file, or a directory on the way to it, which this user may not read; and what would let it.
-fn may_not_be_read(path: &Path) -> String {
-    let user = rustix::process::geteuid().as_raw();
-    let closed = path.ancestors().skip(1).find(|directory| {
-        !directory.as_os_str().is_empty()
-            && fs::metadata(directory).is_ok_and(|metadata| metadata.is_dir())
-            && matches!(fs::metadata(directory.join(".")), Err(error) if error.kind() == io::ErrorKind::PermissionDenied)
-    });
-    match closed {
-        // A home directory, or one of the system's.
-        Some(directory)
-            if directory.is_absolute()
-                && directory.components().count() <= 3
-                && !directory.starts_with("/etc") =>
-        {
-            format!(
-                "it may exist: the user with uid {user} may not enter {}; let the configuration be in \
-             /etc/phonebook-gateway, or run this as root",
-                directory.display()
-            )
-        }
-        Some(directory) => format!(
-            "it may exist: the user with uid {user} may not enter {directory}. For the service's user, as root: \
-             chgrp phonebook-gateway {directory} && chmod 750 {directory}",
-            directory = directory.display()
-        ),
-        None => format!(
-            "it exists, and the user with uid {user} may not read it. For the service's user, as root: \
-             chgrp phonebook-gateway {path} && chmod 640 {path}",
-            path = path.display()
-        ),
-    }
-}
-
 /// The main file's text, for whoever wants one value of it.
 ///
 /// # Errors
@@ -127,7 +88,7 @@ pub(crate) fn read_policies(
                 format!("the policies in {} cannot be read: {error}", directory.display());
             let set = format!("set directory in [policies] of {}", main.file().display());
             let help = if error.kind() == io::ErrorKind::PermissionDenied {
-                "let the gateway's user read and enter the directory".to_owned()
+                files::how_to_open(directory)
             } else if error.kind() == io::ErrorKind::NotFound {
                 format!("create the directory: mkdir -p {}; or {set}", directory.display())
             } else {
@@ -318,6 +279,8 @@ fn policies_below(path: &Path, directory: &Path, depth: usize, found: &mut Vec<P
 fn read_text(path: &Path) -> Result<Arc<Document>, Box<Problem>> {
     let bytes = files::read(path, Most::TEXT).map_err(|fault| {
         let mark = Mark::whole_file(&Document::unread(path.to_owned()));
+        let is_denied = fault.kind() == Some(io::ErrorKind::PermissionDenied);
+        let help = is_denied.then(|| files::how_to_open(path));
         // The system's word begins with it; the others say what the file is.
         let message = match fault {
             FileFault::Io(error) => format!("{} cannot be read: {error}", path.display()),
@@ -325,7 +288,7 @@ fn read_text(path: &Path) -> Result<Arc<Document>, Box<Problem>> {
                 format!("{} cannot be read: {fault}", path.display())
             }
         };
-        Box::new(Problem::error(message, mark))
+        Box::new(Problem::error(message, mark).with_help(help))
     })?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Document::new(path.to_owned(), text)),

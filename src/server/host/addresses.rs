@@ -26,7 +26,7 @@ pub(super) fn look(config: &Config, onlooker: &Onlooker, scope: Scope) -> Vec<Ho
         Some(listening) => listening.as_slice(),
         None => own.get_or_init(ListeningSocket::all).as_slice(),
     };
-    let taken = |address| taken(address, &config.file, listening());
+    let taken = |address| taken(address, &config.file, listening(), onlooker);
     let listeners = listeners.filter_map(|listener| look_at(listener, onlooker, taken));
     source.into_iter().chain(listeners).collect()
 }
@@ -93,6 +93,7 @@ fn taken(
     address: SocketAddr,
     file: &Path,
     listening: &[ListeningSocket],
+    onlooker: &Onlooker,
 ) -> (Weight, String, String) {
     let help = "stop it, or choose another address in [[listen]]".to_owned();
     let mut holders = listening.iter().filter(|socket| socket.keeps(address));
@@ -115,6 +116,16 @@ fn taken(
         _ => other == file,
     };
     let process = holder.process;
+    if process == INIT
+        && onlooker.service.as_ref().is_some_and(|service| service.is_passed(address))
+    {
+        return (
+            Weight::Note,
+            format!("{address}: systemd is listening there for the gateway, by a .socket unit"),
+            "it passes the socket when it starts the service; a gateway that is started by hand cannot listen there"
+                .to_owned(),
+        );
+    }
     match &holder.configuration {
         Some(theirs) if same(theirs) => (
             Weight::Note,
@@ -166,6 +177,9 @@ fn first_unprivileged() -> u16 {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
 }
+
+/// The first process, which systemd is where it runs.
+const INIT: u32 = 1;
 
 /// This host's addresses that a message names.
 const MOST_NAMED: usize = 8;

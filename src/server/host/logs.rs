@@ -9,25 +9,34 @@ use std::path::Path;
 use rustix::fs::Access;
 use rustix::process::{Resource, getrlimit};
 
+use super::service::{UNIT, let_write};
 use super::{HostFinding, Onlooker, Weight};
 use crate::access_log::LogTarget;
 use crate::access_log::writer::output::MOST_OPEN;
 use crate::config::Config;
+use crate::files;
 use crate::location::Location;
 use crate::worker::shared::OWN_DESCRIPTORS;
 
 /// Looks at each `[[access_log]]`, and at the number of files.
 pub(super) fn look(config: &Config, onlooker: &Onlooker) -> Vec<HostFinding> {
     let logs = config.access_logs.iter().zip(&config.access_log_locations);
-    let logs = logs.filter_map(|(log, location)| look_at(&log.target, location, onlooker));
+    let logs = logs.filter_map(|(log, location)| look_at(&log.target, location, config, onlooker));
     logs.chain(descriptors(config, onlooker)).collect()
 }
 
-fn look_at(target: &LogTarget, location: &Location, onlooker: &Onlooker) -> Option<HostFinding> {
+fn look_at(
+    target: &LogTarget,
+    location: &Location,
+    config: &Config,
+    onlooker: &Onlooker,
+) -> Option<HostFinding> {
     let (file, directory) = match target {
         LogTarget::File(path) => {
+            let path = files::follow(path);
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            (Some(path.as_path()), parent.unwrap_or_else(|| Path::new(".")).to_owned())
+            let directory = parent.unwrap_or_else(|| Path::new(".")).to_owned();
+            (Some(path), directory)
         }
         LogTarget::PerPeer(path) => (None, path.directory()),
         LogTarget::Syslog(_) | LogTarget::Stdout => return None,
@@ -37,6 +46,18 @@ fn look_at(target: &LogTarget, location: &Location, onlooker: &Onlooker) -> Opti
     };
     let shown = directory.display();
     let made = onlooker.service.as_ref().filter(|service| service.makes(&directory));
+    if made.is_none()
+        && let Some(rule) =
+            onlooker.sandbox(config).and_then(|sandbox| sandbox.keeps_from_writing(&directory))
+    {
+        if rule.gives_another(&directory) {
+            let message = format!("the access log {target} will not be found there: {UNIT} {rule}");
+            let help = "let [[access_log]] `path` be in /var/log/phonebook-gateway";
+            return finding(Weight::Warning, message, help.to_owned());
+        }
+        let message = format!("the access log {target} cannot be written: {UNIT} {rule}");
+        return finding(Weight::Error, message, let_write(&directory, "[[access_log]] `path`"));
+    }
     match fs::metadata(&directory) {
         // systemd makes it, or gives it to the service's user with all that is in it.
         Err(error) if error.kind() == io::ErrorKind::NotFound && made.is_some() => return None,
@@ -71,7 +92,7 @@ fn look_at(target: &LogTarget, location: &Location, onlooker: &Onlooker) -> Opti
             format!("the access log {target} cannot be written: {}", io::Error::from(denied));
         return finding(Weight::Warning, message, give(&directory, onlooker));
     };
-    let (path, access) = match fs::metadata(file) {
+    let (path, access) = match fs::metadata(&file) {
         Ok(metadata) if metadata.is_dir() => {
             let message = format!("the access log {target} is a directory");
             return finding(
@@ -80,7 +101,7 @@ fn look_at(target: &LogTarget, location: &Location, onlooker: &Onlooker) -> Opti
                 "name a file in it as [[access_log]] `path`".to_owned(),
             );
         }
-        Ok(_) => (file, Access::WRITE_OK),
+        Ok(_) => (file.as_path(), Access::WRITE_OK),
         Err(_) => (directory.as_path(), Access::WRITE_OK | Access::EXEC_OK),
     };
     let denied = rustix::fs::access(path, access).err()?;

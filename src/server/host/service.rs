@@ -1,8 +1,9 @@
 //! The service that is to run with a configuration: its user, and what its unit lets it do.
 
 use std::collections::HashMap;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -10,6 +11,10 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::{Group, User, getgrouplist};
 use serde::{Deserialize, Serialize};
+
+use super::sandbox::{self, Sandbox};
+use super::sockets::named_configuration;
+use crate::config::DEFAULT_FILE;
 
 /// Whose rights a configuration is looked at with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +35,12 @@ pub struct Service {
     pub descriptors: Option<u64>,
     /// The directories that systemd makes for it.
     directories: Vec<PathBuf>,
+    /// Where systemd listens for it, by `.socket` units.
+    sockets: Vec<SocketAddr>,
+    /// The configuration that the unit starts it with.
+    configuration: PathBuf,
+    /// What the unit hides, or lets it only read.
+    sandbox: Sandbox,
 }
 
 /// What is known of the service's user.
@@ -73,6 +84,20 @@ impl Service {
     pub(super) fn makes(&self, directory: &Path) -> bool {
         self.directories.iter().any(|made| made == directory)
     }
+
+    /// Whether systemd listens on `address` for it.
+    pub(super) fn is_passed(&self, address: SocketAddr) -> bool {
+        self.sockets.contains(&address)
+    }
+
+    /// What the unit hides, or lets it only read, if it is the unit that starts it with the configuration `file`.
+    pub(super) fn sandbox_with(&self, file: &Path) -> Option<&Sandbox> {
+        let same = match (fs::canonicalize(&self.configuration), fs::canonicalize(file)) {
+            (Ok(unit), Ok(file)) => unit == file,
+            _ => self.configuration == file,
+        };
+        same.then_some(&self.sandbox)
+    }
 }
 
 fn service(name: &str, unit: &HashMap<String, String>) -> Result<Service, String> {
@@ -112,9 +137,10 @@ fn service(name: &str, unit: &HashMap<String, String>) -> Result<Service, String
         ("StateDirectory", "/var/lib"),
         ("RuntimeDirectory", "/run"),
     ];
-    let directories = directories
+    let directories: Vec<PathBuf> = directories
         .iter()
-        .flat_map(|(key, base)| get(key).split_whitespace().map(|name| Path::new(base).join(name)));
+        .flat_map(|(key, base)| get(key).split_whitespace().map(|name| Path::new(base).join(name)))
+        .collect();
     Ok(Service {
         uid: user.uid.as_raw(),
         gid: gid.as_raw(),
@@ -123,15 +149,61 @@ fn service(name: &str, unit: &HashMap<String, String>) -> Result<Service, String
         groups,
         may_bind_low_ports: ambient && !bounded && get("PrivateUsers") != "yes",
         descriptors: get("LimitNOFILE").rsplit(':').next().unwrap_or_default().parse().ok(),
-        directories: directories.collect(),
+        sockets: socket_units(get("TriggeredBy")),
+        configuration: configuration(get("ExecStart")),
+        sandbox: Sandbox::of(unit, &directories),
+        directories,
     })
+}
+
+/// How a unit lets the service write to `directory`, or what else to change.
+pub(super) fn let_write(directory: &Path, key: &str) -> String {
+    format!(
+        "write ReadWritePaths={} into [Service] of the unit (systemctl edit phonebook-gateway), or change {key}",
+        directory.display()
+    )
+}
+
+/// The configuration that a unit starts the gateway with, by its `ExecStart=` or by what `systemctl show` makes of it.
+fn configuration(start: &str) -> PathBuf {
+    let command = start
+        .split_once("argv[]=")
+        .map_or(start, |(_, rest)| rest.split(" ; ").next().unwrap_or(rest));
+    let words: Vec<&OsStr> = command.split_whitespace().map(OsStr::new).collect();
+    named_configuration(&words).unwrap_or_else(|| DEFAULT_FILE.into())
 }
 
 /// As systemd itself has them, drop-ins included.
 fn settings_of_systemd() -> Option<HashMap<String, String>> {
-    let properties = format!("--property=LoadState,{}", SETTINGS.join(","));
+    let properties = format!("LoadState,{},{}", SETTINGS.join(","), sandbox::SETTINGS.join(","));
+    let text = systemctl_show(&[UNIT], &properties)?;
+    let settings: HashMap<String, String> = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    settings.get("LoadState").is_some_and(|state| state == "loaded").then_some(settings)
+}
+
+/// The addresses on which systemd listens for the service, by these `.socket` units.
+fn socket_units(names: &str) -> Vec<SocketAddr> {
+    let names: Vec<&str> =
+        names.split_whitespace().filter(|name| name.ends_with(".socket")).collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let text = systemctl_show(&names, "Listen").unwrap_or_default();
+    let address =
+        |line: &str| line.strip_prefix("Listen=")?.split_whitespace().next()?.parse().ok();
+    text.lines().filter_map(address).collect()
+}
+
+/// What `systemctl show` says of the properties of units; `None` where it does not, or not soon.
+fn systemctl_show(units: &[&str], properties: &str) -> Option<String> {
     let mut child = Command::new("systemctl")
-        .args(["show", UNIT, &properties])
+        .arg("show")
+        .args(units)
+        .arg(format!("--property={properties}"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -148,13 +220,7 @@ fn settings_of_systemd() -> Option<HashMap<String, String>> {
         thread::sleep(Duration::from_millis(5));
     }
     let output = child.wait_with_output().ok().filter(|output| output.status.success())?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    let settings: HashMap<String, String> = text
-        .lines()
-        .filter_map(|line| line.split_once('='))
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect();
-    settings.get("LoadState").is_some_and(|state| state == "loaded").then_some(settings)
+    String::from_utf8(output.stdout).ok()
 }
 
 /// As the unit's file and its drop-ins say, where systemd does not run.
@@ -186,11 +252,10 @@ fn read_unit(text: &str, settings: &mut HashMap<String, String>) {
         }
         let Some((key, value)) = line.split_once('=').filter(|_| in_service) else { continue };
         let (key, value) = (key.trim(), value.trim());
-        if !SETTINGS.contains(&key) {
+        if !SETTINGS.contains(&key) && !sandbox::SETTINGS.contains(&key) {
             continue;
         }
-        let is_list =
-            !matches!(key, "User" | "Group" | "DynamicUser" | "PrivateUsers" | "LimitNOFILE");
+        let is_list = LISTS.contains(&key);
         let value = match value {
             "true" | "on" | "1" if !is_list => "yes",
             value => value,
@@ -206,7 +271,7 @@ fn read_unit(text: &str, settings: &mut HashMap<String, String>) {
 }
 
 /// The unit's name.
-const UNIT: &str = "phonebook-gateway.service";
+pub(super) const UNIT: &str = "phonebook-gateway.service";
 
 /// Where units are, the first of the same name wins.
 const UNIT_DIRECTORIES: [&str; 5] = [
@@ -218,7 +283,9 @@ const UNIT_DIRECTORIES: [&str; 5] = [
 ];
 
 /// The settings of the unit that matter.
-const SETTINGS: [&str; 11] = [
+const SETTINGS: [&str; 13] = [
+    "TriggeredBy",
+    "ExecStart",
     "User",
     "Group",
     "SupplementaryGroups",
@@ -230,6 +297,23 @@ const SETTINGS: [&str; 11] = [
     "LogsDirectory",
     "StateDirectory",
     "RuntimeDirectory",
+];
+
+/// Those of all settings that take several values.
+const LISTS: [&str; 13] = [
+    "ExecStart",
+    "SupplementaryGroups",
+    "AmbientCapabilities",
+    "CapabilityBoundingSet",
+    "LogsDirectory",
+    "StateDirectory",
+    "RuntimeDirectory",
+    "ReadWritePaths",
+    "ReadOnlyPaths",
+    "InaccessiblePaths",
+    "BindPaths",
+    "BindReadOnlyPaths",
+    "TemporaryFileSystem",
 ];
 
 const SYSTEMCTL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -268,6 +352,32 @@ mod tests {
         assert!(service.makes(Path::new("/var/log/phonebook-gateway")));
         assert!(!service.may_bind_low_ports);
         assert_eq!(service.descriptors, Some(65536));
+        let unit = Path::new(DEFAULT_FILE);
+        assert!(service.sandbox_with(Path::new("/etc/other.toml")).is_none());
+        let sandbox = service.sandbox_with(unit).unwrap();
+        let writes = |path: &str| sandbox.keeps_from_writing(Path::new(path)).is_none();
+        assert!(writes("/var/log/phonebook-gateway") && writes("/var/lib/phonebook-gateway"));
+        assert!(!writes("/var/log/xivo") && !writes("/etc/phonebook-gateway"));
+        assert!(sandbox.hides(Path::new("/root/xivo.pem")).is_some());
+    }
+
+    #[test]
+    fn the_configuration_is_the_one_that_the_unit_names() {
+        for (start, expected) in [
+            ("/usr/bin/phonebook-gateway serve", DEFAULT_FILE),
+            ("/usr/bin/phonebook-gateway serve -c /srv/g.toml", "/srv/g.toml"),
+            (
+                "{ path=/usr/bin/phonebook-gateway ; argv[]=/usr/bin/phonebook-gateway serve --config=/srv/g.toml ; ignore_errors=no ; pid=0 }",
+                "/srv/g.toml",
+            ),
+            (
+                "{ path=/usr/bin/phonebook-gateway ; argv[]=/usr/bin/phonebook-gateway serve ; pid=7 }",
+                DEFAULT_FILE,
+            ),
+            ("", DEFAULT_FILE),
+        ] {
+            assert_eq!(configuration(start), Path::new(expected), "{start}");
+        }
     }
 
     #[test]

@@ -173,7 +173,7 @@ fn configuration(process: u32) -> Option<PathBuf> {
 }
 
 /// What `-c` and `--config` say, in each of their spellings.
-fn named_configuration(words: &[&OsStr]) -> Option<PathBuf> {
+pub(super) fn named_configuration(words: &[&OsStr]) -> Option<PathBuf> {
     let at = words.iter().position(|word| {
         word.as_bytes().starts_with(b"-c") || word.as_bytes().starts_with(b"--config")
     })?;

@@ -252,9 +252,44 @@ fn reloads_and_restarts() {
     ));
     assert_eq!(machine.unit("NFileDescriptorStore"), "0");
     assert!(std::net::TcpStream::connect(address).is_err());
+    closes(&mut machine);
     if cfg!(debug_assertions) {
         hangs(&mut machine);
     }
+}
+
+/// What the unit closes to the service `check` knows, and a start fails on.
+fn closes(machine: &mut Machine) {
+    let file = "/etc/phonebook-gateway/gateway.toml";
+    let log = "/var/log/phonebook-gateway/access.log";
+    machine.well("mkdir -p /srv/logs /home/policies && chown phonebook-gateway /srv/logs && chmod 755 /home/policies");
+    let mut is_valid = |change: &str, expected: Result<&str, &str>| {
+        machine.well(&format!("cp {file} /tmp/kept; {change}"));
+        let (checked, told) = machine.run("phonebook-gateway check");
+        let (started, said) = machine.run(RESTART);
+        machine.well(&format!("cp /tmp/kept {file}; systemctl stop phonebook-gateway"));
+        assert_eq!(checked == 0, started == 0, "{change}: {told}\n{said}");
+        assert_eq!(checked == 0, expected.is_ok(), "{change}: {told}");
+        let (Ok(part) | Err(part)) = expected;
+        assert!(told.contains(part), "{part}: {told}");
+    };
+    let log_in = |path: &str| format!("sed -i 's#{log}#{path}#' {file}");
+    is_valid(&log_in("/srv/logs/access.log"), Err("few directories (ProtectSystem=strict)"));
+    is_valid(&log_in("/home/access.log"), Err("hides /home from the service (ProtectHome=yes)"));
+    is_valid(
+        &log_in("/tmp/access.log"),
+        Ok("a /tmp of its own, which ends with it (PrivateTmp=yes)"),
+    );
+    is_valid(
+        &format!("printf '[policies]\\ndirectory = \"/home/policies\"\\n' >>{file}"),
+        Err("the service cannot see /home/policies"),
+    );
+    // As the help says.
+    let drop_in = "/etc/systemd/system/phonebook-gateway.service.d/writes.conf";
+    let lets = format!(
+        "printf '[Service]\\nReadWritePaths=/srv/logs\\n' >{drop_in}; systemctl daemon-reload"
+    );
+    is_valid(&format!("{lets}; {}", log_in("/srv/logs/access.log")), Ok("is valid"));
 }
 
 /// A gateway whose workers hang is ended and started again.
