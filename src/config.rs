@@ -105,8 +105,10 @@ pub struct Config {
     pub sources: Arc<Sources>,
     /// The files as they were just before they were read; `None` where it was read from memory.
     pub stamps: Option<DiskStamps>,
-    /// Whether something was changed of what the texts say.
-    amended: bool,
+    /// Peers that are switched off since one has gone back to this configuration, which may not say so.
+    off: BTreeMap<PeerName, Located<bool>>,
+    /// Those of them whose policy here says otherwise.
+    kept_off: Vec<PeerName>,
 }
 
 /// The texts of a configuration, as they were written: `${NAME}` is not expanded.
@@ -192,28 +194,44 @@ impl Config {
 
     /// Whether nothing is otherwise than the texts say.
     pub fn is_as_written(&self) -> bool {
-        !self.amended && self.broken.is_empty()
+        self.kept_off.is_empty() && self.broken.is_empty()
     }
 
     /// This one, to run in the place of `running` though it is older: it stands for the same files, and whoever is
-    /// switched off there stays so.
+    /// switched off there, or in what is on disk, or was so before one went back once already, stays so.
     #[must_use]
-    pub fn in_the_place_of(mut self, running: &Self) -> Self {
-        let off: BTreeMap<&PeerName, &Located<bool>> = running
-            .policies
-            .iter()
-            .filter(|policy| !policy.enabled.value)
-            .map(|policy| (&policy.name, &policy.enabled))
-            .collect();
+    pub fn in_the_place_of(mut self, running: &Self, disk: Option<&Self>) -> Self {
+        self.off.clone_from(&running.off);
+        for config in std::iter::once(running).chain(disk) {
+            let off = config
+                .policies
+                .iter()
+                .filter(|policy| !policy.enabled.value && !config.is_refused_by_mistake(policy));
+            for policy in off {
+                self.off.entry(policy.name.clone()).or_insert_with(|| policy.enabled.clone());
+            }
+        }
         for policy in self.policies.iter_mut().filter(|policy| policy.enabled.value) {
-            if let Some(&off) = off.get(&policy.name) {
+            if let Some(off) = self.off.get(&policy.name) {
                 policy.enabled = off.clone();
-                self.amended = true;
+                self.kept_off.push(policy.name.clone());
             }
         }
         self.file.clone_from(&running.file);
         self.stamps.clone_from(&running.stamps);
+        self.policies_directory.clone_from(&running.policies_directory);
+        self.reload.keep = running.reload.keep;
         self
+    }
+
+    /// Peers that are switched off though their policies here say otherwise.
+    pub fn kept_off(&self) -> &[PeerName] {
+        &self.kept_off
+    }
+
+    /// Whether it is for a mistake in its policy that a peer is refused ([`Self::load_for_start`]).
+    pub fn is_refused_by_mistake(&self, policy: &Policy) -> bool {
+        self.broken.iter().any(|problem| problem.file() == policy.location.file())
     }
 
     /// Reads a configuration from memory: the main file's name and text, and those of each policy,
@@ -310,7 +328,8 @@ fn assemble(
                     policies: documents.iter().map(|document| Source::of(document)).collect(),
                 }),
                 stamps: None,
-                amended: false,
+                off: BTreeMap::new(),
+                kept_off: Vec::new(),
             };
             Ok((config, found))
         }

@@ -17,6 +17,7 @@ mod service_manager;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -32,7 +33,7 @@ use crate::access_log::{AccessLogs, LogCounters, LogHost, OpenError, WorkerLog};
 use crate::config::{Change, Config, DiskStamps};
 use crate::net::handover::{HandoverError, HandoverSocket, Message};
 use crate::net::inherited::Inherited;
-use crate::net::listen::{self, Bound, ListenError, Lock};
+use crate::net::listen::{self, Bound, ListenError, Lock, Reserved};
 use crate::supervision::{Ending, Supervisor};
 use crate::text::figures::plural;
 use crate::tls::Sessions;
@@ -43,11 +44,12 @@ pub use background::certificates::load_certificates;
 pub use background::peer_names::{NameRefresher, NamesSource, resolve_names};
 pub use background::upstream_addresses::{Unresolved, resolve, resolve_within};
 pub use disabled_file::{DisabledFile, DisabledFileError};
-pub use history::HistoryEntry;
+pub use history::{HistoryEntry, KeptConfigurations};
 pub use host::{
     HostFinding, ListeningSocket, LoopbackSource, Onlooker, Scope, Service, ServiceUser, Weight,
     check_source, look as look_at_host, other_addresses,
 };
+pub(crate) use reload::HANDING_OVER;
 pub use reload::{Difference, DiffersBecause, Finding, ReloadFault, ReloadReport};
 pub(crate) use service_manager::ServiceManager;
 
@@ -99,6 +101,8 @@ struct Inner {
     /// The files of which a reload was refused: as long as they are these, why is known.
     refused: Mutex<Option<DiskStamps>>,
     history_unwritable: Mutex<bool>,
+    /// Whether another process is about to take the place of this one, and knows what this one knew a moment ago.
+    handing_over: AtomicBool,
     manager: ServiceManager,
     /// Rung for the thread that keeps an eye on the configuration's files.
     bell: Arc<Bell>,
@@ -202,10 +206,11 @@ impl Server {
         let shared = Arc::new(Shared::new(Arc::clone(&config), upstream, descriptors()));
         shared.set_disabled(disabled);
         let count = shared.workers();
-        let bound = config
+        // Nobody connects to one that is new before all that may fail is done.
+        let reserved = config
             .listeners
             .iter()
-            .map(|listener| listen::inherit_or_bind(listener.address, count, &mut inherited))
+            .map(|listener| listen::inherit_or_reserve(listener.address, count, &mut inherited))
             .collect::<Result<Vec<_>, _>>()?;
         for address in inherited.left() {
             tracing::warn!(
@@ -213,14 +218,15 @@ impl Server {
             );
             manager.forget_passed(address);
         }
-        drop(inherited);
         let logs = AccessLogs::open(&config.access_logs, &supervisor)?;
         let log_host = Arc::new(LogHost::of(&config.access_logs, &config.state_directory));
         let sessions = load_certificates(&config, &shared)?;
-        let (listeners, sockets) =
-            listening(&config, bound, count).map_err(StartError::Descriptors)?;
         let mut threads = Threads::new(&shared, &sessions, &supervisor);
         threads.start_missing(&config)?;
+        let bound = reserved.into_iter().map(Reserved::listen).collect::<Result<Vec<_>, _>>()?;
+        let (listeners, sockets) =
+            listening(&config, bound, count).map_err(StartError::Descriptors)?;
+        drop(inherited);
         let mut crew = Crew::default();
         let orders: Vec<_> = (0..count).map(|_| crew.add()).collect();
         let bell = Arc::new(Bell::new().map_err(StartError::thread("configuration"))?);
@@ -239,6 +245,7 @@ impl Server {
                 logs: Mutex::new(logs),
                 log_host: Mutex::new(log_host),
                 threads: Mutex::new(threads),
+                handing_over: AtomicBool::new(false),
                 manager,
                 difference: Mutex::default(),
                 refused: Mutex::default(),
@@ -354,6 +361,17 @@ impl Server {
         Ok(())
     }
 
+    /// From now on, or no longer, another process is about to take the place of this one: it would not know of what
+    /// is changed here, so that nothing is.
+    pub(crate) fn set_handing_over(&self, handing_over: bool) {
+        self.inner.handing_over.store(handing_over, Ordering::SeqCst);
+    }
+
+    /// Whether that is so.
+    pub(crate) fn is_handing_over(&self) -> bool {
+        self.inner.handing_over.load(Ordering::SeqCst)
+    }
+
     /// Whether no further connections are taken.
     pub fn is_draining(&self) -> bool {
         *self.inner.phase.borrow() != Phase::Serving
@@ -396,16 +414,17 @@ impl Server {
     }
 
     /// The good configurations that are kept, the one that began to run last first.
-    pub fn history(&self) -> Vec<HistoryEntry> {
+    pub fn history(&self) -> KeptConfigurations {
         self.inner.history()
     }
 
-    /// Runs the configuration that is kept under `number` again, until the next reload or restart. The files on
-    /// disk stay as they are, and a peer that is disabled stays so.
+    /// Runs the configuration that is kept under `number` again, until the next reload or restart; without one, the
+    /// last that is another than the one that runs. The files on disk stay as they are, and a peer that is disabled
+    /// stays so.
     ///
     /// # Errors
     /// [`ReloadFault`]; then everything is as it was.
-    pub fn rollback(&self, number: usize, by: &str) -> Result<ReloadReport, ReloadFault> {
+    pub fn rollback(&self, number: Option<usize>, by: &str) -> Result<ReloadReport, ReloadFault> {
         self.inner.rollback(number, by)
     }
 
@@ -413,7 +432,7 @@ impl Server {
     ///
     /// # Errors
     /// [`ReloadFault`]: it could not be run.
-    pub fn rollback_changes(&self, number: usize) -> Result<Vec<Change>, ReloadFault> {
+    pub fn rollback_changes(&self, number: Option<usize>) -> Result<Vec<Change>, ReloadFault> {
         self.inner.rollback_changes(number)
     }
 
@@ -421,10 +440,13 @@ impl Server {
     /// `grace` at the most. Returns at once.
     pub fn drain(&self, grace: Duration) {
         // Workers take what waits in their sockets, and close them: nothing is to come into them later.
-        for listening in lock(&self.inner.listeners).iter_mut() {
+        let mut listeners = lock(&self.inner.listeners);
+        for listening in listeners.iter_mut() {
             listening.sockets = Arc::from([]);
         }
+        // Whoever puts others there looks at the phase with the same lock.
         self.inner.phase.send_replace(Phase::Draining(Instant::now() + grace));
+        drop(listeners);
     }
 
     /// Whether all workers have ended.

@@ -91,7 +91,7 @@ enum Act {
     /// open the access logs again, as USR1
     #[command(after_help = EXITS)]
     Reopen,
-    /// take no further connections, and end when those that are open have ended, as TERM
+    /// take no further connections, and end when those that are open have ended or limits.drain_timeout is over, as TERM
     #[command(after_help = EXITS)]
     Drain,
     /// end at once, as a second TERM
@@ -107,9 +107,9 @@ struct PeersOptions {
 
 #[derive(Debug, clap::Args)]
 struct RollbackOptions {
-    /// its number in `history`: 1 is the one before the last
-    #[arg(value_name = "N", default_value_t = 1)]
-    number: usize,
+    /// its number in `history`; the last that is another than the one that runs, unless given
+    #[arg(value_name = "N")]
+    number: Option<usize>,
     /// only say what it would change
     #[arg(long)]
     dry_run: bool,

@@ -19,7 +19,6 @@ use crate::control::documents::Done;
 use crate::control::{Control, Order, Ordered};
 use crate::gateway::explain::source;
 use crate::net::inherited::Inherited;
-use crate::policy::Policy;
 use crate::server::{Server, ServiceManager, StartError, Surroundings};
 use crate::supervision::{Failed, ends_for_test};
 use crate::text::figures::plural;
@@ -140,7 +139,9 @@ fn load(process: &Process, path: &Path) -> Option<Config> {
             for broken in &config.broken {
                 tracing::error!("{broken}");
             }
-            for policy in config.policies.iter().filter(|policy| denied(&config, policy)) {
+            for policy in
+                config.policies.iter().filter(|policy| config.is_refused_by_mistake(policy))
+            {
                 tracing::error!(
                     "{}: the peer `{}` is refused until its policy is corrected and reloaded; hosts that could \
                      not be read are judged by the other policies ([reload] strict_boot = false)",
@@ -158,11 +159,6 @@ fn load(process: &Process, path: &Path) -> Option<Config> {
             None
         }
     }
-}
-
-/// Whether a mistake in a policy refuses its peer.
-fn denied(config: &Config, policy: &Policy) -> bool {
-    config.broken.iter().any(|problem| problem.file() == policy.location.file())
 }
 
 /// How problems are shown: in colour on a terminal, unless NO_COLOR is set.
@@ -300,7 +296,12 @@ async fn handle_signals(
             failed = process.supervisor.failed() => return give_up(process, server, &failed),
             () = &mut informed => {}
             _ = upgrades.recv() => match &upgrade {
-                None => upgrade = service.upgrade(&server),
+                None => {
+                    // What it is told from now on the other process does not know.
+                    server.set_handing_over(true);
+                    upgrade = service.upgrade(&server);
+                    server.set_handing_over(upgrade.is_some());
+                }
                 Some(_) => tracing::warn!("USR2: another process is being started already"),
             },
             outcome = ready(&mut upgrade) => match (outcome, upgrade.take()) {
@@ -313,7 +314,10 @@ async fn handle_signals(
                     service.hand_over(upgrade);
                     break grace;
                 }
-                (Err(error), _) => tracing::error!("USR2: {error}. This process goes on"),
+                (Err(error), _) => {
+                    server.set_handing_over(false);
+                    tracing::error!("USR2: {error}. This process goes on");
+                }
                 (Ok(()), None) => {}
             },
             _ = reopen.recv() => server.reopen_logs(),
@@ -398,7 +402,8 @@ fn carry_out(ordered: Ordered, server: &Server) -> Next {
             let grace = server.shared().snapshot().config.limits.drain_timeout;
             tracing::info!("finishing what is under way, for {grace:?} at the most, as {by} wants");
             (
-                "no further connections are taken; the gateway ends when those that are open have ended",
+                "no further connections are taken; the gateway ends when those that are open have ended, or after \
+                 limits.drain_timeout",
                 Next::Drain,
             )
         }

@@ -62,7 +62,8 @@ impl Config {
             revision: _,
             sources: _,
             stamps: _,
-            amended: _,
+            off: _,
+            kept_off: _,
         } = self;
         text.expanded("state_directory", &absolute(state_directory));
         text.key("workers", workers);

@@ -25,7 +25,7 @@ use super::protocol::{Answer, Command, Refused};
 use crate::diagnostics::LevelSwitch;
 use crate::identity::disabled::Administrator;
 use crate::limits::{Moment, SeatCensus};
-use crate::server::{DisabledFile, Server};
+use crate::server::{DisabledFile, HANDING_OVER, Server};
 use crate::worker::snapshot::PeerWithState;
 
 /// What only the gateway's owner can do.
@@ -74,6 +74,9 @@ pub(super) struct Commands {
 impl Commands {
     /// Does what is asked.
     pub(super) async fn obey(&self, command: Command, by: Administrator) -> Answer {
+        if command.changes_something() && self.server.is_handing_over() {
+            return Answer::of::<Done>(Err(Refused::busy(HANDING_OVER)));
+        }
         match command {
             Command::Status {} => shown(self.status(&self.census().await)),
             Command::Revision {} => shown(self.revision()),

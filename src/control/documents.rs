@@ -423,6 +423,8 @@ pub(crate) struct Reloaded {
 pub(crate) struct History {
     /// The one that began to run last comes first.
     pub configurations: Vec<HistoryRow>,
+    /// Files that cannot be read as such, each with the reason.
+    pub unreadable: Vec<String>,
 }
 
 /// A configuration that once ran.
@@ -436,6 +438,8 @@ pub(crate) struct HistoryRow {
     pub revision: String,
     /// What made it run.
     pub by: String,
+    /// Whether it is the one that runs.
+    pub runs: bool,
     /// What it had otherwise than the one before it; null where that is not known.
     pub changes: Option<Vec<String>>,
 }

@@ -74,13 +74,15 @@ pub(crate) enum Command {
     History {},
     /// What [`Self::Rollback`] would change.
     RollbackChanges {
-        /// The number in the history.
-        number: usize,
+        /// The number in the history; without one, the last that is another than the one that runs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<usize>,
     },
     /// Runs a former configuration again, until the next reload or restart.
     Rollback {
-        /// The number in the history.
-        number: usize,
+        /// The number in the history; without one, the last that is another than the one that runs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<usize>,
     },
     /// Opens the access logs again.
     Reopen {},
@@ -156,6 +158,32 @@ pub(crate) struct Refused {
     /// Whether the same request may be obeyed in a moment: others had all the places.
     #[serde(default)]
     pub busy: bool,
+}
+
+impl Command {
+    /// Whether another process that takes the place of the gateway would have to know of it.
+    pub(crate) fn changes_something(&self) -> bool {
+        match self {
+            Self::Disable { .. }
+            | Self::Enable { .. }
+            | Self::Reset { .. }
+            | Self::LogLevel { .. }
+            | Self::Reload {}
+            | Self::Rollback { .. } => true,
+            Self::Status {}
+            | Self::Revision {}
+            | Self::Peers { .. }
+            | Self::Names {}
+            | Self::Certs {}
+            | Self::Connections {}
+            | Self::Errors {}
+            | Self::History {}
+            | Self::RollbackChanges { .. }
+            | Self::Reopen {}
+            | Self::Drain {}
+            | Self::Stop {} => false,
+        }
+    }
 }
 
 impl Refused {
@@ -248,8 +276,8 @@ mod tests {
             Command::LogLevel { level: "debug".to_owned(), seconds: None },
             Command::Reload {},
             Command::History {},
-            Command::RollbackChanges { number: 1 },
-            Command::Rollback { number: 1 },
+            Command::RollbackChanges { number: Some(1) },
+            Command::Rollback { number: None },
             Command::Reopen {},
             Command::Drain {},
             Command::Stop {},

@@ -99,6 +99,11 @@ impl Inherited {
         Some((came_to, all.into_iter().map(|it| it.socket).collect()))
     }
 
+    /// The address of one that nobody has taken, on this port.
+    pub(crate) fn on_port(&self, port: u16) -> Option<SocketAddr> {
+        self.listeners.iter().map(|it| it.address).find(|address| address.port() == port)
+    }
+
     /// The lock on `address`, where it was handed over.
     pub(crate) fn take_lock(&mut self, address: SocketAddr) -> Option<Lock> {
         let at = self.locks.iter().position(|lock| lock.is_of(address))?;

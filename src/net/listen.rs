@@ -41,6 +41,17 @@ pub enum ListenError {
         /// The address to listen on.
         address: SocketAddr,
     },
+    /// A socket that was passed to the gateway has a part of the address, and does not share it.
+    #[error(
+        "{address}: a socket that was passed to the gateway listens on {passed}, and keeps others from it; let the \
+         .socket unit and [[listen]] name the same address"
+    )]
+    PassedInTheWay {
+        /// The address to listen on.
+        address: SocketAddr,
+        /// Where the other socket listens.
+        passed: SocketAddr,
+    },
     /// The kernel refused.
     #[error("{address}: {source}{}", remedy(source))]
     Refused {
@@ -51,24 +62,59 @@ pub enum ListenError {
     },
 }
 
-/// Listens on `address` with the sockets that were there before this process, or binds it ([`bind`]).
+/// An address that is this gateway's, and on which nobody can connect yet: what comes between may fail, and nobody's
+/// connection ends by it. With sockets that were there before this process, people can.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    address: SocketAddr,
+    sockets: Vec<Socket>,
+    lock: Option<Lock>,
+}
+
+impl Reserved {
+    /// Lets people connect.
+    ///
+    /// # Errors
+    /// [`ListenError`]: somebody else has begun to listen there at the same moment, who shares the address.
+    pub(crate) fn listen(self) -> Result<Bound, ListenError> {
+        let Self { address, sockets, lock } = self;
+        for socket in &sockets {
+            socket.listen(BACKLOG).map_err(|error| refused(address, error))?;
+        }
+        let sockets = sockets.into_iter().map(TcpListener::from).collect();
+        Ok(Bound { address, sockets, lock })
+    }
+}
+
+/// Takes the sockets of `address` that were there before this process, or binds it ([`reserve`]).
 ///
 /// Where there are fewer of them than workers, several workers accept on the same one.
 ///
 /// # Errors
 /// [`ListenError`]
-pub(crate) fn inherit_or_bind(
+pub(crate) fn inherit_or_reserve(
     address: SocketAddr,
     workers: usize,
     inherited: &mut Inherited,
-) -> Result<Bound, ListenError> {
+) -> Result<Reserved, ListenError> {
     let ipv4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
     // What this address came to before, if the host still is like that.
     let found = inherited.take(address).or_else(|| {
         let is_all = address.is_ipv6() && address.ip().is_unspecified();
         if is_all && !has_ipv6() { inherited.take(ipv4) } else { None }
     });
-    let Some((came_to, mut sockets)) = found else { return bind(address, workers) };
+    let Some((came_to, mut sockets)) = found else {
+        let Some(passed) = inherited.on_port(address.port()) else {
+            return reserve(address, workers, Others::Refused);
+        };
+        // It is wanted no more, and closed when this gateway is ready.
+        return reserve(address, workers, Others::Ours).map_err(|error| match error {
+            ListenError::InUse { .. } => ListenError::PassedInTheWay { address, passed },
+            error @ (ListenError::Locked { .. }
+            | ListenError::PassedInTheWay { .. }
+            | ListenError::Refused { .. }) => error,
+        });
+    };
     let lock = match inherited.take_lock(address) {
         Some(lock) => Some(lock),
         None if address.port() == 0 => None,
@@ -77,13 +123,27 @@ pub(crate) fn inherit_or_bind(
     let shared: io::Result<Vec<TcpListener>> =
         (sockets.len()..workers).map(|worker| clone_of(&sockets, worker)).collect();
     sockets.extend(shared.map_err(|source| ListenError::Refused { address, source })?);
-    Ok(Bound { address: came_to, sockets, lock })
+    Ok(Reserved {
+        address: came_to,
+        sockets: sockets.into_iter().map(Socket::from).collect(),
+        lock,
+    })
 }
 
 /// One of the sockets, another one for each number in turn.
 fn clone_of(sockets: &[TcpListener], number: usize) -> io::Result<TcpListener> {
     let socket = number.checked_rem(sockets.len()).and_then(|at| sockets.get(at));
     socket.ok_or(io::ErrorKind::NotFound)?.try_clone()
+}
+
+/// Who may have the address, or a part of it, already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// Nobody.
+    Refused,
+    /// A listener of this gateway that is about to be closed. Anybody else who listens there and does not share the
+    /// address is seen all the same.
+    Ours,
 }
 
 /// Binds `address` once for each of `workers` workers.
@@ -95,67 +155,57 @@ fn clone_of(sockets: &[TcpListener], number: usize) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// [`ListenError`]
-pub(crate) fn bind(address: SocketAddr, workers: usize) -> Result<Bound, ListenError> {
-    bind_with(address, workers, Others::Refused)
-}
-
-/// The same for an address that a listener of this process has, or has a part of, which is about to be closed.
-///
-/// # Errors
-/// [`ListenError`]; anybody else who listens there and does not share the address is seen all the same.
-pub(crate) fn bind_beside(address: SocketAddr, workers: usize) -> Result<Bound, ListenError> {
-    bind_with(address, workers, Others::Ours)
-}
-
-/// Who may listen on the address already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Others {
-    /// Nobody.
-    Refused,
-    /// This process.
-    Ours,
-}
-
-fn bind_with(address: SocketAddr, workers: usize, others: Others) -> Result<Bound, ListenError> {
-    match bind_exactly(address, workers, others) {
+pub(crate) fn reserve(
+    address: SocketAddr,
+    workers: usize,
+    others: Others,
+) -> Result<Reserved, ListenError> {
+    match reserve_exactly(address, workers, others) {
         Err(ListenError::Refused { source, .. })
             if address.ip().is_unspecified() && is_without_ipv6(&source) =>
         {
             tracing::warn!("this host has no IPv6: {address} listens on IPv4 alone");
-            bind_exactly(
+            reserve_exactly(
                 SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()),
                 workers,
                 others,
             )
         }
-        bound => bound,
+        reserved => reserved,
     }
 }
 
-fn bind_exactly(address: SocketAddr, workers: usize, others: Others) -> Result<Bound, ListenError> {
-    let refused = |source: io::Error| {
-        if source.kind() == io::ErrorKind::AddrInUse {
-            ListenError::InUse { address }
-        } else {
-            ListenError::Refused { address, source }
-        }
-    };
+fn reserve_exactly(
+    address: SocketAddr,
+    workers: usize,
+    others: Others,
+) -> Result<Reserved, ListenError> {
     let lock = match address.port() {
         0 => None,
         _ => Some(Lock::take(address)?),
     };
     // A port that the kernel chooses is free.
     if address.port() != 0 && others == Others::Refused {
-        socket(address).and_then(|socket| socket.bind(&address.into())).map_err(refused)?;
+        let bound = socket(address).and_then(|socket| socket.bind(&address.into()));
+        bound.map_err(|error| refused(address, error))?;
     }
     let mut address = address;
     let mut sockets = Vec::new();
     for _ in 0..workers.max(1) {
-        let listener = listen(address).map_err(refused)?;
-        address = listener.local_addr().map_err(refused)?;
-        sockets.push(listener);
+        let socket = bind_shared(address).map_err(|error| refused(address, error))?;
+        let local = socket.local_addr().map_err(|error| refused(address, error))?;
+        address = local.as_socket().unwrap_or(address);
+        sockets.push(socket);
     }
-    Ok(Bound { address, sockets, lock })
+    Ok(Reserved { address, sockets, lock })
+}
+
+fn refused(address: SocketAddr, source: io::Error) -> ListenError {
+    if source.kind() == io::ErrorKind::AddrInUse {
+        ListenError::InUse { address }
+    } else {
+        ListenError::Refused { address, source }
+    }
 }
 
 /// Whether `address` could be listened on, found without listening: nobody can connect meanwhile, and a gateway that
@@ -184,15 +234,14 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_shared(address: SocketAddr) -> io::Result<Socket> {
     let socket = socket(address)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     // Inherited by accepted connections, which saves each of them the call.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 fn has_ipv6() -> bool {
@@ -271,6 +320,10 @@ const BACKLOG: i32 = 4096;
 mod tests {
     use super::*;
 
+    fn bind(address: SocketAddr, workers: usize) -> Result<Bound, ListenError> {
+        reserve(address, workers, Others::Refused)?.listen()
+    }
+
     #[test]
     fn all_workers_share_the_port_that_the_kernel_chose() {
         let bound = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
@@ -298,5 +351,15 @@ mod tests {
         let error = bind(other.local_addr().unwrap(), 1).unwrap_err();
         assert!(matches!(error, ListenError::InUse { .. }), "{error}");
         assert!(error.to_string().contains("ss -ltnp"));
+    }
+
+    #[test]
+    fn what_is_reserved_takes_no_connection_yet() {
+        let reserved = reserve("127.0.0.1:0".parse().unwrap(), 2, Others::Refused).unwrap();
+        let address = reserved.address;
+        assert!(std::net::TcpStream::connect(address).is_err());
+        let bound = reserved.listen().unwrap();
+        std::net::TcpStream::connect(address).unwrap();
+        assert_eq!((bound.sockets.len(), bound.address), (2, address));
     }
 }

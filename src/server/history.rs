@@ -33,9 +33,20 @@ pub struct HistoryEntry {
     pub revision: String,
     /// What made it run: `start`, `HUP`, …
     pub by: String,
+    /// Whether it is the one that runs.
+    pub runs: bool,
     /// What it had otherwise than the one before it; `None` for the oldest that is kept, and where one of the two
     /// cannot be read any more.
     pub changes: Option<Vec<Change>>,
+}
+
+/// All that are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptConfigurations {
+    /// The last first.
+    pub entries: Vec<HistoryEntry>,
+    /// Files that cannot be read as such, each with the reason: they have no number.
+    pub unreadable: Vec<String>,
 }
 
 /// Why there is nothing to go back to.
@@ -51,13 +62,11 @@ pub(super) enum HistoryError {
         /// Where they are kept.
         directory: PathBuf,
     },
-    /// It cannot be read.
-    #[error("{}: {why}", file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        why: String,
+    /// There is none but the one that runs.
+    #[error("no configuration other than the one that runs is kept in {}", directory.display())]
+    NoOther {
+        /// Where they are kept.
+        directory: PathBuf,
     },
 }
 
@@ -152,16 +161,18 @@ impl History {
         files.iter().take(excess).try_for_each(fs::remove_file)
     }
 
-    /// All that are kept, the last first.
-    pub(super) fn entries(&self) -> Vec<HistoryEntry> {
-        let kept: Vec<Kept> = self
-            .files()
-            .unwrap_or_default()
-            .iter()
-            .rev()
-            .filter_map(|file| read(file).ok())
-            .collect();
-        let configs: Vec<Option<Config>> = kept.iter().map(Kept::config).collect();
+    /// All that are kept, the last first; `running` is the revision that runs.
+    pub(super) fn all(&self, running: &str) -> KeptConfigurations {
+        let mut all = KeptConfigurations::default();
+        let mut readable = Vec::new();
+        for file in self.files().unwrap_or_default().iter().rev() {
+            match read(file) {
+                Ok(kept) => readable.push(kept),
+                Err(why) => all.unreadable.push(format!("{}: {why}", file.display())),
+            }
+        }
+        let configs: Vec<Option<Config>> = readable.iter().map(Kept::config).collect();
+        let runs = readable.iter().position(|kept| kept.revision == running);
         let entry = |(number, kept): (usize, Kept)| {
             let (this, before) = (configs.get(number), configs.get(number + 1));
             let changes = match (this, before) {
@@ -169,24 +180,31 @@ impl History {
                 _ => None,
             };
             let Kept { time, revision, by, .. } = kept;
-            HistoryEntry { number, time, revision, by, changes }
+            HistoryEntry { number, time, revision, by, runs: runs == Some(number), changes }
         };
-        kept.into_iter().enumerate().map(entry).collect()
+        all.entries = readable.into_iter().enumerate().map(entry).collect();
+        all
     }
 
-    /// The one with this number.
+    /// The one with this number; without one, the last that is another than the one that runs.
     ///
     /// # Errors
     /// [`HistoryError`].
-    pub(super) fn get(&self, number: usize) -> Result<Kept, HistoryError> {
+    pub(super) fn get(&self, number: Option<usize>, running: &str) -> Result<Kept, HistoryError> {
         let files = self.files().unwrap_or_default();
-        let (kept, directory) = (files.len(), self.directory.clone());
-        match files.iter().rev().nth(number) {
-            Some(file) => {
-                read(file).map_err(|why| HistoryError::Unreadable { file: file.clone(), why })
-            }
-            None => Err(HistoryError::NoSuch { number, kept, directory }),
-        }
+        // As they are listed.
+        let mut readable = files.iter().rev().filter_map(|file| read(file).ok());
+        let directory = self.directory.clone();
+        let Some(number) = number else {
+            let other = readable.find(|kept| kept.revision != running);
+            return other.ok_or(HistoryError::NoOther { directory });
+        };
+        let mut kept = 0;
+        let found = readable.find(|_| {
+            kept += 1;
+            kept == number + 1
+        });
+        found.ok_or(HistoryError::NoSuch { number, kept, directory })
     }
 
     /// The files, the oldest first.

@@ -11,11 +11,12 @@
 mod prepare;
 mod told;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::history::{History, HistoryEntry};
+use super::history::{History, KeptConfigurations};
 use super::{Inner, Listening, Phase};
 use crate::config::{Change, Config, DiskStamps, Problem, changes};
 use crate::worker::snapshot::Snapshot;
@@ -28,6 +29,10 @@ impl Inner {
     /// Reads the files again and runs what they say, or leaves everything as it is. `by` says who wants it.
     pub(super) fn reload(&self, by: &str) -> Result<ReloadReport, ReloadFault> {
         let _one_at_a_time = self.one_at_a_time();
+        if let Err(why) = self.takes_changes() {
+            tracing::warn!("{by}: nothing was taken over; {why}");
+            return Err(ReloadFault::of(Finding::error(None, why.to_owned())));
+        }
         let _told = Told::reloading(self);
         let running = self.shared.snapshot();
         if running.config.stamps.is_none() {
@@ -57,22 +62,29 @@ impl Inner {
     }
 
     /// Runs what is kept under `number` again, until the next reload or restart.
-    pub(super) fn rollback(&self, number: usize, by: &str) -> Result<ReloadReport, ReloadFault> {
+    pub(super) fn rollback(
+        &self,
+        number: Option<usize>,
+        by: &str,
+    ) -> Result<ReloadReport, ReloadFault> {
         let _one_at_a_time = self.one_at_a_time();
+        self.takes_changes()
+            .map_err(|why| ReloadFault::of(Finding::error(None, why.to_owned())))?;
         let _told = Told::reloading(self);
         let running = self.shared.snapshot();
-        let (config, warnings, from) = self.kept(&running, number)?;
+        let disk = Config::load(&running.config.file).ok().map(|(disk, _)| disk);
+        let (config, warnings, from) = kept(&running, disk.as_ref(), number)?;
         let revision = config.revision.clone();
+        let kept_off = config.kept_off().iter().map(ToString::to_string).collect();
         let report = self.take_over(&running, config, &warnings)?;
         say_done(by, &report);
         self.remember(by);
         if report.is_unchanged() {
             return Ok(report);
         }
-        let on_disk = Config::load(&running.config.file);
-        let is_on_disk = on_disk.is_ok_and(|(disk, _)| disk.revision == revision)
+        let is_on_disk = disk.is_some_and(|disk| disk.revision == revision)
             && self.shared.snapshot().config.is_as_written();
-        let why = DiffersBecause::RolledBack { revision, from };
+        let why = DiffersBecause::RolledBack { revision, from, kept_off };
         self.set_difference((!is_on_disk).then_some(why));
         if let Some(difference) = self.difference() {
             tracing::warn!("{difference}");
@@ -81,29 +93,31 @@ impl Inner {
     }
 
     /// What [`Self::rollback`] would change.
-    pub(super) fn rollback_changes(&self, number: usize) -> Result<Vec<Change>, ReloadFault> {
+    pub(super) fn rollback_changes(
+        &self,
+        number: Option<usize>,
+    ) -> Result<Vec<Change>, ReloadFault> {
         let running = self.shared.snapshot();
-        let (config, _, _) = self.kept(&running, number)?;
+        let disk = Config::load(&running.config.file).ok().map(|(disk, _)| disk);
+        let (config, _, _) = kept(&running, disk.as_ref(), number)?;
         Ok(changes(&running.config, &config))
     }
 
     /// The configurations that are kept, the last first.
-    pub(super) fn history(&self) -> Vec<HistoryEntry> {
-        History::of(&self.shared.snapshot().config).entries()
+    pub(super) fn history(&self) -> KeptConfigurations {
+        let running = self.shared.snapshot();
+        History::of(&running.config).all(&running.config.revision)
     }
 
-    /// The configuration that is kept under `number`, and since when it ran. Whoever is disabled now stays so.
-    fn kept(
-        &self,
-        running: &Snapshot,
-        number: usize,
-    ) -> Result<(Config, Vec<Problem>, Timestamp), ReloadFault> {
-        let kept = History::of(&running.config)
-            .get(number)
-            .map_err(|error| ReloadFault::of(Finding::error(None, error.to_string())))?;
-        let (config, warnings) = Config::from_sources(&kept.sources)
-            .map_err(|problems| ReloadFault::of_problems(&problems))?;
-        Ok((config.in_the_place_of(&running.config), warnings, kept.time))
+    /// Whether another configuration may be taken over now, or why not.
+    fn takes_changes(&self) -> Result<(), &'static str> {
+        if *self.phase.borrow() != Phase::Serving {
+            return Err(ENDING);
+        }
+        if self.handing_over.load(Ordering::SeqCst) {
+            return Err(HANDING_OVER);
+        }
+        Ok(())
     }
 
     /// Prepares everything for `config`, and then runs it in the place of `running`.
@@ -113,10 +127,6 @@ impl Inner {
         config: Config,
         warnings: &[Problem],
     ) -> Result<ReloadReport, ReloadFault> {
-        if *self.phase.borrow() != Phase::Serving {
-            let message = "the gateway is ending and takes nothing over any more".to_owned();
-            return Err(ReloadFault::of(Finding::error(None, message)));
-        }
         let report = ReloadReport {
             revision: config.revision.clone(),
             former_revision: running.config.revision.clone(),
@@ -129,15 +139,20 @@ impl Inner {
             return Ok(report);
         }
         let prepared = self.prepare(running, config)?;
-        self.commit(running, prepared);
+        self.commit(running, prepared)?;
         Ok(report)
     }
 
-    /// Runs what was prepared. Nothing of this can fail.
-    fn commit(&self, running: &Snapshot, prepared: Prepared) {
+    /// Runs what was prepared. Nothing of this can fail; but meanwhile the gateway may have been told to end.
+    fn commit(&self, running: &Snapshot, prepared: Prepared) -> Result<(), ReloadFault> {
         let Prepared { mut next, listeners, logs } = prepared;
         let config = Arc::clone(&next.config);
-        let former = std::mem::take(&mut *lock(&self.listeners));
+        let mut current = lock(&self.listeners);
+        if *self.phase.borrow() != Phase::Serving {
+            self.crew.forget();
+            return Err(ReloadFault::of(Finding::error(None, ENDING.to_owned())));
+        }
+        let former = std::mem::take(&mut *current);
         let stays = |former: &Listening| listeners.iter().any(|kept| kept.id == former.id);
         let (kept, mut removed): (Vec<_>, Vec<_>) = former.into_iter().partition(stays);
         let is_new = |now: &&Listening| kept.iter().all(|kept| kept.id != now.id);
@@ -156,7 +171,8 @@ impl Inner {
         drop(leaving);
         self.shared.reload(&next);
         *lock(&self.addresses) = listeners.iter().map(|listener| listener.bound).collect();
-        *lock(&self.listeners) = listeners;
+        *current = listeners;
+        drop(current);
         let host = logs.as_ref().map(|(_, host)| Arc::clone(host));
         let ids: Vec<_> = removed.iter().map(|listener| listener.id).collect();
         self.crew.begin(&ids, || {
@@ -172,6 +188,7 @@ impl Inner {
         drop(removed);
         self.threads().settle(&config);
         self.shared.set_newer(None);
+        Ok(())
     }
 
     /// Keeps what runs, to go back to.
@@ -225,12 +242,26 @@ impl Inner {
         }
     }
 
-    fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
+    /// Held while a reload is carried out, or what runs is compared with what is on disk.
+    pub(super) fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
         lock(&self.reloading)
     }
 }
 
-/// What is doubtful in files that run already was told when they were taken over.
+/// The configuration that is kept under `number`, and since when it ran. Whoever is disabled now stays so.
+fn kept(
+    running: &Snapshot,
+    disk: Option<&Config>,
+    number: Option<usize>,
+) -> Result<(Config, Vec<Problem>, Timestamp), ReloadFault> {
+    let kept = History::of(&running.config)
+        .get(number, &running.config.revision)
+        .map_err(|error| ReloadFault::of(Finding::error(None, error.to_string())))?;
+    let (config, warnings) = Config::from_sources(&kept.sources)
+        .map_err(|problems| ReloadFault::of_problems(&problems))?;
+    Ok((config.in_the_place_of(&running.config, disk), warnings, kept.time))
+}
+
 /// The service manager knows that a reload is under way, until this is dropped.
 struct Told<'i>(&'i Inner);
 
@@ -247,6 +278,7 @@ impl Drop for Told<'_> {
     }
 }
 
+/// What is doubtful in files that run already was told when they were taken over.
 fn say_done(by: &str, report: &ReloadReport) {
     if report.is_unchanged() {
         if by != BY_WATCH {
@@ -264,6 +296,13 @@ fn say_done(by: &str, report: &ReloadReport) {
 pub(super) fn lock<T>(mutex: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Why nothing is changed at the moment.
+pub(crate) const HANDING_OVER: &str = "another process is about to take the place of this one (USR2), and would not \
+                                       know of it; ask again in a moment";
+
+/// Why nothing is changed any more.
+const ENDING: &str = "the gateway is ending and takes nothing over any more";
 
 /// Who reloads where nobody asked for it.
 pub(super) const BY_WATCH: &str = "watch";

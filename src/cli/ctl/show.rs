@@ -321,10 +321,15 @@ pub(super) fn connections(all: &Connections) -> String {
 /// `reload` and `rollback`.
 pub(super) fn reloaded(reloaded: &Reloaded) -> String {
     let mut out = String::new();
-    if reloaded.revision == reloaded.former_revision {
+    let is_same = reloaded.revision == reloaded.former_revision;
+    if is_same && reloaded.changes.is_empty() {
         put_line(&mut out, "unchanged", &format!("revision {} runs already", reloaded.revision));
     } else {
-        let text = format!("{}, in the place of {}", reloaded.revision, reloaded.former_revision);
+        let text = if is_same {
+            format!("{}, as its files say", reloaded.revision)
+        } else {
+            format!("{}, in the place of {}", reloaded.revision, reloaded.former_revision)
+        };
         put_line(&mut out, "revision", &text);
         put_changes(&mut out, &reloaded.changes);
     }
@@ -355,12 +360,17 @@ pub(super) fn rollback_changes(changes: &RollbackChanges) -> String {
 
 /// `history`.
 pub(super) fn history(history: &History) -> String {
+    let mut out = String::new();
+    for unreadable in &history.unreadable {
+        put_line(&mut out, "unreadable", unreadable);
+    }
     if history.configurations.is_empty() {
-        return "No configuration is kept.\n".to_owned();
+        out.push_str("No configuration is kept.\n");
+        return out;
     }
     let row = |row: &crate::control::documents::HistoryRow| {
         vec![
-            row.number.to_string(),
+            format!("{}{}", row.number, if row.runs { " (runs)" } else { "" }),
             format!("{:.0}", row.at),
             row.revision.clone(),
             row.by.clone(),
@@ -371,10 +381,11 @@ pub(super) fn history(history: &History) -> String {
             },
         ]
     };
-    table(
+    out += &table(
         &["number", "began to run", "revision", "by", "changes"],
         history.configurations.iter().map(row),
-    )
+    );
+    out
 }
 
 /// `errors`.

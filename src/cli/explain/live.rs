@@ -47,7 +47,8 @@ impl Running {
                 config.revision
             ))
         } else {
-            None
+            // The same files, and not all of what they say.
+            configuration.differs.map(|why| format!("the running gateway: {why}"))
         };
         Some(Self { file, revision, note })
     }

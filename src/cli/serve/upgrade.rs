@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::cli::Exit;
 use crate::control::Control;
@@ -101,6 +101,11 @@ pub(super) enum UpgradeFault {
     /// It has ended.
     #[error("the new process ended before it served ({}); what it said stands before this line", ended(*.0))]
     Ended(ExitStatus),
+    /// It can no longer say anything.
+    #[error(
+        "the new process closed its standard input, by which it would have said that it serves, and was ended"
+    )]
+    Mute,
     /// It hangs.
     #[error("the new process did not serve within {} s, and was ended", UPGRADE_TIMEOUT.as_secs())]
     Late,
@@ -160,13 +165,22 @@ impl Upgrade {
             Err(_) => Err(UpgradeFault::Late),
             Ok(Ok(Message::Ready)) => Ok(()),
             Ok(Ok(other)) => Err(HandoverError::Unknown(format!("{other:?}")).into()),
-            // It has no other end of the socket than its own.
-            Ok(Err(HandoverError::Closed)) => match self.child.as_mut().map(Child::wait) {
-                Some(Ok(status)) => Err(UpgradeFault::Ended(status)),
-                Some(Err(error)) => Err(error.into()),
-                None => Err(HandoverError::Closed.into()),
-            },
+            Ok(Err(HandoverError::Closed)) => Err(self.ended().await),
             Ok(Err(error)) => Err(error.into()),
+        }
+    }
+
+    /// Why it has closed its end of the socket: as a rule it has ended, or does so now.
+    async fn ended(&mut self) -> UpgradeFault {
+        let Some(child) = &mut self.child else { return HandoverError::Closed.into() };
+        let until = Instant::now() + ENDING_TIMEOUT;
+        loop {
+            match child.try_wait() {
+                Ok(Some(status)) => return UpgradeFault::Ended(status),
+                Ok(None) if Instant::now() < until => sleep(Duration::from_millis(10)).await,
+                Ok(None) => return UpgradeFault::Mute,
+                Err(error) => return error.into(),
+            }
         }
     }
 
@@ -210,6 +224,9 @@ impl Drop for Upgrade {
 
 /// Says to a process that it takes the place of another one, whose pid it has.
 const SUCCEEDS: &str = "PHONEBOOK_GATEWAY_SUCCEEDS";
+
+/// How long a process may take to end that has closed its end of the socket.
+const ENDING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a new process may take until it serves: names are waited for a few seconds.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(20);

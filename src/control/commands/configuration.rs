@@ -19,7 +19,7 @@ impl Commands {
     /// Runs a former configuration again.
     pub(super) async fn rollback(
         &self,
-        number: usize,
+        number: Option<usize>,
         by: &Administrator,
     ) -> Result<Reloaded, Refused> {
         let by = format!("ctl rollback by {by}");
@@ -28,7 +28,10 @@ impl Commands {
     }
 
     /// What going back would change.
-    pub(super) async fn rollback_changes(&self, number: usize) -> Result<RollbackChanges, Refused> {
+    pub(super) async fn rollback_changes(
+        &self,
+        number: Option<usize>,
+    ) -> Result<RollbackChanges, Refused> {
         let outcome = self.beside(move |server| server.rollback_changes(number)).await?;
         let changes = outcome.map_err(refused)?;
         Ok(RollbackChanges { changes: changes.iter().map(ToString::to_string).collect() })
@@ -42,9 +45,13 @@ impl Commands {
             at: entry.time,
             revision: entry.revision,
             by: entry.by,
+            runs: entry.runs,
             changes: entry.changes.map(|changes| changes.iter().map(ToString::to_string).collect()),
         };
-        Ok(History { configurations: kept.into_iter().map(row).collect() })
+        Ok(History {
+            configurations: kept.entries.into_iter().map(row).collect(),
+            unreadable: kept.unreadable,
+        })
     }
 
     /// Does what takes its time (it reads files) in a thread of its own: others are answered meanwhile.

@@ -125,6 +125,18 @@ fn refused(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Option<(&'st
         Err(IdentityError::Expired { location }) => {
             Some(("expired", format!("now is not within the policy's dates [{location}]")))
         }
+        Err(IdentityError::Disabled { location })
+            if snapshot.config.is_refused_by_mistake(policy) =>
+        {
+            Some(("disabled", format!("there is a mistake in the policy [{location}]")))
+        }
+        Err(IdentityError::Disabled { location })
+            if snapshot.config.kept_off().contains(&policy.name) =>
+        {
+            let why =
+                format!("switched off before one went back to this configuration [{location}]");
+            Some(("disabled", why))
+        }
         Err(IdentityError::Disabled { location }) => {
             Some(("disabled", format!("the policy says enabled = false [{location}]")))
         }

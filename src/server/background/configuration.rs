@@ -71,7 +71,9 @@ impl Bell {
 pub(in crate::server) fn start_configuration(inner: &Arc<Inner>) -> Result<(), StartError> {
     let (bell, weak) = (Arc::clone(&inner.bell), Arc::downgrade(inner));
     let seen = inner.shared.snapshot().config.stamps.clone();
-    let mut watch = ConfigurationWatch { bell, inner: weak, seen, watching: None, failed: None };
+    let compared = Arc::downgrade(&inner.shared.snapshot().config);
+    let mut watch =
+        ConfigurationWatch { bell, inner: weak, seen, compared, watching: None, failed: None };
     inner
         .supervisor
         .spawn(THREAD, move || watch.run())
@@ -85,6 +87,8 @@ struct ConfigurationWatch {
     inner: Weak<Inner>,
     /// The files as they were looked at last; `None` for a configuration that is in no file.
     seen: Option<DiskStamps>,
+    /// What ran then.
+    compared: Weak<Config>,
     watching: Option<Watching>,
     /// When files that are watched were last found unusable: what they name may be corrected, and they not.
     failed: Option<Instant>,
@@ -165,29 +169,39 @@ impl ConfigurationWatch {
         let stamps = self.seen.as_ref().map(|_| DiskStamps::of(&config));
         self.failed = inner.reload(by).is_err().then(Instant::now);
         self.seen = stamps;
+        self.compared = Arc::downgrade(&inner.shared.snapshot().config);
     }
 
-    /// Looks whether the files are others than when they were looked at last.
+    /// Looks whether the files are others than when they were looked at last, or something else runs.
     fn look(&mut self, inner: &Inner) {
+        // What a reload has read a moment ago is not what is compared with what it replaces.
+        let alone = inner.one_at_a_time();
         let config = Arc::clone(&inner.shared.snapshot().config);
         let Some(seen) = &self.seen else { return };
         let stamps = DiskStamps::of(&config);
-        let again = self.failed.is_some_and(|failed| failed.elapsed() >= AGAIN);
-        if *seen == stamps && !again {
-            return;
+        let runs_on = std::ptr::eq(self.compared.as_ptr(), Arc::as_ptr(&config));
+        if !runs_on {
+            self.failed = None;
         }
-        if config.reload.watch {
+        let again = self.failed.is_some_and(|failed| failed.elapsed() >= AGAIN);
+        let changed = *seen != stamps;
+        if config.reload.watch && (changed || again) {
+            drop(alone);
             return self.reload(inner, BY_WATCH);
+        }
+        if !changed && runs_on {
+            return;
         }
         let known = lock(&inner.refused).as_ref() == Some(&stamps);
         self.seen = Some(stamps);
+        self.compared = Arc::downgrade(&config);
         if !known {
             compare(inner, &config);
         }
     }
 }
 
-/// Notes whether what is on disk is what runs.
+/// Notes whether what is on disk is what runs, which does not change meanwhile.
 fn compare(inner: &Inner, running: &Arc<Config>) {
     let rolled_back = |inner: &Inner| {
         let difference = inner.difference();
@@ -206,10 +220,6 @@ fn compare(inner: &Inner, running: &Arc<Config>) {
             (Some(DiffersBecause::Broken { findings }), None)
         }
     };
-    // A reload may have come in between, and knows better.
-    if !Arc::ptr_eq(&inner.shared.snapshot().config, running) {
-        return;
-    }
     inner.shared.set_newer(newer);
     if difference.is_none() || !rolled_back(inner) {
         inner.set_difference(difference);

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::told::{Finding, ReloadFault};
 use crate::access_log::{LogHost, NextLogs};
-use crate::config::{Config, Upstream};
-use crate::net::listen::{self, Bound, ListenError};
+use crate::config::{Config, Listener, Upstream};
+use crate::net::listen::{self, ListenError, Others, Reserved};
 use crate::server::background::certificates::load_tls;
 use crate::server::background::upstream_addresses::resolve_at_start;
 use crate::server::orders::NewSocket;
@@ -28,6 +28,23 @@ pub(super) struct Prepared {
     pub(super) logs: Option<(NextLogs, Arc<LogHost>)>,
 }
 
+/// A listener that is to be.
+enum Planned {
+    /// There is one already.
+    Kept(Listening),
+    /// Its address is ours.
+    New(ListenerId, Reserved),
+}
+
+impl Planned {
+    fn id(&self) -> ListenerId {
+        match self {
+            Self::Kept(kept) => kept.id,
+            Self::New(id, _) => *id,
+        }
+    }
+}
+
 /// A listener that is new, and a socket of it for each worker.
 struct Added {
     id: ListenerId,
@@ -42,22 +59,28 @@ impl Inner {
         running: &Snapshot,
         config: Config,
     ) -> Result<Prepared, ReloadFault> {
-        check_unchangeable(&running.config, &config)?;
+        check_unchangeable(&running.config, &config, self.crew.len())?;
         check_host(&config).map_err(|found| {
             let finding = Finding::error(Some(&found.location), found.message);
             ReloadFault::of(finding.with_help(&found.help))
         })?;
         let config = Arc::new(config);
         let upstream = self.upstream(running, &config.upstream)?;
-        let (listeners, added) = self.listeners(&config)?;
+        let planned = self.plan_listeners(&config)?;
         let next = Next {
-            listeners: self.served(&config, &listeners)?,
+            listeners: self.served(&config, &planned)?,
             upstream,
             config: Arc::clone(&config),
         };
         let logs = self.logs(running, &config)?;
         let threads = self.threads().start_missing(&config);
-        threads.map_err(|error| fault_of(&error))?;
+        threads.map_err(|error| {
+            self.threads().settle(&running.config);
+            fault_of(&error)
+        })?;
+        // Last, since whoever connects to a new listener is lost where anything fails behind it.
+        let (listeners, added) =
+            listen_on(&config, planned).inspect_err(|_| self.threads().settle(&running.config))?;
         if !added.is_empty() {
             self.crew.prepare(per_worker(added, self.crew.len())).map_err(|error| {
                 self.threads().settle(&running.config);
@@ -83,10 +106,11 @@ impl Inner {
         Ok(addresses)
     }
 
-    /// The listeners of `config`, and those of them that are new with their sockets.
-    fn listeners(&self, config: &Config) -> Result<(Vec<Listening>, Vec<Added>), ReloadFault> {
+    /// The listeners of `config`: those that there are, and the addresses of those that are new, on which nobody can
+    /// connect yet.
+    fn plan_listeners(&self, config: &Config) -> Result<Vec<Planned>, ReloadFault> {
         let mut free = lock(&self.listeners).clone();
-        let (mut listeners, mut added) = (Vec::new(), Vec::new());
+        let mut planned = Vec::new();
         // Kept ones first, so that none of them is taken for one that goes.
         let kept: Vec<Option<Listening>> = config
             .listeners
@@ -98,42 +122,33 @@ impl Inner {
             .collect();
         for (section, kept) in config.listeners.iter().zip(kept) {
             if let Some(kept) = kept {
-                listeners.push(kept);
+                planned.push(Planned::Kept(kept));
                 continue;
             }
             // One of ours that goes holds the address, or a part of it, until the new one is there.
             let beside = free.iter().any(|going| going.bound.port() == section.address.port());
-            let bind = if beside { listen::bind_beside } else { listen::bind };
-            let bound = once_free(|| bind(section.address, self.crew.len())).map_err(|error| {
-                let message = format!("cannot listen on {error}");
-                ReloadFault::of(Finding::error(Some(&section.location), message))
-            })?;
-            let id = self.shared.next_listener();
-            let listening = Listening::of(id, section.address, bound);
-            let (listening, presence, sockets) = listening.map_err(|error| {
-                let message = StartError::Descriptors(error).to_string();
-                ReloadFault::of(Finding::error(Some(&section.location), message))
-            })?;
-            added.push(Added { id, presence, sockets });
-            listeners.push(listening);
+            let others = if beside { Others::Ours } else { Others::Refused };
+            let reserve = || listen::reserve(section.address, self.crew.len(), others);
+            let reserved = once_free(reserve).map_err(|error| cannot_listen(section, &error))?;
+            planned.push(Planned::New(self.shared.next_listener(), reserved));
         }
-        Ok((listeners, added))
+        Ok(planned)
     }
 
     /// The listeners as requests will see them, their certificates loaded.
     fn served(
         &self,
         config: &Config,
-        listeners: &[Listening],
+        planned: &[Planned],
     ) -> Result<Vec<ServedListener>, ReloadFault> {
-        let served = |(section, listening): (&crate::config::Listener, &Listening)| {
+        let served = |(section, planned): (&Listener, &Planned)| {
             let tls = load_tls(section, &config.policies, &self.sessions).map_err(|error| {
                 let location = section.tls.as_ref().map(|tls| &tls.location);
                 ReloadFault::of(Finding::error(location, error.to_string()))
             })?;
-            Ok(ServedListener { id: listening.id, section: Arc::new(section.clone()), tls })
+            Ok(ServedListener { id: planned.id(), section: Arc::new(section.clone()), tls })
         };
-        config.listeners.iter().zip(listeners).map(served).collect()
+        config.listeners.iter().zip(planned).map(served).collect()
     }
 
     /// The access logs that are to be, where they are others than those that are.
@@ -155,9 +170,40 @@ impl Inner {
     }
 }
 
+/// Lets people connect to the listeners that are new; those, and all.
+fn listen_on(
+    config: &Config,
+    planned: Vec<Planned>,
+) -> Result<(Vec<Listening>, Vec<Added>), ReloadFault> {
+    let (mut listeners, mut added) = (Vec::new(), Vec::new());
+    for (section, planned) in config.listeners.iter().zip(planned) {
+        let (id, reserved) = match planned {
+            Planned::Kept(kept) => {
+                listeners.push(kept);
+                continue;
+            }
+            Planned::New(id, reserved) => (id, reserved),
+        };
+        let bound = reserved.listen().map_err(|error| cannot_listen(section, &error))?;
+        let listening = Listening::of(id, section.address, bound);
+        let (listening, presence, sockets) = listening.map_err(|error| {
+            let message = StartError::Descriptors(error).to_string();
+            ReloadFault::of(Finding::error(Some(&section.location), message))
+        })?;
+        added.push(Added { id, presence, sockets });
+        listeners.push(listening);
+    }
+    Ok((listeners, added))
+}
+
+fn cannot_listen(section: &Listener, error: &ListenError) -> ReloadFault {
+    let message = format!("cannot listen on {error}");
+    ReloadFault::of(Finding::error(Some(&section.location), message))
+}
+
 /// Binds an address; where somebody is listening there, once more, as a worker may be about to close the socket of a
 /// listener that was removed a moment ago.
-fn once_free(bind: impl Fn() -> Result<Bound, ListenError>) -> Result<Bound, ListenError> {
+fn once_free(bind: impl Fn() -> Result<Reserved, ListenError>) -> Result<Reserved, ListenError> {
     let deadline = Instant::now() + CLOSING_TIMEOUT;
     loop {
         match bind() {
@@ -170,7 +216,11 @@ fn once_free(bind: impl Fn() -> Result<Bound, ListenError>) -> Result<Bound, Lis
 }
 
 /// What only a restart can change is not to be half true.
-fn check_unchangeable(running: &Config, config: &Config) -> Result<(), ReloadFault> {
+fn check_unchangeable(
+    running: &Config,
+    config: &Config,
+    workers: usize,
+) -> Result<(), ReloadFault> {
     let mut findings = Vec::new();
     let mut differs = |key: &str, location, now: String, wanted: String| {
         let message = format!(
@@ -180,9 +230,19 @@ fn check_unchangeable(running: &Config, config: &Config) -> Result<(), ReloadFau
         let help = format!("restart the gateway, or set `{key}` back to {now} and reload");
         findings.push(Finding::error(Some(location), message).with_help(&help));
     };
-    let (before, after) = (worker_count(running), worker_count(config));
-    if before != after {
-        differs("workers", &config.workers_location, before.to_string(), after.to_string());
+    // The number of cores may be another one than at the start.
+    let after = worker_count(config);
+    if running.workers != config.workers && workers != after {
+        differs("workers", &config.workers_location, workers.to_string(), after.to_string());
+    }
+    if running.control_socket.value != config.control_socket.value {
+        let shown = |config: &Config| {
+            let path =
+                config.control_socket.value.as_deref().map(|path| path.display().to_string());
+            format!("{:?}", path.unwrap_or_default())
+        };
+        let location = &config.control_socket.location;
+        differs("control.socket", location, shown(running), shown(config));
     }
     if running.state_directory != config.state_directory {
         let shown = |config: &Config| format!("{:?}", config.state_directory.display().to_string());

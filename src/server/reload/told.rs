@@ -80,9 +80,9 @@ pub struct ReloadReport {
 }
 
 impl ReloadReport {
-    /// Whether the files were the same, byte by byte, as those that run.
+    /// Whether the files were the same, byte by byte, as those that run, and ran as they are.
     pub fn is_unchanged(&self) -> bool {
-        self.revision == self.former_revision
+        self.revision == self.former_revision && self.changes.is_empty()
     }
 }
 
@@ -92,7 +92,12 @@ impl fmt::Display for ReloadReport {
         if self.is_unchanged() {
             return write!(f, "unchanged: revision {revision} runs already");
         }
-        write!(f, "revision {revision} runs in the place of {former_revision}")?;
+        if revision == former_revision {
+            // Somebody was kept off when one went back to it.
+            write!(f, "revision {revision} runs as its files say")?;
+        } else {
+            write!(f, "revision {revision} runs in the place of {former_revision}")?;
+        }
         match changes.as_slice() {
             [] => f.write_str("; nothing is different in meaning"),
             changes => {
@@ -191,6 +196,9 @@ pub enum DiffersBecause {
         revision: String,
         /// When it had begun to run before.
         from: Timestamp,
+        /// Peers that stay switched off though it says otherwise.
+        #[serde(default)]
+        kept_off: Vec<String>,
     },
 }
 
@@ -207,11 +215,26 @@ impl fmt::Display for Difference {
                     [first, rest @ ..] => write!(f, ": {first}; and {} more", rest.len()),
                 }
             }
-            DiffersBecause::RolledBack { revision, from } => write!(
-                f,
-                "revision {revision}, which began to run at {from:.0}, runs again until the next reload or \
-                 restart; write it back to the files to keep it"
-            ),
+            DiffersBecause::RolledBack { revision, from, kept_off } => {
+                write!(f, "revision {revision}, which began to run at {from:.0}, runs again")?;
+                match kept_off.as_slice() {
+                    [] => {}
+                    [one] => write!(f, ", but for `{one}`, who stays switched off")?,
+                    [first, rest @ ..] => write!(
+                        f,
+                        ", but for `{first}` and {} more, who stay switched off",
+                        rest.len()
+                    )?,
+                }
+                f.write_str(
+                    ", until the next reload or restart; write it back to the files to keep it",
+                )?;
+                if kept_off.is_empty() {
+                    Ok(())
+                } else {
+                    f.write_str(", and enabled = false with it")
+                }
+            }
         }
     }
 }

@@ -223,3 +223,44 @@ fn nobody_is_refused_while_others_come_and_go() {
         }
     });
 }
+
+#[test]
+fn a_reload_that_is_refused_takes_no_connection_away() {
+    let upstream = Scripted::well();
+    let address = address_of_its_own();
+    let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+    let setup = Setup::new(upstream.address()).workers(2);
+    let gateway = OnDisk::written(&setup);
+    let on = |text: &str| main_file(&setup).replace("127.0.0.1:0", text);
+    gateway.write("gateway.toml", &on(&everywhere.to_string()));
+    let gateway = gateway.started();
+    let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listen(foreign.local_addr().unwrap(), "");
+    // A narrower address would have every new connection, and the second cannot be had.
+    gateway.write("gateway.toml", &format!("{}{taken}", on(&address.to_string())));
+    thread::scope(|scope| {
+        let refused = scope.spawn(|| gateway.refused());
+        let mut asked = 0;
+        while !refused.is_finished() || asked < 10 {
+            assert_eq!(Client::connect(address).lookup("one").status, 200);
+            asked += 1;
+        }
+        let fault = refused.join().unwrap();
+        assert!(fault.to_string().contains("another program is listening there"), "{fault}");
+    });
+    assert_eq!(gateway.server().addresses(), [everywhere]);
+    drop(foreign);
+    gateway.reload();
+    assert_eq!(Client::connect(address).lookup("one").status, 200);
+}
+
+#[test]
+fn another_control_socket_needs_a_restart_and_says_so() {
+    let upstream = Scripted::well();
+    let setup = Setup::new(upstream.address());
+    let gateway = OnDisk::start(&setup);
+    gateway.write("gateway.toml", &with(&setup, "[control]\nsocket = \"other.sock\"\n"));
+    let fault = gateway.refused();
+    assert!(fault.to_string().contains("`control.socket` is "), "{fault}");
+    assert!(fault.to_string().contains("needs a restart"), "{fault}");
+}

@@ -16,6 +16,8 @@ use rustix::{
     process::Signal,
 };
 
+use socket2::{Domain, Socket, Type};
+
 use super::{asking, setup, xivo};
 use crate::support::{
     binary::{Binary, address_of_its_own},
@@ -213,6 +215,35 @@ fn sockets_are_taken_by_their_address_and_one_that_nobody_wants_is_closed() {
         stderr.contains(&format!("listens on {stale}")) && stderr.contains("no [[listen]]"),
         "{stderr}"
     );
+}
+
+#[test]
+fn a_socket_of_a_wider_or_narrower_address_is_in_nobodys_way_unless_it_keeps_others_out() {
+    let upstream = xivo();
+    let wanted = address_of_its_own();
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], wanted.port()));
+    let shared = |address: SocketAddr| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        // As the gateway's own are, which systemd keeps.
+        socket.set_reuse_port(true).unwrap();
+        socket.bind(&address.into()).unwrap();
+        socket.listen(16).unwrap();
+        OwnedFd::from(socket)
+    };
+    for (kept, now) in [(everywhere, wanted), (wanted, everywhere)] {
+        let (mut gateway, manager) = started(&setup(&upstream, now), vec![shared(kept)]);
+        assert_eq!(gateway.address(), now);
+        assert!(manager.told("FDSTOREREMOVE=1").0.contains(&stored(kept)));
+        manager.told("READY=1");
+        assert_eq!(Client::connect(wanted).lookup("one").status, 200);
+    }
+    // As a .socket unit without ReusePort= has it.
+    let alone = OwnedFd::from(TcpListener::bind(everywhere).unwrap());
+    let (mut gateway, _) = started(&setup(&upstream, wanted), vec![alone]);
+    assert_eq!(gateway.exit().code(), Some(3));
+    let said = format!("a socket that was passed to the gateway listens on {everywhere}");
+    assert!(gateway.stderr().contains(&said), "{}", gateway.stderr());
 }
 
 #[test]

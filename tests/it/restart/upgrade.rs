@@ -175,6 +175,47 @@ fn one_that_hangs_is_ended_and_meanwhile_a_second_wish_is_told_of() {
 }
 
 #[test]
+fn one_that_closes_its_input_and_lives_on_is_ended() {
+    let upstream = xivo();
+    let address = address_of_its_own();
+    let mut gateway = start(&setup(&upstream, address));
+    gateway.address();
+    replace(&gateway, "exec sleep 1000 <&-");
+    upgrade(&gateway, gateway.pid(), "USR2: the new process closed its standard input");
+    assert_eq!(Client::connect(address).lookup("one").status, 200);
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.exit().code(), Some(0));
+}
+
+#[test]
+fn what_the_other_process_would_not_know_of_is_not_changed_meanwhile() {
+    let upstream = xivo();
+    let address = address_of_its_own();
+    let mut gateway = start(&setup(&upstream, address));
+    gateway.address();
+    replace(&gateway, "echo $$ >\"$(dirname \"$0\")/hangs\"; exec sleep 1000");
+    upgrade(&gateway, gateway.pid(), "is to take the place of this one");
+    let hung = || fs::read_to_string(gateway.path("hangs")).ok()?.trim().parse::<u32>().ok();
+    assert!(becomes_true(|| hung().is_some()));
+    let ctl = |words: &[&str]| {
+        let main = gateway.path("gateway.toml");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_phonebook-gateway"));
+        command.arg("ctl").args(words).arg("--config").arg(main).output().unwrap()
+    };
+    for words in [["disable", "lyon"].as_slice(), &["reload"], &["rollback"]] {
+        let out = ctl(words);
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(3), "{words:?}: {said}");
+        assert!(said.contains("another process is about to take the place of this one"), "{said}");
+    }
+    assert_eq!(status(&gateway)["ok"]["pid"], gateway.pid());
+    kill_process(pid_of(hung().unwrap()), Signal::KILL).unwrap();
+    assert!(becomes_true(|| told(&gateway, "This process goes on") == 1));
+    assert_eq!(ctl(&["disable", "lyon"]).status.code(), Some(0));
+    assert_eq!(Client::connect(address).lookup("one").status, 403);
+}
+
+#[test]
 fn one_that_is_not_ready_ends_with_the_gateway_that_started_it() {
     let upstream = xivo();
     let address = address_of_its_own();
