@@ -246,6 +246,35 @@ fn print(text: &str) -> Exit {
     }
 }
 
+/// Prints a JSON document.
+fn print_json(document: &impl serde::Serialize) -> Exit {
+    match json_text(document) {
+        Ok(text) => print(&text),
+        Err(error) => {
+            print_error(&format!("cannot write JSON: {error}"));
+            Exit::Failed
+        }
+    }
+}
+
+/// A document as people can read it, too. What a terminal would obey (C1 controls, DEL) or turn around (bidirectional
+/// controls) is escaped, which means the same (RFC 8259, section 7).
+fn json_text(document: &impl serde::Serialize) -> serde_json::Result<String> {
+    let document = serde_json::to_string_pretty(document)?;
+    let mut text = String::with_capacity(document.len() + 1);
+    for c in document.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}'
+            | '\u{200e}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => text.push(c),
+        }
+    }
+    text.push('\n');
+    Ok(text)
+}
+
 /// Prints an error to standard error.
 fn print_error(text: &str) {
     use std::io::Write;

@@ -50,6 +50,8 @@ struct Exchange<'a> {
     facts: &'a ConnectionFacts,
     source: RequestSource<'a>,
     began: Instant,
+    /// The same by the calendar.
+    now: Timestamp,
     request_id: RequestId,
     /// What the steps leave for the log.
     annotations: &'a RequestAnnotations,
@@ -69,7 +71,8 @@ pub async fn serve(
     let Request { head, seen, answerable, position } = request;
     let head = facts.require_tls(head);
     let values = |name| head.iter().flat_map(move |head| head.values(name));
-    let source = RequestSource::of(&snapshot, facts, values, Timestamp::now());
+    let now = Timestamp::now();
+    let source = RequestSource::of(&snapshot, facts, values, now);
     let request_id = worker.request_id();
     let annotations = &RequestAnnotations::default();
     let context = RecordContext {
@@ -93,6 +96,7 @@ pub async fn serve(
         facts,
         source,
         began,
+        now,
         request_id,
         annotations,
         needs_rule: record.needs().rule,
@@ -146,7 +150,7 @@ impl<'a> Exchange<'a> {
         record: &mut Record<'a>,
     ) -> Result<Disposition, Refusal> {
         let Self { snapshot, facts, .. } = *self;
-        let case = Case { snapshot, facts, found: self.source.found };
+        let case = Case { snapshot, facts, found: self.source.found, now: self.now };
         match judge(self, case, head)? {
             Judged::Lookup(granted) => self.forward(granted, options, client, record).await,
             Judged::WhoAmI => self.introduce(&options, client, record).await,

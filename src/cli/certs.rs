@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::config_file::ConfigFile;
-use super::{Exit, number, print, print_error};
+use super::{Exit, number, print, print_error, print_json};
 use crate::config::escaped;
 use crate::pki::{
     AUTHORITY, AUTHORITY_DAYS, Authority, CertsError, For, LEAF_DAYS, ServerName, Written,

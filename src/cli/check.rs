@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use as_user::{Eyes, eyes};
 
 use super::config_file::ConfigFile;
-use super::{Exit, print, print_error};
+use super::{Exit, print, print_error, print_json};
 use crate::config::{Config, Problem, Severity};
 use crate::limits::Ceilings;
 use crate::policy::Policy;
@@ -75,7 +75,7 @@ pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
     };
     let findings = Findings::of(config.path(), onlooker.as_ref());
     if options.json {
-        let exit = print(&format!("{:#}\n", findings.as_json()));
+        let exit = print_json(&findings.as_json());
         if exit != Exit::Ok {
             return exit;
         }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::config_file::ConfigFile;
 use super::usage::Misuse;
-use super::{Exit, print, print_error};
+use super::{Exit, print, print_error, print_json};
 use crate::config;
 use crate::control::documents::{
     Certificates, Connections, Done, Errors, History, Names, Peers, Reloaded, RollbackChanges,
@@ -208,7 +208,7 @@ fn ask(command: &Command, target: &Target, json: bool) -> Exit {
     if json {
         // As it came: another program reads what this one may not know.
         let value: serde_json::Value = serde_json::from_slice(&line).unwrap_or_default();
-        let printed = print(&format!("{value:#}\n"));
+        let printed = print_json(&value);
         if printed != Exit::Ok {
             return printed;
         }
@@ -303,5 +303,5 @@ fn no_answer(error: &NoAnswer) -> Exit {
     Exit::Failed
 }
 
-const EXITS: &str = "Exit codes: 0 done, 1 the gateway says no, 2 the command line is wrong, 3 no gateway answers, or this \
+const EXITS: &str = "Exit codes: 0 done, 1 the gateway says no or could do a part of it only, 2 the command line is wrong, 3 no gateway answers, or this \
                      user may not ask it.";

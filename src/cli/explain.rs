@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use super::config_file::ConfigFile;
 use super::usage::Misuse;
-use super::{Exit, address, check, print, print_error, serve};
+use super::{Exit, address, check, print, print_error, print_json, serve};
 use crate::config::{Config, Listener, escaped};
 use crate::connection::http1_stream::read_whole;
 use crate::gateway::connection_facts::{Accepted, ConnectionFacts};
@@ -162,7 +162,7 @@ pub(super) fn run(options: &Options, config: &ConfigFile) -> Exit {
     };
     explained.running = running;
     let said = if options.json {
-        print(&format!("{:#}\n", explained.as_json()))
+        print_json(&explained.as_json())
     } else {
         print(&explained.as_text(address))
     };
@@ -354,14 +354,15 @@ impl Explained {
     fn request(site: &Site, snapshot: &Snapshot, facts: &ConnectionFacts, bytes: Vec<u8>) -> Self {
         let head = facts.require_tls(read_whole(&bytes, &snapshot.config.limits));
         let values = |name| head.iter().flat_map(move |head| head.values(name));
-        let origin = RequestSource::of(snapshot, facts, values, Timestamp::now());
+        let now = Timestamp::now();
+        let origin = RequestSource::of(snapshot, facts, values, now);
         let options = reply::options(head.as_ref().ok(), Persistence::Offered, EXAMPLE_ID);
         let addressed = facts.addressed(snapshot);
         let mut via = via::annotations(snapshot, facts, &origin);
         via.extend(via::names(site.names.as_ref(), &origin));
         let mut narrator = Narrator::new(snapshot, origin, via, addressed);
         let found = origin.found;
-        let case = Case { snapshot, facts, found };
+        let case = Case { snapshot, facts, found, now };
         let outcome = match judge(&mut narrator, case, head) {
             Ok(Judged::WhoAmI) => Ok(None),
             Ok(Judged::Lookup(granted)) => {

@@ -17,7 +17,7 @@ use jiff::Zoned;
 
 use super::config_file::ConfigFile;
 use super::usage::{Misuse, quoted};
-use super::{Exit, print, print_error};
+use super::{Exit, print, print_error, print_json};
 use crate::config::{Config, DEFAULT_FILE, escaped, nearest};
 use crate::files;
 use crate::report::build::Material;
@@ -88,13 +88,7 @@ fn show(options: &Options, report: &Report) -> Exit {
         }
     }
     if options.json {
-        return match serde_json::to_string_pretty(report) {
-            Ok(text) => print(&(text + "\n")),
-            Err(error) => {
-                print_error(&format!("cannot write the report as JSON: {error}"));
-                Exit::Failed
-            }
-        };
+        return print_json(report);
     }
     let screen = Screen { all: options.all, ..screen(options.plain) };
     print(&terminal::render(report, &screen))

@@ -308,3 +308,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("completions powershell", "completions", "known are `bash`, `zsh` and `fish`"),
     ("completions bsah", "completions", "did you mean `bash`?"),
 ];
+
+#[test]
+fn json_holds_nothing_that_a_terminal_obeys() {
+    let text = json_text(&"a\u{1b}[2J\u{7f}\u{9b}31m\u{202e}\u{2066}é\u{200f}").unwrap();
+    assert_eq!(text, "\"a\\u001b[2J\\u007f\\u009b31m\\u202e\\u2066é\\u200f\"\n");
+    let back: String = serde_json::from_str(&text).unwrap();
+    assert_eq!(back, "a\u{1b}[2J\u{7f}\u{9b}31m\u{202e}\u{2066}é\u{200f}");
+}

@@ -87,6 +87,8 @@ pub struct Case<'s> {
     pub facts: &'s ConnectionFacts,
     /// Whose it is by the policies.
     pub found: Found<'s>,
+    /// When it came, by the calendar: policies have dates.
+    pub now: Timestamp,
 }
 
 /// Judges a request whose head was read, or could not be.
@@ -124,9 +126,8 @@ fn grant<'s, 'b, G: Gate>(
 
 /// The peer that may come in.
 fn identify<'s>(case: Case<'s>) -> Result<&'s PeerWithState, Refusal> {
-    let now = Timestamp::now();
-    let peer = case.found.identify(now)?;
-    match case.snapshot.disabled.find(&peer.policy.name, now) {
+    let peer = case.found.identify(case.now)?;
+    match case.snapshot.disabled.find(&peer.policy.name, case.now) {
         Some(disabled) => Err(Refusal::PeerDisabledNow(Arc::clone(disabled))),
         None => Ok(peer),
     }

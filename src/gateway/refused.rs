@@ -1,8 +1,6 @@
 //! What a refusal says to the gateway's own administrator besides its reason: that XiVO does not answer, and that
 //! the files on disk would not have refused.
 
-use jiff::Timestamp;
-
 use super::Exchange;
 use super::judge::{Case, Gate, judge};
 use super::request_source::RequestSource;
@@ -42,8 +40,8 @@ impl Exchange<'_> {
     /// The peer whose request this would be by another configuration that grants it.
     fn would_be_granted(&self, head: RequestHead<'_>, snapshot: &Snapshot) -> Option<String> {
         let values = |name| head.values(name);
-        let source = RequestSource::of(snapshot, self.facts, values, Timestamp::now());
-        let case = Case { snapshot, facts: self.facts, found: source.found };
+        let source = RequestSource::of(snapshot, self.facts, values, self.now);
+        let case = Case { snapshot, facts: self.facts, found: source.found, now: self.now };
         let head = self.facts.require_tls(Ok(head));
         judge(OpenGate, case, head).ok()?;
         source.found.peer().map(|peer| peer.policy.name.to_string())

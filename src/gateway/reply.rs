@@ -1,7 +1,5 @@
 //! What the gateway answers itself: who a caller is, and why it is refused.
 
-use jiff::Timestamp;
-
 use super::Exchange;
 use super::record::Record;
 use super::request_source::RequestSource;
@@ -27,7 +25,7 @@ impl Exchange<'_> {
         self.annotations.counted(self.below_ceiling())?;
         let RequestSource { caller, found, .. } = &self.source;
         let known = found.peer().is_some();
-        let whoami = WhoAmI::new(caller, known, Timestamp::now(), self.request_id.as_str());
+        let whoami = WhoAmI::new(caller, known, self.now, self.request_id.as_str());
         let (head, body) = whoami.answer(options);
         let sent = send_whole(self.worker, client, &head, &body, record).await;
         sent.map_err(|Disconnected| Refusal::ClientClosed)?;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::check::show as show_problems;
 use super::super::serve::renderer;
 use super::super::usage::Misuse;
-use super::{Exit, Show, print, print_error};
+use super::{Exit, Show, print, print_error, print_json};
 use crate::config::Config;
 use crate::pki::{Holding, KeyState, Row, State, files_in, of_config, of_files};
 use crate::x509::{Certificate, Hex};
@@ -40,12 +40,13 @@ pub(super) fn run(options: &Show, config: &Path, directory: &Path) -> Exit {
         .iter()
         .filter(|row| alone || !row.purposes.is_empty())
         .any(|row| row.state(now).is_finding());
-    let text = match *json {
-        true => format!("{:#}\n", rows.iter().map(|row| as_json(row, now)).collect::<Value>()),
-        false if rows.is_empty() => "no certificates\n".to_owned(),
-        false => rows.iter().map(|row| as_text(row, now)).collect::<Vec<_>>().join("\n"),
+    let exit = if *json {
+        print_json(&rows.iter().map(|row| as_json(row, now)).collect::<Value>())
+    } else if rows.is_empty() {
+        print("no certificates\n")
+    } else {
+        print(&rows.iter().map(|row| as_text(row, now)).collect::<Vec<_>>().join("\n"))
     };
-    let exit = print(&text);
     if finding && exit == Exit::Ok { Exit::Findings } else { exit }
 }
 
