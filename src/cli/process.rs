@@ -168,14 +168,27 @@ fn read_filter(value: Option<&OsStr>) -> Result<Option<String>, String> {
     let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(None) };
     let shown = escaped(&value.to_string_lossy());
     let text = value.to_str().ok_or_else(|| format!("\"{shown}\" is not UTF-8"))?;
+    // Blanks would belong to the words.
+    let words: Vec<&str> = text.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() {
+        return Err(format!("\"{shown}\" says nothing about this program"));
+    }
     let mut is_about_this = false;
-    for directive in text.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
+    for &directive in &words {
         let is_level = directive.parse::<LevelFilter>().is_ok();
         // Its own name, whole: a longer one is another program's.
         let is_ours = directive
             .strip_prefix(env!("CARGO_CRATE_NAME"))
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(['=', '[', ':']));
         is_about_this |= is_level || is_ours || directive.starts_with('[');
+        if let Some((part, level)) =
+            directive.rsplit_once('=').filter(|_| !directive.ends_with(']'))
+            && (level.is_empty() || level.parse::<LevelFilter>().is_err())
+        {
+            let near = nearest(level, LEVEL_WORDS);
+            let near = near.map(|word| format!(", did you mean {word}?")).unwrap_or_default();
+            return Err(format!("\"{}\" is no level for {}{near}", escaped(level), escaped(part)));
+        }
         if !is_level && !is_ours && !directive.contains(['=', '[']) {
             let near = nearest(directive, LEVEL_WORDS);
             let near = near.map(|word| format!(", did you mean {word}?")).unwrap_or_default();
@@ -185,9 +198,17 @@ fn read_filter(value: Option<&OsStr>) -> Result<Option<String>, String> {
     if !is_about_this {
         return Err(format!("\"{shown}\" says nothing about this program"));
     }
-    let filter = EnvFilter::builder().parse(text);
+    // A part of this program alone would take the others' warnings away.
+    let is_for_all = |word: &&str| {
+        word.parse::<LevelFilter>().is_ok()
+            || word.starts_with('[')
+            || word.split(['=', '[']).next() == Some(env!("CARGO_CRATE_NAME"))
+    };
+    let all = if words.iter().any(is_for_all) { None } else { Some(LevelFilter::WARN.to_string()) };
+    let text = all.as_deref().into_iter().chain(words).collect::<Vec<_>>().join(",");
+    let filter = EnvFilter::builder().parse(&text);
     filter
-        .map(|_| Some(text.to_owned()))
+        .map(|_| Some(text.clone()))
         .map_err(|error| format!("\"{shown}\" cannot be read: {error}"))
 }
 
@@ -254,6 +275,8 @@ mod tests {
             "info,wran",
             "hyper=debug",
             "phonebook_gateway=loud",
+            "phonebook_gateway=",
+            "info,phonebook_gateway=",
             "x=y=z",
             "phonebook_gatewayd=debug",
             "phonebook-gateway=debug",
@@ -267,6 +290,11 @@ mod tests {
             assert!(why.starts_with('"'), "{why}");
         }
         assert!(read_filter(Some(OsStr::new("inof"))).unwrap_err().contains("did you mean info?"));
+        let followed = |text: &str| read_filter(Some(OsStr::new(text))).unwrap().unwrap();
+        assert_eq!(followed("warn "), "warn");
+        assert_eq!(followed(" info , phonebook_gateway=debug"), "info,phonebook_gateway=debug");
+        // The others' warnings stay.
+        assert_eq!(followed("phonebook_gateway::tls=debug"), "warn,phonebook_gateway::tls=debug");
         assert!(read_filter(None).is_ok_and(|filter| filter.is_none()));
         assert!(read_filter(Some(OsStr::new(""))).is_ok_and(|filter| filter.is_none()));
         assert!(read_filter(Some(OsStr::from_bytes(b"\xff"))).is_err());

@@ -296,7 +296,7 @@ impl Lock {
     }
 
     fn name(address: SocketAddr) -> String {
-        format!("phonebook-gateway {address}")
+        format!("{LOCK_PREFIX}{address}")
     }
 
     fn take(address: SocketAddr) -> Result<Self, ListenError> {
@@ -312,6 +312,9 @@ impl Lock {
         }
     }
 }
+
+/// What the names of locks begin with: whoever has such a socket is a gateway.
+pub(crate) const LOCK_PREFIX: &str = "phonebook-gateway ";
 
 /// Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn.
 const BACKLOG: i32 = 4096;

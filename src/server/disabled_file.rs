@@ -19,12 +19,13 @@ pub struct DisabledFile {
 /// The file cannot be read, or is not what this program writes.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{}: {why}. It says which peers are switched off, and none of them is to be let in by mistake: \
-     mend the file, or remove it to switch all of them on", file.display()
+    "{}: {why}. It says which peers are switched off, and none of them is to be let in by mistake: {remedy}",
+    file.display()
 )]
 pub struct DisabledFileError {
     file: PathBuf,
     why: String,
+    remedy: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -59,7 +60,10 @@ impl DisabledFile {
     /// # Errors
     /// [`DisabledFileError`]
     pub fn load(&self) -> Result<DisabledPeers, DisabledFileError> {
-        let fault = |why: String| DisabledFileError { file: self.file.clone(), why };
+        let fault = |why: String| {
+            let remedy = "mend the file, or remove it to switch all of them on".to_owned();
+            DisabledFileError { file: self.file.clone(), why, remedy }
+        };
         let text = match files::read(&self.file, Most::STATE) {
             Ok(text) => text,
             Err(FileFault::Io(error))
@@ -69,6 +73,10 @@ impl DisabledFile {
                 ) =>
             {
                 return Ok(DisabledPeers::default());
+            }
+            Err(error) if error.kind() == Some(io::ErrorKind::PermissionDenied) => {
+                let remedy = files::how_to_open(&self.file);
+                return Err(DisabledFileError { remedy, ..fault(error.to_string()) });
             }
             Err(error) => return Err(fault(error.to_string())),
         };

@@ -10,8 +10,10 @@ use std::{
 };
 
 use crate::support::{
+    binary::address_of_its_own,
     needs::{Missing, left_out},
     network::in_own_network,
+    process::{Process, becomes_true},
     program::{command, run},
     raw::{Client, target},
     scripted::Scripted,
@@ -401,4 +403,27 @@ fn addresses_ports_and_their_holders_are_named() {
         let offline = run(directory.path(), &["check", "--offline", "-c", "gateway.toml"]);
         assert_eq!(offline.code, Some(0), "{}", offline.stderr);
     });
+}
+
+#[test]
+fn a_gateway_is_known_whatever_its_program_is_called() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("policies")).unwrap();
+    fs::copy(command().get_program(), at("g")).unwrap();
+    let address = address_of_its_own();
+    let main = format!(
+        "state_directory = \"state\"\n[[listen]]\naddress = \"{address}\"\n[upstream]\nurl = \"http://127.0.0.1:9\"\n\
+         danger_loopback_source = true\n[[access_log]]\npath = \"access.log\"\n[control]\nsocket = \"\"\n"
+    );
+    fs::write(at("gateway.toml"), main).unwrap();
+    let gateway = Process::start(&at("g"), &["serve", "-c", at("gateway.toml").to_str().unwrap()]);
+    assert!(becomes_true(|| std::net::TcpStream::connect(address).is_ok()));
+    let check = run(directory.path(), &["check", "-c", "gateway.toml"]);
+    let note = format!(
+        "note: {address}: another phonebook-gateway is listening there, with this configuration"
+    );
+    assert!(check.stderr.contains(&note), "{}", check.stderr);
+    assert_eq!(check.code, Some(0), "{}", check.stderr);
+    drop(gateway);
 }

@@ -304,7 +304,7 @@ fn read_text(path: &Path) -> Result<Arc<Document>, Box<Problem>> {
             };
             let file = path.display();
             let help = format!(
-                "save it as UTF-8, or convert it: iconv -f {encoding} -t UTF-8 {file} > {file}.new && mv {file}.new {file}"
+                "save it as UTF-8, or convert it: iconv -f {encoding} -t UTF-8 {file} > {file}.new && cp {file}.new {file} && rm {file}.new"
             );
             let problem = Problem::error("this file is not UTF-8 text".to_owned(), mark);
             Err(Box::new(problem.with_help(Some(help))))

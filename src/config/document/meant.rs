@@ -113,7 +113,7 @@ pub(crate) fn by_the_minute(per_second: &str) -> Option<u32> {
 /// which is the next day's beginning.
 pub(crate) fn instant(text: &str, is_end: bool, zone: &TimeZone) -> Option<String> {
     let text = text.trim().trim_matches(['"', '\'']).trim();
-    if text.parse::<Timestamp>().is_ok() {
+    if day(text).is_none() && text.parse::<Timestamp>().is_ok() {
         // It has an offset, and stood in quotes only.
         return text.parse::<toml::value::Datetime>().ok().map(|datetime| datetime.to_string());
     }
@@ -137,6 +137,9 @@ fn day(text: &str) -> Option<Date> {
         let year = (year.len() == 4).then(|| year.parse().ok())??;
         Date::new(year, month.parse().ok()?, day.parse().ok()?).ok()
     };
+    if text.len() == 8 && is_digits(&text) {
+        return date(&text[..4], &text[4..6], &text[6..]);
+    }
     match (numbers('-').as_deref(), numbers('.').as_deref(), numbers('/').as_deref()) {
         (Some([year, month, day]), ..) | (_, Some([day, month, year]), _) => date(year, month, day),
         // The day comes first here and the month there; where both are possible it is not certain.

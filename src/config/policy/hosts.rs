@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use ipnet::IpNet;
 
-use crate::config::document::diagnostic::Diagnostic;
+use crate::config::document::diagnostic::{Diagnostic, shown};
 use crate::config::document::{Field, Section};
 use crate::config::value::address;
 use crate::location::Located;
@@ -33,8 +33,14 @@ pub(crate) fn read(
     let read = |entry: Field<'_>| {
         let text = entry.text()?;
         let host = entry.accept(address::host(&text))?;
-        if let Host::Prefix(net) = &host {
-            warn_of_prefix(&entry, *net);
+        match &host {
+            Host::Prefix(net) => warn_of_prefix(&entry, *net),
+            Host::Name(name) if is_this_host(name) => {
+                let message = format!("{} is this host itself", shown(name));
+                let label = "lets nobody in, unless [names] danger_loopback_names lets every program on this host in";
+                entry.warn(Diagnostic::new(message, label).help("write the peer's own addresses"));
+            }
+            Host::Name(_) => {}
         }
         Some((Located { value: host, location: entry.location(), written: true }, entry.span()))
     };
@@ -68,6 +74,15 @@ fn warn_of_prefix(entry: &Field<'_>, net: IpNet) {
         let message = format!("{} is never a caller's address", net.addr());
         entry.warn(Diagnostic::new(message, "never matches"));
     }
+}
+
+/// Whether a name stands for a loopback address wherever it is asked for (RFC 6761, section 6.3, and Debian's
+/// /etc/hosts).
+fn is_this_host(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    let names = ["localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"];
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+        || name.to_ascii_lowercase().ends_with(".localhost")
 }
 
 fn never_a_caller(address: IpAddr) -> bool {

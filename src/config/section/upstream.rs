@@ -218,6 +218,10 @@ fn source(
     if address.is_unspecified() || address.is_multicast() {
         field.error(Diagnostic::new(format!("{} is no host's address", shown(&text)), label));
     }
+    if authority::is_link_local(address) {
+        let message = format!("{} is a link-local address, which needs a zone", shown(&text));
+        field.error(Diagnostic::new(message, label).help("write another address of this host"));
+    }
     if address.is_loopback() && !loopback_allowed {
         let message = format!(
             "{} is a loopback address, and XiVO grants `private` to connections from there",

@@ -30,6 +30,9 @@ pub(crate) fn host(text: &str) -> Result<Host, Diagnostic> {
     if let Some((address, length)) = text.split_once('/') {
         return prefix(text, address, length).map(Host::Prefix);
     }
+    if let Some(diagnostic) = abbreviated_ipv6(text) {
+        return Err(diagnostic);
+    }
     if looks_like_address(text) {
         return match ip(text) {
             Ok(address) => Ok(Host::Prefix(address.to_canonical().into())),
@@ -50,6 +53,29 @@ fn or_network(diagnostic: Diagnostic, text: &str) -> Diagnostic {
     } else {
         diagnostic
     }
+}
+
+/// The first groups of an IPv6 address alone, `2001:db8`, which are a network's to whoever writes them.
+fn abbreviated_ipv6(text: &str) -> Option<Diagnostic> {
+    let groups: Vec<&str> = text.trim_end_matches(':').split(':').collect();
+    let is_group = |group: &&str| {
+        (1..=4).contains(&group.len()) && group.bytes().all(|b| b.is_ascii_hexdigit())
+    };
+    if !(2..8).contains(&groups.len()) || !groups.iter().all(is_group) || text.ends_with("::") {
+        return None;
+    }
+    let is_number = |group: &&str| group.bytes().all(|b| b.is_ascii_digit());
+    // A name and a port, unless the first is a number too, which is nobody's name.
+    if let [first, last] = groups.as_slice()
+        && is_number(last)
+        && !is_number(first)
+    {
+        return None;
+    }
+    let message = format!("{} is the beginning of an IPv6 address", shown(text));
+    let help =
+        format!("write \"{}::/{}\" for the whole network", groups.join(":"), 16 * groups.len());
+    Some(Diagnostic::new(message, HOST_FORM).help(help))
 }
 
 /// The same for a command line, with what is wrong in one sentence.
@@ -190,6 +216,15 @@ fn prefix(text: &str, address: &str, length: &str) -> Result<IpNet, Diagnostic> 
 
 /// An abbreviated network with its length, `10.1/16`, is completed in the help.
 fn repair_prefix(diagnostic: Diagnostic, address: &str, length: &str) -> Diagnostic {
+    if let Some(inner) = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let net = format!("{inner}/{length}").parse::<Ipv6Net>();
+        return match net {
+            Ok(net) if net.trunc() != net => diagnostic
+                .help(format!("write \"{}\" for the network, or \"{inner}\"", net.trunc())),
+            Ok(net) => diagnostic.help(format!("write \"{net}\"")),
+            Err(_) => diagnostic,
+        };
+    }
     let numbers = address.split('.').count();
     let complete = format!("{address}{}/{length}", ".0".repeat(4_usize.saturating_sub(numbers)));
     match complete.parse::<Ipv4Net>() {

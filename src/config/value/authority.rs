@@ -7,23 +7,30 @@ use std::path::PathBuf;
 use super::address::{NameRule, digits_and_dots, ip, ipv4, looks_like_address, name};
 use crate::config::document::diagnostic::{Diagnostic, shown};
 
+/// Whether an address is one only together with an interface, which cannot be written here (RFC 4007, section 6).
+pub(crate) fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
 /// A listening address, such as `[::]:9480`.
 pub(crate) fn socket(text: &str) -> Result<SocketAddr, Diagnostic> {
     const FORM: &str = "allowed: an address and a port, such as \"[::]:9480\" or \"0.0.0.0:9480\"";
     let refusal = || Diagnostic::new(format!("{} is no address with a port", shown(text)), FORM);
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        if text.contains('%') {
-            return Err(Diagnostic::new(format!("{} has a zone", shown(text)), FORM));
-        }
-        return Ok(address);
-    }
-    if text.contains('%') {
-        let port = text.rsplit_once(':').map_or("9480", |(_, port)| port);
-        let port = if is_port(port) { port } else { "9480" };
+    let needs_zone = |what: &str, port: &str| {
         let help = format!(
             "write \"[::]:{port}\" for all addresses of this host, or an address that needs no zone"
         );
-        return Err(Diagnostic::new(format!("{} has a zone", shown(text)), FORM).help(help));
+        Err(Diagnostic::new(format!("{} {what}", shown(text)), FORM).help(help))
+    };
+    let port = text.rsplit_once(':').map(|(_, port)| port).filter(|port| is_port(port));
+    if text.contains('%') {
+        return needs_zone("has a zone", port.unwrap_or("9480"));
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        if is_link_local(address.ip()) {
+            return needs_zone("is a link-local address", port.unwrap_or("9480"));
+        }
+        return Ok(address);
     }
     if let Some((address, port)) = port_without_brackets(text) {
         let other = match text.trim_matches(['[', ']']).parse::<Ipv6Addr>() {

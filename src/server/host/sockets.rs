@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::config::DEFAULT_FILE;
+use crate::net::listen::LOCK_PREFIX;
 
 /// A listening TCP socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +41,7 @@ impl ListeningSocket {
             .filter_map(|table| fs::read_to_string(table).ok())
             .flat_map(|text| text.lines().filter_map(entry).collect::<Vec<_>>())
             .collect();
-        let mut holders = holders(&entries.iter().map(|entry| entry.inode).collect());
+        let mut holders = holders(&entries.iter().map(|entry| entry.inode).collect(), &locks());
         let of = |entry: Entry| Self {
             address: entry.address,
             uid: entry.uid,
@@ -107,32 +108,51 @@ fn address(hex: &str) -> Option<IpAddr> {
     }
 }
 
-/// The processes that have these sockets open. One of them is told of each.
-fn holders(inodes: &HashSet<u64>) -> HashMap<u64, Holder> {
+/// The sockets by which gateways keep each other from their addresses.
+fn locks() -> HashSet<u64> {
+    let table = fs::read_to_string("/proc/self/net/unix").unwrap_or_default();
+    // Num, RefCount, Protocol, Flags, Type, St, Inode and the path, whose first byte is shown as @ where it is abstract.
+    let inode = |line: &str| {
+        let (before, _) = line.split_once(&format!("@{LOCK_PREFIX}"))?;
+        before.split_whitespace().nth(6)?.parse().ok()
+    };
+    table.lines().filter_map(inode).collect()
+}
+
+/// The processes that have these sockets open. One of them is told of each. Who has one of `locks` is a gateway,
+/// whatever its program is called.
+fn holders(inodes: &HashSet<u64>, locks: &HashSet<u64>) -> HashMap<u64, Holder> {
     let mut found = HashMap::new();
     for process in processes() {
         let Ok(descriptors) = fs::read_dir(format!("/proc/{process}/fd")) else { continue };
-        for descriptor in descriptors.flatten() {
-            let Ok(target) = fs::read_link(descriptor.path()) else { continue };
-            let inode = target.as_os_str().as_bytes().strip_prefix(b"socket:[");
-            let inode = inode.and_then(|rest| rest.strip_suffix(b"]"));
-            let inode = inode.and_then(|inode| std::str::from_utf8(inode).ok()?.parse().ok());
-            if let Some(inode) = inode.filter(|inode| inodes.contains(inode)) {
-                found.entry(inode).and_modify(|known| prefer(known, process));
-                found.entry(inode).or_insert_with(|| holder(process));
-            }
+        let open: HashSet<u64> =
+            descriptors.flatten().filter_map(|entry| socket(&entry.path())).collect();
+        let mut held = open.intersection(inodes).peekable();
+        if held.peek().is_none() {
+            continue;
+        }
+        let own = holder(process, !open.is_disjoint(locks));
+        for inode in held {
+            found.entry(*inode).and_modify(|known| prefer(known, &own));
+            found.entry(*inode).or_insert_with(|| own.clone());
         }
     }
     found
 }
 
+/// The socket behind a descriptor of a process, if it is one.
+fn socket(descriptor: &Path) -> Option<u64> {
+    let target = fs::read_link(descriptor).ok()?;
+    let inode = target.as_os_str().as_bytes().strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+    std::str::from_utf8(inode).ok()?.parse().ok()
+}
+
 /// Which of two processes with the same socket is named. The first is the older: of a server with several processes that
 /// which started the others. Of a gateway's sockets systemd has them too, as its store or as who passed them, and serves
 /// nobody.
-fn prefer(known: &mut Holder, process: u32) {
-    let other = holder(process);
+fn prefer(known: &mut Holder, other: &Holder) {
     if known.configuration.is_none() && other.configuration.is_some() {
-        *known = other;
+        other.clone_into(known);
     }
 }
 
@@ -146,23 +166,25 @@ fn processes() -> Vec<u32> {
     processes
 }
 
-fn holder(process: u32) -> Holder {
+fn holder(process: u32, is_gateway: bool) -> Holder {
     let file = fs::read_link(format!("/proc/{process}/exe")).ok();
     let name = file.as_deref().and_then(Path::file_name).map(OsStr::to_string_lossy);
     let name = name.map(|name| name.trim_end_matches(" (deleted)").to_owned());
     let short = || fs::read_to_string(format!("/proc/{process}/comm")).ok();
     let program = name.or_else(short).unwrap_or_default().trim().to_owned();
-    Holder { process, configuration: configuration(process), program }
+    Holder { process, configuration: configuration(process, is_gateway), program }
 }
 
-/// The configuration of the gateway that this process is, if it is one.
-fn configuration(process: u32) -> Option<PathBuf> {
+/// The configuration of the gateway that this process is, if it is one: by its lock, or by its command line.
+fn configuration(process: u32, is_gateway: bool) -> Option<PathBuf> {
     let line = fs::read(format!("/proc/{process}/cmdline")).ok()?;
     let words: Vec<&OsStr> = line.split(|&b| b == 0).map(OsStr::from_bytes).collect();
     let (program, words) = words.split_first()?;
-    if Path::new(program).file_name()? != "phonebook-gateway"
-        || !words.contains(&OsStr::new("serve"))
-    {
+    let is_called_so = || {
+        Path::new(program).file_name() == Some(OsStr::new("phonebook-gateway"))
+            && words.contains(&OsStr::new("serve"))
+    };
+    if !is_gateway && !is_called_so() {
         return None;
     }
     let file = named_configuration(words).unwrap_or_else(|| DEFAULT_FILE.into());
@@ -197,7 +219,8 @@ fn gateway_of(uid: u32) -> Option<Holder> {
         fs::metadata(format!("/proc/{process}")).is_ok_and(|metadata| metadata.uid() == uid)
             && fs::read_dir(format!("/proc/{process}/fd")).is_err()
     };
-    let mut theirs = processes().into_iter().filter(is_theirs).map(holder);
+    let mut theirs =
+        processes().into_iter().filter(is_theirs).map(|process| holder(process, false));
     theirs.find(|holder| holder.configuration.is_some())
 }
 

@@ -36,6 +36,12 @@ fn word(text: &str) -> Option<Diagnostic> {
                         leave `hosts` out";
             Some(diagnostic("there is no word for nobody").help(help))
         }
+        "deny" | "allow" | "self" | "me" | "unknown" | "private" | "public" | "lan" | "wan"
+        | "local" | "internet" | "samehost" | "samenet" | "peer" | "xivo" => {
+            let help =
+                "write the peer's own addresses, or the whole name of its host with its dots";
+            Some(diagnostic("it is a word, and nobody knows for which addresses").help(help))
+        }
         _ => None,
     }
 }
@@ -87,7 +93,8 @@ fn directive(text: &str) -> Option<Diagnostic> {
         first.eq_ignore_ascii_case(word).then_some(rest.trim())
     };
     let diagnostic = |what: &str| Diagnostic::new(format!("{} {what}", shown(text)), HOST_FORM);
-    if behind("deny").is_some() || bare.starts_with('!') {
+    let negations = ["deny", "not", "no", "except", "without", "reject", "refuse", "drop"];
+    if negations.iter().any(|word| behind(word).is_some()) || bare.starts_with('!') {
         let help = "whoever is in no policy is refused; name only those that are let in";
         return Some(diagnostic("refuses, and a policy only lets in").help(help));
     }
@@ -106,8 +113,9 @@ fn directive(text: &str) -> Option<Diagnostic> {
 
 /// Several hosts in one string, or an address and its mask.
 fn several(text: &str) -> Option<Diagnostic> {
+    let joins = ["", "or", "and", "und", "ou", "et", "&", "&&", "|", "||", "+"];
     let parts: Vec<&str> =
-        text.split([' ', '\t', ',', ';']).filter(|part| !part.is_empty()).collect();
+        text.split([' ', '\t', ',', ';', '|']).filter(|part| !joins.contains(part)).collect();
     if parts.len() < 2 || parts.contains(&"-") || parts.contains(&"to") {
         return None;
     }
@@ -121,7 +129,8 @@ fn several(text: &str) -> Option<Diagnostic> {
         return Some(Diagnostic::new(message, HOST_FORM).help(help));
     }
     // Words are no hosts because they could be names of one label.
-    if !text.contains(['.', ':']) || !parts.iter().all(|part| host(part).is_ok()) {
+    let is_whole = |part: &&str| part.contains(['.', ':']) && host(part).is_ok();
+    if !parts.iter().all(is_whole) {
         return None;
     }
     let message = format!("{} are {} hosts in one string", shown(text), parts.len());
@@ -253,6 +262,18 @@ mod tests {
             ("allow all;", "0.0.0.0/0"),
             ("deny all;", "whoever is in no policy is refused"),
             ("!192.168.1.1", "whoever is in no policy is refused"),
+            ("not 10.0.0.1", "whoever is in no policy is refused"),
+            ("except 10.0.0.0/8", "whoever is in no policy is refused"),
+            ("10.0.0.1 or 10.0.0.2", "write \"10.0.0.1\", \"10.0.0.2\""),
+            ("10.0.0.1|10.0.0.2", "write \"10.0.0.1\", \"10.0.0.2\""),
+            ("10.0.0.1 and home.example.org", "write \"10.0.0.1\", \"home.example.org\""),
+            ("2001:db8", "write \"2001:db8::/32\""),
+            ("2001:db8:7", "write \"2001:db8:7::/48\""),
+            ("2001:80", "write \"2001:80::/32\""),
+            ("[2001:db8::1]/64", "write \"2001:db8::/64\" for the network, or \"2001:db8::1\""),
+            ("[2001:db8::]/64", "write \"2001:db8::/64\""),
+            ("private", "write the peer's own addresses"),
+            ("deny", "write the peer's own addresses"),
             ("all", "hosts = [\"0.0.0.0/0\", \"::/0\"]"),
             ("Any", "hosts = [\"0.0.0.0/0\", \"::/0\"]"),
             ("*", "hosts = [\"0.0.0.0/0\", \"::/0\"]"),
@@ -286,7 +307,14 @@ mod tests {
                 assert!(host(entry).is_ok(), "{text}: {entry}");
             }
         }
-        for text in ["300.1.0.0/16", "192.168.1.300", "10.0.0.256-300", "a b"] {
+        for text in [
+            "300.1.0.0/16",
+            "192.168.1.300",
+            "10.0.0.256-300",
+            "a b",
+            "if 10.0.0.1",
+            "10.0.0.1 home",
+        ] {
             let diagnostic = host(text).unwrap_err();
             assert!(diagnostic.label.starts_with("allowed: "), "{text}: {}", diagnostic.label);
         }
