@@ -5,6 +5,7 @@ mod access;
 mod clients;
 mod counting;
 mod exposition;
+mod packaging;
 
 use std::{
     collections::BTreeMap,
