@@ -24,4 +24,4 @@ pub use target::{LogTarget, PeerPath, Syslog, SyslogRfc, SyslogServer};
 pub use term_key::load_key;
 pub use worker_log::{Ended, LogHost, WorkerLog};
 pub use writer::buffer::LineBuffer;
-pub use writer::{AccessLogs, LogCounters, LogPlan, NextLogs, OpenError};
+pub use writer::{AccessLogs, LogCounters, LogPlan, LogTotals, NextLogs, OpenError};

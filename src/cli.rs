@@ -1,6 +1,6 @@
 //! The commands. Only this module and those below it print.
 //!
-//! Imports `access_log`, `config`, `connection`, `control`, `demo`, `diagnostics`, `files`, `gateway`, `http1`,
+//! Imports `access_log`, `admin`, `config`, `connection`, `control`, `demo`, `diagnostics`, `files`, `gateway`, `http1`,
 //! `identity`, `limits`, `location`, `lookup`, `net`, `pki`, `policy`, `refusal`, `report`, `response`,
 //! `server`, `supervision`, `text`, `tls`, `upstream`, `worker`, `x509`. Begin with the command's own file, where
 //! its options are too.

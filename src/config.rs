@@ -35,6 +35,7 @@ pub use changes::{Change, changes};
 pub(crate) use document::diagnostic::{escaped, listed, nearest};
 pub use document::files::DiskStamps;
 pub use document::problem::{Problem, Problems, Severity};
+pub use section::admin::{Admin, AdminAddress, DEFAULT_ADMIN_SOCKET, Token, TokenFault};
 pub use section::control::{ControlSocketPath, DEFAULT_CONTROL_SOCKET, control_socket};
 pub use section::limits::Limits;
 pub use section::listen::Listener;
@@ -97,6 +98,8 @@ pub struct Config {
     pub names: crate::resolver::Settings,
     /// The socket that the running gateway is asked by; `None`: it has none.
     pub control_socket: Located<Option<PathBuf>>,
+    /// The admin listener.
+    pub admin: Admin,
     /// How the configuration is taken over while the gateway runs.
     pub reload: Reload,
     /// A digest of all configuration files in hexadecimal, as `$policy_revision`.
@@ -321,6 +324,7 @@ fn assemble(
                 whoami: draft.whoami,
                 names: draft.names,
                 control_socket: draft.control_socket,
+                admin: draft.admin,
                 reload: draft.reload,
                 revision: revision(main, documents),
                 sources: Arc::new(Sources {

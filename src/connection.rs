@@ -26,6 +26,7 @@ use crate::gateway::response_sink::{Disposition, Persistence};
 use crate::limits::CallerClass;
 use crate::supervision::ends_for_test;
 use crate::tls::{self, Opened};
+use crate::worker::metrics::HandshakeResult;
 use crate::worker::{ConnectionGuard, DRAIN_FIRST_REQUEST_TIMEOUT};
 
 /// Begins to serve `stream` in a task of its own.
@@ -74,10 +75,13 @@ async fn handshake(
     // Boxed, as what follows: only one of the two is held at a time, and both are large.
     let shaken = tokio::select! {
         biased;
-        shaken = Box::pin(tls::handshake(stream, &config, deadline)) => shaken,
-        () = proxy_header::drain_grace_over(&guard) => return,
-        () = guard.left() => return,
+        shaken = Box::pin(tls::handshake(stream, &config, deadline)) => Some(shaken),
+        () = proxy_header::drain_grace_over(&guard) => None,
+        () = guard.left() => None,
     };
+    let result = shaken.as_ref().map_or(HandshakeResult::Abandoned, HandshakeResult::from);
+    guard.worker().metrics().inspect(|own| own.handshake(result));
+    let Some(shaken) = shaken else { return };
     let transport = match shaken {
         Ok(Opened::Tls(stream, shown)) => {
             facts.tls = Some(shown);

@@ -18,7 +18,6 @@ mod connection;
 mod credentials;
 pub(crate) mod documents;
 pub(crate) mod protocol;
-mod socket;
 
 use std::cell::Cell;
 use std::io;
@@ -34,14 +33,14 @@ use tokio::time::sleep;
 
 use crate::config::Config;
 use crate::diagnostics::LevelSwitch;
-use crate::net::handover::{HandoverError, HandoverSocket};
+use crate::net::handover::{HandoverError, HandoverSocket, Message};
+use crate::net::unix_socket::UnixSocket;
 use crate::server::{DisabledFile, Server};
 use crate::supervision::{Ending, works};
 
 pub(crate) use commands::{Order, Ordered};
 
 use commands::Commands;
-use socket::ControlSocket;
 
 /// The control socket of a gateway that runs, until it is dropped or ended.
 #[derive(Debug)]
@@ -49,7 +48,7 @@ pub(crate) struct Control {
     orders: mpsc::Receiver<Ordered>,
     stop: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
-    socket: Option<Arc<ControlSocket>>,
+    socket: Option<Arc<UnixSocket>>,
 }
 
 impl Control {
@@ -91,7 +90,7 @@ impl Control {
     /// # Errors
     /// [`HandoverError`]
     pub(crate) fn offer(&self, to: &HandoverSocket) -> Result<(), HandoverError> {
-        self.socket.as_ref().map_or(Ok(()), |socket| socket.offer(to))
+        self.socket.as_ref().map_or(Ok(()), |socket| socket.offer(to, Message::Control))
     }
 
     /// The same as [`Self::end`] when another process has the socket: its file stays.
@@ -131,8 +130,8 @@ impl Drop for Control {
 fn open(
     config: &Config,
     inherited: Option<(std::os::unix::net::UnixListener, String)>,
-) -> Option<ControlSocket> {
-    let inherited = inherited.map(|(listener, path)| ControlSocket::inherit(listener, path.into()));
+) -> Option<UnixSocket> {
+    let inherited = inherited.map(|(listener, path)| UnixSocket::inherit(listener, path.into()));
     let path = config.control_socket.value.as_deref()?;
     let inherited = inherited.filter(|socket| {
         let fits = socket.is_at(path);
@@ -142,7 +141,7 @@ fn open(
         }
         fits
     });
-    match inherited.map_or_else(|| ControlSocket::bind(path), Ok) {
+    match inherited.map_or_else(|| UnixSocket::bind(path), Ok) {
         Ok(socket) => Some(socket),
         Err(error) => {
             let written = if config.control_socket.written {
@@ -164,7 +163,7 @@ type Parts = (Server, LevelSwitch, mpsc::Sender<Ordered>, DisabledFile);
 
 /// The thread's life.
 fn run(
-    socket: Option<Arc<ControlSocket>>,
+    socket: Option<Arc<UnixSocket>>,
     (server, level, orders, file): Parts,
     stop: &Notify,
 ) -> Ending {

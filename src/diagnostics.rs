@@ -16,4 +16,4 @@ mod thread;
 pub(crate) use journal::is_standard_error as journal_is_standard_error;
 pub(crate) use level::{ALWAYS, LEVELS, LevelSwitch};
 pub(crate) use line::Form;
-pub(crate) use queue::{DiagnosticsQueue, JournalLayer};
+pub(crate) use queue::{DiagnosticsQueue, JournalLayer, LostDiagnostics};

@@ -71,8 +71,9 @@ pub async fn serve(
     let Request { head, seen, answerable, position } = request;
     let head = facts.require_tls(head);
     let values = |name| head.iter().flat_map(move |head| head.values(name));
-    let now = Timestamp::now();
-    let source = RequestSource::of(&snapshot, facts, values, now);
+    let judged_at = Timestamp::now();
+    let source = RequestSource::of(&snapshot, facts, values, judged_at);
+    let began = Instant::now();
     let request_id = worker.request_id();
     let annotations = &RequestAnnotations::default();
     let context = RecordContext {
@@ -81,6 +82,7 @@ pub async fn serve(
         caller: source.caller,
         seen,
         position,
+        judged: (judged_at, began),
         id: request_id,
         annotations,
     };
@@ -89,14 +91,13 @@ pub async fn serve(
         record.set_peer(peer);
     }
     worker.timer_keep_alive.request();
-    let began = Instant::now();
     let exchange = Exchange {
         worker,
         snapshot: &snapshot,
         facts,
         source,
         began,
-        now,
+        now: judged_at,
         request_id,
         annotations,
         needs_rule: record.needs().rule,

@@ -9,5 +9,7 @@ pub(crate) mod deadline;
 pub(crate) mod handover;
 pub(crate) mod inherited;
 pub(crate) mod listen;
+pub(crate) mod places;
 pub mod proxy_protocol;
 pub(crate) mod socket_probe;
+pub(crate) mod unix_socket;

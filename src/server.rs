@@ -14,6 +14,7 @@ mod orders;
 mod reload;
 mod service_manager;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
@@ -29,7 +30,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::access_log::{AccessLogs, LogCounters, LogHost, OpenError, WorkerLog};
+use crate::access_log::{AccessLogs, LogCounters, LogHost, LogTotals, OpenError, WorkerLog};
 use crate::config::{Change, Config, DiskStamps};
 use crate::net::handover::{HandoverError, HandoverSocket, Message};
 use crate::net::inherited::Inherited;
@@ -50,7 +51,7 @@ pub use host::{
     check_source, look as look_at_host, other_addresses,
 };
 pub(crate) use reload::HANDING_OVER;
-pub use reload::{Difference, DiffersBecause, Finding, ReloadFault, ReloadReport};
+pub use reload::{Difference, DiffersBecause, Finding, ReloadFault, ReloadReport, Reloads};
 pub(crate) use service_manager::ServiceManager;
 
 use accept::run_worker;
@@ -103,6 +104,7 @@ struct Inner {
     history_unwritable: Mutex<bool>,
     /// Whether another process is about to take the place of this one, and knows what this one knew a moment ago.
     handing_over: AtomicBool,
+    reloads: Mutex<Reloads>,
     manager: ServiceManager,
     /// Rung for the thread that keeps an eye on the configuration's files.
     bell: Arc<Bell>,
@@ -250,6 +252,7 @@ impl Server {
                 difference: Mutex::default(),
                 refused: Mutex::default(),
                 history_unwritable: Mutex::default(),
+                reloads: Mutex::default(),
                 bell,
             }),
         };
@@ -331,7 +334,7 @@ impl Server {
     }
 
     /// A thread that has not answered within `limit`, or hangs otherwise.
-    async fn silent(&self, limit: Duration) -> Option<String> {
+    pub(crate) async fn silent(&self, limit: Duration) -> Option<String> {
         let until = Instant::now() + limit;
         for (number, answered) in self.inner.crew.ask().into_iter().enumerate() {
             if timeout_at(until, answered).await.is_err() {
@@ -386,6 +389,16 @@ impl Server {
     /// Reopens the access logs, as after a rotation.
     pub fn reopen_logs(&self) {
         lock(&self.inner.logs).reopen();
+    }
+
+    /// How many lines the access logs of each name have written and lost since the start.
+    pub fn log_totals(&self) -> BTreeMap<String, LogTotals> {
+        lock(&self.inner.logs).totals()
+    }
+
+    /// Reloads until now, and what came of the last.
+    pub fn reloads(&self) -> Reloads {
+        *lock(&self.inner.reloads)
     }
 
     /// How many lines each access log has written and lost.

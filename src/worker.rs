@@ -13,6 +13,7 @@ pub(crate) mod counts;
 pub(crate) mod diagnostics;
 pub(crate) mod listeners;
 pub(crate) mod malformed_heads;
+pub(crate) mod metrics;
 pub(crate) mod newer;
 pub(crate) mod outage;
 pub(crate) mod shared;
@@ -37,6 +38,7 @@ pub use shared::Shared;
 use buffers::Buffers;
 use diagnostics::Diagnostics;
 use listeners::{ListenerId, WorkerListeners};
+use metrics::WorkerMetrics;
 use outage::OutageHeard;
 use timer_keep_alive::TimerKeepAlive;
 
@@ -92,6 +94,11 @@ impl Worker {
             open: Cell::new(0),
             random: RefCell::new(fastrand::Rng::new()),
         }
+    }
+
+    /// What it counts beside requests.
+    pub fn metrics(&self) -> Option<&WorkerMetrics> {
+        self.shared.metrics.of(self.number)
     }
 
     /// Now, as the limits count it.

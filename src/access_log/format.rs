@@ -59,8 +59,6 @@ pub(super) enum Op {
 /// What a format needs to know that costs something to find out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// When the request ended, to the millisecond.
-    pub times: bool,
     /// The address that a connection came to.
     pub local_address: bool,
     /// The head of the answer.
@@ -76,7 +74,6 @@ impl Needs {
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
-            times: self.times | other.times,
             local_address: self.local_address | other.local_address,
             answer_head: self.answer_head | other.answer_head,
             upstream: self.upstream | other.upstream,

@@ -11,6 +11,7 @@ pub(crate) mod framing;
 pub(crate) mod output;
 pub(crate) mod thread;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -33,6 +34,10 @@ pub struct AccessLogs {
     logs: Vec<Log>,
     /// The threads of logs that were removed, until their last line is written.
     leaving: Vec<Leaving>,
+    /// The counters of logs that were removed, as long as somebody still counts by them.
+    removed: Vec<LogCounters>,
+    /// What the others of those have come to, by name.
+    past: BTreeMap<String, LogTotals>,
     /// How many were ever opened: their threads have numbers.
     opened: usize,
 }
@@ -157,6 +162,11 @@ impl AccessLogs {
                 }
             }
         }
+        let removed = former.iter().flatten().map(|log| LogCounters(Arc::clone(&log.shared)));
+        self.removed.extend(removed);
+        for ended in self.removed.extract_if(.., |log| Arc::strong_count(&log.0) == 1) {
+            ended.add_to(&mut self.past);
+        }
         // Without their queues' ends here, only workers' are left.
         self.leaving.extend(former.into_iter().flatten().map(Log::leave));
     }
@@ -179,6 +189,13 @@ impl AccessLogs {
     /// How much each log has written and lost, in the settings' order. They outlive the logs.
     pub fn counters(&self) -> Vec<LogCounters> {
         self.logs.iter().map(|log| LogCounters(Arc::clone(&log.shared))).collect()
+    }
+
+    /// How much all logs of one name have written and lost since the start, also those that were removed.
+    pub fn totals(&self) -> BTreeMap<String, LogTotals> {
+        let mut totals = self.past.clone();
+        self.removed.iter().chain(&self.counters()).for_each(|log| log.add_to(&mut totals));
+        totals
     }
 
     /// Writes everything that is queued and ends the threads. Lines that a worker pushes after this
@@ -298,6 +315,23 @@ impl LogCounters {
     pub fn lines_lost(&self) -> u64 {
         self.0.lost.load(Ordering::Relaxed)
     }
+}
+
+impl LogCounters {
+    fn add_to(&self, totals: &mut BTreeMap<String, LogTotals>) {
+        let total = totals.entry(self.name().to_owned()).or_default();
+        total.written += self.lines_written();
+        total.lost += self.lines_lost();
+    }
+}
+
+/// How many lines were written and lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogTotals {
+    /// Lines that the target took whole.
+    pub written: u64,
+    /// Lines that were pushed and came to nothing.
+    pub lost: u64,
 }
 
 /// Why an access log could not be opened at start.

@@ -24,7 +24,8 @@ use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 use super::{Exit, print_error};
 use crate::config::{escaped, nearest};
 use crate::diagnostics::{
-    ALWAYS, DiagnosticsQueue, Form, JournalLayer, LevelSwitch, journal_is_standard_error,
+    ALWAYS, DiagnosticsQueue, Form, JournalLayer, LevelSwitch, LostDiagnostics,
+    journal_is_standard_error,
 };
 use crate::server::Surroundings;
 use crate::supervision::{Failed, How, Supervisor};
@@ -76,6 +77,11 @@ impl Process {
     /// What a gateway of this process has around it, where nobody has left it sockets.
     pub(super) fn surroundings(&self) -> Surroundings {
         Surroundings { supervisor: self.supervisor.clone(), ..Surroundings::default() }
+    }
+
+    /// How many diagnostics are lost.
+    pub(super) fn lost_diagnostics(&self) -> LostDiagnostics {
+        self.diagnostics.lost()
     }
 
     /// Tells whoever started the program why it does not run.

@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Exit;
 use super::config_file::ConfigFile;
 use super::process::{Process, READY};
+use crate::admin::Admin;
 use crate::config::Config;
 use crate::control::documents::Done;
 use crate::control::{Control, Order, Ordered};
@@ -82,7 +83,7 @@ fn serve(process: &Process, config: &ConfigFile, passed: Inherited) -> Exit {
     let Some(config) = load(process, config.path()) else {
         return Exit::BadConfiguration;
     };
-    let control = inherited.control.take();
+    let (control, admin) = (inherited.control.take(), inherited.admin.take());
     let manager = ServiceManager::from_environment();
     let surroundings =
         Surroundings { manager: manager.clone(), inherited, ..process.surroundings() };
@@ -105,13 +106,22 @@ fn serve(process: &Process, config: &ConfigFile, passed: Inherited) -> Exit {
             return Exit::Failed;
         }
     };
+    let admin = match Admin::start(&server, process.lost_diagnostics(), admin) {
+        Ok(admin) => admin,
+        Err(error) => {
+            process.print_error(&format!("cannot start the thread `admin`: {error}"));
+            control.end();
+            server.stop_now();
+            return Exit::Failed;
+        }
+    };
     if let Some(predecessor) = predecessor {
         predecessor.replace();
     }
     manager.begin(&server);
     tracing::info!(target: READY, "{}", ready_line(&server));
     tell_policies(&server);
-    let service = Service { manager, program: program.ok(), control: Some(control) };
+    let service = Service { manager, program: program.ok(), control: Some(control), admin };
     signals.run_until_signalled(process, server, service)
 }
 
@@ -228,6 +238,9 @@ impl Signals {
         if let Some(control) = service.control {
             control.end();
         }
+        if let Some(admin) = service.admin {
+            admin.end();
+        }
         exit
     }
 }
@@ -241,6 +254,8 @@ pub(super) struct Service {
     program: Option<Program>,
     /// May tell the same as signals do.
     control: Option<Control>,
+    /// Tells how it is.
+    admin: Option<Admin>,
 }
 
 impl Service {
@@ -251,6 +266,9 @@ impl Service {
         if let Some(control) = self.control.take() {
             control.hand_over();
         }
+        if let Some(admin) = self.admin.take() {
+            admin.hand_over();
+        }
     }
 
     /// Starts another process for that.
@@ -259,7 +277,7 @@ impl Service {
             tracing::error!("USR2: it is not known which program this is. This process goes on");
             return None;
         };
-        match Upgrade::begin(program, server, self.control.as_ref()) {
+        match Upgrade::begin(program, server, (self.control.as_ref(), self.admin.as_ref())) {
             Ok(upgrade) => {
                 tracing::info!("USR2: process {} is to take the place of this one", upgrade.pid());
                 Some(upgrade)

@@ -16,7 +16,7 @@ use crate::config::document::literal::string;
 use crate::config::document::units::{show_duration, show_size};
 use crate::config::section::access_log::syslog;
 use crate::config::value::address_list;
-use crate::config::{Config, Limits, Listener, Reload, Upstream};
+use crate::config::{Admin, AdminAddress, Config, Limits, Listener, Reload, Upstream};
 use crate::identity::address_list::Senders;
 use crate::limits::Ceilings;
 use crate::policy::{Action, CertificateRule, Host, Policy, Rate};
@@ -58,6 +58,7 @@ impl Config {
             whoami,
             names,
             control_socket,
+            admin,
             reload,
             revision: _,
             sources: _,
@@ -76,6 +77,7 @@ impl Config {
         text.section("[control]");
         let socket = control_socket.value.as_deref().map(absolute).unwrap_or_default();
         text.expanded("socket", &socket);
+        write_admin(text, admin);
         write_limits(text, limits);
         access_logs.iter().for_each(|log| write_log(text, log, log_formats));
         if !log_formats.is_empty() {
@@ -146,6 +148,24 @@ fn write_listener(text: &mut Text, listener: &Listener) {
         text.key("tls", tls_files(tls));
     }
     text.key("http2", http2);
+}
+
+fn write_admin(text: &mut Text, admin: &Admin) {
+    let Admin { address, token_file, server_names, tls, danger_plain_admin } = admin;
+    text.section("[admin]");
+    let address = match &address.value {
+        Some(AdminAddress::Unix(path)) => AdminAddress::Unix(absolute(path).into()).to_string(),
+        Some(address @ AdminAddress::Tcp(_)) => address.to_string(),
+        None => String::new(),
+    };
+    text.expanded("address", &address);
+    let token_file = token_file.as_deref().map(absolute).unwrap_or_default();
+    text.expanded("token_file", &token_file);
+    text.key("server_names", strings(server_names));
+    if let Some(tls) = tls {
+        text.key("tls", tls_files(tls));
+    }
+    text.key("danger_plain_admin", danger_plain_admin);
 }
 
 fn tls_files(tls: &TlsSettings) -> String {

@@ -1,6 +1,7 @@
 //! The sections of `gateway.toml`, one room each.
 
 pub(crate) mod access_log;
+pub(crate) mod admin;
 pub(crate) mod control;
 pub(crate) mod limits;
 pub(crate) mod listen;

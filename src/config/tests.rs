@@ -720,6 +720,13 @@ const BAD_MAIN: &[(&str, &str, &str, &str)] = &[
     ("[limits]\nrate = { per_second = 99, brst = 2, burst = 99 }", "6:27", "unknown key \"brst\" in [limits.rate]", "`burst`"),
     ("[whoami]\nenable = true", "6:1", "unknown key \"enable\"", "`enabled`"),
     ("[policies]\ndirectry = \"x\"", "6:1", "unknown key \"directry\"", "`directory`"),
+    ("[admin]\naddress = 9481", "6:11", "9481 is no address", "127.0.0.1:9481"),
+    ("[admin]\naddress = \"127.0.0.1\"", "6:11", "\"127.0.0.1\" is no address with a port", "\"unix:\" and a path"),
+    ("[admin]\naddress = \"/run/a.sock\"", "6:11", "\"/run/a.sock\" is no address", "write address = \"unix:/run/a.sock\""),
+    ("[admin]\naddress = \"unix:\"", "6:11", "\"\" is no path", "a path"),
+    ("[admin]\naddress = \"192.0.2.1:9481\"\ndanger_plain_admin = true", "6:11", "has no token", "token_file = "),
+    ("[admin]\nserver_names = [\"a:80\"]", "6:17", "has a port", "without a port"),
+    ("[admin]\ntoken_file = \"none\"", "6:14", "none: it cannot be read: No such file", "this file"),
     ("[[policies]]\ndirectory = \"x\"", "5:1", "`policies`: found a list", "[policies]"),
     // Types.
     ("timeout = true", "5:11", "`upstream.timeout`: found the boolean true", "allowed: a duration"),

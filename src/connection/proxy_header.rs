@@ -99,6 +99,7 @@ pub(crate) fn reseat(
 ) -> Option<ConnectionFacts> {
     if let Err(why) = guard.reclassify(class) {
         guard.worker().diagnostics.connection_rejected(facts.shown_address(), why);
+        guard.worker().metrics().inspect(|own| own.rejected(why));
         return None;
     }
     facts.over_ceiling = guard.is_over();

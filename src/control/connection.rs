@@ -3,7 +3,6 @@
 //! A client has to send its request at once and to take its answer. One that does not holds one of a few
 //! places, and no longer than until somebody else needs it; commands of others go on meanwhile.
 
-use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,10 +16,11 @@ use tokio::time::{Instant, sleep, timeout};
 use super::commands::Commands;
 use super::protocol::{Answer, MAX_REQUEST, Refused, Request};
 use crate::identity::disabled::Administrator;
+use crate::net::places::{Place, Places};
 
 /// Serves whoever connects, until `stop` is notified; then lets commands under way end for a moment.
 pub(super) async fn serve(listener: UnixListener, commands: Rc<Commands>, stop: &Notify) {
-    let places = Rc::new(Places::default());
+    let places = Rc::new(Places::new(MOST));
     let mut clients = JoinSet::new();
     loop {
         tokio::select! {
@@ -119,69 +119,6 @@ async fn read_line(stream: &mut UnixStream) -> Result<Option<Vec<u8>>, Refused> 
     }
 }
 
-/// The places for connections.
-#[derive(Debug, Default)]
-struct Places(RefCell<Vec<Rc<Held>>>);
-
-/// A place as those see it who look for one.
-#[derive(Debug)]
-struct Held {
-    /// Since when its client has been waited for; `None` while its command is under way.
-    since: Cell<Option<Instant>>,
-    displaced: Notify,
-}
-
-/// A place, until it is dropped.
-#[derive(Debug)]
-struct Place {
-    places: Rc<Places>,
-    held: Rc<Held>,
-}
-
-impl Places {
-    /// A place for a newcomer. Where all are taken, the client makes room that has been waited for
-    /// longest, unless it has come only just now.
-    fn take(self: &Rc<Self>, now: Instant) -> Option<Place> {
-        let mut all = self.0.borrow_mut();
-        if all.len() >= MOST {
-            let stalled = all
-                .iter()
-                .enumerate()
-                .filter_map(|(index, held)| Some((held.since.get()?, index)))
-                .filter(|(since, _)| now.duration_since(*since) >= FRESH)
-                .min();
-            let (_, index) = stalled?;
-            all.swap_remove(index).displaced.notify_one();
-        }
-        let held = Rc::new(Held { since: Cell::new(Some(now)), displaced: Notify::new() });
-        all.push(Rc::clone(&held));
-        Some(Place { places: Rc::clone(self), held })
-    }
-}
-
-impl Place {
-    /// Waits until the place is somebody else's.
-    async fn displaced(&self) {
-        self.held.displaced.notified().await;
-    }
-
-    /// The client waits, and keeps its place.
-    fn works(&self) {
-        self.held.since.set(None);
-    }
-
-    /// The client is waited for.
-    fn waits(&self, now: Instant) {
-        self.held.since.set(Some(now));
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.places.0.borrow_mut().retain(|held| !Rc::ptr_eq(held, &self.held));
-    }
-}
-
 /// Connections at one time.
 const MOST: usize = 16;
 
@@ -191,39 +128,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// For the whole of an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Who has been waited for no longer than this does not make room.
-const FRESH: Duration = Duration::from_millis(20);
-
 /// How long nobody is accepted after the system refused to.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long commands under way may take when the gateway ends.
 const END_TIMEOUT: Duration = Duration::from_millis(500);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_has_been_waited_for_longest_makes_room_and_who_works_does_not() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        runtime.unwrap().block_on(async {
-            let now = Instant::now();
-            let places = Rc::new(Places::default());
-            let mut held: Vec<Place> = (0..MOST).map(|_| places.take(now).unwrap()).collect();
-            // All of them have come only just now.
-            assert!(places.take(now).is_none());
-            let now = now + FRESH;
-            held[0].works();
-            held[1].waits(now);
-            let newcomer = places.take(now).unwrap();
-            held[2].displaced().await;
-            assert_eq!(places.0.borrow().len(), MOST);
-            // Its own end takes nobody's place away.
-            drop(held.remove(2));
-            assert_eq!(places.0.borrow().len(), MOST);
-            drop((newcomer, held));
-            assert!(places.0.borrow().is_empty());
-        });
-    }
-}

@@ -51,9 +51,34 @@ pub(super) struct Shared {
     pub(super) queued: AtomicUsize,
     /// Lines that found no room, and that the thread has not yet counted.
     pub(super) overrun: AtomicU64,
+    /// Lines that were lost since the start, those included that could not be written.
+    pub(super) lost: AtomicU64,
+}
+
+impl Shared {
+    fn lose_one(&self) {
+        self.overrun.fetch_add(1, Ordering::Relaxed);
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How many diagnostics were lost; for whoever counts.
+#[derive(Clone, Debug)]
+pub(crate) struct LostDiagnostics(Arc<Shared>);
+
+impl LostDiagnostics {
+    /// Since the start.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.lost.load(Ordering::Relaxed)
+    }
 }
 
 impl DiagnosticsQueue {
+    /// How many are lost.
+    pub(crate) fn lost(&self) -> LostDiagnostics {
+        LostDiagnostics(Arc::clone(&self.shared))
+    }
+
     /// A queue, and the end of it that [`Self::start`] takes: what is said before is not lost.
     pub(crate) fn new(form: Form) -> (Self, QueueReader) {
         let (near, queue) = Self::with_room(form, LINES);
@@ -99,7 +124,7 @@ impl DiagnosticsQueue {
     /// Takes a line, or counts it as lost.
     pub(super) fn push(&self, line: Line) {
         if self.try_push(line).is_err() {
-            self.shared.overrun.fetch_add(1, Ordering::Relaxed);
+            self.shared.lose_one();
         }
     }
 
@@ -156,7 +181,7 @@ impl DiagnosticsQueue {
                 Err((back, Refused::Full)) => line = back,
             }
             if Instant::now() >= deadline {
-                self.shared.overrun.fetch_add(1, Ordering::Relaxed);
+                self.shared.lose_one();
                 return false;
             }
             thread::sleep(PAUSE);
@@ -265,7 +290,11 @@ mod tests {
 
     #[test]
     fn no_more_lines_and_no_more_bytes_wait_than_may_and_what_is_lost_is_counted() {
-        let lost = |near: &DiagnosticsQueue| near.shared.overrun.load(Ordering::Relaxed);
+        let lost = |near: &DiagnosticsQueue| {
+            let overrun = near.shared.overrun.load(Ordering::Relaxed);
+            assert_eq!(near.lost().count(), overrun);
+            overrun
+        };
         let (near, queue) = DiagnosticsQueue::with_room(Form::Text, 3);
         (0..5).for_each(|_| near.push(Line::formatted(b"x\n")));
         assert_eq!((lost(&near), queue.try_iter().count()), (2, 3));

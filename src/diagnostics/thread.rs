@@ -67,7 +67,10 @@ impl WriterThread {
         match self.target.write(line) {
             Ok(()) => self.say_overrun(),
             // This cannot be reported until something can be written again.
-            Err(_) => drop(self.losses.lost(1, Instant::now())),
+            Err(_) => {
+                self.shared.lost.fetch_add(1, Ordering::Relaxed);
+                let _ = self.losses.lost(1, Instant::now());
+            }
         }
     }
 

@@ -2,10 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 
+use tokio::time::Instant;
+
 use crate::access_log::format::Checked;
 use crate::location::Location;
 use crate::policy::Action;
 use crate::upstream::trace::Trace;
+use crate::worker::metrics::Patience;
 
 /// What became of a request on its way, noted where it is known.
 #[derive(Debug, Default)]
@@ -18,6 +21,12 @@ pub(crate) struct RequestAnnotations {
     pub concurrent: Cell<Checked>,
     /// The line of the configuration that decided, where a log asks for it.
     pub rule: RefCell<Option<Location>>,
+    /// When XiVO was asked.
+    pub asked: Cell<Option<Instant>>,
+    /// When its answer had begun, where that was looked at.
+    pub answered: Cell<Option<Instant>>,
+    /// How long whoever asks waits for the answer.
+    pub patience: Cell<Option<Patience>>,
     /// How XiVO was asked, where a log asks for it.
     pub upstream: Trace,
 }

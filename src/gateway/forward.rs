@@ -23,6 +23,7 @@ use crate::response::request_id::RequestId;
 use crate::upstream::trace::Trace;
 use crate::upstream::{HeadDeadline, HeadTimeout, RequestParts, Route, UpstreamResponse};
 use crate::worker::listeners::ListenerId;
+use crate::worker::metrics::Patience;
 use crate::worker::snapshot::Snapshot;
 
 impl Exchange<'_> {
@@ -45,6 +46,8 @@ impl Exchange<'_> {
         }
         let upstream = &self.snapshot.config.upstream;
         let deadline = HeadDeadline::new(self.began, head_timeout(upstream, permit.lookup()));
+        self.annotations.asked.set(Some(self.began));
+        self.annotations.patience.set(Some(patience(permit.lookup())));
         let answer = tokio::select! {
             biased;
             answer = self.ask(&permit, &head, deadline, record.upstream()) => answer?,
@@ -124,6 +127,15 @@ pub(crate) fn relayed(snapshot: &Snapshot, caller: &Caller<'_>, listener: Listen
 pub(crate) fn head_timeout(upstream: &Upstream, lookup: &Lookup) -> HeadTimeout {
     let (key, timeout) = located_head_timeout(upstream, lookup);
     HeadTimeout { key, limit: timeout.value }
+}
+
+/// How long whoever looks something up waits for the answer.
+fn patience(lookup: &Lookup) -> Patience {
+    match lookup {
+        Lookup::Search { term, .. } if term.is_telephone_number() => Patience::Number,
+        Lookup::Search { .. } | Lookup::View { .. } => Patience::Text,
+        Lookup::List { .. } => Patience::List,
+    }
 }
 
 /// The same with its place in the configuration.

@@ -1,8 +1,9 @@
 //! The record of a request from its first byte to its last.
 
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::annotations::RequestAnnotations;
@@ -39,6 +40,8 @@ pub(crate) struct RecordContext<'a> {
     pub seen: Seen<'a>,
     /// Its place in its connection.
     pub position: RequestPosition,
+    /// When it was judged, by the calendar and by the clock that is never set.
+    pub judged: (Timestamp, Instant),
     /// The id that the answer carries too (`$request_id`).
     pub id: RequestId,
     /// What its steps leave.
@@ -129,6 +132,9 @@ impl<'a> Record<'a> {
     /// An answer that was begun could not be completed, for this reason.
     pub(crate) fn set_cut(&mut self, refusal: &Refusal) {
         self.reason = Some(refusal.reason());
+        if let (Refusal::Upstream(fault), Some(own)) = (refusal, self.worker.metrics()) {
+            own.fault(fault);
+        }
         let now = millis(SystemTime::now());
         for counts in self.counts() {
             counts.refused(self.worker.number, now, refusal);
@@ -153,6 +159,31 @@ impl<'a> Record<'a> {
         for counts in self.counts() {
             counts.count(self.worker.number, now, ended);
         }
+    }
+
+    /// Counts how long the request took, which ended at `now`, and what it waited for.
+    fn measure(&self, now: Instant) {
+        let Some(own) = self.worker.metrics() else { return };
+        let annotations = self.context.annotations;
+        let took = now.duration_since(self.context.position.began);
+        own.request(took);
+        if let (None, Some(patience)) = (self.reason, annotations.patience.get()) {
+            own.answered(took, patience);
+        }
+        if let Some(limit) = self.limit {
+            own.limited(limit);
+        }
+        if let Some(asked) = annotations.asked.get() {
+            // Small answers are sent as soon as they have come. Of one that nobody waited for nothing is known.
+            let is_known = self.reason.is_none_or(Reason::is_upstreams);
+            let answered = annotations.answered.get().or_else(|| is_known.then_some(now));
+            answered.inspect(|answered| own.upstream(answered.duration_since(asked)));
+        }
+    }
+
+    /// XiVO's answer had begun at `now`.
+    pub(crate) fn answered(&self, now: Instant) {
+        self.context.annotations.answered.set(Some(now));
     }
 
     /// An answer with this head begins to be sent.
@@ -200,7 +231,7 @@ impl<'a> Record<'a> {
     fn facts<'f>(
         &'f self,
         entry: Entry<'f>,
-        now: SystemTime,
+        (now, ended): (SystemTime, Instant),
         attempts: &'f [Attempt],
         rule: Option<&'f Location>,
     ) -> Facts<'f> {
@@ -209,8 +240,7 @@ impl<'a> Record<'a> {
         let context = &self.context;
         let RecordContext { snapshot, facts, caller, position, annotations, .. } = context;
         let log_facts = *facts.log_facts;
-        let since =
-            |then: Instant| if self.log.needs().times { then.elapsed() } else { Duration::ZERO };
+        let since = |then: Instant| ended.duration_since(then);
         let listener = snapshot.listener(facts.listener);
         let server_name = listener.and_then(|found| found.server_names.first());
         let head_length = if self.head_sent { self.head.len() as u64 } else { 0 };
@@ -264,13 +294,17 @@ impl Drop for Record<'_> {
             self.reason.get_or_insert(Reason::ClientClosed);
         }
         self.context.annotations.upstream.ended();
-        let now = SystemTime::now();
+        // The clock is read once.
+        let ended = Instant::now();
+        let (judged_at, judged) = self.context.judged;
+        let now = SystemTime::from(judged_at) + ended.duration_since(judged);
         self.count(now);
+        self.measure(ended);
         let entry = self.entry(now.into());
         {
             let attempts = self.context.annotations.upstream.attempts();
             let rule = self.context.annotations.rule.borrow();
-            let facts = || self.facts(entry, now, &attempts, rule.as_ref());
+            let facts = || self.facts(entry, (now, ended), &attempts, rule.as_ref());
             let facts = self.log.wants_facts().then(facts);
             let (target, reason) = (self.context.seen.target(), self.reason.map(Reason::as_str));
             self.log.push(now, access_log::Ended { entry, facts, target, reason });

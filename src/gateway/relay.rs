@@ -213,7 +213,9 @@ impl Relay<'_, '_> {
             // HTTP/1.0 knows no chunks: the end of the connection ends the answer.
             self.options.keep_alive = false;
         }
-        let whole = Instant::now() + whole_time(self.upstream, lookup);
+        let begun = Instant::now();
+        self.record.answered(begun);
+        let whole = begun + whole_time(self.upstream, lookup);
         let mut body = Body::new(head, self.options.version, self.upstream);
         let persists = head.persists();
         let out = self.head(head);

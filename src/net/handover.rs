@@ -43,6 +43,8 @@ pub(crate) enum Message {
     Lock,
     /// The control socket; its path.
     Control(String),
+    /// The socket of the admin listener; its address as the configuration has it.
+    Admin(String),
     /// That was all.
     End,
     /// The new process serves.
@@ -186,6 +188,9 @@ impl HandoverSocket {
                     let listener = descriptors.into_iter().next().map(UnixListener::from);
                     inherited.control = listener.map(|listener| (listener, path));
                 }
+                (Message::Admin(address), descriptors) => {
+                    inherited.admin = descriptors.into_iter().next().map(|it| (it, address));
+                }
                 (Message::End, _) => return Ok(inherited),
                 (message @ (Message::Ready | Message::Go), _) => {
                     return Err(HandoverError::Unknown(message.to_text()));
@@ -221,6 +226,7 @@ impl Message {
             Self::Listener(address) => format!("{VERSION} listener {address}"),
             Self::Lock => format!("{VERSION} lock"),
             Self::Control(path) => format!("{VERSION} control {path}"),
+            Self::Admin(address) => format!("{VERSION} admin {address}"),
             Self::End => format!("{VERSION} end"),
             Self::Ready => format!("{VERSION} ready"),
             Self::Go => format!("{VERSION} go"),
@@ -235,6 +241,7 @@ impl Message {
         Ok(match rest.split_once(' ').unwrap_or((rest, "")) {
             ("listener", address) => Self::Listener(address.parse().map_err(|_| unknown())?),
             ("control", path) => Self::Control(path.to_owned()),
+            ("admin", address) => Self::Admin(address.to_owned()),
             ("lock", "") => Self::Lock,
             ("end", "") => Self::End,
             ("ready", "") => Self::Ready,
@@ -274,6 +281,8 @@ mod tests {
         ours.send(&Message::Listener(any), &descriptors).unwrap();
         let message = Message::Control(path.display().to_string());
         ours.send(&message, &[control.as_fd()]).unwrap();
+        let admin = Message::Admin("unix:/run/admin.sock".to_owned());
+        ours.send(&admin, &[control.as_fd()]).unwrap();
         ours.send(&Message::End, &[]).unwrap();
         let mut inherited = theirs.receive_all().unwrap();
         let (_, received) = inherited.take(any).unwrap();
@@ -282,6 +291,7 @@ mod tests {
         };
         assert_eq!(addresses(&received), addresses(&sockets));
         assert_eq!(inherited.control.unwrap().1, path.display().to_string());
+        assert_eq!(inherited.admin.unwrap().1, "unix:/run/admin.sock");
     }
 
     #[test]

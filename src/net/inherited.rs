@@ -7,6 +7,7 @@
 use std::env;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 
 use listenfd::ListenFd;
@@ -21,6 +22,8 @@ pub(crate) struct Inherited {
     locks: Vec<Lock>,
     /// That of the control socket, and its path.
     pub(crate) control: Option<(UnixListener, String)>,
+    /// That of the admin listener, and its address.
+    pub(crate) admin: Option<(OwnedFd, String)>,
 }
 
 /// One that nobody has taken yet.
@@ -156,7 +159,7 @@ mod tests {
     fn a_socket_that_does_not_listen_is_refused() {
         let (address, _listener) = listener();
         let connected = std::net::TcpStream::connect(address).unwrap();
-        let socket = TcpListener::from(std::os::fd::OwnedFd::from(connected));
+        let socket = TcpListener::from(OwnedFd::from(connected));
         let error = Inherited::default().add(None, socket).unwrap_err();
         assert!(error.to_string().contains("does not listen"), "{error}");
     }

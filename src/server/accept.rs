@@ -184,6 +184,7 @@ async fn on_accept(
         Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
         Err(error) => {
             worker.diagnostics.accept_failed(&error);
+            worker.metrics().inspect(|own| own.accept_failed());
             sleep(ACCEPT_PAUSE).await;
         }
     }
@@ -199,7 +200,10 @@ fn spawn_connection(
     let facts = accepted.facts_mut();
     tracing::debug!(client = %facts.shown_address(), "a connection was accepted");
     match ConnectionGuard::new(worker, class, listener, facts.log_facts.opened.into_std()) {
-        Err(why) => worker.diagnostics.connection_rejected(facts.shown_address(), why),
+        Err(why) => {
+            worker.diagnostics.connection_rejected(facts.shown_address(), why);
+            worker.metrics().inspect(|own| own.rejected_at_accept(why));
+        }
         Ok(guard) => {
             let local =
                 if worker.log().needs().local_address { stream.local_addr().ok() } else { None };

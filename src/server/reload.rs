@@ -21,7 +21,7 @@ use super::{Inner, Listening, Phase};
 use crate::config::{Change, Config, DiskStamps, Problem, changes};
 use crate::worker::snapshot::Snapshot;
 
-pub use told::{Difference, DiffersBecause, Finding, ReloadFault, ReloadReport};
+pub use told::{Difference, DiffersBecause, Finding, ReloadFault, ReloadReport, Reloads};
 
 use prepare::Prepared;
 
@@ -46,6 +46,7 @@ impl Inner {
         let outcome = loaded
             .map_err(|problems| ReloadFault::of_problems(&problems))
             .and_then(|(config, warnings)| self.take_over(&running, config, &warnings));
+        lock(&self.reloads).note(outcome.is_ok());
         match &outcome {
             Ok(report) => {
                 *lock(&self.refused) = None;

@@ -1,5 +1,6 @@
 //! A TLS listener as it stands: what it shows, and what it trusts.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub struct ListenerTls {
     pub certificates: Vec<Loaded>,
     /// The certificates in `client_ca`.
     pub client_ca: Vec<Loaded>,
+    /// The file of revocation lists, and when the first of them is to be replaced at the latest.
+    pub crl_next_update: Option<(PathBuf, Timestamp)>,
     /// The files that all of it was read from, as they were then.
     pub stamps: Vec<Option<Stamp>>,
     verifier: Arc<dyn ClientCertVerifier>,
@@ -66,7 +69,7 @@ impl ListenerTls {
         options: HandshakeOptions,
         sessions: &Sessions,
     ) -> Result<Self, rustls::Error> {
-        let Material { keys, authority, client_ca, stamps } = material;
+        let Material { keys, authority, client_ca, crl_next_update, stamps } = material;
         let verifier: Arc<dyn ClientCertVerifier> = if options.ask_certificate {
             Arc::new(KeyHolder::new())
         } else {
@@ -86,7 +89,8 @@ impl ListenerTls {
             &["http/1.1", "http/1.0"]
         };
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Ok(Self { config: Arc::new(config), authority, certificates, client_ca, stamps, verifier })
+        let config = Arc::new(config);
+        Ok(Self { config, authority, certificates, client_ca, crl_next_update, stamps, verifier })
     }
 
     /// Whether clients are asked for a certificate; otherwise none shows any.

@@ -14,7 +14,7 @@ use super::ClientAuthority;
 use super::usable::{self, KeySide};
 use crate::files::{self, Most, Stamp};
 use crate::location::Location;
-use crate::x509::Certificate;
+use crate::x509::{Certificate, RevocationList};
 
 /// What `tls` of a `[[listen]]` says.
 #[derive(Clone, Debug)]
@@ -66,6 +66,8 @@ pub struct Material {
     pub authority: ClientAuthority,
     /// The certificates in `client_ca`.
     pub client_ca: Vec<Loaded>,
+    /// The file of revocation lists, and when the first of them is to be replaced at the latest.
+    pub crl_next_update: Option<(PathBuf, Timestamp)>,
     /// The files as they were just before they were read, in the order of [`TlsSettings::files`].
     pub stamps: Vec<Option<Stamp>>,
 }
@@ -119,8 +121,8 @@ impl Material {
             .collect();
         let authority = authority(settings);
         match authority {
-            Ok((authority, client_ca)) if errors.is_empty() => {
-                Ok(Self { keys, authority, client_ca, stamps })
+            Ok((authority, client_ca, crl_next_update)) if errors.is_empty() => {
+                Ok(Self { keys, authority, client_ca, crl_next_update, stamps })
             }
             Ok(_) => Err(errors),
             Err(error) => {
@@ -202,9 +204,13 @@ pub(crate) fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'stati
     Ok(certificates)
 }
 
-fn authority(settings: &TlsSettings) -> Result<(ClientAuthority, Vec<Loaded>), LoadError> {
+/// What clients' certificates are judged by, and what is told of it.
+type Authority = (ClientAuthority, Vec<Loaded>, Option<(PathBuf, Timestamp)>);
+
+fn authority(settings: &TlsSettings) -> Result<Authority, LoadError> {
     let mut client_ca = Vec::new();
     let mut authorities = Vec::new();
+    let mut next_update = None;
     let mut crls: Vec<CertificateRevocationListDer<'static>> = Vec::new();
     if let Some(file) = &settings.client_ca {
         authorities = read_certificates(file)?;
@@ -225,11 +231,14 @@ fn authority(settings: &TlsSettings) -> Result<(ClientAuthority, Vec<Loaded>), L
             let why = "it holds no revocation list; needed is PEM, with -----BEGIN X509 CRL-----";
             return Err(fault(why.to_owned()));
         }
+        let read = crls.iter().filter_map(|list| RevocationList::read(list).ok());
+        let first = read.filter_map(|list| list.next_update).min();
+        next_update = first.map(|next| (file.clone(), next));
     }
     let named = settings.crl.as_ref().or(settings.client_ca.as_ref()).cloned();
     let authority = ClientAuthority::new(&authorities, crls)
         .map_err(|why| LoadError { file: named.unwrap_or_default(), why })?;
-    Ok((authority, client_ca))
+    Ok((authority, client_ca, next_update))
 }
 
 /// The PEM text of a file, without the byte order marks that editors put at its begin and `cat` then

@@ -84,6 +84,25 @@ pub struct CountedRequests {
 }
 
 impl CountedRequests {
+    /// Adds what another caller has asked.
+    pub fn add(&mut self, other: &Self) {
+        self.answered += other.answered;
+        self.introduced += other.introduced;
+        let sum = |reason: Reason| {
+            let of = |counted: &Self| {
+                counted.refused.iter().find(|(known, _)| *known == reason).map_or(0, |(_, it)| *it)
+            };
+            of(self) + of(other)
+        };
+        let refused = Reason::ALL.iter().map(|&reason| (reason, sum(reason)));
+        self.refused = refused.filter(|(_, count)| *count > 0).collect();
+    }
+
+    /// Those that were answered as asked.
+    pub fn all_allowed(&self) -> u64 {
+        self.answered + self.introduced
+    }
+
     /// Those that were not answered as asked.
     pub fn all_refused(&self) -> u64 {
         self.refused.iter().map(|(_, count)| count).sum()
@@ -201,6 +220,20 @@ mod tests {
         assert_eq!(counts.by_worker().collect::<Vec<_>>(), [3, 0, 1]);
         let nothing = RequestCounts::new(2).sum();
         assert!(nothing.last_millis.is_none() && nothing.last_refusal.is_none());
+    }
+
+    #[test]
+    fn what_callers_have_asked_can_be_added() {
+        let counts = RequestCounts::new(1);
+        counts.count(0, 1, Ended::Answered);
+        counts.count(0, 1, Ended::Introduced);
+        counts.count(0, 1, Ended::Refused(Reason::UnknownPath));
+        let mut sum = CountedRequests::default();
+        sum.add(&counts.sum());
+        counts.count(0, 1, Ended::Refused(Reason::PrivatePath));
+        sum.add(&counts.sum());
+        assert_eq!((sum.answered, sum.introduced, sum.all_allowed()), (2, 2, 4));
+        assert_eq!(sum.refused, [(Reason::PrivatePath, 1), (Reason::UnknownPath, 2)]);
     }
 
     #[test]

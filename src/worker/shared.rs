@@ -4,16 +4,17 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
-use super::counts::RequestCounts;
+use super::counts::{CountedRequests, RequestCounts};
 use super::listeners::{ListenerId, ServedListener};
 use super::malformed_heads::MalformedHeads;
+use super::metrics::Metrics;
 use super::newer::Newer;
 use super::outage::Outage;
 use super::snapshot::{PeerState, Snapshot};
@@ -53,6 +54,8 @@ pub struct Shared {
     pub all: RequestCounts,
     /// What callers in no policy have asked.
     pub unknown: RequestCounts,
+    /// What workers count beside requests.
+    pub metrics: Metrics,
     /// The last heads that were refused for their form.
     pub(crate) malformed_heads: MalformedHeads,
     /// What is known of host names.
@@ -62,6 +65,8 @@ pub struct Shared {
     /// What is kept of peers whose policy is gone, as long as they have spent something, and of a number of those
     /// that have asked something: a policy that comes back finds it.
     former: Mutex<HashMap<PeerName, PeerState>>,
+    /// What those have asked that are not kept.
+    forgotten: Mutex<CountedRequests>,
     descriptors: usize,
 }
 
@@ -97,6 +102,7 @@ impl Shared {
             accepted: AtomicU64::new(0),
             listeners: AtomicUsize::new(config.listeners.len()),
             former: Mutex::default(),
+            forgotten: Mutex::default(),
             descriptors,
             started: Instant::now(),
             snapshot: ArcSwap::from_pointee(Snapshot {
@@ -120,6 +126,7 @@ impl Shared {
             workers,
             all: RequestCounts::new(workers),
             unknown: RequestCounts::new(workers),
+            metrics: Metrics::new(workers),
             malformed_heads: MalformedHeads::default(),
             names: ArcSwap::default(),
         }
@@ -150,6 +157,7 @@ impl Shared {
         {
             self.seats.set_ceilings(ceilings(&next.config, self.descriptors));
         }
+        drop(before);
         let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
         self.forget_former(&mut former, now);
         self.replace(|before| {
@@ -167,12 +175,37 @@ impl Shared {
     }
 
     /// Forgets whom it makes no difference to forget.
+    ///
+    /// What they have asked is kept as a sum: all peers together never have asked less than before. Whose requests
+    /// may still be under way, as a snapshot with its policy is in use, is not forgotten.
     fn forget_former(&self, former: &mut HashMap<PeerName, PeerState>, now: Moment) {
-        let at_rest = |state: &PeerState| self.is_at_rest(&state.limits, now);
+        let at_rest = |state: &PeerState| {
+            Arc::strong_count(&state.counts) == 1 && self.is_at_rest(&state.limits, now)
+        };
         former.retain(|_, state| !at_rest(state) || state.counts.has_any());
         if former.len() > MOST_FORMER {
-            former.retain(|_, state| !at_rest(state));
+            let forgotten = former.extract_if(|_, state| at_rest(state));
+            forgotten.for_each(|(_, state)| self.forgotten().add(&state.counts.sum()));
         }
+    }
+
+    fn forgotten(&self) -> MutexGuard<'_, CountedRequests> {
+        self.forgotten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What each peer has asked since the start, also those whose policy is gone, by name; and what those have that
+    /// are forgotten.
+    pub fn requests_by_peer(&self) -> (Vec<(PeerName, Arc<RequestCounts>)>, CountedRequests) {
+        // Nobody goes over from one to the other meanwhile.
+        let former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = self.snapshot();
+        let peers = snapshot.peers.iter().map(|peer| (&peer.policy.name, &peer.state.counts));
+        let gone = former.iter().map(|(name, state)| (name, &state.counts));
+        let gone = gone.filter(|(_, counts)| counts.has_any());
+        let mut all: Vec<_> =
+            peers.chain(gone).map(|(name, counts)| (name.clone(), Arc::clone(counts))).collect();
+        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        (all, self.forgotten().clone())
     }
 
     /// Whether it makes no difference to forget them.
@@ -273,6 +306,11 @@ impl Shared {
         let CallerClass::Handshake(caller) = class else { return Ok(()) };
         let counted = self.snapshot.load().limits.handshake(ClientAddress::new(caller), now);
         counted.map_err(|_| NoSeat::HandshakeRate)
+    }
+
+    /// Client connections that were accepted since the start and had a seat.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// A number for a connection that was accepted, which no other has.
@@ -426,3 +464,56 @@ pub(crate) const OWN_DESCRIPTORS: usize = 128;
 
 /// Former peers of whom nothing is kept but what they have asked.
 const MOST_FORMER: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::counts::Ended;
+
+    /// A configuration with so many peers.
+    fn config(peers: usize) -> Arc<Config> {
+        let main = "workers = 1\n[[listen]]\naddress = \"127.0.0.1:0\"\n[upstream]\n\
+                    url = \"http://192.0.2.1\"\nsource = \"192.0.2.2\"\n";
+        let policies: Vec<(String, String)> = (0..peers)
+            .map(|number| {
+                let host = format!("10.0.{}.{}", number / 256, number % 256);
+                (format!("policies/peer-{number}.toml"), format!("hosts = [\"{host}\"]\n"))
+            })
+            .collect();
+        let policies: Vec<(&str, &str)> =
+            policies.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        Arc::new(Config::from_texts(("gateway.toml", main), &policies).unwrap().0)
+    }
+
+    fn reload(shared: &Shared, config: Arc<Config>) {
+        shared.reload(&Next { config, upstream: Vec::new(), listeners: Vec::new() });
+    }
+
+    #[test]
+    fn what_peers_have_asked_is_never_less_also_of_those_that_are_forgotten() {
+        let peers = MOST_FORMER + 5;
+        let shared = Shared::new(config(peers), Vec::new(), usize::MAX);
+        let snapshot = shared.snapshot();
+        let ask = || {
+            let counts = snapshot.peers.iter().map(|peer| &peer.state.counts);
+            counts.for_each(|counts| counts.count(0, 1, Ended::Answered));
+        };
+        let all = || {
+            let (peers, forgotten) = shared.requests_by_peer();
+            let of_peers: u64 = peers.iter().map(|(_, counts)| counts.sum().answered).sum();
+            (peers.len(), of_peers + forgotten.answered)
+        };
+        ask();
+        assert_eq!(all(), (peers, peers as u64));
+        // They are gone, and requests of theirs are under way.
+        for _ in 0..3 {
+            reload(&shared, config(1));
+        }
+        assert_eq!(all(), (peers, peers as u64));
+        ask();
+        assert_eq!(all(), (peers, 2 * peers as u64));
+        drop(snapshot);
+        reload(&shared, config(1));
+        assert_eq!(all(), (1, 2 * peers as u64));
+    }
+}

@@ -82,13 +82,15 @@ fn site() -> tempfile::TempDir {
     file(at, "ca.pem", authority.pem());
     file(at, "clients.crl", &authority.revocations(&[], Duration::DAY));
     file(at, "xivo.pem", authority.pem());
+    let token = file(at, "admin.token", "0123456789abcdef");
+    fs::set_permissions(token, fs::Permissions::from_mode(0o600)).unwrap();
     let tls = "certificate = \"gateway.pem\", private_key = \"gateway.key\", client_ca = \"ca.pem\", \
                crl = \"clients.crl\"";
     let main = format!(
         "state_directory = \"state\"\n[[listen]]\naddress = \"127.0.0.1:0\"\ntls = {{ {tls} }}\n\
          [upstream]\nurl = \"https://192.0.2.80\"\nca = \"xivo.pem\"\n\
          [[access_log]]\npath = \"access.log\"\nsearch_terms = \"hash\"\n\
-         [names]\nresolver = [\"127.0.0.1\"]\n"
+         [names]\nresolver = [\"127.0.0.1\"]\n[admin]\ntoken_file = \"admin.token\"\n"
     );
     file(at, "gateway.toml", &main);
     fs::create_dir(at.join("policies")).unwrap();
@@ -121,6 +123,7 @@ fn whatever_stands_in_the_place_of_a_file_is_an_error_that_names_it() {
         ("ca.pem", check, [1, 1]),
         ("clients.crl", check, [1, 1]),
         ("xivo.pem", check, [1, 1]),
+        ("admin.token", check, [1, 1]),
         ("gateway.toml", check, [1, 1]),
         ("gateway.pem", shown, [1, 1]),
         ("who.pem", &explain("who.pem"), [2, 2]),

@@ -1,6 +1,8 @@
 //! The integration tests: one binary, so that it links once. Each module is one claim about the whole.
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod answer_begins;
 #[cfg(test)]
 mod behind_the_gateway;

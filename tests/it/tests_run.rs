@@ -38,6 +38,7 @@ const TESTED: &[&str] = &[
     "fail2ban-regex",
     "lnav",
     "logrotate",
+    "promtool",
 ];
 
 /// Notes its words.

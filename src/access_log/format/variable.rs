@@ -160,13 +160,12 @@ impl Variable {
     /// What it needs.
     pub(super) fn needs(&self) -> Needs {
         use Named::{
-            BytesSent, ConnectionTime, RequestTime, Rule, ServerAddr, ServerPort, UpstreamAddr,
-            UpstreamBytesReceived, UpstreamBytesSent, UpstreamConnectTime, UpstreamHeaderTime,
-            UpstreamResponseLength, UpstreamResponseTime, UpstreamStatus,
+            BytesSent, Rule, ServerAddr, ServerPort, UpstreamAddr, UpstreamBytesReceived,
+            UpstreamBytesSent, UpstreamConnectTime, UpstreamHeaderTime, UpstreamResponseLength,
+            UpstreamResponseTime, UpstreamStatus,
         };
         let mut needs = Needs::default();
         match self {
-            Self::Named(RequestTime | ConnectionTime) => needs.times = true,
             Self::Named(ServerAddr | ServerPort) => needs.local_address = true,
             Self::Named(BytesSent) | Self::SentHttp(_) => needs.answer_head = true,
             Self::Named(Rule) => needs.rule = true,

@@ -381,6 +381,34 @@ fn advice_names_the_user_and_the_directory() {
 }
 
 #[test]
+fn what_the_logs_of_a_name_have_written_is_never_less() {
+    let directory = tempfile::tempdir().unwrap();
+    let [first, second] = ["first.log", "second.log"].map(|name| directory.path().join(name));
+    let (mut logs, _) = open(&first, 0);
+    let written = |logs: &AccessLogs| -> Vec<u64> {
+        logs.totals().values().map(|total| total.written).collect()
+    };
+    let replace = |logs: &mut AccessLogs, path: &Path| {
+        let next = logs.prepare(&[settings(path, 0)], &Supervisor::default()).unwrap();
+        logs.replace(next);
+    };
+    push(&mut logs.buffers()[0], "one");
+    wait_until(|| written(&logs) == [1]);
+    replace(&mut logs, &second);
+    push(&mut logs.buffers()[0], "two");
+    push(&mut logs.buffers()[0], "three");
+    wait_until(|| written(&logs) == [1, 2]);
+    replace(&mut logs, &first);
+    push(&mut logs.buffers()[0], "four");
+    wait_until(|| written(&logs) == [2, 2]);
+    // Once their threads have ended, nothing but the sums is kept of those that were removed.
+    wait_until(|| logs.leaving.iter().all(|leaving| leaving.thread.is_finished()));
+    replace(&mut logs, &second);
+    assert!(logs.removed.len() <= 1 && !logs.past.is_empty());
+    assert_eq!(written(&logs), [2, 2]);
+}
+
+#[test]
 fn logs_can_be_reopened_from_any_thread() {
     fn shared_between_threads<T: Send + Sync>() {}
     fn sent_to_a_worker<T: Send>() {}

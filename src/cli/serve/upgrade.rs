@@ -15,6 +15,7 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::admin::Admin;
 use crate::cli::Exit;
 use crate::control::Control;
 use crate::net::handover::{self, HandoverError, HandoverSocket, Message};
@@ -132,7 +133,7 @@ impl Upgrade {
     pub(super) fn begin(
         program: &Program,
         server: &Server,
-        control: Option<&Control>,
+        beside: (Option<&Control>, Option<&Admin>),
     ) -> Result<Self, UpgradeFault> {
         let (socket, theirs) = handover::pair()?;
         let events = std::os::unix::net::UnixStream::from(socket.as_fd().try_clone_to_owned()?);
@@ -141,17 +142,24 @@ impl Upgrade {
         let child =
             child.map_err(|error| UpgradeFault::Start { path: program.path.clone(), error })?;
         let upgrade = Self { child: Some(child), socket, events };
-        match upgrade.offer(server, control) {
+        match upgrade.offer(server, beside) {
             // Why it has ended is found out where it is waited for.
             Ok(()) | Err(HandoverError::Closed) => Ok(upgrade),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn offer(&self, server: &Server, control: Option<&Control>) -> Result<(), HandoverError> {
+    fn offer(
+        &self,
+        server: &Server,
+        (control, admin): (Option<&Control>, Option<&Admin>),
+    ) -> Result<(), HandoverError> {
         server.hand_over(&self.socket)?;
         if let Some(control) = control {
             control.offer(&self.socket)?;
+        }
+        if let Some(admin) = admin {
+            admin.offer(&self.socket)?;
         }
         self.socket.send(&Message::End, &[])
     }

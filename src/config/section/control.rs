@@ -21,7 +21,12 @@ fn socket(field: &Field<'_>, base: &Path) -> Option<Option<PathBuf>> {
     if text.is_empty() {
         return Some(None);
     }
-    let path = field.checked_path(&text, base)?;
+    socket_path(field, &text, base).map(Some)
+}
+
+/// `text`, made of this value, as the path of a unix socket.
+pub(crate) fn socket_path(field: &Field<'_>, text: &str, base: &Path) -> Option<PathBuf> {
+    let path = field.checked_path(text, base)?;
     let length = path.as_os_str().len();
     if length > LONGEST {
         let message = format!("{} has {length} bytes", path.display());
@@ -30,7 +35,7 @@ fn socket(field: &Field<'_>, base: &Path) -> Option<Option<PathBuf>> {
         field.error(Diagnostic::new(message, label));
         return None;
     }
-    Some(Some(path))
+    Some(path)
 }
 
 /// The control socket that a main file names, whatever else is wrong with the file: whoever asks a running

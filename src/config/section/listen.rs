@@ -102,7 +102,7 @@ fn socket(field: &Field<'_>) -> Option<SocketAddr> {
 }
 
 /// Whether the kernel would refuse one beside the other. Each port 0 becomes a port of its own.
-fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+pub(crate) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let covers = |wide: IpAddr, narrow: IpAddr| match wide {
         IpAddr::V4(wide) => wide.is_unspecified() && narrow.is_ipv4(),
         IpAddr::V6(wide) => wide.is_unspecified(),
@@ -112,7 +112,8 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() != 0 && a.port() == b.port() && same
 }
 
-fn server_name(field: &Field<'_>) -> Option<String> {
+/// A host of `server_names`, as it is compared.
+pub(crate) fn server_name(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     let (host, port) = field.accept(authority::authority(&text))?;
     if port.is_some() || text.ends_with(':') {

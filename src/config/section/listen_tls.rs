@@ -11,7 +11,7 @@ use crate::tls::{KeyPair, LoadError, Material, TlsSettings};
 pub(crate) fn read(listener: &mut Section<'_>, base: &Path) -> (Option<TlsSettings>, bool) {
     let tls = listener.take("tls");
     let http2 = listener.take("http2");
-    let settings = tls.as_ref().and_then(|field| settings(field, base));
+    let settings = tls.as_ref().and_then(|field| settings(field, base, Clients::Asked));
     let wanted = http2.as_ref().and_then(Field::boolean).unwrap_or(false);
     if let Some(field) = http2.filter(|_| wanted && tls.is_none()) {
         let message = "HTTP/2 is agreed upon in the TLS handshake, and this listener has no TLS";
@@ -21,7 +21,19 @@ pub(crate) fn read(listener: &mut Section<'_>, base: &Path) -> (Option<TlsSettin
     (settings, wanted)
 }
 
-fn settings(field: &Field<'_>, base: &Path) -> Option<TlsSettings> {
+/// The same of a listener that asks no client for a certificate.
+pub(crate) fn own_settings(field: &Field<'_>, base: &Path) -> Option<TlsSettings> {
+    settings(field, base, Clients::Unasked)
+}
+
+/// Whether a listener has to do with clients' certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clients {
+    Asked,
+    Unasked,
+}
+
+fn settings(field: &Field<'_>, base: &Path, clients: Clients) -> Option<TlsSettings> {
     let mut section = field.section(HELP);
     let mut files = |key: &'static str| -> Option<(Field<'_>, Vec<PathBuf>)> {
         let Some(field) = section.take(key) else {
@@ -36,7 +48,10 @@ fn settings(field: &Field<'_>, base: &Path) -> Option<TlsSettings> {
     };
     let certificates = files("certificate");
     let keys = files("private_key");
-    let mut file = |key| section.take(key).and_then(|f| Some((f.path(base)?, f)));
+    let mut file = |key| {
+        let field = if clients == Clients::Asked { section.take(key) } else { None };
+        field.and_then(|field| Some((field.path(base)?, field)))
+    };
     let client_ca = file("client_ca");
     let crl = file("crl");
     if let Some((_, field)) = crl.as_ref().filter(|_| client_ca.is_none()) {

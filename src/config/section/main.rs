@@ -8,8 +8,8 @@ use crate::config::document::environment::Variables;
 use crate::config::document::problem::{Document, Mark, Problem};
 use crate::config::document::{self, Field, Section};
 use crate::config::section::log_format::Formats;
-use crate::config::section::{access_log, control, limits, listen, names, reload, upstream};
-use crate::config::{Limits, Listener, Reload, Upstream};
+use crate::config::section::{access_log, admin, control, limits, listen, names, reload, upstream};
+use crate::config::{Admin, Limits, Listener, Reload, Upstream};
 use crate::location::Located;
 use crate::resolver::Settings;
 
@@ -28,6 +28,7 @@ pub(crate) struct Draft {
     pub(crate) whoami: bool,
     pub(crate) names: Settings,
     pub(crate) control_socket: Located<Option<PathBuf>>,
+    pub(crate) admin: Admin,
     pub(crate) reload: Reload,
     /// Whether a broken policy denies its peer, instead of keeping all from being used.
     pub(crate) tolerant: bool,
@@ -53,6 +54,7 @@ fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
     let reload = reload::read(root.section("reload"));
     let limits = limits::read(root.section("limits"));
     let control_socket = control::read(root.section("control"), base);
+    let admin = admin::read(root.section("admin"), base, &listeners);
     let formats = Formats::read(root.section("log_format"));
     let access_logs = access_log::read(&mut root, &formats, base);
     let mut whoami = root.section("whoami");
@@ -73,6 +75,7 @@ fn read_root(mut root: Section<'_>, document: &Arc<Document>) -> Draft {
         whoami: whoami_enabled,
         names,
         control_socket,
+        admin,
         reload,
         tolerant: false,
     }

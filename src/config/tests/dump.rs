@@ -146,6 +146,10 @@ hold_timeout = "23h"
 hold_error = "22h"
 hold_obsolete = "1s"
 danger_loopback_names = true
+[admin]
+address = "[::1]:9481"
+server_names = ["gateway.example.org"]
+danger_plain_admin = true
 [limits]
 head_timeout = "6s"
 idle_timeout = "61s"

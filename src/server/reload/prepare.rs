@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::told::{Finding, ReloadFault};
 use crate::access_log::{LogHost, NextLogs};
-use crate::config::{Config, Listener, Upstream};
+use crate::config::{AdminAddress, Config, Listener, Upstream};
 use crate::net::listen::{self, ListenError, Others, Reserved};
 use crate::server::background::certificates::load_tls;
 use crate::server::background::upstream_addresses::resolve_at_start;
@@ -248,6 +248,13 @@ fn check_unchangeable(
         let shown = |config: &Config| format!("{:?}", config.state_directory.display().to_string());
         let location = &config.state_directory_location;
         differs("state_directory", location, shown(running), shown(config));
+    }
+    let (before, after) = (&running.admin.address, &config.admin.address);
+    if before.value != after.value {
+        let shown = |address: &Option<AdminAddress>| {
+            format!("\"{}\"", address.as_ref().map(ToString::to_string).unwrap_or_default())
+        };
+        differs("admin.address", &after.location, shown(&before.value), shown(&after.value));
     }
     if findings.is_empty() {
         return Ok(());

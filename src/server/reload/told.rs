@@ -239,5 +239,23 @@ impl fmt::Display for Difference {
     }
 }
 
+/// Reloads since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reloads {
+    /// Files that were taken over, or that said what ran already.
+    pub done: u64,
+    /// Files that were refused.
+    pub refused: u64,
+    /// When the last one ended, and whether it was done.
+    pub last: Option<(Timestamp, bool)>,
+}
+
+impl Reloads {
+    pub(super) fn note(&mut self, done: bool) {
+        *if done { &mut self.done } else { &mut self.refused } += 1;
+        self.last = Some((Timestamp::now(), done));
+    }
+}
+
 /// Changes that one line of the journal has.
 const MOST_TOLD: usize = 8;

@@ -23,6 +23,7 @@ const SECTIONS: &[&str] = &[
     "`[policies]`",
     "`[names]`",
     "`[control]`",
+    "`[admin]`",
     "`[limits]`",
     "`[[access_log]]`",
     "`if`",

@@ -3,7 +3,8 @@
 use std::{
     ffi::OsStr,
     fs,
-    os::unix::fs::PermissionsExt,
+    io::{Read, Write},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
     path::Path,
     process::{Command, Stdio},
 };
@@ -23,7 +24,10 @@ use crate::support::{
 fn start(setup: &Setup) -> Binary {
     let policies: Vec<(&str, &str)> =
         setup.policies.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    let main = format!("{}\n[control]\nsocket = \"control.sock\"\n", setup.main_file("access.log"));
+    let main = format!(
+        "{}\n[control]\nsocket = \"control.sock\"\n[admin]\naddress = \"unix:admin.sock\"\n",
+        setup.main_file("access.log")
+    );
     Binary::serve_changed(&main, &policies, |command, directory| {
         let program = directory.join("phonebook-gateway");
         fs::copy(command.get_program(), &program).unwrap();
@@ -142,13 +146,23 @@ fn nobody_notices_that_another_process_takes_over_or_fails_to() {
     });
     assert!(asked > 0);
     assert_eq!(Client::connect(address).lookup("one").status, 200);
+    // Each has taken the admin listener over, too.
+    assert_eq!(told(&gateway, "the admin listener is at unix:"), 3);
+    assert_eq!(told(&gateway, "no admin listener"), 0);
+    let mut admin = UnixStream::connect(gateway.path("admin.sock")).unwrap();
+    admin.write_all(b"GET /ready HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    admin.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("\r\n\r\nready\n"), "{answer}");
     // Nobody else may listen there, still.
     let mut other = Binary::serve(&setup(&upstream, address));
     assert_eq!(other.exit().code(), Some(3));
     assert!(other.stderr().contains("another phonebook-gateway"), "{}", other.stderr());
     // The last one takes its socket away, and the ones before it did not.
     kill_process(pid_of(third.0), Signal::TERM).unwrap();
-    assert!(becomes_true(|| !gateway.path("control.sock").exists()), "{}", gateway.stderr());
+    let sockets = ["control.sock", "admin.sock"];
+    let gone = || sockets.iter().all(|name| !gateway.path(name).exists());
+    assert!(becomes_true(gone), "{}", gateway.stderr());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The control socket's file: made, told from one that a live gateway holds, and removed at the end.
+//! A unix socket's file: made, told from one that a live gateway holds, and removed at the end.
 //!
 //! Gateways that begin or end in one directory take turns by a lock on the directory: without it, two that
 //! find a dead socket at the same moment would remove each other's new one.
@@ -17,11 +17,11 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::net::sockopt::socket_peercred;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::net::handover::{HandoverError, HandoverSocket, Message};
+use super::handover::{HandoverError, HandoverSocket, Message};
 
 /// A socket that is listened on. Its file is removed when this is dropped, if it is still the same one.
 #[derive(Debug)]
-pub(super) struct ControlSocket {
+pub(crate) struct UnixSocket {
     listener: UnixListener,
     path: PathBuf,
     /// Device and inode of the file.
@@ -30,7 +30,7 @@ pub(super) struct ControlSocket {
     disowned: AtomicBool,
 }
 
-/// Why there is no control socket.
+/// Why there is no such socket.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SocketError {
     /// There is no such directory.
@@ -70,12 +70,12 @@ fn of_pid(pid: Option<u32>) -> String {
     pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
 }
 
-impl ControlSocket {
+impl UnixSocket {
     /// Makes the socket at `path`, mode 0660. One that nobody holds any longer is replaced.
     ///
     /// # Errors
     /// [`SocketError`]; what is there is then as it was.
-    pub(super) fn bind(path: &Path) -> Result<Self, SocketError> {
+    pub(crate) fn bind(path: &Path) -> Result<Self, SocketError> {
         let address = SockAddr::unix(path)?;
         let _turn = take_turn(path)?;
         match fs::symlink_metadata(path) {
@@ -113,39 +113,46 @@ impl ControlSocket {
     }
 
     /// The one at `path` that another process has made, and that is this one's now.
-    pub(super) fn inherit(listener: UnixListener, path: PathBuf) -> Self {
+    pub(crate) fn inherit(listener: UnixListener, path: PathBuf) -> Self {
         let found = fs::symlink_metadata(&path).ok();
         let file = found.map(|found| (found.dev(), found.ino())).unwrap_or_default();
         Self { listener, path, file, disowned: AtomicBool::new(false) }
     }
 
     /// Whether its file is at `path`, and still the same.
-    pub(super) fn is_at(&self, path: &Path) -> bool {
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
         let found = fs::symlink_metadata(path);
         self.path == path && found.is_ok_and(|found| (found.dev(), found.ino()) == self.file)
     }
 
-    /// Gives it to the process at the other end.
+    /// Gives it to the process at the other end; `message` says what it is, by its path.
     ///
     /// # Errors
     /// [`HandoverError`]
-    pub(super) fn offer(&self, to: &HandoverSocket) -> Result<(), HandoverError> {
+    pub(crate) fn offer(
+        &self,
+        to: &HandoverSocket,
+        message: impl Fn(String) -> Message,
+    ) -> Result<(), HandoverError> {
         let path = self.path.display().to_string();
-        to.send(&Message::Control(path), &[self.listener.as_fd()])
+        to.send(&message(path), &[self.listener.as_fd()])
     }
 
     /// Its file is another process's from now on, and stays.
-    pub(super) fn disown(&self) {
+    pub(crate) fn disown(&self) {
         self.disowned.store(true, Ordering::Relaxed);
     }
 
     /// The socket, for whoever accepts on it.
-    pub(super) fn listener(&self) -> io::Result<UnixListener> {
+    ///
+    /// # Errors
+    /// The process has no descriptor left.
+    pub(crate) fn listener(&self) -> io::Result<UnixListener> {
         self.listener.try_clone()
     }
 }
 
-impl Drop for ControlSocket {
+impl Drop for UnixSocket {
     fn drop(&mut self) {
         if self.disowned.load(Ordering::Relaxed) {
             return;
@@ -237,7 +244,7 @@ mod tests {
     fn a_socket_is_made_for_owner_and_group_and_removed_at_the_end() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("control.sock");
-        let socket = ControlSocket::bind(&path).unwrap();
+        let socket = UnixSocket::bind(&path).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o660);
         UnixStream::connect(&path).unwrap();
@@ -249,8 +256,8 @@ mod tests {
     fn a_live_one_stays_and_a_dead_one_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("control.sock");
-        let first = ControlSocket::bind(&path).unwrap();
-        let error = ControlSocket::bind(&path).unwrap_err();
+        let first = UnixSocket::bind(&path).unwrap();
+        let error = UnixSocket::bind(&path).unwrap_err();
         let own = std::process::id();
         assert!(matches!(error, SocketError::Held(Some(pid)) if pid == own), "{error}");
         // Also where as many wait as may.
@@ -263,14 +270,14 @@ mod tests {
             })
             .collect();
         assert!(waiting.len() < 200, "the test would show nothing");
-        assert!(matches!(ControlSocket::bind(&path), Err(SocketError::Held(None))));
+        assert!(matches!(UnixSocket::bind(&path), Err(SocketError::Held(None))));
         drop(waiting);
         // Dead: the file is there, and nobody listens.
-        let ControlSocket { ref listener, .. } = first;
+        let UnixSocket { ref listener, .. } = first;
         let dead = directory.path().join("dead.sock");
         drop(UnixListener::bind(&dead).unwrap());
         assert!(is_socket(&dead));
-        let second = ControlSocket::bind(&dead).unwrap();
+        let second = UnixSocket::bind(&dead).unwrap();
         UnixStream::connect(&dead).unwrap();
         drop(second);
         assert!(!dead.exists() && is_socket(&path));
@@ -281,14 +288,14 @@ mod tests {
     fn what_is_not_its_own_is_not_removed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("control.sock");
-        let first = ControlSocket::bind(&path).unwrap();
+        let first = UnixSocket::bind(&path).unwrap();
         fs::remove_file(&path).unwrap();
-        let other = ControlSocket::bind(&path).unwrap();
+        let other = UnixSocket::bind(&path).unwrap();
         drop(first);
         assert!(is_socket(&path));
         drop(other);
         fs::write(&path, "text").unwrap();
-        assert!(matches!(ControlSocket::bind(&path), Err(SocketError::NoSocket)));
+        assert!(matches!(UnixSocket::bind(&path), Err(SocketError::NoSocket)));
         assert_eq!(fs::read(&path).unwrap(), b"text");
     }
 
@@ -299,8 +306,8 @@ mod tests {
         for _ in 0..20 {
             // One that has died, so that all of them want to replace it.
             drop(UnixListener::bind(&path).unwrap());
-            let bind = || ControlSocket::bind(&path).ok();
-            let made: Vec<ControlSocket> = thread::scope(|scope| {
+            let bind = || UnixSocket::bind(&path).ok();
+            let made: Vec<UnixSocket> = thread::scope(|scope| {
                 let threads: Vec<_> = (0..8).map(|_| scope.spawn(bind)).collect();
                 threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
             });
@@ -312,7 +319,7 @@ mod tests {
     #[test]
     fn a_directory_that_is_missing_is_said_to_be() {
         let directory = tempfile::tempdir().unwrap();
-        let error = ControlSocket::bind(&directory.path().join("none/control.sock")).unwrap_err();
+        let error = UnixSocket::bind(&directory.path().join("none/control.sock")).unwrap_err();
         assert!(matches!(error, SocketError::NoDirectory(_)), "{error}");
     }
 }
