@@ -38,7 +38,7 @@ use crate::net::handover::{HandoverError, HandoverSocket};
 use crate::server::{DisabledFile, Server};
 use crate::supervision::{Ending, works};
 
-pub(crate) use commands::{Order, Ordered};
+pub(crate) use commands::{Order, Ordered, View};
 
 use commands::Commands;
 use socket::ControlSocket;

@@ -17,6 +17,7 @@ use super::malformed_heads::MalformedHeads;
 use super::newer::Newer;
 use super::outage::Outage;
 use super::snapshot::{PeerState, Snapshot};
+use super::unknown_callers::UnknownCallers;
 use crate::config::Config;
 use crate::identity::disabled::DisabledPeers;
 use crate::identity::peers::Peers;
@@ -55,6 +56,8 @@ pub struct Shared {
     pub unknown: RequestCounts,
     /// The last heads that were refused for their form.
     pub(crate) malformed_heads: MalformedHeads,
+    /// Callers in no policy that ask as a XiVO does.
+    pub(crate) unknown_callers: UnknownCallers,
     /// What is known of host names.
     names: ArcSwap<Vec<NameState>>,
     /// Listeners that there were since the start.
@@ -121,6 +124,7 @@ impl Shared {
             all: RequestCounts::new(workers),
             unknown: RequestCounts::new(workers),
             malformed_heads: MalformedHeads::default(),
+            unknown_callers: UnknownCallers::default(),
             names: ArcSwap::default(),
         }
     }
