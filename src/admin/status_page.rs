@@ -119,7 +119,7 @@ fn key_figures(document: &StatusDocument) -> Markup {
     let connections = &document.connections;
     let figures = [
         Figure {
-            name: "Requests in the last hour",
+            name: "In the last hour",
             tone: Tone::Neutral,
             figure: count(all),
             beside: format!("{} a minute", count(per_minute(document))),

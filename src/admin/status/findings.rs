@@ -344,3 +344,164 @@ const AN_HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// Before its end a certificate needs somebody for so long.
 const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A document of which `change` has happened, judged.
+    fn judged(change: impl FnOnce(&mut Value)) -> StatusDocument {
+        let none = json!({"answered": 0, "introduced": 0, "refused": 0, "reasons": {}, "last_seen": null,
+                          "last_refusal": null});
+        let slots = json!({"seconds": 60, "most": 60, "slots": []});
+        let mut document = json!({
+            "version": 1, "at": "2026-11-28T10:00:00Z", "host": "gw", "program": "0", "pid": 1,
+            "since": "2026-11-28T09:00:00Z", "phase": "serving",
+            "verdict": {"state": "ill", "sentence": "", "remedy": null}, "findings": [],
+            "configuration": {"file": "gateway.toml", "revision": "a", "differs": null},
+            "listeners": [], "workers": [],
+            "connections": {"open": 0, "most": 100, "peers": 0, "proxies": 0, "unknown": 0, "handshakes": 0,
+                            "busy": 0, "new": 0, "idle": 0, "over_limit": 0, "leaving": 0},
+            "requests": none, "history": {"hour": slots, "day": slots, "peers": {}}, "refusals": [],
+            "upstream": {"url": "", "addresses": [], "source": "", "answered": 0, "failed": 0,
+                         "last_failure": {"at": "2026-11-28T09:59:00Z", "reason": "upstream-timeout",
+                                          "why": "nothing came"}},
+            "outage": null, "circuit": null, "peers": [], "unknown": none, "unknown_callers": [],
+            "names": [], "certificates": [], "logs": [{"name": "access.log", "written": 1, "lost": 7}],
+            "lines_lost_last": null, "disabled": []
+        });
+        change(&mut document);
+        let mut document = serde_json::from_value(document).unwrap();
+        judge(&mut document);
+        document
+    }
+
+    /// How it is, and what is said of it.
+    fn said(change: impl FnOnce(&mut Value)) -> (State, String) {
+        let document = judged(change);
+        (document.verdict.state, document.verdict.sentence)
+    }
+
+    fn slot(answered: u32, failed: u32) -> Value {
+        json!([{"answered": answered, "refused": 0, "failed": failed, "left": 0, "p50_millis": null,
+                "p99_millis": null}])
+    }
+
+    #[test]
+    fn nothing_is_wrong_with_a_gateway_that_has_just_started() {
+        let document = judged(|_| {});
+        assert!(document.findings.is_empty(), "{:?}", document.findings);
+        assert_eq!(document.verdict.state, State::Well);
+        assert_eq!(document.verdict.sentence, "All is well, and nobody has asked since the start.");
+        let (state, sentence) = said(|it| {
+            it["requests"]["last_seen"] = json!("2026-11-28T09:59:59Z");
+            it["history"]["hour"]["slots"] = slot(1, 0);
+        });
+        assert_eq!(
+            (state, &*sentence),
+            (State::Well, "All is well: 1 request was answered in the last hour.")
+        );
+    }
+
+    #[test]
+    fn an_upstream_that_does_not_answer_is_told_once_with_its_last_fault() {
+        let outage = |it: &mut Value| {
+            it["outage"] = json!({"since": "2026-11-28T09:58:00Z", "failed": 9});
+            it["history"]["hour"]["slots"] = slot(0, 9);
+        };
+        let document = judged(outage);
+        assert_eq!((document.verdict.state, document.findings.len()), (State::Ill, 1));
+        assert_eq!(
+            document.verdict.sentence,
+            "XiVO has answered none of 9 lookups since 2026-11-28 09:58 UTC."
+        );
+        let remedy = document.verdict.remedy.unwrap();
+        assert!(remedy.starts_with("The last fault: nothing came. "), "{remedy}");
+        assert!(remedy.ends_with(Reason::UpstreamTimeout.remedy()), "{remedy}");
+        let circuit = |it: &mut Value| {
+            outage(it);
+            it["circuit"] =
+                json!({"state": "open", "since": null, "sentence": "XiVO is not asked."});
+        };
+        assert_eq!(said(circuit), (State::Ill, "XiVO is not asked.".to_owned()));
+        // One odd term is no outage.
+        let one =
+            |it: &mut Value| it["outage"] = json!({"since": "2026-11-28T09:58:00Z", "failed": 1});
+        assert_eq!(said(one).0, State::Attention);
+        let some = |it: &mut Value| it["history"]["hour"]["slots"] = slot(99, 1);
+        assert_eq!(
+            said(some),
+            (State::Attention, "XiVO failed 1 of 100 lookups in the last five minutes.".to_owned())
+        );
+        let few = |it: &mut Value| it["history"]["hour"]["slots"] = slot(200, 1);
+        assert_eq!(said(few).0, State::Well);
+    }
+
+    #[test]
+    fn a_certificate_is_told_of_two_weeks_before_its_end() {
+        let until = |end: &'static str| {
+            said(move |it| {
+                it["certificates"] = json!([{"use_for": "listener [::]:9443", "file": "gw.pem", "subject": "",
+                    "sha256": "", "not_before": "2026-01-01T00:00:00Z", "not_after": end, "days_left": 3}]);
+            })
+        };
+        assert_eq!(until("2026-12-12T10:00:01Z").0, State::Well);
+        assert_eq!(until("2026-12-12T10:00:00Z").0, State::Attention);
+        let (state, sentence) = until("2026-11-28T10:00:00Z");
+        assert_eq!(state, State::Ill);
+        assert!(sentence.ends_with(" is over since 2026-11-28 10:00 UTC."), "{sentence}");
+    }
+
+    #[test]
+    fn what_is_past_needs_nobody_and_what_is_meant_neither() {
+        let refused = |at: &'static str, reason: &'static str| {
+            said(move |it| {
+                let mut peer = json!({"name": "lyon", "file": "", "description": "", "state": "allowed", "why": null,
+                    "actions": [], "hosts": [], "certificate": null,
+                    "rate": {"requests": 1, "seconds": 1, "burst": 1, "left": 1},
+                    "in_flight": {"now": 0, "most": 1}, "connections": {"now": 0, "most": 1}});
+                peer["requests"] = it["requests"].clone();
+                peer["requests"]["last_refusal"] = json!({"at": at, "reason": reason, "why": "so"});
+                it["peers"] = json!([peer.clone(), peer]);
+            })
+        };
+        let (state, sentence) = refused("2026-11-28T09:00:00Z", "rate-limited");
+        assert_eq!(state, State::Attention);
+        assert_eq!(
+            sentence,
+            "2 peers were refused within the hour (`rate-limited`): `lyon`, `lyon`."
+        );
+        assert_eq!(refused("2026-11-28T08:59:59Z", "rate-limited").0, State::Well);
+        for reason in ["peer-disabled", "upstream-timeout", "client-closed"] {
+            assert_eq!(refused("2026-11-28T09:59:00Z", reason).0, State::Well, "{reason}");
+        }
+        let lost = |at: &'static str| said(move |it| it["lines_lost_last"] = json!(at));
+        assert_eq!(lost("2026-11-28T08:00:00Z").0, State::Well);
+        let (state, sentence) = lost("2026-11-28T09:30:00Z");
+        assert_eq!(state, State::Attention);
+        assert!(sentence.starts_with("The access log lacks 7 lines of access.log;"), "{sentence}");
+    }
+
+    #[test]
+    fn the_most_urgent_comes_first_and_the_others_are_counted() {
+        let (state, sentence) = said(|it| {
+            it["configuration"]["differs"] = json!("policies/lyon.toml:7: no");
+            it["phase"] = json!("draining");
+            it["names"] = (0..5)
+                .map(|n| {
+                    json!({"name": format!("n{n}"), "peer": "lyon", "place": "p:1",
+                "addresses": ["192.0.2.1"], "refused": [], "resolved": null, "next": null,
+                "failing_since": "2026-11-28T08:00:00Z", "why": null})
+                })
+                .collect();
+        });
+        assert_eq!(state, State::Ill);
+        // The configuration, three names, and what is said of the other two.
+        assert_eq!(
+            sentence,
+            "The gateway is ending: it takes no further connections. 5 other things need you."
+        );
+    }
+}

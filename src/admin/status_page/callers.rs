@@ -43,13 +43,11 @@ fn peer_row(peer: &PeerRow, document: &StatusDocument) -> [Markup; 7] {
         },
         html! {
             (text(&peer.state))
-            @if let Some(why) = &peer.why { span.example { (text(why)) } }
+            @if let Some(why) = &peer.why { span.example { (prose(why)) } }
         },
         minutes.map_or_else(|| table::words("–"), |minutes| last_hour(&peer.name, minutes)),
         table::count(requests.answered),
-        html! {
-            (count(requests.refused))
-        },
+        table::count(requests.refused),
         requests.last_seen.map_or_else(|| table::words("never"), |at| ago(at, document.at)),
         html! {
             @match &requests.last_refusal {

@@ -153,8 +153,8 @@ pub(super) fn disabled(document: &StatusDocument) -> Markup {
     let content = if rows.is_empty() {
         layout::nothing("No peer is switched off.")
     } else {
-        let caption = "Switched off by `phonebook-gateway ctl disable`".replace('`', "");
-        listing(&caption, &DISABLED, (rows, MOST), |row| off(row, document.at))
+        let caption = "Switched off by phonebook-gateway ctl disable";
+        listing(caption, &DISABLED, (rows, MOST), |row| off(row, document.at))
     };
     layout::section("disabled", "Switched off", &content)
 }
@@ -221,7 +221,7 @@ pub(super) fn gateway(document: &StatusDocument) -> Markup {
 const MOST: usize = 25;
 
 const CERTIFICATES: [Column; 5] = [
-    Column::Words("File"),
+    Column::Words("Read from"),
     Column::Words("Used for"),
     Column::Words("Subject"),
     Column::Words("Is"),
