@@ -69,7 +69,7 @@ fn last_hour(name: &str, minutes: &[u16]) -> Markup {
     let sum: u64 = all.iter().sum();
     html! {
         (chart::sparkline(&all, name))
-        span.muted { (count(sum)) " in the last hour" }
+        span.muted { (plural(sum, "request", "requests")) }
     }
 }
 

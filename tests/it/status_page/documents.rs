@@ -129,8 +129,16 @@ pub(super) fn troubled() -> Value {
     document["unknown_callers"] = json!([{"address": "192.0.2.7", "first": "2026-11-28T08:02:00Z",
         "last": "2026-11-28T10:11:00Z", "requests": 12, "lookups": 12, "private": 1, "user_agent": HOSTILE,
         "file": "xivo-192.0.2.7.toml", "policy": policy}]);
+    document["findings"] = findings(circuit, &why, policy);
+    document["verdict"] = json!({"state": "ill", "sentence": format!("{circuit} 5 other things need you."),
+        "remedy": document["findings"][0]["remedy"]});
+    document
+}
+
+/// What the document of a troubled gateway says of its troubles.
+fn findings(circuit: &str, why: &str, policy: &str) -> Value {
     let finding = |state: &str, about: &str, sentence: &str, remedy: &str, paste: Value| json!({"state": state, "about": about, "sentence": sentence, "remedy": remedy, "paste": paste});
-    document["findings"] = json!([
+    json!([
         finding(
             "ill",
             "upstream",
@@ -186,10 +194,7 @@ pub(super) fn troubled() -> Value {
             "",
             Value::Null
         ),
-    ]);
-    document["verdict"] = json!({"state": "ill", "sentence": format!("{circuit} 5 other things need you."),
-        "remedy": document["findings"][0]["remedy"]});
-    document
+    ])
 }
 
 /// A thousand peers, half of which are busy.
