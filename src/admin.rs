@@ -11,8 +11,8 @@
 //! * A live gateway's socket is never taken away, a dead one is replaced. A gateway whose listener cannot be made
 //!   serves without it, and says so.
 //!
-//! Imports `access_log`, `config`, `diagnostics`, `files`, `http1`, `identity`, `limits`, `net`, `refusal`, `server`,
-//! `supervision`, `tls`, `worker`. Begin with [`Admin`], then `router.rs`.
+//! Imports `access_log`, `config`, `control`, `diagnostics`, `files`, `http1`, `identity`, `limits`, `net`, `page`, `policy`,
+//! `refusal`, `server`, `supervision`, `text`, `tls`, `worker`. Begin with [`Admin`], then `router.rs`.
 
 mod connection;
 mod guard;
@@ -20,7 +20,10 @@ mod listener;
 mod metrics;
 mod pace;
 mod ready;
+mod ring;
 mod router;
+mod status;
+mod status_page;
 mod stream;
 mod stub_status;
 mod tls;
@@ -40,6 +43,9 @@ use crate::diagnostics::LostDiagnostics;
 use crate::net::handover::{HandoverError, HandoverSocket};
 use crate::server::Server;
 use crate::supervision::{Ending, works};
+
+pub use status::source::StatusSource;
+pub use status_page::{page_of_document, page_policy};
 
 use listener::AdminListener;
 use router::Site;
@@ -131,7 +137,8 @@ fn run(
             Err(error) => return Ending::Unexpected(error.to_string()),
         };
         tokio::select! {
-            () = connection::serve(accepting, site, stop) => Ending::Expected,
+            () = connection::serve(accepting, Rc::clone(&site), stop) => Ending::Expected,
+            () = site.keep_history() => Ending::Unexpected("it no longer keeps what its charts show".to_owned()),
             () = keep_pulse() => Ending::Unexpected("it no longer keeps time".to_owned()),
         }
     })

@@ -38,7 +38,7 @@ use crate::net::unix_socket::UnixSocket;
 use crate::server::{DisabledFile, Server};
 use crate::supervision::{Ending, works};
 
-pub(crate) use commands::{Order, Ordered};
+pub(crate) use commands::{Order, Ordered, View};
 
 use commands::Commands;
 

@@ -21,6 +21,7 @@ pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod request_source;
 pub(crate) mod response_sink;
+mod unknown_caller;
 pub(crate) mod whoami;
 
 use jiff::Timestamp;

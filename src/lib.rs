@@ -34,7 +34,7 @@
 //! that what judges does no I/O, reads no clock and knows no runtime. [`cli`] is the only module that prints,
 //! but for the thread of [`diagnostics`], which writes to standard error or to the journal what all others say.
 
-mod admin;
+pub mod admin;
 pub mod cli;
 pub mod config;
 mod connection;

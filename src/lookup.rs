@@ -208,5 +208,8 @@ fn is_writing(act: &[u8]) -> bool {
 /// The one path that is asked of XiVO.
 pub const PATH: &str = "/service/ipbx/json.php/restricted/pbx_services/phonebook";
 
+/// The path that a directory of a XiVO has at first, which is one of the `private` realm.
+pub(crate) const PRIVATE_PATH: &str = "/service/ipbx/json.php/private/pbx_services/phonebook";
+
 #[cfg(test)]
 mod tests;

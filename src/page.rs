@@ -13,7 +13,7 @@ pub(crate) mod layout;
 pub(crate) mod table;
 mod value;
 
-pub(crate) use document::document;
+pub(crate) use document::{Live, document, live_document, live_policy};
 pub(crate) use value::{clipped, prose, text};
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Imports `location`, `lookup`. Begin with [`Policy`], then [`decide`].
 
 pub(crate) mod decide;
+pub(crate) mod proposal;
 
 use std::fmt;
 use std::num::NonZeroU32;

@@ -9,6 +9,7 @@
 
 mod malformed;
 mod reason;
+mod remedy;
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;

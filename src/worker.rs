@@ -19,6 +19,7 @@ pub(crate) mod outage;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
 pub(crate) mod timer_keep_alive;
+pub(crate) mod unknown_callers;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

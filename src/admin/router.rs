@@ -15,6 +15,8 @@ use super::metrics::exposition::Exposition;
 use super::metrics::{self, Sources};
 use super::pace::Paced;
 use super::ready::Readiness;
+use super::status::source::StatusSource;
+use super::status_page;
 use super::stub_status::stub_status;
 use super::tls::AdminTls;
 use crate::diagnostics::LostDiagnostics;
@@ -31,10 +33,14 @@ pub(super) struct Site {
     lost: LostDiagnostics,
     pub(super) tls: AdminTls,
     readiness: Readiness,
+    status: StatusSource,
     census: Paced<Arc<SeatCensus>>,
     /// The figures in each form.
     open_metrics: Paced<Bytes>,
     prometheus: Paced<Bytes>,
+    page: Paced<Bytes>,
+    status_json: Paced<Bytes>,
+    page_policy: HeaderValue,
 }
 
 impl Site {
@@ -42,9 +48,15 @@ impl Site {
         Self {
             tls: AdminTls::new(server.clone()),
             readiness: Readiness::default(),
+            status: StatusSource::new(server.clone()),
             census: Paced::default(),
             open_metrics: Paced::default(),
             prometheus: Paced::default(),
+            page: Paced::default(),
+            status_json: Paced::default(),
+            // It is made of ASCII alone.
+            page_policy: HeaderValue::try_from(status_page::page_policy())
+                .unwrap_or(HeaderValue::from_static(NOTHING_ELSE)),
             server,
             lost,
         }
@@ -56,8 +68,9 @@ impl Site {
         if let Err(answer) = guard::check(request, way, &config) {
             return *answer;
         }
-        // The status page (`/`) and its document (`/status.json`) have their places among these.
         match request.uri().path() {
+            "/" => self.page().await,
+            "/status.json" => self.status().await,
             "/metrics" => self.metrics(request).await,
             "/live" => document(StatusCode::OK, TEXT, "live\n"),
             "/ready" => self.ready().await,
@@ -85,6 +98,25 @@ impl Site {
         let mut answer = document(StatusCode::OK, exposition.content_type(), text.await);
         answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
         answer
+    }
+
+    async fn page(&self) -> Answer {
+        let census = self.census().await;
+        let page = self.page.get(|| status_page::page(&self.status.document(&census)).into());
+        let mut answer = document(StatusCode::OK, "text/html; charset=utf-8", page.await);
+        answer.headers_mut().insert(CONTENT_SECURITY_POLICY, self.page_policy.clone());
+        answer
+    }
+
+    async fn status(&self) -> Answer {
+        let census = self.census().await;
+        let json = || serde_json::to_vec(&self.status.document(&census)).unwrap_or_default().into();
+        document(StatusCode::OK, "application/json", self.status_json.get(json).await)
+    }
+
+    /// Looks now and then at what the page shows of the last hour and day; never returns.
+    pub(super) async fn keep_history(&self) {
+        self.status.keep_history().await;
     }
 
     async fn ready(&self) -> Answer {
@@ -147,6 +179,8 @@ const NOTHING_ELSE: &str =
 
 /// What there is.
 const PATHS: &str = "There is nothing here. There is:\n\
+                     /             how the gateway is, for people\n\
+                     /status.json  the same for programs\n\
                      /metrics      figures for Prometheus\n\
                      /ready        200 where lookups would be answered, else 503 and why\n\
                      /live         200 as long as the gateway runs\n\

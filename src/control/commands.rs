@@ -56,6 +56,17 @@ impl Ordered {
     }
 }
 
+/// What a gateway can be asked without changing it: what is shown over the control socket, and on the status page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'s>(pub(crate) &'s Server);
+
+impl View<'_> {
+    /// Now, as the limits count it.
+    fn moment(self) -> Moment {
+        self.0.shared().moment(std::time::Instant::now())
+    }
+}
+
 /// All that commands look at and change.
 #[derive(Debug)]
 pub(super) struct Commands {
@@ -79,7 +90,7 @@ impl Commands {
         }
         match command {
             Command::Status {} => shown(self.status(&self.census().await)),
-            Command::Revision {} => shown(self.revision()),
+            Command::Revision {} => shown(self.view().revision()),
             Command::Peers { name } => {
                 Answer::of(self.peers(name.as_deref(), &self.census().await))
             }
@@ -88,9 +99,9 @@ impl Commands {
             }
             Command::Enable { name } => Answer::of(self.enable(&name, &by)),
             Command::Reset { name } => Answer::of(self.reset(&name, &by)),
-            Command::Names {} => shown(self.names()),
-            Command::Certs {} => shown(self.certificates()),
-            Command::Connections {} => shown(self.connections(&self.census().await)),
+            Command::Names {} => shown(self.view().names()),
+            Command::Certs {} => shown(self.view().certificates()),
+            Command::Connections {} => shown(self.view().connections(&self.census().await)),
             Command::Errors {} => shown(self.errors()),
             Command::LogLevel { level, seconds } => {
                 Answer::of(self.set_log_level(&level, seconds, &by))
@@ -125,15 +136,15 @@ impl Commands {
             sleep_until(next).await;
         }
         let began = Instant::now();
-        let census = self.server.shared().seats.census(self.moment());
+        let census = self.server.shared().seats.census(self.view().moment());
         let ended = Instant::now();
         self.next_census.set(Some(ended + (ended - began) * CENSUS_PAUSE));
         census
     }
 
-    /// Now, as the limits count it.
-    fn moment(&self) -> Moment {
-        self.server.shared().moment(std::time::Instant::now())
+    /// What is only looked at.
+    fn view(&self) -> View<'_> {
+        View(&self.server)
     }
 
     /// The peer of this name.

@@ -5,7 +5,7 @@ use super::Exchange;
 use super::judge::{Case, Gate, judge};
 use super::request_source::RequestSource;
 use crate::http1::request::RequestHead;
-use crate::refusal::Refusal;
+use crate::refusal::{Reason, Refusal};
 use crate::worker::snapshot::{Found, PeerWithState, Snapshot};
 
 impl Exchange<'_> {
@@ -17,6 +17,11 @@ impl Exchange<'_> {
         }
         if !is_of_the_configuration(refusal) {
             return;
+        }
+        if refusal.reason() == Reason::UnknownPeer
+            && let Some(head) = head
+        {
+            self.remember(&head);
         }
         let newer = &self.worker.shared.newer;
         if let Some(head) = head

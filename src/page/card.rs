@@ -41,6 +41,22 @@ pub(crate) struct Figure {
     pub beside: String,
 }
 
+/// How it is, in a word and a sentence, and what to do; it is read out where it changes.
+pub(crate) fn verdict(
+    tone: Tone,
+    word: &str,
+    sentence: &Markup,
+    remedy: Option<&Markup>,
+) -> Markup {
+    html! {
+        div.verdict.(tone.class().unwrap_or_default()) role="status" {
+            p.word { (word) }
+            p { strong { (sentence) } }
+            @if let Some(remedy) = remedy { p { (remedy) } }
+        }
+    }
+}
+
 /// Key figures, as many in a row as there is room for.
 pub(crate) fn figures(figures: &[Figure]) -> Markup {
     html! {

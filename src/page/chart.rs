@@ -54,10 +54,15 @@ pub(crate) fn ceiling(most: u64) -> u64 {
 
 /// The labels left of a plot, from the top to zero.
 pub(crate) fn scale(top: u64) -> Markup {
+    scale_of(top, figures::count)
+}
+
+/// The same of figures that are shown in another way.
+pub(crate) fn scale_of(top: u64, shown: fn(u64) -> String) -> Markup {
     html! {
         div.scale aria-hidden="true" {
-            span { (figures::count(top)) }
-            @if top >= 2 { span { (figures::count(top / 2)) } }
+            span { (shown(top)) }
+            @if top >= 2 { span { (shown(top / 2)) } }
             span { "0" }
         }
     }
@@ -151,6 +156,13 @@ pub(crate) fn axis(labels: &[(f64, String)]) -> Markup {
         div.times aria-hidden="true" {
             @for (at, label) in labels { span style={ "left:" (Places(at * 100.0)) "%" } { (text(label)) } }
         }
+    }
+}
+
+/// Labels below a plot, at its beginning and at its end.
+pub(crate) fn ends(begin: &str, end: &str) -> Markup {
+    html! {
+        div.times.ends aria-hidden="true" { span { (begin) } span { (end) } }
     }
 }
 

@@ -2,10 +2,32 @@
 
 use maud::{Markup, Render, html};
 
+use crate::page::{clipped, prose};
+
 /// A part of the page, with its heading.
 pub(crate) fn section(id: &str, title: &str, content: &impl Render) -> Markup {
     html! {
         section id=(id) { h2 { (title) } (content) }
+    }
+}
+
+/// Something that needs somebody: a word that leads to the part of the page which has more, what there is, what to do,
+/// and lines to paste.
+pub(crate) fn finding(
+    (word, part): (&str, &str),
+    sentence: &str,
+    remedy: Option<&str>,
+    paste: Option<&str>,
+) -> Markup {
+    html! {
+        li {
+            a.tag href=(part) { (word) }
+            div {
+                p { strong { (prose(sentence)) } }
+                @if let Some(remedy) = remedy { p { (prose(remedy)) } }
+                @if let Some(paste) = paste { (lines(clipped(paste))) }
+            }
+        }
     }
 }
 

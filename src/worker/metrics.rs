@@ -228,8 +228,8 @@ fn add(counter: &AtomicU64, count: u64) {
 /// How many durations were how long.
 #[derive(Debug, Default)]
 pub(crate) struct Histogram {
-    /// Those up to each of [`BOUNDS`] and above the one before, and those above all.
-    buckets: [AtomicU64; BOUNDS.len() + 1],
+    /// Those up to each of [`BOUNDS_MILLIS`] and above the one before, and those above all.
+    buckets: [AtomicU64; BOUNDS_MILLIS.len() + 1],
     nanos: AtomicU64,
 }
 
@@ -237,7 +237,10 @@ impl Histogram {
     fn record(&self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         // Most are in the first.
-        let bucket = BOUNDS.iter().take_while(|bound| nanos > **bound * NANOS_PER_MILLI).count();
+        let bucket = BOUNDS_MILLIS
+            .iter()
+            .take_while(|bound| nanos > u64::from(**bound) * NANOS_PER_MILLI)
+            .count();
         if let Some(bucket) = self.buckets.get(bucket) {
             add(bucket, 1);
         }
@@ -256,7 +259,7 @@ pub struct Durations {
 
 impl Durations {
     fn of<'h>(all: impl Iterator<Item = &'h Histogram>) -> Self {
-        let mut counts = [0; BOUNDS.len() + 1];
+        let mut counts = [0; BOUNDS_MILLIS.len() + 1];
         let mut nanos: u64 = 0;
         for histogram in all {
             for (total, bucket) in counts.iter_mut().zip(&histogram.buckets) {
@@ -264,9 +267,18 @@ impl Durations {
             }
             nanos = nanos.wrapping_add(histogram.nanos.load(Ordering::Relaxed));
         }
-        let seconds = |millis: &u64| Duration::from_millis(*millis).as_secs_f64();
-        let bounds = BOUNDS.iter().map(seconds).chain([f64::INFINITY]);
+        let seconds = |millis: &u32| Duration::from_millis((*millis).into()).as_secs_f64();
+        let bounds = BOUNDS_MILLIS.iter().map(seconds).chain([f64::INFINITY]);
         Self { buckets: bounds.zip(counts).collect(), sum: Duration::from_nanos(nanos) }
+    }
+
+    /// How many there are in each bucket.
+    pub(crate) fn counts(&self) -> [u64; BOUNDS_MILLIS.len() + 1] {
+        let mut counts = [0; BOUNDS_MILLIS.len() + 1];
+        for (count, (_, found)) in counts.iter_mut().zip(&self.buckets) {
+            *count = *found;
+        }
+        counts
     }
 
     /// How many there are.
@@ -409,7 +421,8 @@ impl Metrics {
 pub(crate) const LIMITS: [Limit; 3] = [Limit::Peer, Limit::Gateway, Limit::Unknown];
 
 /// The upper bounds of durations, in milliseconds: around what callers wait for, and what `[upstream]` allows.
-const BOUNDS: [u64; 14] = [5, 10, 25, 50, 100, 250, 500, 900, 1000, 1500, 2500, 2900, 5000, 30_000];
+pub(crate) const BOUNDS_MILLIS: [u32; 14] =
+    [5, 10, 25, 50, 100, 250, 500, 900, 1000, 1500, 2500, 2900, 5000, 30_000];
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
 

@@ -57,6 +57,12 @@ impl Outage {
         Some(Over { lasted: since.elapsed(), failed })
     }
 
+    /// Since when XiVO does not answer, and how many lookups have failed since; `None` where it answers, or nobody
+    /// has asked.
+    pub(crate) fn ongoing(&self) -> Option<(Instant, u64)> {
+        self.lock().map(|ongoing| (ongoing.since, ongoing.failed))
+    }
+
     /// Lets a worker hear of what others have met.
     pub fn hear(&self, heard: &OutageHeard) {
         if self.is_on.load(Ordering::Relaxed) {
@@ -102,7 +108,9 @@ mod tests {
         // Who has not heard of it does not look; then it is told of it.
         assert_eq!(outage.answered(&second), None);
         outage.hear(&second);
+        assert_eq!(outage.ongoing(), Some((now, 3)));
         assert_eq!(outage.answered(&second).map(|over| over.failed), Some(3));
         assert_eq!((outage.answered(&first), outage.answered(&second)), (None, None));
+        assert_eq!(outage.ongoing(), None);
     }
 }

@@ -18,6 +18,7 @@ use super::metrics::Metrics;
 use super::newer::Newer;
 use super::outage::Outage;
 use super::snapshot::{PeerState, Snapshot};
+use super::unknown_callers::UnknownCallers;
 use crate::config::Config;
 use crate::identity::disabled::DisabledPeers;
 use crate::identity::peers::Peers;
@@ -58,6 +59,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// The last heads that were refused for their form.
     pub(crate) malformed_heads: MalformedHeads,
+    /// Callers in no policy that ask as a XiVO does.
+    pub(crate) unknown_callers: UnknownCallers,
     /// What is known of host names.
     names: ArcSwap<Vec<NameState>>,
     /// Listeners that there were since the start.
@@ -128,6 +131,7 @@ impl Shared {
             unknown: RequestCounts::new(workers),
             metrics: Metrics::new(workers),
             malformed_heads: MalformedHeads::default(),
+            unknown_callers: UnknownCallers::default(),
             names: ArcSwap::default(),
         }
     }

@@ -97,6 +97,8 @@ mod standard_streams;
 #[cfg(test)]
 mod standing_in_front;
 #[cfg(test)]
+mod status_page;
+#[cfg(test)]
 mod supervision;
 #[cfg(test)]
 mod support;

@@ -18,10 +18,10 @@ use crate::support::{
 /// Measures the page in a frame of each width, and writes what it finds into the document.
 const MEASURE: &str = include_str!("report_page/measure.js");
 
-const WIDTHS: [u32; 4] = [360, 390, 768, 1280];
+pub(crate) const WIDTHS: [u32; 4] = [360, 390, 768, 1280];
 
 /// What would be markup or a script, as a log holds it: nginx's escape leaves angle brackets as they are.
-const HOSTILE: &str =
+pub(crate) const HOSTILE: &str =
     "</pre><script>top.harmed=1</script><img src=x onerror=top.harmed=1><b>'&amp;";
 
 /// A log with something of everything, and hostile text wherever a client can put it.
@@ -85,7 +85,7 @@ fn page(directory: &Path) -> PathBuf {
 }
 
 /// Runs Chromium to its end, with these arguments.
-fn chromium(browser: &Path, directory: &Path, arguments: &[&str]) -> Vec<u8> {
+pub(crate) fn chromium(browser: &Path, directory: &Path, arguments: &[&str]) -> Vec<u8> {
     const PATIENCE: Duration = Duration::from_secs(120);
     let out = directory.join("out");
     let mut child = std::process::Command::new(browser)
@@ -116,7 +116,7 @@ fn attribute(text: &str) -> String {
 }
 
 /// What the browser measures in each width.
-fn measured(browser: &Path, directory: &Path, page: &Path, scheme: &str) -> Vec<Value> {
+pub(crate) fn measured(browser: &Path, directory: &Path, page: &Path, scheme: &str) -> Vec<Value> {
     let text = fs::read_to_string(page).unwrap();
     let frames: String = WIDTHS
         .iter()

@@ -2,14 +2,15 @@
 
 use jiff::Timestamp;
 
-use super::Commands;
+use super::View;
 use crate::control::documents::{CertificateRow, Certificates};
 use crate::tls::Loaded;
 use crate::x509::Hex;
 
-impl Commands {
-    pub(super) fn certificates(&self) -> Certificates {
-        let snapshot = self.server.shared().snapshot();
+impl View<'_> {
+    /// Each certificate; who ends first comes first.
+    pub(crate) fn certificates(self) -> Certificates {
+        let snapshot = self.0.shared().snapshot();
         let now = Timestamp::now();
         let mut rows = Vec::new();
         for listener in snapshot.listeners.iter() {

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::Commands;
+use super::View;
 use crate::control::documents::{Connections, ConnectionsSummary, HolderRow};
 use crate::limits::{HolderSeats, PeerId, SeatCensus, SeatHolder};
 
-impl Commands {
-    pub(super) fn connections(&self, census: &SeatCensus) -> Connections {
-        let snapshot = self.server.shared().snapshot();
+impl View<'_> {
+    pub(super) fn connections(self, census: &SeatCensus) -> Connections {
+        let snapshot = self.0.shared().snapshot();
         let names: HashMap<PeerId, &str> = snapshot
             .peers
             .iter()

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
-use super::Commands;
+use super::View;
 use super::peers::addresses;
 use crate::control::documents::{NameRow, Names, NamesSummary};
 use crate::policy::PeerName;
 
-impl Commands {
-    pub(super) fn names(&self) -> Names {
-        let shared = self.server.shared();
+impl View<'_> {
+    /// Each host name.
+    pub(crate) fn names(self) -> Names {
+        let shared = self.0.shared();
         let (states, snapshot) = (shared.names(), shared.snapshot());
         let addresses = addresses(&snapshot);
         let mut refused: HashMap<(&PeerName, &str), Vec<String>> = HashMap::new();
@@ -37,8 +38,8 @@ impl Commands {
         Names { names: names.collect() }
     }
 
-    pub(super) fn names_summary(&self) -> NamesSummary {
-        let names = self.server.shared().names();
+    pub(super) fn names_summary(self) -> NamesSummary {
+        let names = self.0.shared().names();
         let failing = names.iter().filter(|state| state.failing.is_some()).count();
         NamesSummary { count: names.len(), failing }
     }

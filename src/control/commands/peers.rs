@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Commands, time};
+use super::{Commands, View, time};
 use crate::control::documents::{
     CountRow, DisabledRow, HostRow, PeerRow, Peers, PeersSummary, RateRow, RefusalRow, Requests,
 };
@@ -20,28 +20,34 @@ use crate::worker::snapshot::{PeerWithState, Snapshot};
 
 impl Commands {
     pub(super) fn peers(&self, name: Option<&str>, census: &SeatCensus) -> Result<Peers, Refused> {
-        let shared = self.server.shared();
+        let Some(name) = name else { return Ok(self.view().peers(census)) };
+        let snapshot = self.server.shared().snapshot();
+        let peer = self.peer(&snapshot, name)?;
+        let row = self.view().row(peer, &snapshot, &ByPeer::of(&snapshot, census));
+        Ok(Peers { peers: vec![row], unknown: None })
+    }
+}
+
+impl View<'_> {
+    /// All peers, and what everybody else has asked.
+    pub(crate) fn peers(self, census: &SeatCensus) -> Peers {
+        let shared = self.0.shared();
         let snapshot = shared.snapshot();
-        let one = name.map(|name| self.peer(&snapshot, name)).transpose()?;
-        let lookup = ByPeer::of(&snapshot, census);
-        let row = |peer: &PeerWithState| self.row(peer, &snapshot, &lookup);
-        Ok(match one {
-            Some(peer) => Peers { peers: vec![row(peer)], unknown: None },
-            None => Peers {
-                peers: snapshot.peers.iter().map(row).collect(),
-                unknown: Some(requests(&shared.unknown.sum())),
-            },
-        })
+        let by_peer = ByPeer::of(&snapshot, census);
+        Peers {
+            peers: snapshot.peers.iter().map(|peer| self.row(peer, &snapshot, &by_peer)).collect(),
+            unknown: Some(requests(&shared.unknown.sum())),
+        }
     }
 
-    pub(super) fn peers_summary(&self, snapshot: &Snapshot) -> PeersSummary {
+    pub(super) fn peers_summary(self, snapshot: &Snapshot) -> PeersSummary {
         let now = Timestamp::now();
         let in_force =
             snapshot.peers.iter().filter(|peer| refused(&peer.policy, snapshot, now).is_none());
         PeersSummary { policies: snapshot.peers.len(), in_force: in_force.count() }
     }
 
-    fn row(&self, peer: &PeerWithState, snapshot: &Snapshot, by_peer: &ByPeer<'_>) -> PeerRow {
+    fn row(self, peer: &PeerWithState, snapshot: &Snapshot, by_peer: &ByPeer<'_>) -> PeerRow {
         let policy = &peer.policy;
         let limits = &peer.state.limits;
         let refused = refused(policy, snapshot, Timestamp::now());
@@ -75,7 +81,7 @@ impl Commands {
             in_flight: count(limits.in_flight(), policy.concurrent.value),
             connections: CountRow {
                 now: seats.map_or(0, |seats| seats.open()),
-                most: self.server.shared().seats.ceilings().share(share),
+                most: self.0.shared().seats.ceilings().share(share),
             },
             requests: requests(&peer.state.counts.sum()),
         }

@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::Commands;
 use super::connections::summary;
 use super::peers::{disabled, refusal, requests};
+use super::{Commands, View};
 use crate::control::documents::{
-    Configuration, ListenerRow, LogLevel, LogRow, Revision, Status, UpstreamRow, WorkerRow,
+    Configuration, ConnectionsSummary, DisabledRow, ListenerRow, LogLevel, LogRow, Requests,
+    Revision, Status, UpstreamRow, WorkerRow,
 };
 use crate::gateway::explain::source;
 use crate::limits::SeatCensus;
@@ -15,45 +16,40 @@ use crate::worker::snapshot::Snapshot;
 
 impl Commands {
     pub(super) fn status(&self, census: &SeatCensus) -> Status {
+        let view = self.view();
         let shared = self.server.shared();
         let snapshot = shared.snapshot();
-        let counted = shared.all.sum();
-        let now = Timestamp::now();
-        let mut certificates = self.certificates().certificates;
+        let (requests, upstream) = view.asked(&snapshot);
+        let mut certificates = view.certificates().certificates;
         certificates.truncate(3);
-        let logs = self.server.log_counters();
-        let logs = logs.iter().map(|log| LogRow {
-            name: log.name().to_owned(),
-            written: log.lines_written(),
-            lost: log.lines_lost(),
-        });
-        let off = snapshot.disabled.in_force(now);
         Status {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             since: shared.since,
-            phase: if self.server.is_draining() { "draining" } else { "serving" }.to_owned(),
-            configuration: self.configuration(&snapshot),
-            listeners: self.listeners(&snapshot),
-            workers: self.workers(),
-            connections: summary(census),
-            requests: requests(&counted),
-            upstream: upstream(&snapshot, &counted),
-            peers: self.peers_summary(&snapshot),
-            names: self.names_summary(),
+            phase: view.phase().to_owned(),
+            configuration: view.configuration(&snapshot),
+            listeners: view.listeners(&snapshot),
+            workers: view.workers(),
+            connections: view.connections_summary(census),
+            requests,
+            upstream,
+            peers: view.peers_summary(&snapshot),
+            names: view.names_summary(),
             certificates,
-            logs: logs.collect(),
+            logs: view.logs(),
             log_level: LogLevel {
                 level: self.level.current(),
                 until: self.level_until.get().map(|(_, until)| until),
                 configured: self.level.configured().to_owned(),
             },
-            disabled: off.into_iter().map(|peer| disabled(peer, &snapshot)).collect(),
+            disabled: view.disabled(&snapshot),
         }
     }
+}
 
-    pub(super) fn revision(&self) -> Revision {
-        let shared = self.server.shared();
+impl View<'_> {
+    pub(super) fn revision(self) -> Revision {
+        let shared = self.0.shared();
         Revision {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             configuration: self.configuration(&shared.snapshot()),
@@ -61,19 +57,26 @@ impl Commands {
         }
     }
 
-    fn configuration(&self, snapshot: &Snapshot) -> Configuration {
+    /// Whether the gateway serves, or is ending.
+    pub(crate) fn phase(self) -> &'static str {
+        if self.0.is_draining() { "draining" } else { "serving" }
+    }
+
+    /// Which configuration runs.
+    pub(crate) fn configuration(self, snapshot: &Snapshot) -> Configuration {
         let file = &snapshot.config.file;
         // Whoever asks may stand in another directory.
         let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
         Configuration {
             file: file.display().to_string(),
             revision: snapshot.config.revision.clone(),
-            differs: self.server.differs_from_disk().map(|difference| difference.to_string()),
+            differs: self.0.differs_from_disk().map(|difference| difference.to_string()),
         }
     }
 
-    fn listeners(&self, snapshot: &Snapshot) -> Vec<ListenerRow> {
-        let addresses = self.server.addresses();
+    /// What is listened on.
+    pub(crate) fn listeners(self, snapshot: &Snapshot) -> Vec<ListenerRow> {
+        let addresses = self.0.addresses();
         let configured = &snapshot.config.listeners;
         let row =
             |(address, listener): (&std::net::SocketAddr, &crate::config::Listener)| ListenerRow {
@@ -84,10 +87,39 @@ impl Commands {
         addresses.iter().zip(configured).map(row).collect()
     }
 
-    fn workers(&self) -> Vec<WorkerRow> {
-        let requests = self.server.shared().all.by_worker();
+    /// What was asked since the start by all callers together, and what XiVO made of it.
+    pub(crate) fn asked(self, snapshot: &Snapshot) -> (Requests, UpstreamRow) {
+        let counted = self.0.shared().all.sum();
+        (requests(&counted), upstream(snapshot, &counted))
+    }
+
+    /// Client connections.
+    pub(crate) fn connections_summary(self, census: &SeatCensus) -> ConnectionsSummary {
+        summary(census)
+    }
+
+    /// The worker threads.
+    pub(crate) fn workers(self) -> Vec<WorkerRow> {
+        let requests = self.0.shared().all.by_worker();
         let row = |(number, requests)| WorkerRow { number, requests };
         requests.enumerate().map(row).collect()
+    }
+
+    /// The access logs.
+    pub(crate) fn logs(self) -> Vec<LogRow> {
+        let logs = self.0.log_counters();
+        let rows = logs.iter().map(|log| LogRow {
+            name: log.name().to_owned(),
+            written: log.lines_written(),
+            lost: log.lines_lost(),
+        });
+        rows.collect()
+    }
+
+    /// Peers that are switched off.
+    pub(crate) fn disabled(self, snapshot: &Snapshot) -> Vec<DisabledRow> {
+        let off = snapshot.disabled.in_force(Timestamp::now());
+        off.into_iter().map(|peer| disabled(peer, snapshot)).collect()
     }
 }
 

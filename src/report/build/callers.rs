@@ -7,10 +7,11 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{Material, plain, text};
 use crate::net::client_address::ClientAddress;
-use crate::policy::Host;
+use crate::policy::proposal::{self, Proposal};
+use crate::policy::{self, Actions, Host};
 use crate::report::count::tally::{PeerTally, Span, UnknownCallerTally};
 use crate::report::read::entry::Action;
-use crate::report::summary::wording::{count, period};
+use crate::report::summary::wording::{period, plural};
 use crate::report::summary::{Network, Unknown, UnknownCaller};
 
 impl Material<'_> {
@@ -138,25 +139,18 @@ impl Material<'_> {
 
     fn proposed(&self, address: ClientAddress, asked: &Asked<'_>) -> String {
         let Asked { requests, span, actions, private } = *asked;
-        let granted = [Action::Search, Action::List, Action::View]
-            .into_iter()
-            .filter(|action| *action == Action::Search || actions[*action as usize] > 0);
-        let granted: Vec<String> =
-            granted.map(|action| format!("\"{}\"", action.as_str())).collect();
-        let plural = if requests == 1 { "" } else { "s" };
-        let private = match private {
-            0 => "",
-            _ => {
-                "# Its directory URL has `private` in it: correct that there to\n# `restricted`.\n"
+        let mut granted = Actions::default();
+        for (theirs, ours) in READING {
+            if actions[theirs as usize] > 0 {
+                granted.insert(ours);
             }
-        };
-        format!(
-            "# {} request{plural}, {}.\n# Make sure whose address this is.\n\
-             {private}hosts = [\"{address}\"]\nactions = [{}]\n",
-            count(requests),
-            period(self.at(span.first), self.at(span.last)),
-            granted.join(", ")
-        )
+        }
+        let asked = format!(
+            "{}, {}",
+            plural(requests, "request", "requests"),
+            period(self.at(span.first), self.at(span.last))
+        );
+        Proposal { address, asked: &asked, actions: granted, private: private > 0 }.to_string()
     }
 }
 
@@ -169,7 +163,7 @@ struct Asked<'a> {
 }
 
 fn asks_as_xivo(tally: &UnknownCallerTally, requests: u64) -> bool {
-    tally.lookups > 0 && tally.lookups * 2 >= requests.min(MANY)
+    proposal::asks_as_xivo(tally.lookups, requests)
 }
 
 /// The network that scanners come from together.
@@ -183,5 +177,9 @@ fn network(ip: IpAddr) -> Option<IpNet> {
 
 /// The number of callers in no policy that are listed, and of networks.
 const MOST: usize = 200;
-/// A caller that asks more than this need not ask for lookups most of the time to be taken for a XiVO.
-const MANY: u64 = 1000;
+/// What can be granted.
+const READING: [(Action, policy::Action); 3] = [
+    (Action::Search, policy::Action::Search),
+    (Action::List, policy::Action::List),
+    (Action::View, policy::Action::View),
+];

@@ -2,9 +2,10 @@
 //!
 //! One finding for one event: who was limited because it read the phonebook out is told of once.
 
+use crate::policy::proposal::policy_file;
 use crate::refusal::Reason as Word;
 use crate::report::summary::wording::{
-    count, duration, listed, minute, percent, period, plural, policy_file, rate,
+    count, duration, listed, minute, percent, period, plural, rate,
 };
 use crate::report::summary::{
     Finding, FindingKind, Harvest, HarvestKind, Limited, NotInTime, Outage, Peer, Quota, Refused,

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::page::{clipped, layout, prose};
+use crate::page::layout;
 use crate::report::summary::{Finding, FindingKind, Report};
 
 /// The list, most urgent first, in the words of all forms of the report.
@@ -31,14 +31,5 @@ fn item(kind: FindingKind, text: &str, advice: Option<&str>, paste: Option<&str>
         FindingKind::Silent => ("Silent", "#silent"),
         FindingKind::Harvest => ("Harvest", "#harvests"),
     };
-    html! {
-        li {
-            a.tag href=(target) { (tag) }
-            div {
-                p { strong { (prose(text)) } }
-                @if let Some(advice) = advice { p { (prose(advice)) } }
-                @if let Some(paste) = paste { (layout::lines(clipped(paste))) }
-            }
-        }
-    }
+    layout::finding((tag, target), text, advice, paste)
 }

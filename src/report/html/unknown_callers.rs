@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use crate::page::table::{self, Column};
 use crate::page::{clipped, layout, text};
+use crate::policy::proposal::policy_file;
 use crate::report::html::parts::{caller, listing, time};
 use crate::report::summary::{
     Harvest, HarvestKind, Network, Report, Silent, Unknown, UnknownCaller, wording,
@@ -67,11 +68,8 @@ fn policy(caller: &UnknownCaller) -> Markup {
 
 /// A policy to paste, and the name of the file that it belongs into.
 fn file(address: &str, policy: &str) -> Markup {
-    let plain =
-        |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' };
-    let name: String = address.chars().take(45).map(plain).collect();
     html! {
-        p.file { "as " code { "policies/xivo-" (name) ".toml" } "; the file's name becomes the peer's" }
+        p.file { "as " code { "policies/" (policy_file(address)) } "; the file's name becomes the peer's" }
         (layout::lines(clipped(policy)))
     }
 }

@@ -83,19 +83,6 @@ pub(crate) fn rate(quota: Quota) -> String {
     format!("rate = {{ per_second = {}, burst = {} }}", quota.per_second, quota.burst)
 }
 
-/// The file for the policy of an address that is in none: a name that the gateway takes as a peer's.
-pub(crate) fn policy_file(address: &str) -> String {
-    let name: String = address
-        .chars()
-        .take(50)
-        .map(|char| match char.to_ascii_lowercase() {
-            char @ ('a'..='z' | '0'..='9' | '.' | '_' | '-') => char,
-            _ => '-',
-        })
-        .collect();
-    format!("xivo-{name}.toml")
-}
-
 /// What the figure at `index` of [`AnswerTimes::histogram`](crate::report::summary::AnswerTimes::histogram) counts:
 /// `to 1 ms`, `to 500 ms`, `to 1 s`, `over 5 s`.
 pub(crate) fn histogram_label(index: usize) -> String {
@@ -129,9 +116,6 @@ mod tests {
         let line = rate(Quota { per_second: 12, burst: 40 });
         let table: toml::Table = line.parse().unwrap();
         assert_eq!(table["rate"]["burst"].as_integer(), Some(40));
-        assert_eq!(policy_file("192.0.2.1"), "xivo-192.0.2.1.toml");
-        assert_eq!(policy_file("2001:db8::1"), "xivo-2001-db8--1.toml");
-        assert_eq!(policy_file("../../etc/\u{1b}X"), "xivo-..-..-etc--x.toml");
     }
 
     #[test]
