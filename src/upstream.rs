@@ -16,6 +16,7 @@
 //! Imports `http1`, `net`, `policy`, `text`, `x509`. Begin with [`Pool`], then `connect.rs`.
 
 mod certificate;
+pub mod circuit;
 mod connect;
 mod fault;
 mod pool;

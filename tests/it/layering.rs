@@ -61,6 +61,7 @@ const CORE: &[&str] = &[
     "response",
     "text.rs",
     "text",
+    "upstream/circuit.rs",
     "upstream/fault.rs",
     "x509.rs",
     "x509",
