@@ -30,6 +30,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::access_log::{AccessLogs, LogCounters, LogHost, OpenError, WorkerLog};
 use crate::config::{Change, Config, DiskStamps};
+use crate::gateway::explain::explain_circuit;
 use crate::net::handover::{HandoverError, HandoverSocket, Message};
 use crate::net::inherited::Inherited;
 use crate::net::listen::{self, Bound, ListenError, Lock};
@@ -471,8 +472,10 @@ impl Inner {
         let addresses: Vec<String> =
             lock(&self.addresses).iter().map(ToString::to_string).collect();
         let differs = self.difference().map(|difference| format!("; {difference}"));
+        let circuit = explain_circuit(&self.shared.outage.circuit(), &snapshot);
         format!(
-            "listening on {}; {}; revision {}{}",
+            "{}listening on {}; {}; revision {}{}",
+            circuit.map(|circuit| format!("{circuit}; ")).unwrap_or_default(),
             addresses.join(", "),
             plural(snapshot.peers.len() as u64, "peer", "peers"),
             snapshot.config.revision,

@@ -343,9 +343,8 @@ impl Circuit {
         now: Instant,
     ) -> Option<Turn> {
         let probe = self.take(probe);
-        let lately = |answer: Instant| {
-            now.saturating_duration_since(answer) < self.settings.timeout
-        };
+        let lately =
+            |answer: Instant| now.saturating_duration_since(answer) < self.settings.timeout;
         match outcome {
             Outcome::Unknown => None,
             Outcome::Answered | Outcome::AnsweredOtherwise => self.succeed(now),

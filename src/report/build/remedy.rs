@@ -66,6 +66,9 @@ fn of_reason(reason: Reason) -> &'static str {
         Reason::Overloaded => {
             "The gateway had `limits.max_connections` connections. Look for who holds them; raise it if they are all peers'."
         }
+        Reason::UpstreamDown => {
+            "XiVO failed so often that it was not asked for the moment. What it failed with stands among the other reasons and in the journal; `phonebook-gateway probe` says what is wrong."
+        }
         Reason::UpstreamUnreachable => {
             "XiVO could not be reached: is its nginx running, and is `upstream.url` right? `phonebook-gateway probe` says at which step it fails."
         }
@@ -98,12 +101,8 @@ const TIMEOUT: &str = "XiVO did not answer within `upstream.timeout`, for a sear
 const FAILED: &str = "XiVO failed, or could not be reached. A log in the format `gateway` says how; `phonebook-gateway probe` says \
     what is wrong now.";
 
-/// The sentences for what else a log can have: the word for an open circuit, and statuses.
+/// The sentences for what else a log can have: statuses.
 const OTHERS: &[(&str, &str)] = &[
-    (
-        "upstream-down",
-        "XiVO failed so often that it was not asked. `phonebook-gateway probe` says what is wrong.",
-    ),
     ("401", "XiVO wants a login: no Web Services user of it has the caller's address as host."),
     (
         "403",
