@@ -43,6 +43,7 @@ use crate::worker::listeners::{ListenerId, Presence, PresenceWatch};
 pub use background::certificates::load_certificates;
 pub use background::peer_names::{NameRefresher, NamesSource, resolve_names};
 pub use background::upstream_addresses::{Unresolved, resolve, resolve_within};
+pub(crate) use background::upstream_check::own_client;
 pub use disabled_file::{DisabledFile, DisabledFileError};
 pub use history::HistoryEntry;
 pub use host::{

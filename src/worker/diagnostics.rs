@@ -77,6 +77,13 @@ impl Diagnostics {
         }
     }
 
+    /// Tells that XiVO did not answer the gateway's own question.
+    pub fn own_check_failed(&self, upstream: &str, why: &str) {
+        if let Some(suppressed) = self.faults.pass(FAULTS) {
+            tracing::warn!(upstream, suppressed, "the gateway's own search failed: {why}");
+        }
+    }
+
     /// Tells of a connection that was rejected, since there is no seat for it.
     pub fn connection_rejected(&self, client: ClientAddress, why: NoSeat) {
         // Unknown callers may not keep back what is said of peers.
