@@ -417,13 +417,18 @@ proptest! {
         let mut rig = Rig::new(SETTINGS);
         let mut model = Model::default();
         let mut under_way: Vec<(Question, Option<u64>, Instant)> = Vec::new();
+        // The last probe before the circuit was opened last.
+        let mut probes_before = 0;
         for step in steps {
             match step {
                 Step::Wait(millis) => {
                     rig.after(millis);
                 }
                 Step::Ask(asked) => {
-                    let others = under_way.iter().filter(|(_, probe, _)| probe.is_some());
+                    // A probe of a former outage, which another's answer has ended, is a lookup as others.
+                    let others = under_way.iter().filter(|(_, probe, _)| {
+                        probe.is_some_and(|probe| probe > probes_before)
+                    });
                     let others: Vec<_> = others.copied().collect();
                     match rig.admit(asked) {
                         Admission::Asked => {
@@ -460,7 +465,10 @@ proptest! {
                     let turn =
                         rig.circuit.conclude((asked, probe), outcome, rig.answered, rig.now);
                     let expected = match (was, model.open) {
-                        (false, true) => Some(Turn::Opened),
+                        (false, true) => {
+                            probes_before = rig.circuit.probes;
+                            Some(Turn::Opened)
+                        }
                         (true, false) => Some(Turn::Closed),
                         _ => None,
                     };
