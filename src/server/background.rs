@@ -1,5 +1,5 @@
-//! What a server does beside answering: names, XiVO's addresses and certificates, and whether XiVO answers, each in a thread of its own
-//! that is supervised. Each follows the configuration that runs, whichever that is.
+//! What a server does beside answering: names, XiVO's addresses and certificates, and whether XiVO answers, each in
+//! a thread of its own that is supervised. Each follows the configuration that runs, whichever that is.
 
 pub(super) mod certificates;
 pub(super) mod configuration;

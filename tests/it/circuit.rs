@@ -15,6 +15,7 @@ use std::{
 use phonebook_gateway::upstream::circuit::CircuitState;
 
 use crate::support::{
+    binary::Binary,
     http::{Answer, get},
     http2,
     live::{Live, PATIENT, Setup, policy},
@@ -305,6 +306,43 @@ fn it_is_asked_again_by_itself_as_soon_as_it_answers() {
     is_ill.store(false, Ordering::SeqCst);
     assert!(becomes_true(|| client.lookup("other").status == 200));
     assert_eq!(client.lookup("other").status, 200);
+}
+
+#[test]
+fn an_outage_is_two_messages_and_the_first_says_the_cause() {
+    let is_ill = Arc::new(AtomicBool::new(true));
+    let upstream = may_be_ill(&is_ill, |connection| connection.will_reset());
+    let lines = "[upstream.circuit]\nfailures = 3\nopen = \"20ms\"\nmax_open = \"40ms\"";
+    let mut gateway = Binary::serve(&Setup::new(upstream.address()).upstream(lines));
+    let mut client = Client::connect(gateway.address());
+    let mut refused = 0;
+    assert!(becomes_true(|| {
+        refused += usize::from(client.lookup("dupont").status == 503);
+        refused == 5
+    }));
+    is_ill.store(false, Ordering::SeqCst);
+    assert!(becomes_true(|| client.lookup("dupont").status == 200));
+    assert!(becomes_true(|| gateway.stderr().contains("XiVO answers again after ")));
+    let stderr = gateway.stderr();
+    let told: Vec<&str> = stderr
+        .lines()
+        .filter(|line| line.contains("XiVO does not answer (") || line.contains("answers again"))
+        .collect();
+    let [opened, closed] = told[..] else { panic!("{stderr}") };
+    assert!(
+        opened.contains(
+            "XiVO does not answer (XiVO could not be reached: XiVO reset the connection without an \
+             answer): lookups are refused at once until it does; after 20 ms, and then after at most \
+             40 ms each time, one is passed on to try it"
+        ),
+        "{opened}"
+    );
+    assert!(
+        closed.contains(" lookups failed, and ") && closed.contains(" refused at once"),
+        "{closed}"
+    );
+    assert!(!stderr.contains("upstream-down"), "each of them was told: {stderr}");
+    assert!(!stderr.contains("dupont"), "{stderr}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub struct Upstream {
     pub source: Option<Located<IpAddr>>,
     /// Whether connections may come from a loopback address, to which XiVO grants `private`.
     pub danger_loopback_source: bool,
-    /// The limit for one attempt to connect.
+    /// The limit for connecting, to whichever of its addresses.
     pub connect_timeout: Duration,
     /// The limit until the answer begins, for a search by text or a view.
     pub timeout: Located<Duration>,

@@ -73,6 +73,7 @@ pub(super) fn read_check(mut section: Section<'_>) -> CheckSection {
             let message = format!("{} is out of range", show_duration(interval));
             let label = "allowed: \"0s\", or \"1s\" to \"1h\"";
             field.error(Diagnostic::new(message, label).help("write \"0s\" for never"));
+            return None;
         }
         Some(interval)
     });
