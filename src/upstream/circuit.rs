@@ -191,6 +191,8 @@ struct Open {
     since: Instant,
     until: Instant,
     probe: Option<Probe>,
+    /// A list that was the probe, and still waits beside the next: another one does not.
+    list: Option<u64>,
     /// The last probe that was answered badly.
     badly: Option<Question>,
 }
@@ -313,15 +315,17 @@ impl Circuit {
     /// Whether a question is asked at `now`.
     pub fn admit(&mut self, asked: Question, now: Instant) -> Admission {
         let Some(open) = &mut self.open else { return Admission::Asked };
+        let list = QuestionKind::List;
         let free = open.probe.is_none_or(|probe| {
             let waits_long = now.saturating_duration_since(probe.began) >= self.settings.timeout;
-            let list = QuestionKind::List;
-            probe.asked.kind == list && asked.kind != list && waits_long
+            probe.asked.kind == list && waits_long
         });
+        let free = free && (asked.kind != list || (open.probe.is_none() && open.list.is_none()));
         let due = now >= open.until + handicap(open.badly, asked);
         if free && (due || asked.kind == QuestionKind::Check) {
             self.probes += 1;
             let due = now >= open.until;
+            open.list = open.probe.map(|list| list.number).or(open.list);
             open.probe = Some(Probe { number: self.probes, began: now, asked, due });
             return Admission::Probe(self.probes);
         }
@@ -364,8 +368,9 @@ impl Circuit {
 
     /// The place of the probe with this number is free again, if it still has it.
     fn take(&mut self, number: Option<u64>) -> Option<Probe> {
-        let place = &mut self.open.as_mut()?.probe;
-        place.take_if(|probe| Some(probe.number) == number)
+        let open = self.open.as_mut()?;
+        open.list.take_if(|list| Some(*list) == number);
+        open.probe.take_if(|probe| Some(probe.number) == number)
     }
 
     fn succeed(&mut self, now: Instant) -> Option<Turn> {
@@ -403,7 +408,7 @@ impl Circuit {
         }
         self.run = Run::default();
         let until = now + self.wait;
-        self.open = Some(Open { since: now, until, probe: None, badly: None });
+        self.open = Some(Open { since: now, until, probe: None, list: None, badly: None });
         Some(Turn::Opened)
     }
 
