@@ -40,7 +40,7 @@ pub use section::control::{ControlSocketPath, DEFAULT_CONTROL_SOCKET, control_so
 pub use section::limits::Limits;
 pub use section::listen::Listener;
 pub use section::reload::Reload;
-pub use section::upstream::{Upstream, read_https_url};
+pub use section::upstream::{CheckSection, CircuitSection, Upstream, read_https_url};
 pub(crate) use value::address::written_host;
 
 /// A time as the configuration writes it.

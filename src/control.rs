@@ -11,7 +11,7 @@
 //! * A request is one bounded line of JSON with a version, and names no file (`protocol.rs`).
 //!
 //! Imports `config`, `diagnostics`, `gateway`, `identity`, `limits`, `location`, `net`, `policy`, `refusal`,
-//! `server`, `supervision`, `tls`, `worker`, `x509`. Begin with [`Control`], then `commands.rs`.
+//! `server`, `supervision`, `tls`, `upstream`, `worker`, `x509`. Begin with [`Control`], then `commands.rs`.
 
 mod commands;
 mod connection;

@@ -14,6 +14,7 @@ pub(crate) mod explain;
 pub(crate) mod forward;
 pub mod judge;
 mod malformed;
+pub(crate) mod own_check;
 pub(crate) mod record;
 mod refused;
 pub(crate) mod relay;

@@ -122,6 +122,14 @@ impl Lookup {
         }
     }
 
+    /// A search for this term, which was written here and not by a client.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn search(term: &str) -> Result<Self, BadArgument> {
+        Ok(Self::Search { term: Term::read(term.as_bytes())?, known: None })
+    }
+
     /// The checksum of the answer that the caller has already, if it said so.
     pub fn known(&self) -> Option<Checksum> {
         match self {

@@ -24,6 +24,7 @@ use crate::location::Location;
 use crate::lookup::{BadArgument, LookupError};
 use crate::policy::decide::NotGranted;
 use crate::upstream::UpstreamFault;
+use crate::upstream::circuit::Down;
 
 pub use malformed::{Flood, Http2Fault, Malformed};
 pub use reason::Reason;
@@ -89,6 +90,8 @@ pub enum Refusal {
     TooManyConcurrent(TooMany),
     /// The gateway has `limits.max_connections` connections.
     Overloaded,
+    /// XiVO does not answer, and is not asked: the circuit is open.
+    UpstreamDown(Down),
     /// XiVO did not answer, or not as a phonebook does.
     Upstream(UpstreamFault),
     /// The client left before the answer; for the log only.
@@ -100,6 +103,7 @@ enum Detail<'r> {
     Limited(&'r RateLimited),
     TooMany(&'r TooMany),
     Overloaded,
+    Down(&'r Down),
     Location(&'r Location),
     Nothing,
 }
@@ -127,6 +131,7 @@ impl Refusal {
             Self::ActionNotGranted(_) => Reason::ActionNotGranted,
             Self::TooManyConcurrent(_) => Reason::TooManyConcurrent,
             Self::Overloaded => Reason::Overloaded,
+            Self::UpstreamDown(_) => Reason::UpstreamDown,
             Self::Upstream(fault) => fault.into(),
             Self::ClientClosed => Reason::ClientClosed,
         }
@@ -170,7 +175,7 @@ impl Refusal {
                 | UpstreamFault::Error(_)
                 | UpstreamFault::TooLarge,
             ) => 502,
-            Self::Overloaded => 503,
+            Self::Overloaded | Self::UpstreamDown(_) => 503,
         }
     }
 
@@ -198,6 +203,7 @@ impl Refusal {
             | Reason::BadArgument
             | Reason::ActionNotGranted
             | Reason::TooManyConcurrent
+            | Reason::UpstreamDown
             | Reason::UpstreamUnreachable
             | Reason::UpstreamInvalid
             | Reason::UpstreamRedirect
@@ -212,7 +218,7 @@ impl Refusal {
     /// Whether the caller or its policy caused the refusal. A connection on which nothing else comes
     /// is not kept for ever.
     pub fn is_the_callers(&self) -> bool {
-        !matches!(self, Self::Upstream(_) | Self::ClientClosed)
+        !matches!(self, Self::UpstreamDown(_) | Self::Upstream(_) | Self::ClientClosed)
     }
 
     /// Seconds for `Retry-After`, where trying again later helps.
@@ -221,6 +227,7 @@ impl Refusal {
             Detail::Limited(limited) => Some(limited.retry_after_seconds),
             Detail::TooMany(too_many) => Some(too_many.retry_after_seconds()),
             Detail::Overloaded => Some(NonZeroU32::MIN),
+            Detail::Down(down) => Some(down.retry_after_seconds),
             Detail::Location(_) | Detail::Nothing => None,
         }
     }
@@ -229,7 +236,11 @@ impl Refusal {
     pub fn limit(&self) -> Option<Limit> {
         match self.detail() {
             Detail::Limited(limited) => Some(limited.limit),
-            Detail::TooMany(_) | Detail::Overloaded | Detail::Location(_) | Detail::Nothing => None,
+            Detail::TooMany(_)
+            | Detail::Overloaded
+            | Detail::Down(_)
+            | Detail::Location(_)
+            | Detail::Nothing => None,
         }
     }
 
@@ -237,7 +248,11 @@ impl Refusal {
     pub fn location(&self) -> Option<&Location> {
         match self.detail() {
             Detail::Location(location) => Some(location),
-            Detail::Limited(_) | Detail::TooMany(_) | Detail::Overloaded | Detail::Nothing => None,
+            Detail::Limited(_)
+            | Detail::TooMany(_)
+            | Detail::Overloaded
+            | Detail::Down(_)
+            | Detail::Nothing => None,
         }
     }
 
@@ -249,6 +264,7 @@ impl Refusal {
             }
             Self::TooManyConcurrent(too_many) => Detail::TooMany(too_many),
             Self::Overloaded => Detail::Overloaded,
+            Self::UpstreamDown(down) => Detail::Down(down),
             Self::PeerDisabled { location }
             | Self::PeerExpired { location }
             | Self::CertificateRequired { location }
@@ -302,6 +318,7 @@ impl Refusal {
             Self::TooManyConcurrent(TooMany { concurrent: 1 }) => "Another lookup of this peer is being answered already. Try again in a second, or ask the administrator of this gateway to allow more than one at once.".into(),
             Self::TooManyConcurrent(TooMany { concurrent }) => format!("{concurrent} lookups of this peer are being answered already. Try again in a second, or ask the administrator of this gateway for a higher number.").into(),
             Self::Overloaded => "The gateway has as many connections as it may have. Try again in a second.".into(),
+            Self::UpstreamDown(Down { retry_after_seconds, .. }) => format!("The XiVO behind this gateway does not answer now, so it was not asked. Try again in {retry_after_seconds} s.").into(),
             Self::Upstream(fault) => fault.for_peer().into(),
             Self::ClientClosed => "".into(),
         }

@@ -32,6 +32,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::access_log::{AccessLogs, LogCounters, LogHost, LogTotals, OpenError, WorkerLog};
 use crate::config::{Change, Config, DiskStamps};
+use crate::gateway::explain::explain_circuit;
 use crate::net::handover::{HandoverError, HandoverSocket, Message};
 use crate::net::inherited::Inherited;
 use crate::net::listen::{self, Bound, ListenError, Lock, Reserved};
@@ -44,6 +45,7 @@ use crate::worker::listeners::{ListenerId, Presence, PresenceWatch};
 pub use background::certificates::load_certificates;
 pub use background::peer_names::{NameRefresher, NamesSource, resolve_names};
 pub use background::upstream_addresses::{Unresolved, resolve, resolve_within};
+pub(crate) use background::upstream_check::own_client;
 pub use disabled_file::{DisabledFile, DisabledFileError};
 pub use history::{HistoryEntry, KeptConfigurations};
 pub use host::{
@@ -506,8 +508,10 @@ impl Inner {
         let addresses: Vec<String> =
             lock(&self.addresses).iter().map(ToString::to_string).collect();
         let differs = self.difference().map(|difference| format!("; {difference}"));
+        let circuit = explain_circuit(&self.shared.outage.circuit(), &snapshot);
         format!(
-            "listening on {}; {}; revision {}{}",
+            "{}listening on {}; {}; revision {}{}",
+            circuit.map(|circuit| format!("{circuit}; ")).unwrap_or_default(),
             addresses.join(", "),
             plural(snapshot.peers.len() as u64, "peer", "peers"),
             snapshot.config.revision,

@@ -16,6 +16,7 @@
 //! Imports `http1`, `net`, `policy`, `text`, `x509`. Begin with [`Pool`], then `connect.rs`.
 
 mod certificate;
+pub mod circuit;
 mod connect;
 mod fault;
 mod pool;
@@ -227,8 +228,8 @@ impl Pool {
             && let Some(mut connection) = self.take(route.way)
         {
             if let Some(trace) = route.trace {
-                trace.begin(connection.ends().map(|(_, far)| far));
-                trace.connected();
+                let nth = trace.begin(connection.ends().map(|(_, far)| far));
+                trace.connected(nth);
             }
             match exchange(&mut connection, request, &mut buffer, route.trace).await {
                 Ok(head) => {

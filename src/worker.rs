@@ -4,8 +4,8 @@
 //! XiVO and its own log buffers: nothing crosses threads for a request. The workers share one
 //! snapshot of the configuration, swapped as a whole, and the atomics of the limits.
 //!
-//! Imports `access_log`, `config`, `identity`, `limits`, `location`, `net`, `policy`, `refusal`,
-//! `resolver`, `response`, `tls`, `upstream`. Begin with [`Worker`], then [`shared`].
+//! Imports `access_log`, `config`, `identity`, `limits`, `location`, `lookup`, `net`, `policy`,
+//! `refusal`, `resolver`, `response`, `tls`, `upstream`. Begin with [`Worker`], then [`shared`].
 
 pub(crate) mod buffers;
 pub(crate) mod connection_guard;
@@ -40,7 +40,6 @@ use buffers::Buffers;
 use diagnostics::Diagnostics;
 use listeners::{ListenerId, WorkerListeners};
 use metrics::WorkerMetrics;
-use outage::OutageHeard;
 use timer_keep_alive::TimerKeepAlive;
 
 /// What one worker thread owns; nothing of it is shared.
@@ -60,8 +59,6 @@ pub struct Worker {
     log_replaced: Notify,
     /// The listeners that it has connections of.
     pub listeners: WorkerListeners,
-    /// Whether XiVO is known not to answer.
-    pub outage: OutageHeard,
     /// What it has told the administrator lately.
     pub diagnostics: Diagnostics,
     /// Wakes idle connections when the worker begins to drain, or a listener was removed.
@@ -86,7 +83,6 @@ impl Worker {
             log: RefCell::new(Rc::new(log)),
             log_replaced: Notify::new(),
             listeners: WorkerListeners::default(),
-            outage: OutageHeard::default(),
             diagnostics: Diagnostics::default(),
             drain: Notify::new(),
             closed: Notify::new(),
@@ -156,13 +152,6 @@ impl Worker {
                 () = log.flush_in_time() => {}
                 () = self.log_replaced.notified() => {}
             }
-        }
-    }
-
-    /// XiVO has answered as a phonebook does: told, where it had not for a while.
-    pub fn note_answer(&self) {
-        if let Some(over) = self.shared.outage.answered(&self.outage) {
-            self.diagnostics.recovered(over);
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::gateway::explain::explain_circuit;
 use crate::server::Server;
 
 /// Looks whether the gateway is ready; one look at a time, for all who ask.
@@ -47,9 +48,10 @@ async fn look(server: &Server) -> Vec<String> {
     found
 }
 
-/// What is known to keep XiVO from answering: the place for an open circuit.
-fn of_upstream(_: &Server) -> Option<String> {
-    None
+/// What is known to keep XiVO from answering.
+fn of_upstream(server: &Server) -> Option<String> {
+    let shared = server.shared();
+    explain_circuit(&shared.outage.circuit(), &shared.snapshot())
 }
 
 /// How long workers may take to say that they work.

@@ -57,8 +57,6 @@ pub(crate) struct StatusDocument {
     pub upstream: UpstreamRow,
     /// That XiVO does not answer; null where it does, or nobody has asked.
     pub outage: Option<OutageRow>,
-    /// Whether XiVO is asked at all; null where the gateway has no circuit.
-    pub circuit: Option<CircuitRow>,
     /// The peers, in the order of their files.
     pub peers: Vec<PeerRow>,
     /// What callers in no policy asked since the start.
@@ -235,17 +233,6 @@ pub(crate) struct OutageRow {
     pub since: Timestamp,
     /// Lookups that have failed since; none was answered.
     pub failed: u64,
-}
-
-/// Whether XiVO is asked at all.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct CircuitRow {
-    /// `closed`: it is; `open`: it is not; `probing`: one lookup at a time is.
-    pub state: String,
-    /// Since when; null where it has been closed since the start.
-    pub since: Option<Timestamp>,
-    /// How it is in a sentence, with the cause where there is one.
-    pub sentence: String,
 }
 
 /// A caller in no policy that asks as a XiVO does.

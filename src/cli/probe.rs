@@ -20,11 +20,10 @@ use crate::gateway::explain::{explain_fault, source_address};
 use crate::gateway::forward::{self, ClientSide};
 use crate::gateway::relay;
 use crate::identity::caller::Caller;
-use crate::net::client_address::ClientAddress;
 use crate::net::proxy_protocol::write::Relayed;
 use crate::policy::decide::{self, Permit, Trial};
 use crate::response::request_id::RequestId;
-use crate::server::{check_source, other_addresses, resolve};
+use crate::server::{check_source, own_client, resolve};
 use crate::upstream::{
     CertificateFacts, Connection, HeadDeadline, HeadTimeout, Request, UpstreamFault, connect,
 };
@@ -103,7 +102,8 @@ async fn probe(config: Config, from: Option<IpAddr>) -> Result<(), Exit> {
         None if snapshot.upstream.is_empty() => {}
         None => tell("source", "there is no route to XiVO now")?,
     }
-    let relayed = relayed(&snapshot, from);
+    // Unless another is given: this host.
+    let relayed = own_client(&snapshot, from);
     if snapshot.config.upstream.send_proxy_protocol {
         tell("client", format!("{}, as the PROXY protocol says", relayed.client))?;
     }
@@ -141,14 +141,6 @@ fn addresses(
         }
         Err(error) => failed("resolve", format!("{host}: {error}")),
     }
-}
-
-/// The client that is named to XiVO unless another is given: this host.
-fn relayed(snapshot: &Snapshot, from: Option<IpAddr>) -> Relayed {
-    let own = || source_address(snapshot).filter(|source| !source.is_loopback());
-    let client = from.or_else(own).or_else(|| other_addresses().first().copied());
-    let client = client.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
-    Relayed { client: ClientAddress::new(client), port: 0, destination: (client, 0).into() }
 }
 
 fn tell_connection(connection: &Connection, snapshot: &Snapshot) -> Result<(), Exit> {

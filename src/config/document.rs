@@ -348,7 +348,7 @@ fn homes_of(key: &str, here: Option<&str>) -> Option<String> {
     (!homes.is_empty()).then(|| listed(&homes, "or"))
 }
 
-const HOMES: [(&str, &[&str]); 14] = [
+const HOMES: [(&str, &[&str]); 16] = [
     (
         "at the top of gateway.toml, before the first section",
         &[
@@ -397,8 +397,12 @@ const HOMES: [(&str, &[&str]); 14] = [
             "danger_accept_any_certificate",
             "danger_loopback_source",
             "send_proxy_protocol",
+            "circuit",
+            "check",
         ],
     ),
+    ("in [upstream.circuit]", &["failures", "open", "max_open"]),
+    ("in [upstream.check]", &["interval", "search"]),
     (
         "in [limits]",
         &[

@@ -16,7 +16,9 @@ use crate::config::document::literal::string;
 use crate::config::document::units::{show_duration, show_size};
 use crate::config::section::access_log::syslog;
 use crate::config::value::address_list;
-use crate::config::{Admin, AdminAddress, Config, Limits, Listener, Reload, Upstream};
+use crate::config::{
+    Admin, AdminAddress, CheckSection, CircuitSection, Config, Limits, Listener, Reload, Upstream,
+};
 use crate::identity::address_list::Senders;
 use crate::limits::Ceilings;
 use crate::policy::{Action, CertificateRule, Host, Policy, Rate};
@@ -201,6 +203,8 @@ fn write_upstream(text: &mut Text, upstream: &Upstream) {
         pins,
         danger_accept_any_certificate,
         send_proxy_protocol,
+        circuit: CircuitSection { failures, open, max_open },
+        check: CheckSection { interval, search },
         location: _,
     } = upstream;
     text.section("[upstream]");
@@ -231,6 +235,13 @@ fn write_upstream(text: &mut Text, upstream: &Upstream) {
         }
     }
     text.key("send_proxy_protocol", send_proxy_protocol);
+    text.section("[upstream.circuit]");
+    text.key("failures", failures);
+    text.key("open", duration(*open));
+    text.key("max_open", duration(*max_open));
+    text.section("[upstream.check]");
+    text.key("interval", duration(*interval));
+    text.expanded("search", search);
 }
 
 fn write_names(text: &mut Text, names: &Settings) {

@@ -145,6 +145,23 @@ pub(crate) struct UpstreamRow {
     pub failed: u64,
     /// The last of these.
     pub last_failure: Option<RefusalRow>,
+    /// Whether it is asked at all.
+    pub circuit: CircuitRow,
+}
+
+/// Whether XiVO is asked (`[upstream.circuit]`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct CircuitRow {
+    /// `closed`: it is; `open`: it is not; `half-open`: one lookup at a time is passed on to try it; `off`: it always is.
+    pub state: String,
+    /// Since when it is not; null where it is.
+    pub since: Option<Timestamp>,
+    /// Why not, in a sentence; null where it is.
+    pub why: Option<String>,
+    /// Seconds until it is tried again, 0 where it is being tried or the next lookup will be; null where it is asked.
+    pub next_probe_seconds: Option<f64>,
+    /// Lookups that were refused in this outage without asking it.
+    pub refused: u64,
 }
 
 /// How many peers there are.

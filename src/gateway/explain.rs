@@ -11,6 +11,7 @@ use crate::net::client_address::ClientAddress;
 use crate::refusal::{Reason, Refusal};
 use crate::upstream::UpstreamFault;
 use crate::worker::diagnostics::{Diagnostics, FAULTS, REFUSALS};
+use crate::worker::outage::CircuitView;
 use crate::worker::snapshot::{Found, Snapshot};
 use crate::x509::Certificate;
 
@@ -27,6 +28,17 @@ impl Diagnostics {
             return self.fault(fault, snapshot, request_id);
         }
         if *refusal == Refusal::ClientClosed {
+            return;
+        }
+        if let Refusal::UpstreamDown(_) = refusal {
+            // That lookups are refused is told once for all of them, and with the cause.
+            tracing::debug!(
+                client = %source.caller.shown_address(),
+                reason = refusal.word(),
+                request_id,
+                "{}",
+                explain(refusal, snapshot, source)
+            );
             return;
         }
         // Unknown callers may not keep back what is said of peers.
@@ -70,6 +82,13 @@ pub(crate) fn explain_fault(fault: &UpstreamFault, snapshot: &Snapshot) -> Strin
         (fault, Some(seen)) => format!("{fault} (seen: {seen})"),
         (fault, None) => fault.to_string(),
     }
+}
+
+/// That XiVO is not asked, and why; nothing where it is.
+pub(crate) fn explain_circuit(view: &CircuitView, snapshot: &Snapshot) -> Option<String> {
+    let cause = view.cause.as_ref()?;
+    let cause = explain_fault(cause, snapshot);
+    Some(format!("XiVO does not answer ({cause}): lookups are refused at once until it does"))
 }
 
 /// Why a request was refused, with the file and line that decided and, for an unknown caller, the
@@ -119,6 +138,10 @@ pub(crate) fn reason<'r>(
             let text =
                 format!("{peer}; `phonebook-gateway ctl enable {}` lets it in again", peer.name);
             (text, None)
+        }
+        Refusal::UpstreamDown(down) => {
+            let cause = explain_fault(&down.cause, snapshot);
+            (format!("XiVO does not answer, so it was not asked ({cause})"), None)
         }
         Refusal::MalformedRequest(_)
         | Refusal::PlainOnTls

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Exchange;
+use super::explain::explain_fault;
 use super::judge::Granted;
 use super::record::Record;
 use super::relay::Relay;
@@ -21,9 +22,12 @@ use crate::refusal::Refusal;
 use crate::response::ResponseOptions;
 use crate::response::request_id::RequestId;
 use crate::upstream::trace::Trace;
-use crate::upstream::{HeadDeadline, HeadTimeout, RequestParts, Route, UpstreamResponse};
+use crate::upstream::{
+    HeadDeadline, HeadTimeout, RequestParts, Route, UpstreamFault, UpstreamResponse,
+};
 use crate::worker::listeners::ListenerId;
 use crate::worker::metrics::Patience;
+use crate::worker::outage::{Asked, Pass};
 use crate::worker::snapshot::Snapshot;
 
 impl Exchange<'_> {
@@ -45,17 +49,24 @@ impl Exchange<'_> {
             () = std::future::ready(()) => {}
         }
         let upstream = &self.snapshot.config.upstream;
+        let asked = Asked { peer: Some(peer.policy.name.as_str()), lookup: permit.lookup() };
+        let pass = self.worker.shared.outage.admit(self.worker.number, asked);
+        let pass = pass.map_err(Refusal::UpstreamDown)?;
+        let verdict = Verdict { exchange: self, pass };
         let deadline = HeadDeadline::new(self.began, head_timeout(upstream, permit.lookup()));
         self.annotations.asked.set(Some(self.began));
         self.annotations.patience.set(Some(patience(permit.lookup())));
         let answer = tokio::select! {
             biased;
-            answer = self.ask(&permit, &head, deadline, record.upstream()) => answer?,
+            answer = self.ask(&permit, &head, deadline, record.upstream()) => answer,
             () = client.disconnected() => return Err(Refusal::ClientClosed),
         };
-        let listener = self.facts.listener;
-        let relay = Relay { worker: self.worker, listener, upstream, deadline, options, record };
-        let disposition = relay.pass(permit.lookup(), answer, client).await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(fault) => return Err(verdict.failed(fault)),
+        };
+        let relay = Relay { exchange: self, upstream, deadline, options, record };
+        let disposition = relay.pass(permit.lookup(), answer, (client, verdict)).await;
         drop(slot);
         disposition
     }
@@ -80,7 +91,7 @@ impl Exchange<'_> {
         head: &RequestHead<'_>,
         deadline: HeadDeadline,
         trace: Option<&Trace>,
-    ) -> Result<UpstreamResponse, Refusal> {
+    ) -> Result<UpstreamResponse, UpstreamFault> {
         let upstream = &self.snapshot.config.upstream;
         let client = ClientSide {
             caller: &self.source.caller,
@@ -98,17 +109,41 @@ impl Exchange<'_> {
         }
         let answer = self.worker.pool.send(&route, &request, buffers.take(), deadline).await;
         buffers.put(request.into_buffer());
-        let answer = answer.map_err(Refusal::Upstream);
         if let Some(trace) = trace {
             match &answer {
                 Ok(answer) => {
                     let head = answer.received.head();
                     trace.answered(head.status(), head.behind().len());
                 }
-                Err(refusal) => trace.failed(refusal.status()),
+                Err(fault) => trace.failed(Refusal::Upstream(fault.clone()).status()),
             }
         }
         answer
+    }
+}
+
+/// What is to be said of how XiVO answers a lookup.
+#[derive(Debug)]
+pub(super) struct Verdict<'a> {
+    exchange: &'a Exchange<'a>,
+    pass: Pass<'a>,
+}
+
+impl Verdict<'_> {
+    /// It answers as a phonebook does.
+    pub(super) fn answered(self) {
+        if let Some(news) = self.pass.answered() {
+            self.exchange.worker.diagnostics.circuit(&news, "");
+        }
+    }
+
+    /// It does not.
+    pub(super) fn failed(self, fault: UpstreamFault) -> Refusal {
+        let Exchange { worker, snapshot, began, .. } = self.exchange;
+        if let Some(news) = self.pass.failed(&fault, began.into_std()) {
+            worker.diagnostics.circuit(&news, &explain_fault(&fault, snapshot));
+        }
+        Refusal::Upstream(fault)
     }
 }
 

@@ -1,5 +1,5 @@
-//! What a refusal says to the gateway's own administrator besides its reason: that XiVO does not answer, and that
-//! the files on disk would not have refused.
+//! What a refusal says to the gateway's own administrator besides its reason: that the files on disk would not have
+//! refused.
 
 use super::Exchange;
 use super::judge::{Case, Gate, judge};
@@ -11,10 +11,6 @@ use crate::worker::snapshot::{Found, PeerWithState, Snapshot};
 impl Exchange<'_> {
     /// Notes what a refusal means beyond this request.
     pub(super) fn take_note(&self, refusal: &Refusal, head: Option<RequestHead<'_>>) {
-        if let Refusal::Upstream(fault) = refusal {
-            let shared = &self.worker.shared;
-            return shared.outage.failed(&self.worker.outage, fault, self.began.into_std());
-        }
         if !is_of_the_configuration(refusal) {
             return;
         }

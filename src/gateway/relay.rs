@@ -18,6 +18,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::Upstream;
+use crate::gateway::Exchange;
+use crate::gateway::forward::Verdict;
 use crate::gateway::record::Record;
 use crate::gateway::reply::send_whole;
 use crate::gateway::response_sink::{Disconnected, Disposition, Part, ResponseSink};
@@ -32,7 +34,6 @@ use crate::upstream::{
     BodyFault, Connection, HeadDeadline, InvalidBody, InvalidHead, UpstreamFault, UpstreamResponse,
 };
 use crate::worker::Worker;
-use crate::worker::listeners::ListenerId;
 
 /// What is passed on of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,11 +91,9 @@ pub(crate) async fn check(
 
 /// The places that an answer passes on its way.
 #[derive(Debug)]
-pub(crate) struct Relay<'a, 'r> {
-    /// Where the connection to XiVO goes back to.
-    pub worker: &'a Worker,
-    /// Which listener took the connection.
-    pub listener: ListenerId,
+pub(super) struct Relay<'a, 'r> {
+    /// The request that it answers.
+    pub exchange: &'a Exchange<'a>,
     /// The `[upstream]` section.
     pub upstream: &'a Upstream,
     /// Until when the answer has to begin.
@@ -105,43 +104,44 @@ pub(crate) struct Relay<'a, 'r> {
     pub record: &'a mut Record<'r>,
 }
 
-impl Relay<'_, '_> {
+impl<'a> Relay<'a, '_> {
     /// Passes `answer` to `client`.
     ///
     /// # Errors
     /// [`Refusal`] as long as nothing has been sent.
-    pub(crate) async fn pass(
+    pub(super) async fn pass(
         mut self,
         lookup: &Lookup,
         mut answer: UpstreamResponse,
-        client: &mut impl ResponseSink,
+        (client, verdict): (&mut impl ResponseSink, Verdict<'_>),
     ) -> Result<Disposition, Refusal> {
         let pass = match judge(lookup, &answer, self.upstream) {
-            Ok(pass) => {
-                self.worker.note_answer();
-                pass
-            }
+            Ok(pass) => pass,
             // Whoever answers like that is not trusted with the next request.
             Err(fault @ (UpstreamFault::Invalid(_) | UpstreamFault::TooLarge)) => {
-                return Err(Refusal::Upstream(fault));
+                return Err(verdict.failed(fault));
             }
             Err(fault) => {
                 let UpstreamResponse { received, connection } = answer;
                 self.discard_body(received.head(), connection);
-                self.worker.buffers.put(received.into_buffer());
-                return Err(Refusal::Upstream(fault));
+                self.worker().buffers.put(received.into_buffer());
+                return Err(verdict.failed(fault));
             }
         };
         if pass == Pass::Body {
             // A client that asked for the head alone is answered as if it had asked for all.
-            tokio::select! {
+            let begun = tokio::select! {
                 biased;
-                begun = begin::begin(lookup, &mut answer, self.deadline, self.record.upstream()) => begun?,
+                begun = begin::begin(lookup, &mut answer, self.deadline, self.record.upstream()) => begun,
                 () = client.disconnected() => return Err(Refusal::ClientClosed),
+            };
+            if let Err(fault) = begun {
+                return Err(verdict.failed(fault));
             }
         }
+        verdict.answered();
         // The gateway may have been told to end since the request was sent.
-        self.options.keep_alive &= !self.worker.is_ending(self.listener);
+        self.options.keep_alive &= !self.worker().is_ending(self.exchange.facts.listener);
         match pass {
             Pass::Body if !self.options.head_only => self.pass_body(lookup, answer, client).await,
             Pass::Body | Pass::Head => {
@@ -149,17 +149,22 @@ impl Relay<'_, '_> {
                 self.discard_body(received.head(), connection);
                 let out = self.head(received.head());
                 let passed = self.send_whole(client, &out, b"").await;
-                self.worker.buffers.put(received.into_buffer());
+                self.worker().buffers.put(received.into_buffer());
                 passed
             }
             Pass::NoContact => {
                 let UpstreamResponse { received, connection } = answer;
                 self.discard_body(received.head(), connection);
-                self.worker.buffers.put(received.into_buffer());
+                self.worker().buffers.put(received.into_buffer());
                 let (head, body) = problem::no_contact(&self.options);
                 self.send_whole(client, &head, &body).await
             }
         }
+    }
+
+    /// Where the connection to XiVO goes back to.
+    fn worker(&self) -> &'a Worker {
+        self.exchange.worker
     }
 
     /// The head for the client, of an answer with this head.
@@ -191,7 +196,7 @@ impl Relay<'_, '_> {
         if let Some(trace) = self.record.upstream() {
             trace.ended();
         }
-        let sent = send_whole(self.worker, client, head, body, self.record).await;
+        let sent = send_whole(self.worker(), client, head, body, self.record).await;
         sent.map_err(|Disconnected| Refusal::ClientClosed)?;
         Ok(self.disposition())
     }
@@ -219,12 +224,12 @@ impl Relay<'_, '_> {
         let mut body = Body::new(head, self.options.version, self.upstream);
         let persists = head.persists();
         let out = self.head(head);
-        let mut framed = self.worker.buffers.take();
+        let mut framed = self.worker().buffers.take();
         let trace = self.record.upstream();
         let (mut part, piece) =
             body.frame(head.behind(), &mut framed).map_err(Refusal::Upstream)?;
         self.record.begin(&out);
-        let begun = deadline::by(|| whole, client.begin(self.worker, &out, piece, part)).await;
+        let begun = deadline::by(|| whole, client.begin(self.worker(), &out, piece, part)).await;
         begun.unwrap_or(Err(Disconnected)).map_err(|_| Refusal::ClientClosed)?;
         self.record.add_body_bytes(piece.len());
         let mut buffer = received.into_buffer();
@@ -258,17 +263,17 @@ impl Relay<'_, '_> {
             self.record.add_body_bytes(piece.len());
         }
         self.record.complete();
-        self.worker.buffers.put(buffer);
-        self.worker.buffers.put(framed);
+        self.worker().buffers.put(buffer);
+        self.worker().buffers.put(framed);
         if persists {
-            self.worker.pool.put(connection);
+            self.worker().pool.put(connection);
         }
         Ok(self.disposition())
     }
 
     /// An answer that was begun cannot be completed.
     fn cut(&mut self, fault: UpstreamFault) -> Disposition {
-        self.worker.diagnostics.cut(&fault, self.options.request_id.as_str());
+        self.worker().diagnostics.cut(&fault, self.options.request_id.as_str());
         self.record.set_cut(&Refusal::Upstream(fault));
         Disposition::Reset
     }
@@ -283,7 +288,7 @@ impl Relay<'_, '_> {
             Framing::UntilClose => false,
         };
         if ended && head.persists() {
-            self.worker.pool.put(connection);
+            self.worker().pool.put(connection);
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::location::Location;
-use crate::lookup::{Lookup, LookupParts, PATH};
+use crate::lookup::{BadArgument, Lookup, LookupParts, PATH};
 use crate::policy::{Action, Policy};
 
 /// What was decided, and by which line.
@@ -51,6 +51,16 @@ pub(crate) fn trial(trial: Trial) -> Permit {
         LookupParts { method: b"GET", path: PATH.as_bytes(), query: Some(query), has_body: false };
     let lookup = Lookup::parse(parts).expect("the question is a lookup");
     decide(&Policy::own(), lookup).outcome.expect("the gateway's own policy grants a search")
+}
+
+/// The same for a search that an administrator has chosen (`upstream.check.search`).
+///
+/// # Errors
+/// It is no term.
+#[expect(clippy::expect_used, reason = "the policy is a constant and grants each search")]
+pub(crate) fn own_search(term: &str) -> Result<Permit, BadArgument> {
+    let verdict = decide(&Policy::own(), Lookup::search(term)?);
+    Ok(verdict.outcome.expect("the gateway's own policy grants a search"))
 }
 
 /// Why an action is not granted.

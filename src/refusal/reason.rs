@@ -63,6 +63,8 @@ reasons! {
     TooManyConcurrent = "too-many-concurrent",
     /// The gateway has as many connections as it may have.
     Overloaded = "overloaded",
+    /// XiVO does not answer, and is not asked for the moment.
+    UpstreamDown = "upstream-down",
     /// There is no connection to XiVO, or it was reset.
     UpstreamUnreachable = "upstream-unreachable",
     /// XiVO's answer is not HTTP, or a 200 that is not JSON.
@@ -87,7 +89,7 @@ impl Reason {
         Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
     }
 
-    /// Whether XiVO has it to answer for, or the way to it.
+    /// Whether XiVO was asked, and has it to answer for, or the way to it.
     pub const fn is_upstreams(self) -> bool {
         matches!(
             self,

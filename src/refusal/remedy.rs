@@ -61,6 +61,9 @@ impl Reason {
             Self::Overloaded => {
                 "The gateway had `limits.max_connections` connections. Look for who holds them; raise it if they are all peers'."
             }
+            Self::UpstreamDown => {
+                "XiVO failed so often that it was not asked for the moment. What it failed with stands among the other reasons and in the journal; `phonebook-gateway probe` says what is wrong."
+            }
             Self::UpstreamUnreachable => {
                 "XiVO could not be reached: is its nginx running, and is `upstream.url` right? `phonebook-gateway probe` says at which step it fails."
             }

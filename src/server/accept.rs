@@ -149,7 +149,6 @@ async fn evict_idle(worker: &Worker) {
     loop {
         ticks.tick().await;
         worker.pool.evict_idle();
-        worker.shared.outage.hear(&worker.outage);
     }
 }
 

@@ -1,10 +1,11 @@
-//! What a server does beside answering: names, XiVO's addresses and certificates, each in a thread of its own
-//! that is supervised. Each follows the configuration that runs, whichever that is.
+//! What a server does beside answering: names, XiVO's addresses and certificates, and whether XiVO answers, each in
+//! a thread of its own that is supervised. Each follows the configuration that runs, whichever that is.
 
 pub(super) mod certificates;
 pub(super) mod configuration;
 pub(super) mod peer_names;
 pub(super) mod upstream_addresses;
+pub(super) mod upstream_check;
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -25,6 +26,7 @@ pub(super) struct Threads {
     names: Option<Nudge>,
     resolver: Option<Nudge>,
     certificates: Option<Nudge>,
+    check: Option<Nudge>,
 }
 
 /// Makes a thread look at once; dropped to end it.
@@ -40,6 +42,7 @@ impl Threads {
             names: None,
             resolver: None,
             certificates: None,
+            check: None,
         }
     }
 
@@ -60,6 +63,9 @@ impl Threads {
             let started = certificates::watch_certificates(shared, sessions, supervisor)?;
             self.certificates = Some(started);
         }
+        if needs_check(config) && self.check.is_none() {
+            self.check = Some(upstream_check::start_check(shared, supervisor)?);
+        }
         Ok(())
     }
 
@@ -74,12 +80,16 @@ impl Threads {
         if !needs_certificates(config) {
             self.certificates = None;
         }
+        if !needs_check(config) {
+            self.check = None;
+        }
         self.nudge();
     }
 
     /// Lets each look at what it keeps current.
     pub(super) fn nudge(&self) {
-        for thread in [&self.names, &self.resolver, &self.certificates].into_iter().flatten() {
+        let threads = [&self.names, &self.resolver, &self.certificates, &self.check];
+        for thread in threads.into_iter().flatten() {
             // That it has ended is its supervisor's business.
             let _ = thread.send(());
         }
@@ -90,7 +100,12 @@ impl Threads {
         self.names = None;
         self.resolver = None;
         self.certificates = None;
+        self.check = None;
     }
+}
+
+fn needs_check(config: &Config) -> bool {
+    !config.upstream.check.interval.is_zero()
 }
 
 fn needs_resolver(config: &Config) -> bool {

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 #[derive(Debug, Default)]
 pub struct Trace {
     attempts: RefCell<Vec<Attempt>>,
-    began: Cell<Option<Instant>>,
+    /// When each of them began.
+    began: RefCell<Vec<Instant>>,
     /// The bytes that are sent once there is a connection.
     request_length: Cell<u64>,
 }
@@ -20,20 +21,47 @@ impl Trace {
         self.request_length.set(length as u64);
     }
 
-    /// A try begins, at this address; the previous one has failed.
-    pub fn begin(&self, address: Option<SocketAddr>) {
-        self.failed(BAD_GATEWAY);
-        self.began.set(Some(Instant::now()));
+    /// A try begins, at this address; says which one it is. A previous one that had a connection has failed; one
+    /// that has none yet goes on beside it.
+    pub fn begin(&self, address: Option<SocketAddr>) -> usize {
+        if self.attempts.borrow().last().is_some_and(|attempt| attempt.connect.is_some()) {
+            self.failed(BAD_GATEWAY);
+        }
+        self.began.borrow_mut().push(Instant::now());
         let address = address.map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
-        self.attempts.borrow_mut().push(Attempt { address, ..Attempt::default() });
+        let mut attempts = self.attempts.borrow_mut();
+        attempts.push(Attempt { address, ..Attempt::default() });
+        attempts.len() - 1
     }
 
-    /// It has a connection, and the request is sent.
-    pub fn connected(&self) {
+    /// This try has a connection, and the request is sent. It is the last one then; those beside it are given up.
+    pub fn connected(&self, nth: usize) {
+        self.ended();
+        {
+            let (mut attempts, mut began) = (self.attempts.borrow_mut(), self.began.borrow_mut());
+            if let Some(tail) = attempts.get_mut(nth..) {
+                tail.rotate_left(1.min(tail.len()));
+            }
+            if let Some(tail) = began.get_mut(nth..) {
+                tail.rotate_left(1.min(tail.len()));
+            }
+        }
         self.change(|attempt, now| {
             attempt.connect = Some(now);
+            attempt.response = None;
             attempt.sent = self.request_length.get();
         });
+    }
+
+    /// This try came to nothing.
+    pub fn refused(&self, nth: usize) {
+        self.change_where(
+            |at, _| at == nth,
+            |attempt, now| {
+                attempt.status = BAD_GATEWAY;
+                attempt.response = Some(now);
+            },
+        );
     }
 
     /// `count` bytes have come that may belong to the response's head.
@@ -62,19 +90,25 @@ impl Trace {
 
     /// Instead of an answer there is this status.
     pub fn failed(&self, status: u16) {
-        self.change(|attempt, now| {
-            if attempt.status == 0 {
-                attempt.status = status;
-            }
-            attempt.response.get_or_insert(now);
-        });
+        self.change_where(
+            |_, attempt| attempt.response.is_none(),
+            |attempt, now| {
+                if attempt.status == 0 {
+                    attempt.status = status;
+                }
+                attempt.response = Some(now);
+            },
+        );
     }
 
     /// Nothing more comes, or is waited for.
     pub fn ended(&self) {
-        self.change(|attempt, now| {
-            attempt.response.get_or_insert(now);
-        });
+        self.change_where(
+            |_, attempt| attempt.response.is_none(),
+            |attempt, now| {
+                attempt.response = Some(now);
+            },
+        );
     }
 
     /// The tries so far.
@@ -84,11 +118,27 @@ impl Trace {
 
     fn change(&self, change: impl FnOnce(&mut Attempt, u32)) {
         let mut attempts = self.attempts.borrow_mut();
-        if let (Some(attempt), Some(began)) = (attempts.last_mut(), self.began.get()) {
-            let millis = began.elapsed().as_millis();
-            change(attempt, u32::try_from(millis).unwrap_or(u32::MAX));
+        if let (Some(attempt), Some(began)) = (attempts.last_mut(), self.began.borrow().last()) {
+            change(attempt, millis_since(*began));
         }
     }
+
+    fn change_where(
+        &self,
+        which: impl Fn(usize, &Attempt) -> bool,
+        change: impl Fn(&mut Attempt, u32),
+    ) {
+        let (mut attempts, began) = (self.attempts.borrow_mut(), self.began.borrow());
+        for (nth, (attempt, began)) in attempts.iter_mut().zip(began.iter()).enumerate() {
+            if which(nth, attempt) {
+                change(attempt, millis_since(*began));
+            }
+        }
+    }
+}
+
+fn millis_since(began: Instant) -> u32 {
+    u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX)
 }
 
 /// One try to get an answer of XiVO. Times are milliseconds since its beginning.
@@ -120,15 +170,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_try_that_is_followed_by_another_was_a_bad_gateway() {
+    fn a_try_that_came_to_nothing_was_a_bad_gateway() {
         let trace = Trace::default();
         trace.received_body(3);
         trace.ended();
         assert!(trace.attempts().is_empty());
         trace.will_send(7);
-        trace.begin("[::ffff:192.0.2.1]:80".parse().ok());
-        trace.begin("192.0.2.2:80".parse().ok());
-        trace.connected();
+        let first = trace.begin("[::ffff:192.0.2.1]:80".parse().ok());
+        trace.refused(first);
+        let second = trace.begin("192.0.2.2:80".parse().ok());
+        trace.connected(second);
         trace.received(8);
         trace.received(7);
         trace.answered(200, 5);
@@ -140,5 +191,34 @@ mod tests {
         assert!(attempts[0].response.is_some() && attempts[1].connect.is_some());
         let second = attempts[1];
         assert_eq!((second.status, second.sent, second.received, second.body), (200, 7, 21, 11));
+    }
+
+    #[test]
+    fn of_tries_beside_each_other_the_one_that_was_used_is_the_last() {
+        let trace = Trace::default();
+        let address = |last: u8| SocketAddr::from(([192, 0, 2, last], 80));
+        let first = trace.begin(Some(address(1)));
+        trace.begin(Some(address(2)));
+        trace.begin(Some(address(3)));
+        trace.connected(first);
+        trace.answered(200, 0);
+        trace.ended();
+        let shown = |attempts: &[Attempt]| -> Vec<_> {
+            attempts
+                .iter()
+                .map(|it| (it.address.unwrap(), it.status, it.response.is_some()))
+                .collect()
+        };
+        let given_up = [(address(2), 0, true), (address(3), 0, true)];
+        let expected = [&given_up[..], &[(address(1), 200, true)]].concat();
+        assert_eq!(shown(&trace.attempts()), expected);
+        // A connection that had been used before ended, and another one follows.
+        let next = trace.begin(Some(address(1)));
+        trace.connected(next);
+        let fresh = trace.begin(Some(address(2)));
+        trace.connected(fresh);
+        trace.failed(504);
+        let statuses: Vec<_> = trace.attempts().iter().map(|it| it.status).collect();
+        assert_eq!(statuses, [0, 0, 200, 502, 504]);
     }
 }

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::outage::Over;
+use super::outage::News;
 use crate::limits::NoSeat;
 use crate::location::Location;
 use crate::net::client_address::ClientAddress;
@@ -28,6 +28,7 @@ pub struct Diagnostics {
     pub(crate) faults: Throttle,
     handshakes: Throttle,
     accept: Throttle,
+    opened: Throttle,
     recovered: Throttle,
 }
 
@@ -45,12 +46,42 @@ impl Diagnostics {
         }
     }
 
-    /// Tells that XiVO answers again.
-    pub fn recovered(&self, over: Over) {
-        let Some(suppressed) = self.recovered.pass(FAULTS) else { return };
-        let Over { lasted, failed } = over;
-        let lookups = if failed == 1 { "1 lookup".to_owned() } else { format!("{failed} lookups") };
-        tracing::info!(suppressed, "XiVO answers again after {}; {lookups} failed", shown(lasted));
+    /// Tells that XiVO is not asked any more, or answers again; `why` is the fault that it was learnt from.
+    pub fn circuit(&self, news: &News, why: &str) {
+        let throttle = match news {
+            News::Opened { .. } => &self.opened,
+            News::ClosedOtherwise(_) | News::Over(_) => &self.recovered,
+        };
+        let Some(suppressed) = throttle.pass(FAULTS) else { return };
+        match news {
+            News::Opened { open, max_open } => tracing::warn!(
+                suppressed,
+                "XiVO does not answer ({why}): lookups are refused at once until it does; after {}, and \
+                 then after at most {} each time, one is passed on to try it",
+                shown(*open),
+                shown(*max_open)
+            ),
+            News::ClosedOtherwise(over) => tracing::warn!(
+                suppressed,
+                "XiVO answers again after {}, though not as a phonebook ({why}): lookups are passed on to \
+                 it; {over}",
+                shown(over.lasted)
+            ),
+            News::Over(over) => {
+                tracing::info!(
+                    suppressed,
+                    "XiVO answers again after {}; {over}",
+                    shown(over.lasted)
+                );
+            }
+        }
+    }
+
+    /// Tells that XiVO did not answer the gateway's own question.
+    pub fn own_check_failed(&self, upstream: &str, why: &str) {
+        if let Some(suppressed) = self.faults.pass(FAULTS) {
+            tracing::warn!(upstream, suppressed, "the gateway's own search failed: {why}");
+        }
     }
 
     /// Tells of a connection that was rejected, since there is no seat for it.

@@ -100,7 +100,7 @@ impl Shared {
         Self {
             http2: Arc::default(),
             seats: Arc::new(SeatTable::new(ceilings(&config, descriptors))),
-            outage: Outage::default(),
+            outage: Outage::new(config.upstream.circuit_settings(), workers),
             newer: Newer::default(),
             accepted: AtomicU64::new(0),
             listeners: AtomicUsize::new(config.listeners.len()),
@@ -161,6 +161,7 @@ impl Shared {
         {
             self.seats.set_ceilings(ceilings(&next.config, self.descriptors));
         }
+        let way = before.way;
         drop(before);
         let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
         self.forget_former(&mut former, now);
@@ -172,10 +173,28 @@ impl Shared {
             before.followed_by(next, &former, now)
         });
         let snapshot = self.snapshot();
+        self.adopt_circuit(&snapshot, snapshot.way != way);
         for peer in snapshot.peers.iter() {
             former.remove(&peer.policy.name);
         }
         self.forget_former(&mut former, now);
+    }
+
+    /// The circuit goes by this snapshot; of another XiVO than before, nothing is known.
+    fn adopt_circuit(&self, snapshot: &Snapshot, is_another: bool) {
+        let upstream = &snapshot.config.upstream;
+        let never = self.outage.adopt(upstream.circuit_settings());
+        if never {
+            tracing::info!(
+                "lookups are passed on to XiVO again, however many fail: upstream.circuit.failures is 0"
+            );
+        }
+        if is_another && self.outage.forget() {
+            tracing::info!(
+                "lookups are passed on again: XiVO is reached otherwise now, at {}",
+                upstream.url_text
+            );
+        }
     }
 
     /// Forgets whom it makes no difference to forget.

@@ -11,6 +11,8 @@ mod certificate_names;
 #[cfg(test)]
 mod check_host;
 #[cfg(test)]
+mod circuit;
+#[cfg(test)]
 mod cli_agreement;
 #[cfg(test)]
 mod cli_certs;

@@ -192,9 +192,15 @@ impl Pair {
             Some(_) if site.listen.is_empty() => "[[listen]]\naddress = \"[::1]:0\"\n",
             _ => "",
         };
+        // As nginx with its one server, it asks again whatever came of the last request.
+        let circuit = "[upstream.circuit]\nfailures = 0\n";
         let upstream = loopback_config(upstream)
             .replace("timeout = \"20s\"", "timeout = \"3s\"\nstall_timeout = \"3s\"")
-            .replacen("[[access_log]]", &format!("{}\n{second}[[access_log]]", site.listen), 1);
+            .replacen(
+                "[[access_log]]",
+                &format!("{}\n{second}{circuit}[[access_log]]", site.listen),
+                1,
+            );
         // One worker: its lines come in the order of what they tell.
         let main = format!("workers = 1\n{upstream}{logs}{FOR_GOACCESS}{log_format}{GATEWAY}");
         let gateway = Serving::start(&main, &[("peer", PEER)]).unwrap();

@@ -180,6 +180,11 @@ fn configuration(sources: &Sources<'_>, snapshot: &Snapshot) -> Vec<Family> {
             "1 where another configuration is on disk than the one that runs.",
             server.differs_from_disk().is_some(),
         ),
+        Family::gauge(
+            "phonebook_gateway_upstream_circuit_open",
+            "1 where XiVO is not asked, since it does not answer, or is tried by one lookup at a time.",
+            server.shared().outage.circuit().cause.is_some(),
+        ),
         Family::counters(
             "phonebook_gateway_reloads",
             "Reloads of the configuration, by what came of them.",

@@ -99,8 +99,8 @@ fn upstream(document: &StatusDocument) -> Option<Finding> {
         remedy: why.clone(),
         ..finding(state, About::Upstream, sentence)
     };
-    if let Some(circuit) = document.circuit.as_ref().filter(|circuit| circuit.state != "closed") {
-        return Some(told(State::Ill, circuit.sentence.clone()));
+    if let Some(circuit) = &document.upstream.circuit.why {
+        return Some(told(State::Ill, format!("{circuit}.")));
     }
     if let Some(outage) = &document.outage {
         let since = moment(outage.since);
@@ -367,8 +367,9 @@ mod tests {
             "requests": none, "history": {"hour": slots, "day": slots, "peers": {}}, "refusals": [],
             "upstream": {"url": "", "addresses": [], "source": "", "answered": 0, "failed": 0,
                          "last_failure": {"at": "2026-11-28T09:59:00Z", "reason": "upstream-timeout",
-                                          "why": "nothing came"}},
-            "outage": null, "circuit": null, "peers": [], "unknown": none, "unknown_callers": [],
+                                          "why": "nothing came"},
+                         "circuit": {"state": "closed", "since": null, "why": null, "next_probe_seconds": null, "refused": 0}},
+            "outage": null, "peers": [], "unknown": none, "unknown_callers": [],
             "names": [], "certificates": [], "logs": [{"name": "access.log", "written": 1, "lost": 7}],
             "lines_lost_last": null, "disabled": []
         });
@@ -422,8 +423,7 @@ mod tests {
         assert!(remedy.ends_with(Reason::UpstreamTimeout.remedy()), "{remedy}");
         let circuit = |it: &mut Value| {
             outage(it);
-            it["circuit"] =
-                json!({"state": "open", "since": null, "sentence": "XiVO is not asked."});
+            it["upstream"]["circuit"]["why"] = json!("XiVO is not asked");
         };
         assert_eq!(said(circuit), (State::Ill, "XiVO is not asked.".to_owned()));
         // One odd term is no outage.

@@ -130,7 +130,6 @@ impl StatusSource {
             history: history(&kept.history, &snapshot),
             upstream,
             outage: outage(shared),
-            circuit: None,
             peers: peers.peers,
             unknown,
             unknown_callers: unknown_callers(shared, &snapshot),

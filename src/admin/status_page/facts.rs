@@ -40,15 +40,20 @@ pub(super) fn upstream(document: &StatusDocument) -> Markup {
         ("Took", took),
         ("Last fault", fault),
     ];
-    if let Some(circuit) = &document.circuit {
-        known.insert(0, ("Circuit", format!("{}. {}", circuit.state, circuit.sentence)));
-    }
+    let circuit = &upstream.circuit;
+    let state = match circuit.refused {
+        0 => circuit.state.clone(),
+        refused => {
+            format!("{}, {} refused at once", circuit.state, plural(refused, "lookup", "lookups"))
+        }
+    };
+    known.insert(0, ("Circuit", state));
     layout::section("upstream", "XiVO", &card::facts(&how(document), &known))
 }
 
 /// How XiVO is, in a word.
 fn how(document: &StatusDocument) -> String {
-    let is_open = document.circuit.as_ref().is_some_and(|circuit| circuit.state != "closed");
+    let is_open = document.upstream.circuit.why.is_some();
     match (&document.outage, document.upstream.answered) {
         _ if is_open => "Is not asked".to_owned(),
         (Some(outage), _) => format!("Does not answer, {}", since(outage.since, document.at)),

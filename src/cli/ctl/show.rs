@@ -72,6 +72,15 @@ fn services(status: &Status, at: Timestamp, put: &mut impl FnMut(&str, String)) 
             upstream.url, upstream.source, upstream.answered, upstream.failed
         ),
     );
+    let circuit = &upstream.circuit;
+    if let Some(why) = &circuit.why {
+        let since = circuit.since.map(|since| format!("since {since:.0} ({}): ", ago(at, since)));
+        let next = match circuit.next_probe_seconds.unwrap_or_default().ceil() {
+            0.0 => "one is passed on to try it".to_owned(),
+            seconds => format!("after {seconds} s one is passed on to try it"),
+        };
+        put("", format!("{}{why}; {} so far; {next}", since.unwrap_or_default(), circuit.refused));
+    }
     if let Some(last) = &upstream.last_failure {
         put(
             "",

@@ -1,5 +1,6 @@
 //! `[upstream]`: XiVO's web server, and how long it may take.
 
+mod circuit;
 mod tls;
 mod url;
 
@@ -15,8 +16,10 @@ use crate::config::value::{address, authority};
 use crate::files::Stamp;
 use crate::location::{Located, Location};
 use crate::upstream::Tls;
+use crate::upstream::circuit::CircuitSettings;
 use crate::x509::Fingerprint;
 
+pub use circuit::{CheckSection, CircuitSection};
 use url::Url;
 pub use url::read_https_url;
 
@@ -37,7 +40,7 @@ pub struct Upstream {
     pub source: Option<Located<IpAddr>>,
     /// Whether connections may come from a loopback address, to which XiVO grants `private`.
     pub danger_loopback_source: bool,
-    /// The limit for one attempt to connect.
+    /// The limit for connecting, to whichever of its addresses.
     pub connect_timeout: Duration,
     /// The limit until the answer begins, for a search by text or a view.
     pub timeout: Located<Duration>,
@@ -63,11 +66,21 @@ pub struct Upstream {
     pub danger_accept_any_certificate: bool,
     /// Whether the PROXY protocol tells XiVO's nginx whom a connection is made for.
     pub send_proxy_protocol: bool,
+    /// When it is not asked.
+    pub circuit: CircuitSection,
+    /// What the gateway asks of its own.
+    pub check: CheckSection,
     /// Where its section begins.
     pub location: Location,
 }
 
 impl Upstream {
+    /// What the circuit goes by.
+    pub fn circuit_settings(&self) -> CircuitSettings {
+        let CircuitSection { failures, open, max_open } = self.circuit;
+        CircuitSettings { failures, open, max_open, timeout: self.timeout.value }
+    }
+
     /// Whether connections to XiVO are made as the other's are, TLS aside: from and to the same address, and with
     /// the same preface.
     pub fn is_reached_as(&self, other: &Self) -> bool {
@@ -98,6 +111,8 @@ pub(crate) fn read(mut section: Section<'_>, base: &Path) -> Option<Upstream> {
     let max_answer = section.value("max_answer", 64 << 20, |f| f.size(1 << 10, 64 << 30));
     let send_proxy_protocol = send_proxy_protocol(&mut section, url_field.as_ref(), url.as_ref());
     let tls = tls::read(&mut section, base, url_field.as_ref().zip(url.as_ref()));
+    let circuit = circuit::read_circuit(section.section("circuit"));
+    let check = circuit::read_check(section.section("check"));
     let location = section.location();
     section.finish();
     let (url, tls) = (url?, tls?);
@@ -121,6 +136,8 @@ pub(crate) fn read(mut section: Section<'_>, base: &Path) -> Option<Upstream> {
         pins: tls.pins,
         danger_accept_any_certificate: tls.anyone,
         send_proxy_protocol,
+        circuit,
+        check,
         location,
     })
 }

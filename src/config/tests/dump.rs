@@ -136,6 +136,13 @@ stall_timeout = "4s"
 answer_timeout = "1m"
 max_answer = "63m"
 send_proxy_protocol = true
+[upstream.circuit]
+failures = 6
+open = "2s"
+max_open = "6s"
+[upstream.check]
+interval = "7s"
+search = "caf\u00e9 au lait"
 [policies]
 directory = "/elsewhere/policies"
 [names]

@@ -1,17 +1,21 @@
 //! `status`: how the gateway is.
 
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
 
 use super::connections::summary;
 use super::peers::{disabled, refusal, requests};
 use super::{Commands, View};
 use crate::control::documents::{
-    Configuration, ConnectionsSummary, DisabledRow, ListenerRow, LogLevel, LogRow, Requests,
-    Revision, Status, UpstreamRow, WorkerRow,
+    CircuitRow, Configuration, ConnectionsSummary, DisabledRow, ListenerRow, LogLevel, LogRow,
+    Requests, Revision, Status, UpstreamRow, WorkerRow,
 };
-use crate::gateway::explain::source;
+use crate::gateway::explain::{explain_circuit, source};
 use crate::limits::SeatCensus;
+use crate::upstream::circuit::CircuitState;
 use crate::worker::counts::{CountedRequests, LastRefusal};
+use crate::worker::outage::CircuitView;
 use crate::worker::snapshot::Snapshot;
 
 impl Commands {
@@ -89,8 +93,10 @@ impl View<'_> {
 
     /// What was asked since the start by all callers together, and what XiVO made of it.
     pub(crate) fn asked(self, snapshot: &Snapshot) -> (Requests, UpstreamRow) {
-        let counted = self.0.shared().all.sum();
-        (requests(&counted), upstream(snapshot, &counted))
+        let shared = self.0.shared();
+        let counted = shared.all.sum();
+        let circuit = circuit(&shared.outage.circuit(), snapshot);
+        (requests(&counted), upstream(snapshot, &counted, circuit))
     }
 
     /// Client connections.
@@ -124,7 +130,7 @@ impl View<'_> {
 }
 
 /// XiVO, as the lookups that were passed on to it tell.
-fn upstream(snapshot: &Snapshot, counted: &CountedRequests) -> UpstreamRow {
+fn upstream(snapshot: &Snapshot, counted: &CountedRequests, circuit: CircuitRow) -> UpstreamRow {
     let upstream = &snapshot.config.upstream;
     let failed = counted.refused.iter().filter(|(reason, _)| reason.is_upstreams());
     let last = counted.last_upstream.as_ref();
@@ -138,5 +144,28 @@ fn upstream(snapshot: &Snapshot, counted: &CountedRequests) -> UpstreamRow {
         answered: counted.answered,
         failed: failed.map(|(_, count)| count).sum(),
         last_failure: last,
+        circuit,
+    }
+}
+
+/// Whether it is asked.
+fn circuit(view: &CircuitView, snapshot: &Snapshot) -> CircuitRow {
+    let now = Instant::now();
+    let (state, since, next) = match view.state {
+        CircuitState::Closed if view.settings.failures == 0 => ("off", None, None),
+        CircuitState::Closed => ("closed", None, None),
+        CircuitState::Open { since, until, probing } => {
+            let next = until.saturating_duration_since(now);
+            let state = if probing || next.is_zero() { "half-open" } else { "open" };
+            let next = if probing { Duration::ZERO } else { next };
+            (state, Some(now.saturating_duration_since(since)), Some(next))
+        }
+    };
+    CircuitRow {
+        state: state.to_owned(),
+        since: since.and_then(|since| Timestamp::now().checked_sub(since).ok()),
+        why: explain_circuit(view, snapshot),
+        next_probe_seconds: next.map(|next| next.as_secs_f64()),
+        refused: view.refused,
     }
 }

@@ -67,7 +67,9 @@ fn failed(report: &Report) -> Option<Finding> {
             plural(worst.failed, "request", "requests")
         ),
     };
-    let advice = upstream.reasons.first().and_then(|first| {
+    // That it was not asked follows from what it had failed with.
+    let cause = upstream.reasons.iter().find(|it| it.value != Word::UpstreamDown.as_str());
+    let advice = cause.or_else(|| upstream.reasons.first()).and_then(|first| {
         let refused = report.refusals.iter().find(|it| it.reason == first.value)?;
         Some(format!("Most often `{}`: {}", first.value, refused.remedy))
     });

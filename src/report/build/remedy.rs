@@ -17,12 +17,8 @@ const OTHERWISE: &str = "A log in the format `gateway` names the reason.";
 const FAILED: &str = "XiVO failed, or could not be reached. A log in the format `gateway` says how; `phonebook-gateway probe` says \
     what is wrong now.";
 
-/// The sentences for what else a log can have: the word for an open circuit, and statuses.
+/// The sentences for what else a log can have: statuses.
 const OTHERS: &[(&str, &str)] = &[
-    (
-        "upstream-down",
-        "XiVO failed so often that it was not asked. `phonebook-gateway probe` says what is wrong.",
-    ),
     ("401", "XiVO wants a login: no Web Services user of it has the caller's address as host."),
     (
         "403",

@@ -51,8 +51,9 @@ pub(super) fn fresh() -> Value {
             "day": {"seconds": 900, "most": 96, "slots": []}, "peers": {}},
         "refusals": [],
         "upstream": {"url": "http://127.0.0.1:80", "addresses": ["127.0.0.1:80"], "source": "192.168.1.125",
-                     "answered": 0, "failed": 0, "last_failure": null},
-        "outage": null, "circuit": null, "peers": [peer("lyon", none.clone())], "unknown": none,
+                     "answered": 0, "failed": 0, "last_failure": null,
+                     "circuit": {"state": "closed", "since": null, "why": null, "next_probe_seconds": null, "refused": 0}},
+        "outage": null, "peers": [peer("lyon", none.clone())], "unknown": none,
         "unknown_callers": [], "names": [], "certificates": [],
         "logs": [{"name": "/var/log/phonebook-gateway/access.log", "written": 0, "lost": 0}],
         "lines_lost_last": null, "disabled": []
@@ -101,10 +102,10 @@ pub(super) fn troubled() -> Value {
     document["peers"][1]["state"] = json!("disabled");
     document["peers"][1]["why"] =
         json!("`xivo-montreal` was switched off at 2026-11-28T09:00:00Z by uid 0");
-    let circuit =
-        "XiVO is not asked since 10:11:58 UTC: no connection, connection refused (os error 111).";
-    document["circuit"] =
-        json!({"state": "open", "since": "2026-11-28T10:11:58Z", "sentence": circuit});
+    let down = "XiVO does not answer (no connection, connection refused): lookups are refused at once until it does";
+    document["upstream"]["circuit"] = json!({"state": "open", "since": "2026-11-28T10:11:58Z", "why": down,
+                                             "next_probe_seconds": 3.2, "refused": 12});
+    let circuit = format!("{down}.");
     document["outage"] = json!({"since": "2026-11-28T10:11:40Z", "failed": 31});
     document["upstream"]["failed"] = json!(31);
     document["upstream"]["last_failure"] =
@@ -129,7 +130,7 @@ pub(super) fn troubled() -> Value {
     document["unknown_callers"] = json!([{"address": "192.0.2.7", "first": "2026-11-28T08:02:00Z",
         "last": "2026-11-28T10:11:00Z", "requests": 12, "lookups": 12, "private": 1, "user_agent": HOSTILE,
         "file": "xivo-192.0.2.7.toml", "policy": policy}]);
-    document["findings"] = findings(circuit, &why, policy);
+    document["findings"] = findings(&circuit, &why, policy);
     document["verdict"] = json!({"state": "ill", "sentence": format!("{circuit} 5 other things need you."),
         "remedy": document["findings"][0]["remedy"]});
     document
