@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::gateway::explain::explain_circuit;
+use crate::control::View;
 use crate::server::Server;
 
 /// Looks whether the gateway is ready; one look at a time, for all who ask.
@@ -50,8 +50,7 @@ async fn look(server: &Server) -> Vec<String> {
 
 /// What is known to keep XiVO from answering.
 fn of_upstream(server: &Server) -> Option<String> {
-    let shared = server.shared();
-    explain_circuit(&shared.outage.circuit(), &shared.snapshot())
+    View(server).circuit(&server.shared().snapshot()).why
 }
 
 /// How long workers may take to say that they work.

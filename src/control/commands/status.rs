@@ -93,10 +93,13 @@ impl View<'_> {
 
     /// What was asked since the start by all callers together, and what XiVO made of it.
     pub(crate) fn asked(self, snapshot: &Snapshot) -> (Requests, UpstreamRow) {
-        let shared = self.0.shared();
-        let counted = shared.all.sum();
-        let circuit = circuit(&shared.outage.circuit(), snapshot);
-        (requests(&counted), upstream(snapshot, &counted, circuit))
+        let counted = self.0.shared().all.sum();
+        (requests(&counted), upstream(snapshot, &counted, self.circuit(snapshot)))
+    }
+
+    /// Whether XiVO is asked.
+    pub(crate) fn circuit(self, snapshot: &Snapshot) -> CircuitRow {
+        circuit(&self.0.shared().outage.circuit(), snapshot)
     }
 
     /// Client connections.

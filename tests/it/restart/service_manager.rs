@@ -22,6 +22,7 @@ use super::{asking, setup, xivo};
 use crate::support::{
     binary::{Binary, address_of_its_own},
     live::Setup,
+    network::in_own_network,
     process::{PATIENCE, becomes_true},
     program::run,
     raw::Client,
@@ -219,6 +220,14 @@ fn sockets_are_taken_by_their_address_and_one_that_nobody_wants_is_closed() {
 
 #[test]
 fn a_socket_of_a_wider_or_narrower_address_is_in_nobodys_way_unless_it_keeps_others_out() {
+    // All addresses of a port are asked for, which others may have one of.
+    in_own_network(
+        "restart::service_manager::a_socket_of_a_wider_or_narrower_address_is_in_nobodys_way_unless_it_keeps_others_out",
+        wider_and_narrower,
+    );
+}
+
+fn wider_and_narrower() {
     let upstream = xivo();
     let wanted = address_of_its_own();
     let everywhere = SocketAddr::from(([0, 0, 0, 0], wanted.port()));
