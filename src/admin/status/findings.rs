@@ -100,7 +100,9 @@ fn upstream(document: &StatusDocument) -> Option<Finding> {
         ..finding(state, About::Upstream, sentence)
     };
     if let Some(circuit) = &document.upstream.circuit.why {
-        return Some(told(State::Ill, format!("{circuit}.")));
+        // It names the fault itself.
+        let remedy = last.map(|last| remedy(&last.reason).to_owned());
+        return Some(Finding { remedy, ..told(State::Ill, format!("{circuit}.")) });
     }
     if let Some(outage) = &document.outage {
         let since = moment(outage.since);
@@ -136,6 +138,9 @@ fn ended(text: &str) -> String {
 
 fn configuration(document: &StatusDocument) -> Option<Finding> {
     let differs = document.configuration.differs.as_ref()?;
+    // As it begins where it stands alone.
+    let differs =
+        differs.strip_prefix("running configuration differs from disk: ").unwrap_or(differs);
     Some(remedied(
         State::Attention,
         About::Configuration,
@@ -265,7 +270,10 @@ pub(in crate::admin) fn is_refused(peer: &PeerRow, now: Timestamp) -> bool {
         is_recent(last.at, now)
             && !known.is_some_and(|reason| {
                 reason.is_upstreams()
-                    || matches!(reason, Reason::ClientClosed | Reason::PeerDisabled)
+                    || matches!(
+                        reason,
+                        Reason::ClientClosed | Reason::PeerDisabled | Reason::UpstreamDown
+                    )
             })
     })
 }
