@@ -25,6 +25,7 @@ use toml::de::{DeTable, DeValue};
 use crate::config::document::diagnostic::{Diagnostic, listed, nearest, shown};
 use crate::config::document::environment::Variables;
 use crate::config::document::problem::{Document, Mark, Problem, Severity};
+use crate::config::document::syntax::parser_words::{Told, plain};
 use crate::config::value::authority;
 use crate::location::{Located, Location};
 
@@ -77,7 +78,11 @@ pub(super) fn read<T>(
         let help = match besides {
             _ if still_broken.contains(&line) => fault.advice.to_owned(),
             // What is missing belongs to the line before.
-            None if mended.line(line).1 == document.line(line).1 => fault.advice.to_owned(),
+            None if mended.line(line).1 == document.line(line).1
+                || mended.line(line).1.trim_start().starts_with('#') =>
+            {
+                fault.advice.to_owned()
+            }
             None => format!("write {}", mended.line(line).1.trim()),
             Some((_, besides)) => {
                 let what = besides.help().unwrap_or_else(|| besides.label());
@@ -131,11 +136,10 @@ fn walk<T>(
 /// A syntax error that only the parser knows, and its line, counted from 0.
 fn in_the_parsers_words(document: &Arc<Document>, error: &toml::de::Error) -> (usize, Problem) {
     let span = error.span().unwrap_or_else(|| document.text().len()..document.text().len());
-    let message = error.message();
-    let (what, expected) = message.split_once(", ").unwrap_or((message, ""));
+    let Told { message, label, help } = plain(error.message(), document.text(), &span);
     let line = document.line_index(span.start);
-    let mark = Mark::new(document, span, expected.to_owned());
-    (line, Problem::error(format!("not valid TOML: {what}"), mark))
+    let mark = Mark::new(document, span, label);
+    (line, Problem::error(message, mark).with_help(help))
 }
 
 impl Reading<'_> {

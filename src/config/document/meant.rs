@@ -9,6 +9,8 @@ use jiff::{Timestamp, ToSpan, Zoned};
 pub(super) enum Kind {
     /// `true` or `false`.
     Boolean,
+    /// A whole number, not in quotes.
+    Number,
     /// A list of strings.
     List,
     /// `{ per_second = …, burst = … }`.
@@ -40,20 +42,53 @@ pub(super) fn value(key: &str, word: &str) -> Option<Meant> {
     let meant = |written, label, advice| Some(Meant { written, label, advice });
     match kind(key)? {
         Kind::Boolean => {
-            let label = "allowed: true or false, without quotes";
-            meant(boolean(word)?.to_string(), label, "write true or false")
+            let (label, advice) = form(Kind::Boolean)?;
+            meant(boolean(word)?.to_string(), label, advice)
         }
         Kind::Rate => {
-            let label = "allowed: a table such as { per_second = 10, burst = 20 }";
-            meant(rate(word)?, label, "write { per_second = 10, burst = 20 }, say")
+            let (label, advice) = form(Kind::Rate)?;
+            meant(rate(word)?, label, advice)
         }
         kind @ (Kind::From | Kind::Until) => {
             let label = "allowed: a date, a time and an offset, such as 2026-11-01T00:00:00Z";
             let written = instant(word, kind == Kind::Until, &TimeZone::system())?;
             meant(written, label, "write a date, a time and an offset, without quotes")
         }
+        Kind::Number => {
+            let (label, advice) = form(Kind::Number)?;
+            meant(number(word)?, label, advice)
+        }
         Kind::List => None,
     }
+}
+
+/// What is allowed for a kind of value, and what to write where it is not certain what was meant; `None` where that is
+/// said elsewhere.
+pub(super) fn form(kind: Kind) -> Option<(&'static str, &'static str)> {
+    match kind {
+        Kind::Boolean => Some(("allowed: true or false, without quotes", "write true or false")),
+        Kind::Number => Some((
+            "allowed: a whole number, without quotes and without a unit",
+            "write a whole number, such as 10",
+        )),
+        Kind::Rate => Some((
+            "allowed: a table such as { per_second = 10, burst = 20 }",
+            "write { per_second = 10, burst = 20 }, say",
+        )),
+        Kind::List | Kind::From | Kind::Until => None,
+    }
+}
+
+/// A whole number with leading zeros, or in the digits of an East Asian keyboard.
+fn number(word: &str) -> Option<String> {
+    let digit = |c: char| match c {
+        '0'..='9' => Some(c),
+        '\u{ff10}'..='\u{ff19}' => char::from_digit(u32::from(c) - 0xff10, 10),
+        _ => None,
+    };
+    let digits: String =
+        word.trim_matches(['"', '\'']).chars().map(digit).collect::<Option<_>>()?;
+    digits.parse::<u64>().ok().map(|number| number.to_string())
 }
 
 /// The truth that other configuration languages have by this word.
@@ -151,7 +186,7 @@ fn day(text: &str) -> Option<Date> {
     }
 }
 
-const KINDS: [(Kind, &[&str]); 5] = [
+const KINDS: [(Kind, &[&str]); 6] = [
     (
         Kind::Boolean,
         &[
@@ -161,6 +196,27 @@ const KINDS: [(Kind, &[&str]); 5] = [
             "danger_loopback_source",
             "danger_loopback_names",
             "send_proxy_protocol",
+            "watch",
+            "strict_boot",
+            "danger_plain_admin",
+        ],
+    ),
+    (
+        Kind::Number,
+        &[
+            "workers",
+            "concurrent",
+            "connections",
+            "min_search_length",
+            "max_connections",
+            "unknown_connections",
+            "max_header_fields",
+            "max_requests_per_connection",
+            "keep",
+            "failures",
+            "burst",
+            "per_second",
+            "per_minute",
         ],
     ),
     (

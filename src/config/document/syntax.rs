@@ -5,6 +5,8 @@
 //! show the line to write and to go on reading; [`super::read`] holds it against the real parser and the keys' rules
 //! before it shows any.
 
+mod directive;
+pub(super) mod parser_words;
 mod scanner;
 mod value;
 

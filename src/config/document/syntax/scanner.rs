@@ -2,7 +2,7 @@
 
 use toml::de::DeTable;
 
-use super::{Fault, Repaired, blank_name, is_odd_blank};
+use super::{Fault, Repaired, blank_name, directive, is_odd_blank};
 
 /// A reading that goes through the text once and writes the mended text beside it.
 pub(super) struct Scanner<'a> {
@@ -54,6 +54,18 @@ impl<'a> Scanner<'a> {
     fn statement(&mut self) -> Result<(), Lost> {
         self.key.clear();
         self.blanks();
+        let line = self.rest().split('\n').next().unwrap_or_default();
+        if let Some(advice) = directive::instead(line) {
+            self.fault(Fault {
+                span: self.at..self.at + line.trim_end().len(),
+                message: "this is a line of another program's configuration".to_owned(),
+                label: "allowed: key = value, [section], or a comment behind #",
+                advice,
+            });
+            self.out.push('#');
+            self.skip_line();
+            return Ok(());
+        }
         match self.peek() {
             None => return Ok(()),
             Some('[') => self.header()?,

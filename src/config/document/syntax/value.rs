@@ -303,6 +303,20 @@ impl Scanner<'_> {
         if meant.is_none() && matches!(meant::kind(&self.key), Some(Kind::From | Kind::Until)) {
             return self.date(word);
         }
+        if meant.is_none()
+            && let Some((label, advice)) = meant::kind(&self.key).and_then(meant::form)
+        {
+            // It stays as it is, since what was meant is not certain.
+            let span = self.at..self.at + word.len();
+            self.fault(Fault {
+                span,
+                message: format!("{} is no value", shown(word)),
+                label,
+                advice,
+            });
+            self.copy(word.len());
+            return Ok(());
+        }
         let stray = |c: char| matches!(c, '"' | '\'') || is_typographic_quote(c);
         let fault = match &meant {
             Some(meant) => Fault {
