@@ -32,17 +32,16 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
-use tokio::time::sleep;
 
 use crate::diagnostics::LostDiagnostics;
 use crate::net::handover::{HandoverError, HandoverSocket};
 use crate::server::Server;
-use crate::supervision::{Ending, works};
+use crate::supervision::{Ending, has_ended_by, keep_pulse};
 
 pub use status::source::StatusSource;
 pub use status_page::{page_of_document, page_policy};
@@ -100,13 +99,10 @@ impl Admin {
         self.stop.notify_one();
         let Some(thread) = self.thread.take() else { return };
         let deadline = Instant::now() + END_TIMEOUT;
-        while !thread.is_finished() {
-            if Instant::now() >= deadline {
-                return tracing::error!(
-                    "the thread `{THREAD}` does not end; its socket is left behind"
-                );
-            }
-            thread::sleep(Duration::from_millis(2));
+        if !has_ended_by(&thread, deadline) {
+            return tracing::error!(
+                "the thread `{THREAD}` does not end; its socket is left behind"
+            );
         }
         // A panic has been told of where it happened.
         let _ = thread.join();
@@ -144,19 +140,8 @@ fn run(
     })
 }
 
-/// Says that the thread is not held up; never returns.
-async fn keep_pulse() {
-    loop {
-        works();
-        sleep(PULSE_INTERVAL).await;
-    }
-}
-
 /// The thread's name.
 const THREAD: &str = "admin";
-
-/// How often the thread says that it is not held up: seldom for the machine, often for who waits minutes.
-const PULSE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How long the thread may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);

@@ -23,7 +23,7 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::net::UnixListener;
@@ -36,7 +36,7 @@ use crate::diagnostics::LevelSwitch;
 use crate::net::handover::{HandoverError, HandoverSocket, Message};
 use crate::net::unix_socket::UnixSocket;
 use crate::server::{DisabledFile, Server};
-use crate::supervision::{Ending, works};
+use crate::supervision::{Ending, has_ended_by, keep_pulse};
 
 pub(crate) use commands::{Order, Ordered, View};
 
@@ -107,13 +107,10 @@ impl Control {
         self.stop.notify_one();
         let Some(thread) = self.thread.take() else { return };
         let deadline = Instant::now() + END_TIMEOUT;
-        while !thread.is_finished() {
-            if Instant::now() >= deadline {
-                return tracing::error!(
-                    "the thread `{THREAD}` does not end; its socket is left behind"
-                );
-            }
-            thread::sleep(Duration::from_millis(2));
+        if !has_ended_by(&thread, deadline) {
+            return tracing::error!(
+                "the thread `{THREAD}` does not end; its socket is left behind"
+            );
         }
         // A panic has been told of where it happened.
         let _ = thread.join();
@@ -204,14 +201,6 @@ fn run(
     })
 }
 
-/// Says that the thread is not held up; never returns.
-async fn keep_pulse() {
-    loop {
-        works();
-        sleep(PULSE_INTERVAL).await;
-    }
-}
-
 /// Ends what is to end by itself; never returns.
 async fn keep_time(commands: &Commands) {
     loop {
@@ -228,9 +217,6 @@ const THREAD: &str = "control";
 
 /// Orders that may wait for the gateway's owner.
 const ORDERS: usize = 16;
-
-/// How often the thread says that it is not held up: seldom for the machine, often for who waits minutes.
-const PULSE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How long the thread may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);

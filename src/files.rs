@@ -147,6 +147,20 @@ pub(crate) fn make_private_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
+/// The directory that a file is in, which is the present one for a name alone.
+pub(crate) fn directory_of(file: &Path) -> &Path {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or_else(|| Path::new("."))
+}
+
+/// Whether two paths lead to one file; of paths that lead nowhere, whether they are written alike.
+pub(crate) fn are_same(one: &Path, other: &Path) -> bool {
+    match (fs::canonicalize(one), fs::canonicalize(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
+}
+
 /// Where `path` leads to, if it is a symbolic link, be there anything or not; else `path` as it is.
 pub(crate) fn follow(path: &Path) -> PathBuf {
     let mut path = path.to_owned();

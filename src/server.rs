@@ -21,7 +21,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{self, Duration};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -36,7 +36,7 @@ use crate::gateway::explain::explain_circuit;
 use crate::net::handover::{HandoverError, HandoverSocket, Message};
 use crate::net::inherited::Inherited;
 use crate::net::listen::{self, Bound, ListenError, Lock, Reserved};
-use crate::supervision::{Ending, Supervisor};
+use crate::supervision::{Ending, Supervisor, has_ended_by};
 use crate::text::figures::plural;
 use crate::tls::Sessions;
 use crate::worker::Shared;
@@ -612,11 +612,8 @@ fn descriptors() -> usize {
 
 /// Waits for a thread's end, but not for one that hangs.
 fn join(name: &str, thread: JoinHandle<()>, deadline: time::Instant) {
-    while !thread.is_finished() {
-        if time::Instant::now() >= deadline {
-            return tracing::error!("the thread `{name}` does not end; what it holds is lost");
-        }
-        thread::sleep(Duration::from_millis(2));
+    if !has_ended_by(&thread, deadline) {
+        return tracing::error!("the thread `{name}` does not end; what it holds is lost");
     }
     if thread.join().is_err() {
         tracing::error!("the thread `{name}` ended in a panic");

@@ -14,6 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 /// Who is told when a part has ended that should not have.
 #[derive(Clone, Debug)]
@@ -144,6 +145,26 @@ pub(crate) fn works() {
     note(Some(Instant::now()));
 }
 
+/// Says now and then that a thread with a runtime is not held up; never returns.
+pub(crate) async fn keep_pulse() {
+    loop {
+        works();
+        sleep(PULSE_INTERVAL).await;
+    }
+}
+
+/// Whether a thread that was told to end has ended by `deadline`; one that hangs is not waited for. Joining it then
+/// waits no more.
+pub(crate) fn has_ended_by(thread: &JoinHandle<()>, deadline: Instant) -> bool {
+    while !thread.is_finished() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    true
+}
+
 /// The thread waits for something to do.
 pub(crate) fn waits() {
     note(None);
@@ -223,6 +244,9 @@ const TEST_END: &str = "PHONEBOOK_GATEWAY_TEST_END";
 
 /// How long a part may be busy with one thing: more than a resolver waits for all of its name servers, twice.
 const STUCK: Duration = Duration::from_secs(180);
+
+/// How often a thread says that it is not held up: seldom for the machine, often for who waits minutes.
+const PULSE_INTERVAL: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

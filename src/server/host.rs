@@ -19,6 +19,7 @@ use rustix::fs::Access;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::files;
 use crate::location::Location;
 use crate::server::disabled_file::DisabledFile;
 
@@ -132,11 +133,10 @@ fn memory(config: &Config, onlooker: &Onlooker) -> Option<HostFinding> {
         Err(error) if error.kind() == io::ErrorKind::NotFound && made.is_some() => return None,
         Ok(metadata) if made.is_some_and(|service| service.uid != metadata.uid()) => return None,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
-            (parent.unwrap_or_else(|| Path::new(".")), "made")
+            (files::directory_of(directory), "made")
         }
         Err(error) => {
-            let help = crate::files::how_to_open(directory);
+            let help = files::how_to_open(directory);
             return Some(finding(
                 format!("the state directory {shown} cannot be entered: {error}"),
                 help,

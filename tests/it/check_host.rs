@@ -45,9 +45,22 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// What can be wrong with a host. Up to three of them are at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+/// Makes the faults, and the list of all.
+macro_rules! faults {
+    ($($fault:ident,)+) => {
+        /// What can be wrong with a host. Up to three of them are at once.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum Fault {
+            $($fault,)+
+        }
+
+        impl Fault {
+            const ALL: &[Self] = &[$(Self::$fault,)+];
+        }
+    };
+}
+
+faults! {
     PortTaken,
     PortTakenOnAllAddresses,
     PortLow,
@@ -86,47 +99,6 @@ enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 35] = {
-        use Fault::*;
-        [
-            PortTaken,
-            PortTakenOnAllAddresses,
-            PortLow,
-            AddressForeign,
-            AddressForeignIpv6,
-            SourceForeign,
-            SourceLoopback,
-            LogDirectoryMissing,
-            LogBelowAFile,
-            LogIsADirectory,
-            LogOfRoot,
-            LogDirectoryOfRoot,
-            LogDirectoryClosed,
-            LogLinkDangles,
-            StateClosed,
-            StateOfRoot,
-            StateIsAFile,
-            DisabledFileUnreadable,
-            MainUnreadable,
-            PolicyUnreadable,
-            PoliciesClosed,
-            PoliciesMissing,
-            PoliciesAreAFile,
-            PolicyWrong,
-            CertificateMissing,
-            CertificateUnreadable,
-            CertificateIsADirectory,
-            KeyMissing,
-            KeyUnreadable,
-            KeyOfAnother,
-            KeyDirectoryClosed,
-            AuthorityMissing,
-            AuthorityEmpty,
-            ControlDirectoryMissing,
-            WayClosed,
-        ]
-    };
-
     /// Whether it is one of a TLS listener.
     fn is_of_tls(self) -> bool {
         use Fault::*;
@@ -348,7 +320,7 @@ fn what_check_calls_valid_starts_and_answers_and_what_it_calls_an_error_does_not
             let alone = Fault::ALL.iter().map(|fault| vec![*fault]);
             let drawn = (0..cases).map(|_| {
                 let count = *random.choice([0_usize, 0, 1, 2, 3].iter()).unwrap();
-                random.choose_multiple(Fault::ALL, count)
+                random.choose_multiple(Fault::ALL.iter().copied(), count)
             });
             let drawn: Vec<Vec<Fault>> = alone.chain(drawn).collect();
             let cases = drawn.len();

@@ -1,7 +1,6 @@
 //! What an administrator is told to do about an access log that cannot be written.
 
 use std::io;
-use std::path::Path;
 
 use rustix::io::Errno;
 
@@ -19,11 +18,7 @@ pub(crate) fn advice(target: &LogTarget, error: &io::Error) -> String {
             return "See that its reader runs, or name a file as [[access_log]] `path`".into();
         }
         LogTarget::Syslog(syslog) => return about_receiver(&syslog.server, error),
-        LogTarget::File(path) => {
-            let path = files::follow(path);
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            parent.unwrap_or_else(|| Path::new(".")).to_owned()
-        }
+        LogTarget::File(path) => files::directory_of(&files::follow(path)).to_owned(),
         LogTarget::PerPeer(path) => path.directory(),
     };
     let directory = directory.display();

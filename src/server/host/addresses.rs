@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::sockets::ListeningSocket;
 use super::{HostFinding, Onlooker, Scope, Weight, other_addresses};
 use crate::config::{Config, Listener};
+use crate::files;
 use crate::location::Location;
 use crate::net::listen;
 
@@ -111,10 +112,6 @@ fn taken(
         );
         return (Weight::Error, message, help);
     };
-    let same = |other: &Path| match (fs::canonicalize(other), fs::canonicalize(file)) {
-        (Ok(other), Ok(file)) => other == file,
-        _ => other == file,
-    };
     let process = holder.process;
     if process == INIT
         && onlooker.service.as_ref().is_some_and(|service| service.is_passed(address))
@@ -127,7 +124,7 @@ fn taken(
         );
     }
     match &holder.configuration {
-        Some(theirs) if same(theirs) => (
+        Some(theirs) if files::are_same(theirs, file) => (
             Weight::Note,
             format!(
                 "{address}: another phonebook-gateway is listening there, with this configuration (process {process})"

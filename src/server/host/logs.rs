@@ -34,8 +34,7 @@ fn look_at(
     let (file, directory) = match target {
         LogTarget::File(path) => {
             let path = files::follow(path);
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let directory = parent.unwrap_or_else(|| Path::new(".")).to_owned();
+            let directory = files::directory_of(&path).to_owned();
             (Some(path), directory)
         }
         LogTarget::PerPeer(path) => (None, path.directory()),

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::sandbox::{self, Sandbox};
 use super::sockets::named_configuration;
 use crate::config::DEFAULT_FILE;
+use crate::files;
 
 /// Whose rights a configuration is looked at with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,11 +93,7 @@ impl Service {
 
     /// What the unit hides, or lets it only read, if it is the unit that starts it with the configuration `file`.
     pub(super) fn sandbox_with(&self, file: &Path) -> Option<&Sandbox> {
-        let same = match (fs::canonicalize(&self.configuration), fs::canonicalize(file)) {
-            (Ok(unit), Ok(file)) => unit == file,
-            _ => self.configuration == file,
-        };
-        same.then_some(&self.sandbox)
+        files::are_same(&self.configuration, file).then_some(&self.sandbox)
     }
 }
 

@@ -105,6 +105,15 @@ fn successor(gateway: &Binary, before: u32) -> Successor {
     Successor(pid())
 }
 
+/// Lets a process begin to take over that never comes to it; its number.
+fn hangs(gateway: &Binary) -> u32 {
+    replace(gateway, "echo $$ >\"$(dirname \"$0\")/hangs\"; exec sleep 1000");
+    upgrade(gateway, gateway.pid(), "is to take the place of this one");
+    let hung = || fs::read_to_string(gateway.path("hangs")).ok()?.trim().parse().ok();
+    assert!(becomes_true(|| hung().is_some()));
+    hung().unwrap()
+}
+
 #[test]
 fn nobody_notices_that_another_process_takes_over_or_fails_to() {
     let upstream = xivo();
@@ -207,10 +216,7 @@ fn what_the_other_process_would_not_know_of_is_not_changed_meanwhile() {
     let address = address_of_its_own();
     let mut gateway = start(&setup(&upstream, address));
     gateway.address();
-    replace(&gateway, "echo $$ >\"$(dirname \"$0\")/hangs\"; exec sleep 1000");
-    upgrade(&gateway, gateway.pid(), "is to take the place of this one");
-    let hung = || fs::read_to_string(gateway.path("hangs")).ok()?.trim().parse::<u32>().ok();
-    assert!(becomes_true(|| hung().is_some()));
+    let hung = hangs(&gateway);
     let ctl = |words: &[&str]| {
         let main = gateway.path("gateway.toml");
         let mut command = Command::new(env!("CARGO_BIN_EXE_phonebook-gateway"));
@@ -223,7 +229,7 @@ fn what_the_other_process_would_not_know_of_is_not_changed_meanwhile() {
         assert!(said.contains("another process is about to take the place of this one"), "{said}");
     }
     assert_eq!(status(&gateway)["ok"]["pid"], gateway.pid());
-    kill_process(pid_of(hung().unwrap()), Signal::KILL).unwrap();
+    kill_process(pid_of(hung), Signal::KILL).unwrap();
     assert!(becomes_true(|| told(&gateway, "This process goes on") == 1));
     assert_eq!(ctl(&["disable", "lyon"]).status.code(), Some(0));
     assert_eq!(Client::connect(address).lookup("one").status, 403);
@@ -235,12 +241,8 @@ fn one_that_is_not_ready_ends_with_the_gateway_that_started_it() {
     let address = address_of_its_own();
     let mut gateway = start(&setup(&upstream, address));
     gateway.address();
-    replace(&gateway, "echo $$ >\"$(dirname \"$0\")/hangs\"; exec sleep 1000");
-    upgrade(&gateway, gateway.pid(), "is to take the place of this one");
-    let hung = || fs::read_to_string(gateway.path("hangs")).ok()?.trim().parse::<u32>().ok();
-    assert!(becomes_true(|| hung().is_some()));
+    let hung = hangs(&gateway);
     gateway.signal(Signal::TERM);
-    let hung = hung().unwrap();
     assert_eq!(gateway.exit().code(), Some(0));
     assert!(becomes_true(|| test_kill_process(pid_of(hung)).is_err()));
 }
